@@ -1,0 +1,3 @@
+from counterpoise.cli import main
+
+main()

@@ -1,0 +1,118 @@
+"""How methods, datasets, encoders and fusions declare themselves.
+
+A component is one class in one file. Its decorator carries literal keywords and its fields are :func:`setting`\\ s with
+literal arguments, so that :mod:`counterpoise.spec.components` can read all of it from the source text: planning
+thousands of runs needs no import of torch.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodInfo:
+    """What a method is and what it asks of the model and the data.
+
+    ``family`` is one of ``loss``, ``modulation``, ``integration`` (DESIGN section 5). ``trains`` says which objectives
+    it optimises: ``joint``, ``single`` (one unimodal loss) or ``all``. ``needs`` lists extras: ``weight_slices``,
+    ``unimodal_heads``, ``validation_split``, ``extra_forwards``, ``prototypes``, ``unimodal_runs``. ``modalities`` is
+    the supported number, least and most (``None``: no limit). ``tasks`` says whether it also combines the losses of
+    several tasks. ``variants`` maps ``published``/``released`` to ``{"settings": {...}, "source": "..."}``.
+    """
+
+    name: str
+    title: str
+    family: str
+    paper: str
+    source: str
+    trains: str = "all"
+    needs: tuple[str, ...] = ()
+    modalities: tuple[int, int | None] = (2, None)
+    tasks: bool = False
+    variants: dict[str, dict[str, Any]] = dataclasses.field(default_factory=lambda: {"published": {}})
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetInfo:
+    """A dataset: ``task`` is ``multimodal`` (one target, several modalities) or ``multitask`` (several targets)."""
+
+    name: str
+    title: str
+    task: str
+    modalities: tuple[str, ...]
+    targets: tuple[str, ...]
+    licence: str = ""
+    paper: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderInfo:
+    """An encoder architecture; ``input`` describes the shape that it takes without the batch dimension."""
+
+    name: str
+    title: str
+    input: str = ""
+    source: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class FusionInfo:
+    """A fusion of the encoders' features; ``slices`` says whether it can be split into one part per modality."""
+
+    name: str
+    title: str
+    slices: bool = False
+    modalities: tuple[int, int | None] = (1, None)
+    source: str = ""
+
+
+INFO_TYPES: dict[str, type] = {
+    "method": MethodInfo,
+    "dataset": DatasetInfo,
+    "encoder": EncoderInfo,
+    "fusion": FusionInfo,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """What a setting may be, beyond its type."""
+
+    above: float | None = None
+    below: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[Any, ...] | None = None
+    doc: str = ""
+
+
+def setting(default: Any, **bounds: Any) -> Any:
+    """Declare a component's setting: its default, what it may be (:class:`Bounds`) and what it means (``doc``)."""
+    metadata = {"bounds": Bounds(**bounds)}
+    if isinstance(default, list | dict):
+        return dataclasses.field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _decorator(kind: str) -> Callable[..., Callable[[type], type]]:
+    def declare(**info: Any) -> Callable[[type], type]:
+        def wrap(cls: type) -> type:
+            made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+            made.info = INFO_TYPES[kind](**info)
+            return made
+
+        return wrap
+
+    declare.__name__ = kind
+    declare.__doc__ = f"Declare a {kind}; the keywords are those of :class:`{INFO_TYPES[kind].__name__}`."
+    return declare
+
+
+method = _decorator("method")
+dataset = _decorator("dataset")
+encoder = _decorator("encoder")
+fusion = _decorator("fusion")
