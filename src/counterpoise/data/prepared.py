@@ -1,0 +1,136 @@
+"""Reading prepared data. Needs NumPy only."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from counterpoise import files
+from counterpoise.errors import UserError, suggest
+
+SCHEMA = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedData:
+    """One folder ``data/prepared/<dataset>.<key>``: a validated manifest and memory-mapped arrays."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: Path) -> PreparedData:
+        """Read the manifest of ``path`` and check it against the folder's name and the files in it.
+
+        Raises ``UserError`` naming the file where the manifest is missing, truncated, of another schema or
+        key, or where an array is missing or has another size, shape or type. Digests are checked by
+        :meth:`verify`.
+        """
+        path = Path(path)
+        where = path / "manifest.json"
+        manifest = files.read_json(where, "manifest of prepared data")
+        try:
+            data = cls(path, manifest)
+            data._check()
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{where}: not a manifest of prepared data: {error!r}; delete {path} and prepare again"
+            ) from error
+        return data
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset."""
+        return self.manifest["dataset"]
+
+    @property
+    def key(self) -> str:
+        """Digest of settings and source that made this data."""
+        return self.manifest["key"]
+
+    @property
+    def modalities(self) -> dict[str, dict[str, Any]]:
+        """Shape, dtype, mean and std of each modality, in the dataset's order."""
+        return self.manifest["modalities"]
+
+    @property
+    def targets(self) -> dict[str, dict[str, Any]]:
+        """Kind, number and names of classes of each target."""
+        return self.manifest["targets"]
+
+    @property
+    def splits(self) -> list[str]:
+        """Names of the splits that exist: ``train``, ``test`` and, where there is one, ``val``."""
+        return list(self.manifest["splits"])
+
+    def size(self, split: str) -> int:
+        """Return the number of samples of a split."""
+        return self._split(split)["size"]
+
+    def class_counts(self, split: str, target: str) -> list[int]:
+        """Return how many samples of a split each class has."""
+        return self._split(split)["class_counts"][target]
+
+    def array(self, split: str, name: str) -> np.ndarray:
+        """Return a modality, target or ``"id"`` (N, ...) as a read-only memory map."""
+        arrays = self._split(split)["arrays"]
+        if name not in arrays:
+            raise UserError(f"{self.path}: {split} has no array '{name}'{suggest(name, arrays)}")
+        path = self.path / arrays[name]["file"]
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{path}: cannot be read ({error}); delete {self.path} and prepare again"
+            ) from error
+
+    def ids(self, split: str) -> list[str]:
+        """Return the names of the samples of a split, in the order of its arrays."""
+        return [name.decode() for name in self.array(split, "id").tolist()]
+
+    def verify(self) -> None:
+        """Compare every file with its digest; raise ``UserError`` at the first that differs."""
+        for split in self.splits:
+            for entry in self._split(split)["arrays"].values():
+                path = self.path / entry["file"]
+                found = files.sha256_file(path)
+                if found != entry["sha256"]:
+                    raise UserError(
+                        f"{path}: sha256 is {found}, the manifest says {entry['sha256']}; prepare again"
+                    )
+
+    def _split(self, split: str) -> dict[str, Any]:
+        splits = self.manifest["splits"]
+        if split not in splits:
+            raise UserError(f"{self.path}: no split '{split}'{suggest(split, splits)}")
+        return splits[split]
+
+    def _check(self) -> None:
+        where = self.path / "manifest.json"
+        if self.manifest["schema"] != SCHEMA:
+            raise UserError(
+                f"{where}: schema {self.manifest['schema']}, this version reads {SCHEMA}; prepare again"
+            )
+        expected = f"{self.dataset}.{self.key}"
+        if self.path.name != expected:
+            raise UserError(f"{where}: holds '{expected}', but its folder is named '{self.path.name}'")
+        for split in self.splits:
+            names = set(self._split(split)["arrays"])
+            if names != {*self.modalities, *self.targets, "id"}:
+                raise UserError(f"{where}: {split} lists the arrays {sorted(names)}")
+            for name in names:
+                self._check_array(split, name)
+
+    def _check_array(self, split: str, name: str) -> None:
+        array = self.array(split, name)
+        entry = self.modalities.get(name) or self.targets.get(name) or {}
+        shape = (self.size(split), *entry.get("shape", ()))
+        dtype = array.dtype if name == "id" else np.dtype(entry.get("dtype", "int64"))
+        if array.shape != shape or array.dtype != dtype:
+            path = self.path / self._split(split)["arrays"][name]["file"]
+            raise UserError(
+                f"{path}: holds {array.dtype} {array.shape}, the manifest says {dtype} {shape}; prepare again"
+            )
