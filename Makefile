@@ -1,0 +1,53 @@
+# make reproduce   the default benchmark, from raw data to the report
+# make test        the tests
+# Both first make .venv and install into it with the exact versions of constraints.txt. They do so again only
+# when pyproject.toml or constraints.txt has changed, and an interrupted installation is taken up by the next call.
+
+PYTHON ?= python3
+CORES  ?= all
+ARGS   ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+
+# First on the path, so that the shell of a Snakemake rule, and of a test, finds this `counterpoise`.
+IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+# Packages of the caller's own must not shadow the pinned ones.
+unexport PYTHONPATH
+
+.PHONY: reproduce test lint bench clean
+.DELETE_ON_ERROR:
+
+reproduce: $(VENV)/.installed
+	$(IN_VENV) $(BIN)/snakemake --cores $(CORES) $(ARGS)
+
+test: export OMP_NUM_THREADS := 1
+test: $(VENV)/.installed-with-tests
+	$(IN_VENV) $(BIN)/python -m pytest -n 2 --benchmark-disable -m "not slow_full and not performance" $(ARGS)
+
+lint: $(VENV)/.installed-with-tests
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check Snakefile workflow
+
+# One process and one thread: what else runs at the same time is part of a measurement.
+bench: export OMP_NUM_THREADS := 1
+bench: $(VENV)/.installed-with-tests
+	$(IN_VENV) $(BIN)/python -m pytest -m performance $(ARGS)
+
+# Data, results and checkpoints stay: they cost hours, all this costs minutes.
+clean:
+	rm -rf $(VENV) build dist src/counterpoise.egg-info .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Counterpoise needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.created
+	$(BIN)/python -m pip install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-with-tests: pyproject.toml constraints.txt | $(VENV)/.created
+	$(BIN)/python -m pip install -c constraints.txt -e ".[test]"
+	@touch $(VENV)/.installed $@
