@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from counterpoise.errors import UserError, suggest
 from counterpoise.spec.validation import load_model
 
 NOT_DEFINED = "/"
 NOT_APPLICABLE = "-"
-_NUMBER = re.compile(r"^(?P<prefix>#?)(?P<number>-?\d+(?:\.(?P<decimals>\d+))?(?:e(?P<exponent>-?\d+))?)(?P<suffix>s?)$")
+_NUMBER = re.compile(r"^#?(?P<number>-?\d+(?:\.(?P<decimals>\d+))?(?:e(?P<exponent>-?\d+))?)s?$")
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
 Unit = Literal["percent", "ratio", "depth", "seconds", "seconds_squared", "iterations"]
@@ -37,7 +37,7 @@ class _Data(BaseModel):
 class PrintedValue(_Data):
     """One entry of a paper's table, as printed, with the marks that the typesetter gave it."""
 
-    printed: str = Field(description="the text of the entry without its marks; empty if the paper prints no number")
+    printed: str = Field(description="the text without its marks; empty if the paper prints no number")
     bold: bool = False
     underline: bool = False
     drop: bool = Field(False, description="the paper's (↓): a drop against the uniform baseline")
@@ -51,7 +51,7 @@ class PrintedValue(_Data):
 
     @property
     def kind(self) -> Literal["number", "not_defined", "not_applicable", "unprinted"]:
-        """What the entry is: a number, the paper's ``/``, its ``-``, or nothing (a bar without its number)."""
+        """What the entry is: a number, the paper's ``/`` or ``-``, or nothing (a bar without its number)."""
         special = {"": "unprinted", NOT_DEFINED: "not_defined", NOT_APPLICABLE: "not_applicable"}
         return special.get(self.printed, "number")
 
@@ -82,7 +82,7 @@ class ColumnGroup(_Data):
     """Columns that share a dataset and a model; a benchmark says per group what is run."""
 
     id: str = Field(pattern=_NAME)
-    heading: tuple[str, ...] = Field((), description="what the paper prints above the group, outermost line first")
+    heading: tuple[str, ...] = Field((), description="what is printed above the group, outermost first")
     dataset: str
     model: str
 
@@ -98,6 +98,7 @@ class Column(_Data):
     better: Literal["higher", "lower"] = "higher"
     unit: Unit = "percent"
     statistic: Literal["mean", "variance"] = "mean"
+    dataset: str | None = Field(None, description="the group's dataset; filled in from it")
 
     @property
     def scale(self) -> float:
@@ -111,9 +112,9 @@ class Row(_Data):
     id: str = Field(pattern=r"^[^.]+$", description="the name in traces; no dots")
     title: str = Field(description="the label as printed, with its star")
     method: str = Field(pattern=_NAME)
-    options: dict[str, str] = {}
+    settings: dict[str, str] = Field({}, description="settings of the method that the row stands for")
     star: bool = False
-    probe: bool = Field(False, description="the unimodal columns of this row come from a probe of the frozen encoders")
+    probe: bool = Field(False, description="its unimodal columns come from a probe of frozen encoders")
     group: str | None = Field(None, description="the column group, in tables whose rows are datasets")
     method_title: str | None = None
     values: dict[str, PrintedValue] = {}
@@ -141,6 +142,12 @@ class PaperTable(_Data):
     groups: tuple[ColumnGroup, ...]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+
+    @field_validator("columns")
+    @classmethod
+    def _with_datasets(cls, columns: tuple[Column, ...], info: ValidationInfo) -> tuple[Column, ...]:
+        datasets = {group.id: group.dataset for group in info.data.get("groups", ())}
+        return tuple(column.model_copy(update={"dataset": datasets.get(column.group)}) for column in columns)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -223,10 +230,10 @@ class PaperTable(_Data):
 class ClaimTest(_Data):
     """The formal side of a claim.
 
-    ``best_in_column``: the row beats every other row (or those in ``than``). ``better``, ``worse``: the row beats, or
-    is beaten by, each row in ``than``. ``not_worse``: it is at most ``by`` worse. ``untested``: no table can decide
-    it; ``needs`` says what would. ``over`` says whether all or any of the columns × rows must show it, ``by`` how many
-    printed units the difference has at least. Better and worse follow the column's sense.
+    ``best_in_column``: the row beats every other row (or those in ``than``). ``better``, ``worse``: the row
+    beats, or is beaten by, each row in ``than``. ``not_worse``: it is less than ``by`` worse. ``untested``:
+    no table can decide it; ``needs`` says what would. ``over`` says whether all or any of the columns × rows
+    must show it, ``by`` how many printed units the difference exceeds. Better and worse follow the column.
     """
 
     kind: Literal["best_in_column", "better", "worse", "not_worse", "untested"]
@@ -259,7 +266,7 @@ class Claim(_Data):
     section: str
     test: ClaimTest
     note: str = ""
-    family_name: str = Field("", alias="family", description="Holm's correction runs within it; default: the table")
+    family_name: str = Field("", alias="family", description="where Holm's correction runs; default: table")
 
     @property
     def family(self) -> str:
@@ -299,7 +306,7 @@ class DatasetFacts(_Data):
     test_sizes: tuple[TestSize, ...] = ()
 
 
-class _PaperFile(_Data):
+class _PaperHead(_Data):
     paper: str = Field(pattern=_NAME)
     short_title: str
     title: str
@@ -312,7 +319,6 @@ class _PaperFile(_Data):
     alpha: float = Field(0.05, gt=0.0, lt=1.0)
     margins: dict[Metric, float]
     margins_reason: str
-    tables: tuple[str, ...]
     datasets: dict[str, DatasetFacts] = {}
 
     @field_validator("margins")
@@ -324,15 +330,21 @@ class _PaperFile(_Data):
         return margins
 
 
-class Paper(_PaperFile):
-    """A paper with its tables and claims."""
+class _PaperFile(_PaperHead):
+    tables: tuple[str, ...]
 
-    table_list: tuple[PaperTable, ...]
+
+class Paper(_PaperHead):
+    """A paper with its tables, by name in the paper's order, and its claims."""
+
+    tables: dict[str, PaperTable]
     claims: tuple[Claim, ...]
 
     def table(self, name: str) -> PaperTable:
         """Return a table by its name; UserError with the nearest name where there is none."""
-        return _find(self.table_list, name, self.paper, "table", key="table")
+        if name not in self.tables:
+            raise UserError(f"{self.paper}: there is no table '{name}'{suggest(name, self.tables)}")
+        return self.tables[name]
 
 
 class PaperNumber(NamedTuple):
@@ -356,11 +368,11 @@ def load_paper(configs: Path, paper: str) -> Paper:
         raise UserError(f"{home}: there is no paper '{paper}'{suggest(paper, known)}")
     file = load_model(_PaperFile, home / paper / "paper.yaml", "paper")
     _same(home / paper / "paper.yaml", "paper", file.paper, paper)
-    tables = tuple(_load_table(home / paper / f"{name}.yaml", paper, name) for name in file.tables)
+    tables = {name: _load_table(home / paper / f"{name}.yaml", paper, name) for name in file.tables}
     claims_path = home / paper / "claims.yaml"
     claims = load_model(_Claims, claims_path, "claims")
     _same(claims_path, "paper", claims.paper, paper)
-    result = Paper(**file.model_dump(), table_list=tables, claims=claims.claims)
+    result = Paper(**{**dict(file), "tables": tables, "claims": claims.claims})
     _check_claims(result, claims_path)
     return result
 
@@ -379,7 +391,7 @@ def printed_values(paper: Paper) -> list[PaperNumber]:
             metric=column.id.rpartition(".")[2],
             value=table.value(row.id, column.id).number,
         )
-        for table in paper.table_list
+        for table in paper.tables.values()
         for row in table.rows
         for column in table.columns
         if table.value(row.id, column.id).kind == "number"
@@ -416,8 +428,8 @@ def _check_claims(paper: Paper, path: Path) -> None:
             raise UserError(f"{path}: the claim '{claim.id}': {error}") from error
 
 
-def _find(items: tuple, name: str, where: str, what: str, key: str = "id"):
+def _find(items: tuple, name: str, where: str, what: str):
     for item in items:
-        if getattr(item, key) == name:
+        if item.id == name:
             return item
-    raise UserError(f"{where}: there is no {what} '{name}'{suggest(name, [getattr(item, key) for item in items])}")
+    raise UserError(f"{where}: there is no {what} '{name}'{suggest(name, [item.id for item in items])}")

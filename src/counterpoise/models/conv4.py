@@ -1,0 +1,49 @@
+"""The encoder of Colored-and-gray MNIST: four convolutions and one average pool."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from counterpoise.declare import encoder, setting
+from counterpoise.models.interface import Encoder, EncoderModule
+
+
+@encoder(
+    name="conv4",
+    title="4 convolutions and average pooling",
+    input="(C, H, W) image, at least 8 x 8",
+    source="MMPareto, Section 4.1; layers as in PMR's released code (facts section 7.3)",
+)
+class Conv4(Encoder):
+    """BN, conv 5x5 (w), ReLU, max-pool 3 stride 2, conv 3x3 (w), conv 3x3 stride 2 (2w), conv 3x3 (2w), mean, linear."""
+
+    channels: int = setting(32, minimum=1, doc="w: channels of the first two convolutions")
+    width: int = setting(512, minimum=1, doc="d: features")
+
+    def build(self, shape: tuple[int, ...]) -> EncoderModule:
+        return _Conv4(shape[0], self.channels, self.width)
+
+
+class _Conv4(EncoderModule):
+    def __init__(self, inputs: int, channels: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.norm = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, channels, 5, padding=2)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv3 = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1)
+        self.conv4 = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1)
+        self.project = nn.Linear(2 * channels, width)
+
+    @property
+    def last_layer(self) -> nn.Module:
+        return self.project
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, d)
+        x = self.conv1(self.norm(x))
+        x = functional.relu(functional.max_pool2d(x, 3, stride=2, padding=1))  # max and ReLU commute: fewer to rectify
+        x = functional.relu(self.conv2(x))
+        x = functional.relu(self.conv3(x))
+        x = functional.relu(self.conv4(x))
+        return self.project(x.mean(dim=(2, 3)))

@@ -1,0 +1,95 @@
+"""A network of encoders, fusion and heads, seen as objectives that each reach some of the encoders."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+JOINT = "joint"
+
+
+class Network(nn.Module):
+    """Encoders (one per modality), the fusion of their features, and a head per objective.
+
+    Multimodal: the objectives are ``joint`` (the fusion's prediction, reaching every encoder) and one per modality
+    (its unimodal head's prediction, reaching its own encoder). Multi-task: one objective per target, all of which
+    reach every encoder; there is no fusion.
+
+    Args:
+        encoders: modality name -> module mapping ``(B, ...)`` to features ``(B, d)``.
+        fusion: module mapping a dict of features to joint logits ``(B, C)``, or ``None`` (multi-task).
+        heads: objective -> module mapping features ``(B, d)`` to logits ``(B, C)``.
+        targets: objective -> name of the target that it predicts.
+    """
+
+    def __init__(
+        self,
+        encoders: dict[str, nn.Module],
+        fusion: nn.Module | None,
+        heads: dict[str, nn.Module],
+        targets: dict[str, str],
+    ) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleDict(encoders)
+        self.fusion = fusion
+        self.heads = nn.ModuleDict(heads)
+        self.targets = dict(targets)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The encoders' names."""
+        return tuple(self.encoders)
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """All objectives, the joint one first."""
+        return (JOINT, *self.heads) if self.fusion is not None else tuple(self.heads)
+
+    def reach(self, objective: str) -> tuple[str, ...]:
+        """Return the encoders that an objective's gradient reaches."""
+        if objective == JOINT or self.fusion is None:
+            return self.modalities
+        return (objective,)
+
+    def own_parameters(self, objective: str) -> list[nn.Parameter]:
+        """Return the parameters outside the encoders that only this objective reaches: its fusion or its head."""
+        module = self.fusion if objective == JOINT else self.heads[objective]
+        return list(module.parameters())
+
+    def encode(self, inputs: dict[str, Tensor], modalities: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Map inputs ``{modality: (B, ...)}`` to features ``{modality: (B, d)}``."""
+        names = self.modalities if modalities is None else modalities
+        return {name: self.encoders[name](inputs[name]) for name in names}
+
+    def predict(self, features: dict[str, Tensor], objectives: Iterable[str]) -> dict[str, Tensor]:
+        """Map features to logits ``{objective: (B, C)}``."""
+        return {objective: self._logits(features, objective) for objective in objectives}
+
+    def _logits(self, features: dict[str, Tensor], objective: str) -> Tensor:
+        if objective == JOINT:
+            return self.fusion(features)
+        (encoder,) = self.reach(objective) if self.fusion is not None else self.modalities[:1]
+        return self.heads[objective](features[encoder])
+
+
+def build_head(width: int, classes: int, hidden: int | None) -> nn.Module:
+    """Return a linear head ``width -> classes``, or one with a hidden ReLU layer."""
+    if hidden is None:
+        return nn.Linear(width, classes)
+    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+
+
+def digest_state(state: dict[str, Any]) -> str:
+    """Return the hexadecimal SHA-256 of all tensors of a state, in order of their names."""
+    import hashlib
+
+    hasher = hashlib.sha256()
+    for name in sorted(state):
+        tensor: Tensor = state[name].detach().to("cpu").contiguous()
+        hasher.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        hasher.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return hasher.hexdigest()

@@ -1,0 +1,118 @@
+"""The configuration files other than benchmarks and papers: datasets, models, methods, protocols."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from counterpoise.spec.protocol import Protocol, ProtocolFile
+from counterpoise.spec.validation import load_model, load_yaml, validate
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(_Config):
+    """A component and its settings."""
+
+    component: str
+    settings: dict[str, Any] = {}
+
+
+class DatasetConfig(_Config):
+    """A dataset: the component that prepares it, and whether it stands in for a paper's dataset."""
+
+    component: str
+    title: str
+    stand_in_for: str | None = None
+    note: str = ""
+    settings: dict[str, Any] = {}
+
+
+class HeadConfig(_Config):
+    """A prediction head on one encoder's features: linear, or with one hidden layer of ``hidden`` units."""
+
+    hidden: int | None = Field(None, gt=0)
+
+
+class ModelConfig(_Config):
+    """Encoders by modality, the fusion of their features (multimodal) and the heads (unimodal or one per task)."""
+
+    title: str
+    encoders: dict[str, Part]
+    fusion: Part | None = None
+    head: HeadConfig = HeadConfig()
+    init: Literal["torch", "xavier"] = "torch"
+    note: str = ""
+
+
+class MethodOverride(_Config):
+    """Settings of a method and parts of the protocol that replace the defaults."""
+
+    settings: dict[str, Any] = {}
+    protocol: dict[str, Any] = {}
+
+
+class MethodConfig(MethodOverride):
+    """A method's file: overrides for all datasets, then by variant, then by dataset or ``dataset/model``."""
+
+    note: str = ""
+    variants: dict[str, MethodOverride] = {}
+    datasets: dict[str, MethodOverride] = {}
+
+
+class Configs:
+    """The folder ``configs/`` of a project; every file is read once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self._read: dict[tuple[str, str], Any] = {}
+
+    def dataset(self, name: str) -> DatasetConfig:
+        """Read ``datasets/<name>.yaml``."""
+        return self._load("datasets", name, DatasetConfig, "dataset")
+
+    def model(self, name: str) -> ModelConfig:
+        """Read ``models/<name>.yaml``."""
+        return self._load("models", name, ModelConfig, "model")
+
+    def protocol(self, name: str) -> Protocol:
+        """Read ``protocols/<name>.yaml``; the name may have a folder (``mmpareto/published``)."""
+        return self._load("protocols", name, ProtocolFile, "protocol").protocol()
+
+    def method(self, name: str) -> MethodConfig:
+        """Read ``methods/<name>.yaml``; a method without one has no overrides."""
+        if not self.path("methods", name).is_file():
+            return MethodConfig()
+        return self._load("methods", name, MethodConfig, "method")
+
+    def path(self, folder: str, name: str) -> Path:
+        """Return where the configuration ``name`` of a ``folder`` is."""
+        return self.root / folder / f"{name}.yaml"
+
+    def _load(self, folder: str, name: str, schema: type[BaseModel], what: str) -> Any:
+        if (folder, name) not in self._read:
+            self._read[folder, name] = load_model(schema, self.path(folder, name), what)
+        return self._read[folder, name]
+
+    def override_protocol(self, base: Protocol, overrides: list[dict[str, Any]], where: str) -> Protocol:
+        """Return ``base`` with nested ``overrides`` applied in order."""
+        data = base.model_dump()
+        for override in overrides:
+            data = merge(data, override)
+        return validate(Protocol, data, where)
+
+
+def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``override`` laid over it, mapping by mapping."""
+    result = dict(base)
+    for key, value in override.items():
+        inner = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merge(result[key], value) if inner else value
+    return result
+
+
+__all__ = ["Configs", "DatasetConfig", "MethodConfig", "ModelConfig", "Part", "load_yaml", "merge"]

@@ -1,0 +1,362 @@
+"""From a benchmark to cells and runs: every name resolved, every setting checked, every run named by its identity.
+
+A cell is dataset x model x method x protocol; with a seed it is a run. A cell's key is a digest of its resolved
+configuration, of the source that can change its result and of its prepared data's key (DESIGN section 4).
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from counterpoise.declare import DatasetInfo, MethodInfo
+from counterpoise.errors import UserError, suggest
+from counterpoise.spec.benchmark import Benchmark, ColumnRun, TableRun, load_benchmark
+from counterpoise.spec.components import Component, component, components
+from counterpoise.spec.configs import Configs, DatasetConfig, ModelConfig, Part
+from counterpoise.spec.identity import short_key, source_digest
+from counterpoise.spec.paper import Column, ColumnGroup, Paper, PaperTable, load_paper
+
+NOT_IN_BENCHMARK = "not in this benchmark"
+TRAINING = "counterpoise.training.train"
+PREPARATION = "counterpoise.data.prepare"
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A dataset with its settings, as prepared under ``data/prepared/<name>.<key>``."""
+
+    name: str
+    title: str
+    component: str
+    settings: dict[str, Any] = field(hash=False)
+    key: str
+
+    @property
+    def directory(self) -> PurePosixPath:
+        """Where the prepared arrays and their manifest are, relative to the project."""
+        return PurePosixPath("data/prepared", f"{self.name}.{self.key}")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Dataset x model x method x protocol, fully resolved. ``config`` and ``source`` are what the key digests."""
+
+    dataset: str
+    model: str
+    method: str
+    variant: str
+    protocol: str
+    config: dict[str, Any] = field(hash=False, compare=False)
+    source: str
+    data: PreparedDataset
+    key: str
+
+    @property
+    def data_key(self) -> str:
+        """The key of the prepared data that the cell trains on."""
+        return self.data.key
+
+    @property
+    def data_directory(self) -> PurePosixPath:
+        """Where that data is, relative to the project."""
+        return self.data.directory
+
+    @property
+    def name(self) -> str:
+        """``<dataset>/<model>/<method>-<variant>.<key>``: the cell's name on the command line."""
+        return f"{self.dataset}/{self.model}/{self.method}-{self.variant}.{self.key}"
+
+    @property
+    def directory(self) -> PurePosixPath:
+        """Where the cell's runs are, relative to the project."""
+        return PurePosixPath("results/runs", self.name)
+
+    def run_directory(self, seed: int) -> PurePosixPath:
+        """Where the run of one seed is, relative to the project."""
+        return self.directory / f"seed-{seed}"
+
+
+@dataclass(frozen=True)
+class PlannedValue:
+    """One value of a paper's table and the cell that regenerates it, or the ``reason`` why none does.
+
+    ``variant`` is ``None`` where the row runs in one variant. ``stand_in`` says that another dataset takes the
+    paper dataset's place, so that the value is never compared with the printed one.
+    """
+
+    paper: str
+    table: str
+    row: str
+    variant: str | None
+    column: str
+    cell: Cell | None
+    reason: str = ""
+    stand_in: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A benchmark resolved: its distinct cells in order of first use, and every value of its tables."""
+
+    benchmark: Benchmark
+    path: Path
+    overrides: dict[str, Any]
+    cells: list[Cell]
+    values: list[PlannedValue]
+    papers: dict[str, Paper]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of every cell."""
+        return self.benchmark.seeds
+
+    @property
+    def datasets(self) -> list[PreparedDataset]:
+        """The distinct prepared datasets, in order of first use."""
+        return list({cell.data.directory: cell.data for cell in self.cells}.values())
+
+    @property
+    def tables(self) -> list[tuple[str, str]]:
+        """The (paper, table) pairs, in the benchmark's order."""
+        return list(dict.fromkeys((table.paper, table.table) for table in self.benchmark.tables))
+
+    def cell(self, name: str) -> Cell:
+        """Return the cell called ``dataset/model/method-variant.key``.
+
+        Raises:
+            UserError: the plan has no such cell, for example because configuration or source changed since.
+        """
+        for cell in self.cells:
+            if cell.name == name:
+                return cell
+        names = [cell.name for cell in self.cells]
+        raise UserError(f"{self.path}: no cell '{name}' in this benchmark as it is now{suggest(name, names)}")
+
+    def table_run(self, paper: str, table: str) -> TableRun:
+        """Return what the benchmark says about a table."""
+        for run in self.benchmark.tables:
+            if (run.paper, run.table) == (paper, table):
+                return run
+        names = [f"{run.paper}.{run.table}" for run in self.benchmark.tables]
+        raise UserError(f"{self.path}: table '{paper}.{table}' is not in this benchmark{suggest(f'{paper}.{table}', names)}")
+
+
+def make_plan(root: Path, path: Path, overrides: dict[str, Any] | None = None) -> Plan:
+    """Resolve the benchmark at ``path`` against the project at ``root``.
+
+    Raises:
+        UserError: at the first name, key or value anywhere in the configuration that cannot be.
+    """
+    benchmark = load_benchmark(path, overrides)
+    return _Planner(Path(root), Path(path), benchmark, overrides or {}).plan()
+
+
+class _Planner:
+    def __init__(self, root: Path, path: Path, benchmark: Benchmark, overrides: dict[str, Any]) -> None:
+        self.path = path
+        self.benchmark = benchmark
+        self.overrides = overrides
+        self.configs = Configs(root / "configs")
+        self.papers: dict[str, Paper] = {}
+        self.cells: dict[str, Cell] = {}
+        self.values: list[PlannedValue] = []
+        self.dataset = functools.cache(self._dataset)
+        self.resolved = functools.cache(self._cell)
+
+    def plan(self) -> Plan:
+        for name in self.benchmark.methods:
+            component("method", name, f"{self.path}: methods")
+        for run in self.benchmark.tables:
+            self._add_table(run)
+        return Plan(
+            self.benchmark, self.path, self.overrides, list(self.cells.values()), self.values, self.papers
+        )  # fmt: skip
+
+    def _add_table(self, run: TableRun) -> None:
+        where = f"{self.path}: table {run.paper}.{run.table}"
+        if run.paper not in self.papers:
+            self.papers[run.paper] = load_paper(self.configs.root, run.paper)
+        paper = self.papers[run.paper]
+        names = [table.table for table in paper.table_list]
+        if run.table not in names:
+            raise UserError(f"{self.path}: paper '{run.paper}' has no table '{run.table}'{suggest(run.table, names)}")
+        table = paper.table(run.table)
+        self._check_names(run, table, where)
+        for row in self._rows(run, table, where):
+            for column in table.columns:
+                self._add_values(run, table, row, column, where)
+
+    def _check_names(self, run: TableRun, table: PaperTable, where: str) -> None:
+        groups = table.group_ids
+        for group in run.columns:
+            if group not in groups:
+                raise UserError(f"{where}: unknown column group '{group}'{suggest(group, groups)}")
+        in_table = {row.method for row in table.rows} | set(run.extra_methods)
+        for name, variants in run.variants.items():
+            if name not in in_table:
+                raise UserError(f"{where}: variants: unknown method '{name}'{suggest(name, in_table)}")
+            known = component("method", name, where).info.variants
+            for variant in variants:
+                if variant not in known:
+                    raise UserError(f"{where}: method '{name}' has no variant '{variant}'{suggest(variant, known)}")
+
+    def _rows(self, run: TableRun, table: PaperTable, where: str) -> list[_Row]:
+        ids = [row.id for row in table.rows]
+        for name in run.rows or []:
+            if name not in ids:
+                raise UserError(f"{where}: unknown row '{name}'{suggest(name, ids)}")
+        chosen = [row for row in table.rows if run.rows is None or row.id in run.rows]
+        rows = [_Row(row.id, row.method, dict(row.options), row.group) for row in chosen]
+        extra = [_Row(component("method", name, where).info.title, name, {}) for name in run.extra_methods]
+        return rows + extra
+
+    def _add_values(self, run: TableRun, table: PaperTable, row: _Row, column: Column, where: str) -> None:
+        group = _group(table, row, column)
+        variants = run.variants.get(row.method, ["published"])
+        for variant in variants:
+            cell, reason, stand_in = self._value(run, row, variant, group, where)
+            if cell is not None:
+                self.cells.setdefault(cell.name, cell)
+            shown = variant if len(variants) > 1 else None
+            self.values.append(PlannedValue(run.paper, run.table, row.id, shown, column.id, cell, reason, stand_in))
+
+    def _value(
+        self, run: TableRun, row: _Row, variant: str, group: ColumnGroup, where: str
+    ) -> tuple[Cell | None, str, bool]:
+        if group.id not in run.columns:
+            return None, NOT_IN_BENCHMARK, False
+        if row.method not in components("method"):
+            return None, f"method '{row.method}' is not available", False
+        target = run.columns[group.id]
+        settings = tuple(sorted(row.settings.items()))
+        place = f"{where}: column {group.id}: row {row.id}"
+        cell, reason = self.resolved(_hashable(target), row.method, variant, settings, place)
+        return cell, reason, target.dataset != group.dataset
+
+    def _cell(
+        self, column: _Target, method_name: str, variant: str, row_settings: tuple[Any, ...], where: str
+    ) -> tuple[Cell | None, str]:
+        method = component("method", method_name, where)
+        model = self.configs.model(column.model)
+        data, dataset_info = self.dataset(column.dataset)
+        model_parts = self._model(column.model, model, dataset_info)
+        reason = _refusal(method.info, model_parts, dataset_info)
+        if reason:
+            return None, reason
+        protocol_name = dict(column.protocols).get(variant, column.protocol)
+        settings, protocol = self._method(method, variant, column, dict(row_settings), protocol_name, where)
+        config = {
+            "dataset": {"component": data.component, "settings": data.settings},
+            "model": {key: value for key, value in model_parts.items() if key != "slices"},
+            "method": {"name": method.name, "variant": variant, "settings": settings},
+            "protocol": protocol,
+        }
+        source = source_digest(self._modules(method, model_parts))
+        key = short_key({"config": config, "source": source, "data": data.key})
+        return Cell(column.dataset, column.model, method.name, variant, protocol_name, config, source, data, key), ""
+
+    def _method(
+        self, method: Component, variant: str, column: _Target, row: dict[str, Any], protocol_name: str, where: str
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the settings and the protocol: variant, method file, dataset and benchmark laid over in this order."""
+        if variant not in method.info.variants:
+            raise UserError(f"{where}: method '{method.name}' has no variant '{variant}'{suggest(variant, method.info.variants)}")
+        file = self.configs.method(method.name)
+        layers = [file, *([file.variants[variant]] if variant in file.variants else [])]
+        names = (column.dataset, f"{column.dataset}/{column.model}")
+        layers += [file.datasets[name] for name in names if name in file.datasets]
+        layers += [self.benchmark.methods[method.name]] if method.name in self.benchmark.methods else []
+        settings = dict(method.info.variants[variant].get("settings", {}))
+        modality = row.get("modality")
+        if modality is not None:
+            row["modality"] = dict(column.modalities).get(modality, modality)
+        for layer in [*(layer.settings for layer in layers), row]:
+            settings.update(layer)
+        place = f"{where}: settings of method '{method.name}'"
+        base = self.configs.protocol(protocol_name)
+        protocol = self.configs.override_protocol(
+            base, [layer.protocol for layer in layers], f"{where}: protocol of method '{method.name}'"
+        )
+        return method.resolve(settings, place), protocol.model_dump(mode="json")
+
+    def _dataset(self, name: str) -> tuple[PreparedDataset, DatasetInfo]:
+        config: DatasetConfig = self.configs.dataset(name)
+        where = str(self.configs.path("datasets", name))
+        found = component("dataset", config.component, where)
+        settings = found.resolve(config.settings, f"{where}: settings")
+        source = source_digest((found.module, PREPARATION))
+        key = short_key({"component": found.name, "settings": settings, "source": source})
+        return PreparedDataset(name, config.title, found.name, settings, key), found.info
+
+    def _model(self, name: str, model: ModelConfig, dataset: DatasetInfo) -> dict[str, Any]:
+        where = str(self.configs.path("models", name))
+        for modality in model.encoders:
+            if modality not in dataset.modalities:
+                hint = suggest(modality, dataset.modalities)
+                raise UserError(f"{where}: encoders: dataset '{dataset.name}' has no modality '{modality}'{hint}")
+        if dataset.task == "multimodal" and model.fusion is None:
+            raise UserError(f"{where}: the key 'fusion' is missing: dataset '{dataset.name}' is multimodal")
+        parts = {key: _part("encoder", part, f"{where}: encoders.{key}") for key, part in model.encoders.items()}
+        fusion = None if dataset.task == "multitask" else _part("fusion", model.fusion, f"{where}: fusion")
+        slices = fusion is not None and component("fusion", fusion["component"]).info.slices
+        return {
+            "encoders": parts, "fusion": fusion, "head": model.head.model_dump(), "init": model.init, "slices": slices,
+        }  # fmt: skip
+
+    def _modules(self, method: Component, model: dict[str, Any]) -> tuple[str, ...]:
+        parts = [component("encoder", part["component"]) for part in model["encoders"].values()]
+        if model["fusion"] is not None:
+            parts.append(component("fusion", model["fusion"]["component"]))
+        return tuple(sorted({TRAINING, method.module, *(part.module for part in parts)}))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row that runs: one of the paper's, or one that the benchmark adds."""
+
+    id: str
+    method: str
+    settings: dict[str, str] = field(hash=False)
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class _Target:
+    dataset: str
+    model: str
+    protocol: str
+    protocols: tuple[tuple[str, str], ...]
+    modalities: tuple[tuple[str, str], ...]
+
+
+def _group(table: PaperTable, row: _Row, column: Column) -> ColumnGroup:
+    name = row.group or column.group
+    return next(group for group in table.groups if group.id == name)
+
+
+def _hashable(run: ColumnRun) -> _Target:
+    return _Target(
+        run.dataset, run.model, run.protocol, tuple(sorted(run.protocols.items())), tuple(sorted(run.modalities.items()))
+    )
+
+
+def _part(kind: str, part: Part, where: str) -> dict[str, Any]:
+    found = component(kind, part.component, where)
+    return {"component": found.name, "settings": found.resolve(part.settings, f"{where}: settings")}
+
+
+def _refusal(method: MethodInfo, model: dict[str, Any], dataset: DatasetInfo) -> str:
+    """Return why a method is not defined for a model and a dataset, or nothing."""
+    if dataset.task == "multitask":
+        return "" if method.tasks else f"{method.title} is not defined for several tasks"
+    least, most = method.modalities
+    count = len(model["encoders"])
+    if count < least or (most is not None and count > most):
+        number = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
+        return f"{method.title} is defined for {number} modalities, not {count}"
+    if "weight_slices" in method.needs and not model["slices"]:
+        return f"{method.title} needs one weight slice per modality, which fusion '{model['fusion']['component']}' has not"
+    return ""

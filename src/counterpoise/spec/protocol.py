@@ -1,0 +1,77 @@
+"""A protocol: optimiser, schedule, epochs, batch size, precision, validation split. Read from ``configs/protocols``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Optimiser(_Frozen):
+    """SGD, Adam or AdamW. Weight decay is added to the gradient (AdamW: decoupled) after gradients are integrated.
+
+    ``encoder_lr_factor`` multiplies the encoders' learning rate only: the ablation "uniform with encoder lr x gamma"
+    of MMPareto (facts section 9.1).
+    """
+
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: float = Field(gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    encoder_lr_factor: float = Field(1.0, gt=0)
+
+
+class Schedule(_Frozen):
+    """How the learning rate moves.
+
+    ``constant``; ``step``: times ``factor`` every ``period`` epochs; ``cosine_restarts``: constant for
+    ``warm_up_steps`` optimiser steps, then cosine annealing with warm restarts of ``period`` steps, each
+    ``period_factor`` times longer than the last (MLB's released code, facts section 7.0).
+    """
+
+    name: Literal["constant", "step", "cosine_restarts"] = "constant"
+    period: int = Field(30, gt=0)
+    factor: float = Field(0.1, gt=0, le=1)
+    period_factor: int = Field(2, ge=1)
+    warm_up_steps: int = Field(0, ge=0)
+
+
+class Protocol(_Frozen):
+    """Everything about a training that is neither data, model nor method.
+
+    ``validation_fraction`` holds out that share of the training split (by index, the same for every seed) unless the
+    dataset has a validation split of its own, which is then used; 0 trains on all of it and records no ``best_val``.
+    ``patience`` stops after that many epochs without a better validation accuracy.
+    """
+
+    optimiser: Optimiser
+    schedule: Schedule = Schedule()
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    drop_last: bool = False
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    memory_format: Literal["contiguous", "channels_last"] = "contiguous"
+    deterministic: bool = True
+    threads: int = Field(1, gt=0)
+    validation_fraction: float = Field(0.0, ge=0, lt=1)
+    patience: int | None = Field(None, gt=0)
+    clip_norm: float | None = Field(None, gt=0)
+    evaluate_every: int = Field(1, gt=0)
+    diagnostics: bool = False
+
+
+class ProtocolFile(Protocol):
+    """A protocol with what its file says about it; title and source are not part of a run's identity."""
+
+    title: str = ""
+    source: str = ""
+
+    def protocol(self) -> Protocol:
+        """Return the protocol alone."""
+        return Protocol.model_validate(self.model_dump(exclude={"title", "source"}))
