@@ -180,10 +180,10 @@ class _Planner:
         if run.paper not in self.papers:
             self.papers[run.paper] = load_paper(self.configs.root, run.paper)
         paper = self.papers[run.paper]
-        names = [table.table for table in paper.table_list]
-        if run.table not in names:
-            raise UserError(f"{self.path}: paper '{run.paper}' has no table '{run.table}'{suggest(run.table, names)}")
-        table = paper.table(run.table)
+        if run.table not in paper.tables:
+            hint = suggest(run.table, paper.tables)
+            raise UserError(f"{self.path}: paper '{run.paper}' has no table '{run.table}'{hint}")
+        table = paper.tables[run.table]
         self._check_names(run, table, where)
         for row in self._rows(run, table, where):
             for column in table.columns:
@@ -209,7 +209,7 @@ class _Planner:
             if name not in ids:
                 raise UserError(f"{where}: unknown row '{name}'{suggest(name, ids)}")
         chosen = [row for row in table.rows if run.rows is None or row.id in run.rows]
-        rows = [_Row(row.id, row.method, dict(row.options), row.group) for row in chosen]
+        rows = [_Row(row.id, row.method, dict(row.settings), row.group) for row in chosen]
         extra = [_Row(component("method", name, where).info.title, name, {}) for name in run.extra_methods]
         return rows + extra
 
