@@ -1,0 +1,34 @@
+"""What every test may ask for, and the conditions that all of them run under."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Before anything imports torch: one thread, because results differ between thread counts.
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[name] = "1"
+os.environ["DVC_NO_ANALYTICS"] = "1"
+os.environ["MPLBACKEND"] = "agg"
+
+# No deadline: a busy machine is no bug. The same examples each time: a red test can be run again.
+settings.register_profile("counterpoise", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("counterpoise")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout, where ``Snakefile``, ``configs/`` and ``workflow/`` are."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared(repository: Path) -> Path:
+    """The folder that holds the data mirror: ``$COUNTERPOISE_SHARED``, or ``shared`` beside the checkout."""
+    folder = Path(os.environ.get("COUNTERPOISE_SHARED") or repository.parent / "shared")
+    if not folder.is_dir():
+        pytest.skip(f"no shared folder at {folder}; set COUNTERPOISE_SHARED to one that holds mirror/")
+    return folder

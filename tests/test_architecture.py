@@ -1,0 +1,268 @@
+"""Imports run one way. They are read from the source text, so an import inside a function counts too."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "counterpoise"
+
+# The shared bottom: every layer may import these, and they import nothing above themselves.
+BOTTOM = {PACKAGE, "errors", "files", "declare"}
+
+# layer -> the layers that it may import, besides itself and the bottom. A new one is entered on purpose.
+# Methods may see the interface of the network that they train; that they know no architecture by name is
+# test_components_are_not_imported_by_name.
+MAY_IMPORT: dict[str, set[str]] = {
+    **{layer: set() for layer in BOTTOM},
+    "spec": set(),
+    "comparison": {"spec"},
+    "reporting": {"comparison", "spec"},
+    "evaluation": {"spec"},
+    "data": {"spec"},
+    "models": {"spec"},
+    "methods": {"models", "spec"},
+    "training": {"data", "methods", "models", "spec"},
+    "cli": {"comparison", "data", "evaluation", "methods", "models", "reporting", "spec", "training"},
+    "__main__": {"cli"},
+}
+WITHOUT_TORCH = BOTTOM | {"spec", "comparison", "reporting"}
+TORCH = {"torch", "torchvision", "torchaudio", "torchmetrics", "torchjd"}
+DECLARATIONS = {"method", "dataset", "encoder", "fusion"}
+
+Graph = dict[str, set[str]]
+
+
+def modules_under(source: Path) -> dict[str, ast.Module]:
+    """Dotted name -> syntax tree of every module of the package in ``source``."""
+    modules = {}
+    for file in sorted((source / PACKAGE).rglob("*.py")):
+        parts = file.relative_to(source).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        modules[name] = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    return modules
+
+
+def imported_names(name: str, tree: ast.Module, is_package: bool) -> Iterator[str]:
+    """Every dotted name that the module asks for; ``from a import b`` asks for ``a.b``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = name.split(".")
+                parents = parents[: len(parents) - node.level + int(is_package)]
+                base = ".".join([*parents, *([base] if base else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def imports_of(source: Path) -> Graph:
+    """Module -> what it imports: modules of the package by their full name, others by their first word."""
+    modules = modules_under(source)
+    packages = {name.rpartition(".")[0] for name in modules} | {PACKAGE}
+    graph: Graph = {}
+    for name, tree in modules.items():
+        found = set()
+        for wanted in imported_names(name, tree, name in packages):
+            if wanted.split(".")[0] != PACKAGE:
+                found.add(wanted.split(".")[0])
+                continue
+            while wanted not in modules:
+                wanted = wanted.rpartition(".")[0]
+            found.add(wanted)
+        graph[name] = found - {name}
+    return graph
+
+
+def layer_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else PACKAGE
+
+
+def cycle_in(graph: Graph) -> list[str]:
+    """The modules of one import cycle in order, or nothing."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(reversed(error.args[1]))
+    return []
+
+
+def wrong_ways(graph: Graph) -> list[str]:
+    """``"a -> b"`` for every import that the layers do not allow."""
+    wrong = []
+    for module, imported in graph.items():
+        layer = layer_of(module)
+        allowed = MAY_IMPORT[layer] | BOTTOM | {layer}
+        for other in imported:
+            if other.split(".")[0] == PACKAGE and layer_of(other) not in allowed:
+                wrong.append(f"{module} -> {other}")
+    return sorted(wrong)
+
+
+def torch_where_none_belongs(graph: Graph) -> list[str]:
+    return sorted(
+        f"{module} -> {other}"
+        for module, imported in graph.items()
+        if layer_of(module) in WITHOUT_TORCH
+        for other in imported & TORCH
+    )
+
+
+def components_in(source: Path) -> set[str]:
+    """The modules that declare a method, a dataset, an encoder or a fusion."""
+    found = set()
+    for name, tree in modules_under(source).items():
+        for node in ast.walk(tree):
+            calls = [d.func for d in getattr(node, "decorator_list", []) if isinstance(d, ast.Call)]
+            if isinstance(node, ast.ClassDef) and any(getattr(c, "id", "") in DECLARATIONS for c in calls):
+                found.add(name)
+    return found
+
+
+def imported_by_name(graph: Graph, components: set[str]) -> list[str]:
+    """Imports of a component's file from outside its own layer."""
+    return sorted(
+        f"{module} -> {other}"
+        for module, imported in graph.items()
+        for other in imported & components
+        if layer_of(module) != layer_of(other)
+    )
+
+
+def loaded_after(modules: list[str]) -> set[str]:
+    """What a new interpreter holds after importing ``modules``: first words, and this package's layers."""
+    program = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+        "print(*{'.'.join(name.split('.')[:2]) if name.startswith('counterpoise') else name.split('.')[0]"
+        " for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def source(repository: Path) -> Path:
+    return repository / "src"
+
+
+@pytest.fixture(scope="module")
+def graph(source: Path) -> Graph:
+    return imports_of(source)
+
+
+def test_every_module_belongs_to_a_known_layer(graph):
+    assert len(graph) > len(MAY_IMPORT)
+    assert {layer_of(module) for module in graph} <= set(MAY_IMPORT)
+
+
+def test_no_import_cycle(graph):
+    assert cycle_in(graph) == []
+
+
+def test_imports_run_one_way(graph):
+    assert wrong_ways(graph) == []
+
+
+def test_planning_comparing_and_reporting_name_no_torch(graph):
+    assert torch_where_none_belongs(graph) == []
+
+
+def test_components_are_not_imported_by_name(graph, source):
+    components = components_in(source)
+    assert "counterpoise.methods.mmpareto" in components
+    assert imported_by_name(graph, components) == []
+
+
+def test_no_module_is_a_drawer_for_everything(graph):
+    drawers = {"utils", "util", "helpers", "misc", "common"}
+    assert [module for module in graph if module.rpartition(".")[2] in drawers] == []
+
+
+def test_command_line_starts_without_torch():
+    loaded = loaded_after(["counterpoise.cli"])
+    assert loaded & TORCH == set()
+    assert loaded & {f"{PACKAGE}.{layer}" for layer in ("training", "methods", "models", "data")} == set()
+
+
+def test_layers_without_torch_load_none(graph):
+    modules = sorted(module for module in graph if layer_of(module) in WITHOUT_TORCH)
+    assert loaded_after(modules) & TORCH == set()
+
+
+# The reader above is itself code: each rule is seen to fail on a package that breaks it.
+
+
+@pytest.fixture
+def toy(tmp_path: Path):
+    """Write ``{"spec/plan.py": text}`` as a package and return its import graph."""
+
+    def write(texts: dict[str, str]) -> Graph:
+        for path, text in {"__init__.py": "", **texts}.items():
+            file = tmp_path / PACKAGE / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        return imports_of(tmp_path)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from counterpoise.spec.b import x",
+        "import counterpoise.spec.b",
+        "from counterpoise.spec import b",
+        "from . import b",
+        "from .b import x",
+        "from ..spec.b import x",
+        "def late():\n    from counterpoise.spec import b",
+    ],
+)
+def test_a_cycle_is_seen_however_it_is_spelt(toy, text):
+    graph = toy({"spec/__init__.py": "", "spec/a.py": text, "spec/b.py": "import counterpoise.spec.a"})
+    assert set(cycle_in(graph)) == {"counterpoise.spec.a", "counterpoise.spec.b"}
+
+
+def test_a_relative_import_in_a_package_starts_at_that_package(toy):
+    graph = toy({"spec/__init__.py": "from .a import x", "spec/a.py": ""})
+    assert graph["counterpoise.spec"] == {"counterpoise.spec.a"}
+
+
+def test_a_wrong_way_is_seen_inside_a_function(toy):
+    late = "def f():\n    import counterpoise.training.loop"
+    graph = toy({"comparison/verdict.py": late, "training/loop.py": ""})
+    assert wrong_ways(graph) == ["counterpoise.comparison.verdict -> counterpoise.training.loop"]
+
+
+def test_the_bottom_imports_nothing_above_itself(toy):
+    graph = toy({"files.py": "from counterpoise.spec import plan", "spec/plan.py": ""})
+    assert wrong_ways(graph) == ["counterpoise.files -> counterpoise.spec.plan"]
+
+
+def test_torch_is_seen_inside_a_function_of_reporting(toy):
+    graph = toy({"reporting/page.py": "def f():\n    from torch.nn import functional"})
+    assert torch_where_none_belongs(graph) == ["counterpoise.reporting.page -> torch"]
+
+
+def test_training_that_names_a_method_is_seen(toy, tmp_path):
+    declared = "from counterpoise.declare import method\n@method(name='a')\nclass A:\n    pass\n"
+    graph = toy(
+        {
+            "declare.py": "def method(**info): ...",
+            "methods/a.py": declared,
+            "methods/interface.py": "",
+            "training/loop.py": "from counterpoise.methods import interface\nimport counterpoise.methods.a",
+        }
+    )
+    wrong = "counterpoise.training.loop -> counterpoise.methods.a"
+    assert imported_by_name(graph, components_in(tmp_path)) == [wrong]
