@@ -62,6 +62,13 @@ class PreparedData:
         return self.manifest["targets"]
 
     @property
+    def extras(self) -> dict[str, dict[str, Any]]:
+        """Arrays that are neither modality nor target, by name: ``<modality>_frames`` counts a clip's real
+        frames.
+        """
+        return self.manifest.get("extras", {})
+
+    @property
     def splits(self) -> list[str]:
         """Names of the splits that exist: ``train``, ``test`` and, where there is one, ``val``."""
         return list(self.manifest["splits"])
@@ -119,14 +126,14 @@ class PreparedData:
             raise UserError(f"{where}: holds '{expected}', but its folder is named '{self.path.name}'")
         for split in self.splits:
             names = set(self._split(split)["arrays"])
-            if names != {*self.modalities, *self.targets, "id"}:
+            if names != {*self.modalities, *self.targets, *self.extras, "id"}:
                 raise UserError(f"{where}: {split} lists the arrays {sorted(names)}")
             for name in names:
                 self._check_array(split, name)
 
     def _check_array(self, split: str, name: str) -> None:
         array = self.array(split, name)
-        entry = self.modalities.get(name) or self.targets.get(name) or {}
+        entry = self.modalities.get(name) or self.targets.get(name) or self.extras.get(name) or {}
         shape = (self.size(split), *entry.get("shape", ()))
         dtype = array.dtype if name == "id" else np.dtype(entry.get("dtype", "int64"))
         if array.shape != shape or array.dtype != dtype:

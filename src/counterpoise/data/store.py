@@ -50,6 +50,7 @@ class ArrayStore:
         self._identity = {"schema": SCHEMA, "dataset": dataset, "key": key, "settings": dict(settings)}
         self._modalities: dict[str, dict[str, Any]] = {}
         self._targets: dict[str, dict[str, Any]] = {}
+        self._extras: dict[str, dict[str, Any]] = {}
         self._sources: list[dict[str, Any]] = []
         self._leaks: list[dict[str, Any]] = []
         self._notes: dict[str, Any] = {}
@@ -137,6 +138,12 @@ class ArrayStore:
         """Declare a target of one value per pixel (``kind``: ``segmentation`` or ``depth``)."""
         self._targets[name] = {"kind": kind, "shape": [int(size) for size in shape], "dtype": dtype, **facts}
 
+    def extra(self, name: str, *, shape: Sequence[int] = (), dtype: str = "int64") -> None:
+        """Declare an array that is neither: ``<modality>_frames`` says how many of a clip's frames are
+        real.
+        """
+        self._extras[name] = {"shape": [int(size) for size in shape], "dtype": dtype}
+
     def source(self, name: str, *, sha256: str, size: int, licence: str) -> None:
         """Record a file that the arrays were made from."""
         self._sources.append({"name": name, "sha256": sha256, "bytes": size, "licence": licence})
@@ -174,13 +181,14 @@ class ArrayStore:
         consumed: int | None = None,
         **arrays: np.ndarray,
     ) -> None:
-        """Append samples: ``ids`` and, for every declared modality and target, an array with one row per id.
+        """Append samples: ``ids`` and, for every declared modality, target and extra, an array with one row
+        per id.
 
         ``dropped`` lists ``(id, reason)`` of items that are not there. ``consumed`` is the number of input
         items that this call settles (by default samples and dropped together); when the call returns they are
         on the disk.
         """
-        expected = set(self._modalities) | set(self._targets)
+        expected = {*self._modalities, *self._targets, *self._extras}
         if set(arrays) != expected:
             raise ValueError(f"{split}: arrays {sorted(arrays)} given, {sorted(expected)} declared")
         progress = self._journal["splits"].setdefault(split, {"rows": 0, "consumed": 0})
@@ -203,7 +211,9 @@ class ArrayStore:
         array = np.asarray(array)
         if array.shape != (len(ids), *shape):
             raise ValueError(f"{split}/{name}: shape {array.shape} given, {(len(ids), *shape)} expected")
-        if array.dtype != dtype and not (name in self._targets and np.issubdtype(array.dtype, np.integer)):
+        if array.dtype != dtype and not (
+            name not in self._modalities and np.issubdtype(array.dtype, np.integer)
+        ):
             raise ValueError(f"{split}/{name}: dtype {array.dtype} given, {dtype} expected")
         if array.dtype.kind == "f":
             finite = np.isfinite(array).reshape(len(ids), -1).all(axis=1)
@@ -245,7 +255,7 @@ class ArrayStore:
         if name in self._modalities:
             entry = self._modalities[name]
             return tuple(entry["shape"]), np.dtype(entry["dtype"]).newbyteorder("<")
-        entry = self._targets[name]
+        entry = self._targets.get(name) or self._extras[name]
         return tuple(entry.get("shape", ())), np.dtype(entry.get("dtype", "int64")).newbyteorder("<")
 
     def _path(self, split: str, name: str) -> Path:
@@ -321,6 +331,7 @@ class ArrayStore:
                 **self._canonical_identity(),
                 "modalities": self._modalities,
                 "targets": self._targets,
+                "extras": self._extras,
                 "splits": {split: self._split_entry(split) for split in splits},
                 "dropped": sorted(self._journal["dropped"], key=lambda entry: (entry["split"], entry["id"])),
                 "leaks": self._leaks,
@@ -333,7 +344,7 @@ class ArrayStore:
             files.publish_directory(self.partial, self.destination)
 
     def _array_names(self) -> list[str]:
-        return [*self._modalities, *self._targets, "id"]
+        return [*self._modalities, *self._targets, *self._extras, "id"]
 
     def _finish_file(self, split: str, name: str) -> None:
         shape, dtype = self._layout(name)
