@@ -38,11 +38,23 @@ class HeadConfig(_Config):
     hidden: int | None = Field(None, gt=0)
 
 
+class InputConfig(_Config):
+    """How an image or video modality is presented: frames taken, random crop and flip in training, size."""
+
+    frames: int | None = Field(None, gt=0)
+    random_frames: bool = False
+    size: tuple[int, int] | None = None
+    crop_scale: tuple[float, float] | None = None
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = Field(0.0, ge=0, le=1)
+
+
 class ModelConfig(_Config):
     """Encoders by modality, the fusion of their features (multimodal) and the heads (unimodal or one per task)."""
 
     title: str
     encoders: dict[str, Part]
+    inputs: dict[str, InputConfig] = {}
     fusion: Part | None = None
     head: HeadConfig = HeadConfig()
     init: Literal["torch", "xavier"] = "torch"

@@ -302,9 +302,18 @@ class _Planner:
         parts = {key: _part("encoder", part, f"{where}: encoders.{key}") for key, part in model.encoders.items()}
         fusion = None if dataset.task == "multitask" else _part("fusion", model.fusion, f"{where}: fusion")
         slices = fusion is not None and component("fusion", fusion["component"]).info.slices
+        for modality in model.inputs:
+            if modality not in model.encoders:
+                hint = suggest(modality, model.encoders)
+                raise UserError(f"{where}: inputs: the model has no encoder of a modality '{modality}'{hint}")
         return {
-            "encoders": parts, "fusion": fusion, "head": model.head.model_dump(), "init": model.init, "slices": slices,
-        }  # fmt: skip
+            "encoders": parts,
+            "fusion": fusion,
+            "head": model.head.model_dump(),
+            "init": model.init,
+            "inputs": {name: settings.model_dump(mode="json") for name, settings in model.inputs.items()},
+            "slices": slices,
+        }
 
     def _modules(self, method: Component, model: dict[str, Any]) -> tuple[str, ...]:
         parts = [component("encoder", part["component"]) for part in model["encoders"].values()]

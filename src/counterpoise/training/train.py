@@ -1,0 +1,250 @@
+"""Train the runs of a cell and publish their records. The import closure of this module is part of a run's key."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from counterpoise import files
+from counterpoise.data.batches import open_batches
+from counterpoise.data.prepared import PreparedData
+from counterpoise.data.transforms import InputTransform
+from counterpoise.errors import UserError
+from counterpoise.methods.interface import Method
+from counterpoise.models.build import build_network
+from counterpoise.models.network import digest_state
+from counterpoise.spec.components import component
+from counterpoise.spec.protocol import Protocol
+from counterpoise.training.checkpoint import Checkpoints
+from counterpoise.training.device import describe, exactness
+from counterpoise.training.loop import Control, Data, Progress, Trainer
+from counterpoise.training.streams import stream_seed
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class CellToTrain:
+    """What a training job needs of a cell: its resolved configuration and identity, and where its files go."""
+
+    dataset: str
+    model: str
+    method: str
+    variant: str
+    protocol: str
+    config: dict[str, Any]
+    source: str
+    data_key: str
+    key: str
+    data_directory: Path
+    directory: Path
+    work_directory: Path
+
+
+def train_cell(
+    cell: CellToTrain,
+    seeds: list[int],
+    device: torch.device,
+    control_for: Callable[[int], Control] = lambda seed: Control(),
+) -> list[Path]:
+    """Train a cell with each seed and publish the records; return the run folders.
+
+    A run that is already published is kept; one that was interrupted goes on where it was. Finished runs wait in the
+    work folder until all seeds are done, because the workflow engine deletes a failed job's outputs.
+
+    Raises:
+        UserError: the prepared data is not there or not the cell's, or a file cannot be written.
+        counterpoise.training.loop.Interrupted: a run was asked to stop; its state is saved.
+    """
+    missing = [seed for seed in seeds if not is_published(cell, seed)]
+    if missing:
+        data = PreparedData.open(cell.data_directory)
+        for seed in missing:
+            finished = _work(cell, seed) / "finished"
+            if not (finished / "record.json").is_file():
+                _train_run(cell, seed, data, device, control_for(seed), finished)
+    for seed in missing:
+        _publish(_work(cell, seed) / "finished", run_directory(cell, seed))
+    for seed in missing:
+        shutil.rmtree(_work(cell, seed), ignore_errors=True)
+    return [run_directory(cell, seed) for seed in seeds]
+
+
+def run_directory(cell: CellToTrain, seed: int) -> Path:
+    """Return where a run's record, history and predictions go."""
+    return cell.directory / f"seed-{seed}"
+
+
+def is_published(cell: CellToTrain, seed: int) -> bool:
+    """Return whether a whole record of this very run is in place."""
+    path = run_directory(cell, seed) / "record.json"
+    if not path.is_file():
+        return False
+    record = files.read_json(path, "run record")
+    if record.get("key") != cell.key or record.get("seed") != seed:
+        raise UserError(f"{path}: the record of another run (key {record.get('key')}); delete the folder to run again")
+    return all((path.parent / name).is_file() for name in record["files"])
+
+
+def _work(cell: CellToTrain, seed: int) -> Path:
+    return cell.work_directory / f"seed-{seed}"
+
+
+def _train_run(
+    cell: CellToTrain, seed: int, data: PreparedData, device: torch.device, control: Control, finished: Path
+) -> None:
+    protocol = Protocol.model_validate(cell.config["protocol"])
+    started = datetime.datetime.now(datetime.UTC)
+    with exactness(protocol, device):
+        trainer = make_trainer(cell.config, protocol, data, seed, device)
+        checkpoints = Checkpoints(_work(cell, seed) / "states", cell.key, seed)
+        saved, passed_over = checkpoints.load()
+        for line in passed_over:
+            print(f"passed over: {line}", file=sys.stderr)
+        if saved is not None:
+            trainer.restore(saved)
+            print(f"seed {seed}: resumed at epoch {trainer.epoch}, step {trainer.progress.step}", file=sys.stderr)
+        progress = trainer.run(checkpoints, control)
+    _write_finished(cell, seed, trainer, progress, data, started, saved is not None, finished)
+    checkpoints.remove()
+
+
+def make_trainer(
+    config: dict[str, Any], protocol: Protocol, data: PreparedData, seed: int, device: torch.device
+) -> Trainer:
+    """Build network, method and data of a run from a cell's resolved configuration."""
+    shapes = {name: tuple(data.modalities[name]["shape"]) for name in config["model"]["encoders"]}
+    classes = {name: target["classes"] for name, target in data.targets.items()}
+    network = build_network(config["model"], shapes, classes, stream_seed(seed, "initialisation"))
+    method: Method = component("method", config["method"]["name"]).load()(**config["method"]["settings"])
+    splits = _open_splits(config["model"], protocol, data, device)
+    if "validation_split" in method.info.needs and splits.val is None:
+        raise UserError(
+            f"method '{method.info.name}' needs validation data: dataset '{data.dataset}' has none; "
+            "set 'validation_fraction' in the protocol"
+        )
+    return Trainer(network, method, protocol, splits, seed, device)
+
+
+def _open_splits(model: dict[str, Any], protocol: Protocol, data: PreparedData, device: torch.device) -> Data:
+    transforms = {name: _transform(settings) for name, settings in model["inputs"].items()}
+    plain = {name: transform.for_evaluation() for name, transform in transforms.items()}
+    train = open_batches(data, "train", device, transforms)
+    train_plain = train if transforms == plain else open_batches(data, "train", device, plain)
+    order = torch.arange(len(train))
+    test = open_batches(data, "test", device, plain)
+    if "val" in data.splits:
+        val = open_batches(data, "val", device, plain)
+        return Data(train, order, train_plain, test, val, torch.arange(len(val)))
+    if protocol.validation_fraction > 0:
+        # Every n-th sample is held out, the same for every seed: changing the seed never changes the split.
+        held_out = max(1, round(protocol.validation_fraction * len(order)))
+        chosen = torch.zeros(len(order), dtype=torch.bool)
+        chosen[torch.linspace(0, len(order) - 1, held_out).round().long()] = True
+        return Data(train, order[~chosen], train_plain, test, train_plain, order[chosen])
+    return Data(train, order, train_plain, test)
+
+
+def _transform(settings: dict[str, Any]) -> InputTransform:
+    return InputTransform(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+
+
+def _write_finished(
+    cell: CellToTrain,
+    seed: int,
+    trainer: Trainer,
+    progress: Progress,
+    data: PreparedData,
+    started: datetime.datetime,
+    resumed: bool,
+    finished: Path,
+) -> None:
+    with files.atomic_directory(finished) as folder:
+        (folder / "history.csv").write_text(_history(progress))
+        outputs = {name: trainer.network.targets[name] for name in trainer.objectives}
+        labels = {f"labels.{target}": np.asarray(data.array("test", target)) for target in sorted(set(outputs.values()))}
+        logits = {} if progress.diverged else {k: v.numpy() for k, v in progress.selections.tensors().items()}
+        np.savez(folder / "predictions.npz", **labels, **logits)
+        record = _record(cell, seed, trainer, progress, outputs, started, resumed)
+        record["files"] = {name: files.sha256_file(folder / name) for name in ("history.csv", "predictions.npz")}
+        files.write_json(folder / "record.json", record)
+
+
+def _record(
+    cell: CellToTrain,
+    seed: int,
+    trainer: Trainer,
+    progress: Progress,
+    outputs: dict[str, str],
+    started: datetime.datetime,
+    resumed: bool,
+) -> dict[str, Any]:
+    ended = datetime.datetime.now(datetime.UTC)
+    return {
+        "schema": SCHEMA,
+        "key": cell.key,
+        "identity": {"config": cell.config, "source": cell.source, "data": cell.data_key},
+        "dataset": cell.dataset,
+        "model": cell.model,
+        "method": cell.method,
+        "variant": cell.variant,
+        "protocol": cell.protocol,
+        "seed": seed,
+        "status": "diverged" if progress.diverged else "completed",
+        "reason": progress.diverged or None,
+        "epochs_run": progress.epoch,
+        "steps_run": progress.step,
+        "selections": {} if progress.diverged else progress.selections.plain(),
+        "output_targets": outputs,
+        "parameters": sum(p.numel() for p in trainer.network.parameters()),
+        "weights_sha256": digest_state(trainer.network.state_dict()),
+        "environment": describe(trainer.device, trainer.protocol),
+        "git": git_state(),
+        "command": shlex.join(["counterpoise", *sys.argv[1:]]),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": ended.isoformat(timespec="seconds"),
+        "seconds": round((ended - started).total_seconds(), 3),
+        "resumed": resumed,
+    }
+
+
+def _history(progress: Progress) -> str:
+    text = io.StringIO()
+    names = list(progress.history[0]) if progress.history else ["epoch", "step", "lr"]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(progress.history)
+    return text.getvalue()
+
+
+def _publish(finished: Path, destination: Path) -> None:
+    """Copy a finished run into place, the record last: a folder with a record is whole."""
+    for name in ("history.csv", "predictions.npz", "record.json"):
+        files.write_bytes(destination / name, (finished / name).read_bytes())
+
+
+def git_state() -> dict[str, Any]:
+    """Return the commit of the working folder and whether tracked files differ from it, where there is git."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        dirty = bool(_git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+    return {"commit": commit, "dirty": dirty}
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()

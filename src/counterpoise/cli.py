@@ -1,0 +1,257 @@
+"""The command line: thin over the library. Nothing heavy is imported until the command that needs it runs."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from counterpoise.errors import UserError
+
+if TYPE_CHECKING:
+    from counterpoise.spec.plan import Cell, Plan
+
+DEFAULT_BENCHMARK = Path("configs/benchmarks/digits.yaml")
+INTERRUPTED = 75  # sysexits' EX_TEMPFAIL: the same command goes on where it stopped
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split(":")[0])
+
+BenchmarkOption = Annotated[Path, typer.Option("--benchmark", "-b", help="benchmark file")]
+SetOption = Annotated[list[str], typer.Option("--set", help="key=value laid over the benchmark file")]
+RootOption = Annotated[Path, typer.Option("--root", help="project folder")]
+CellArgument = Annotated[str, typer.Argument(help="dataset/model/method-variant.key, as 'counterpoise plan' lists")]
+SeedsOption = Annotated[str, typer.Option("--seeds", help="comma-separated; default: the benchmark's")]
+
+
+def main() -> None:
+    """Run the command line; a mistake in what was given ends in one line and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _plan(root: Path, benchmark: Path, overrides: list[str]) -> Plan:
+    from counterpoise.spec.benchmark import parse_overrides
+    from counterpoise.spec.plan import make_plan
+
+    return make_plan(root, root / benchmark, parse_overrides(overrides))
+
+
+def _seeds(text: str, plan: Plan) -> list[int]:
+    if not text:
+        return plan.seeds
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UserError(f"--seeds {text}: must be whole numbers with commas between") from error
+
+
+@app.command()
+def plan(
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path(), cells: bool = False
+) -> None:
+    """Check the whole configuration and say what would run."""
+    from counterpoise.reporting.plan import print_plan
+
+    print_plan(_plan(root, benchmark, overrides), root, cells)
+
+
+@app.command()
+def fetch(name: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()) -> None:
+    """Fetch a dataset's raw files."""
+    from counterpoise.data.prepare import fetch_dataset
+
+    data = _dataset(_plan(root, benchmark, overrides), name)
+    for path in fetch_dataset(data.component, data.settings, root / "data/raw"):
+        print(path)
+
+
+@app.command()
+def prepare(name: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()) -> None:
+    """Prepare a dataset's arrays; NAME is a dataset of the benchmark, with or without its key."""
+    from counterpoise.data.prepare import prepare_dataset
+
+    data = _dataset(_plan(root, benchmark, overrides), name)
+    prepared = prepare_dataset(data.component, data.settings, root / "data/raw", root / data.directory, data.key)
+    print(prepared.path)
+
+
+def _dataset(plan: Plan, name: str) -> Any:
+    from counterpoise.errors import suggest
+
+    for data in plan.datasets:
+        if name in (data.name, data.directory.name):
+            return data
+    names = [data.name for data in plan.datasets]
+    raise UserError(f"{plan.path}: no dataset '{name}' in this benchmark as it is now{suggest(name, names)}")
+
+
+@app.command()
+def train(
+    cell: CellArgument,
+    seeds: SeedsOption = "",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")] = "auto",
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Train a cell's runs; interrupted ones go on where they were."""
+    plan = _plan(root, benchmark, overrides)
+    found = plan.cell(cell)
+    chosen = _seeds(seeds, plan)
+    from counterpoise.training.device import choose_device
+    from counterpoise.training.loop import Control, Interrupted
+    from counterpoise.training.train import train_cell
+
+    stop = _stop_on_signals()
+    epochs = found.config["protocol"]["epochs"]
+    try:
+        train_cell(
+            _cell_to_train(found, root),
+            chosen,
+            choose_device(device),
+            lambda seed: Control(stop=stop, report=_Report(cell, seed, epochs)),
+        )
+    except Interrupted:
+        print(f"{cell}: stopped as asked; the state is saved, the same command goes on from it", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _cell_to_train(cell: Cell, root: Path) -> Any:
+    from counterpoise.training.train import CellToTrain
+
+    return CellToTrain(
+        dataset=cell.dataset,
+        model=cell.model,
+        method=cell.method,
+        variant=cell.variant,
+        protocol=cell.protocol,
+        config=cell.config,
+        source=cell.source,
+        data_key=cell.data_key,
+        key=cell.key,
+        data_directory=root / cell.data_directory,
+        directory=root / cell.directory,
+        work_directory=root / "work" / cell.name,
+    )
+
+
+def _stop_on_signals() -> Any:
+    """Return a function that says whether SIGTERM or SIGUSR1 (pre-emption) has come."""
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda received, _frame: asked.append(received))
+    return lambda: bool(asked)
+
+
+class _Report:
+    """Prints a line for about every tenth part of a run."""
+
+    def __init__(self, cell: str, seed: int, epochs: int) -> None:
+        self.cell = cell
+        self.seed = seed
+        self.epochs = epochs
+
+    def __call__(self, epoch: int, row: dict[str, float]) -> None:
+        if epoch % max(1, self.epochs // 10) and epoch != self.epochs:
+            return
+        shown = " ".join(f"{name.partition('.')[2]} {v:.4f}" for name, v in row.items() if name.startswith("test_"))
+        print(f"{self.cell} seed {self.seed}: epoch {epoch}/{self.epochs} test accuracy {shown}", file=sys.stderr)
+
+
+@app.command()
+def evaluate(
+    cell: CellArgument,
+    seeds: SeedsOption = "",
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Compute accuracy, macro-F1 and ECE of a cell's runs from their stored predictions."""
+    plan = _plan(root, benchmark, overrides)
+    found = plan.cell(cell)
+    from counterpoise.evaluation.evaluate import evaluate_run
+
+    for seed in _seeds(seeds, plan):
+        print(evaluate_run(root / found.run_directory(seed), found.key, seed, plan.benchmark.evaluation.ece_bins))
+
+
+@app.command()
+def table(
+    paper: str,
+    name: str,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Write a paper's table as Markdown, CSV, LaTeX and HTML."""
+    from counterpoise.reporting.tables import write_table
+
+    for path in write_table(_plan(root, benchmark, overrides), root, paper, name):
+        print(path)
+
+
+@app.command()
+def compare(
+    paper: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
+) -> None:
+    """Write the comparison with a paper: every number, verdict and claim."""
+    from counterpoise.comparison.compare import compare_paper
+
+    for path in compare_paper(_plan(root, benchmark, overrides), root, paper).write(root):
+        print(path)
+
+
+@app.command()
+def diff(
+    paper: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
+) -> None:
+    """Print the comparison with a paper. Exit code 0: all reproduced or consistent, 3: deviations, 4: refuted claims."""
+    from counterpoise.comparison.compare import compare_paper
+    from counterpoise.reporting.terminal import print_comparison
+
+    comparison = compare_paper(_plan(root, benchmark, overrides), root, paper)
+    print_comparison(comparison)
+    raise typer.Exit(comparison.exit_code)
+
+
+@app.command()
+def report(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()) -> None:
+    """Write the HTML report."""
+    from counterpoise.reporting.report import write_report
+
+    print(write_report(_plan(root, benchmark, overrides), root))
+
+
+@app.command("paper-values")
+def paper_values(
+    paper: str,
+    output_format: Annotated[str, typer.Option("--format", help="csv or table")] = "table",
+    root: RootOption = Path(),
+) -> None:
+    """Print every printed number of a paper that the configs hold."""
+    from counterpoise.errors import suggest
+    from counterpoise.spec.paper import load_paper, printed_values
+
+    if output_format not in ("csv", "table"):
+        raise UserError(f"--format {output_format}: unknown format{suggest(output_format, ('csv', 'table'))}")
+    rows = printed_values(load_paper(root / "configs", paper))
+    names = ("table", "method", "dataset", "metric", "value")
+    if output_format == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(rows)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(*names)
+    for row in rows:
+        shown.add_row(*map(str, row))
+    Console().print(shown)

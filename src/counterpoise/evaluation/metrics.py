@@ -1,0 +1,32 @@
+"""Accuracy, macro-F1 and expected calibration error of one output's predictions."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.metrics import accuracy_score, f1_score
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+
+def classification_metrics(logits: np.ndarray, labels: np.ndarray, ece_bins: int) -> dict[str, float]:
+    """Return accuracy, macro-F1 and ECE as fractions in [0, 1].
+
+    Args:
+        logits: ``(N, C)``.
+        labels: classes ``(N,)``, 0 to C - 1.
+        ece_bins: number of equal-width bins of the confidence, the largest softmax probability (Guo et al., ICML
+            2017). MLB's released code hands logits to the metric (facts section 7.0); here it gets probabilities.
+
+    Macro-F1 averages over the classes that occur in ``labels`` or among the predictions.
+    """
+    predicted = logits.argmax(axis=1)
+    probabilities = softmax(logits.astype(np.float64), axis=1)
+    error = multiclass_calibration_error(
+        torch.from_numpy(probabilities), torch.from_numpy(labels), num_classes=logits.shape[1], n_bins=ece_bins, norm="l1"
+    )
+    return {
+        "accuracy": float(accuracy_score(labels, predicted)),
+        "macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0)),
+        "ece": float(error),
+    }

@@ -1,0 +1,83 @@
+"""The state of an unfinished run on disk: whole, of this very run, or not taken.
+
+Each save is a numbered pair, the tensors as safetensors and beside them a JSON file with their digest, the run's key
+and seed and everything that is not a tensor. The JSON is written last, so a pair with one is complete. The previous
+pair is kept until the next save, so there is always a good state to go back to. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from counterpoise import files
+from counterpoise.errors import UserError
+
+SCHEMA = 1
+KEPT = 2
+
+
+@dataclass
+class RunState:
+    """Tensors by name, and the plain rest (position, history, best accuracies)."""
+
+    tensors: dict[str, Tensor]
+    plain: dict[str, Any]
+
+
+class Checkpoints:
+    """The saved states of one run, below ``work/<cell>/seed-<n>/``."""
+
+    def __init__(self, folder: Path, key: str, seed: int) -> None:
+        self.folder = Path(folder)
+        self.key = key
+        self.seed = seed
+
+    def save(self, state: RunState) -> None:
+        """Save a state and drop all but the newest :data:`KEPT`."""
+        number = max(self._numbers(), default=0) + 1
+        tensors = self._path(number, "safetensors")
+        contiguous = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in state.tensors.items()}
+        files.write_bytes(tensors, safetensors.torch.save(contiguous))
+        identity = {"schema": SCHEMA, "key": self.key, "seed": self.seed, "sha256": files.sha256_file(tensors)}
+        files.write_json(self._path(number, "json"), identity | {"state": state.plain})
+        for old in sorted(self._numbers())[:-KEPT]:
+            self._path(old, "json").unlink()
+            self._path(old, "safetensors").unlink(missing_ok=True)
+
+    def load(self) -> tuple[RunState | None, list[str]]:
+        """Return the newest whole state of this run, if any, and a line for each that was passed over."""
+        passed_over = []
+        for number in sorted(self._numbers(), reverse=True):
+            try:
+                return self._read(number), passed_over
+            except UserError as error:
+                passed_over.append(str(error))
+        return None, passed_over
+
+    def remove(self) -> None:
+        """Delete all states: the run is finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _read(self, number: int) -> RunState:
+        path = self._path(number, "json")
+        found = files.read_json(path, "run state")
+        expected = {"schema": SCHEMA, "key": self.key, "seed": self.seed}
+        for name, value in expected.items():
+            if not isinstance(found, dict) or found.get(name) != value:
+                raise UserError(f"{path}: not the state of this run: '{name}' is not {value!r}")
+        tensors = self._path(number, "safetensors")
+        if not tensors.is_file() or files.sha256_file(tensors) != found["sha256"]:
+            raise UserError(f"{tensors}: torn or missing: its digest is not the one noted when it was saved")
+        return RunState(safetensors.torch.load(tensors.read_bytes()), found["state"])
+
+    def _numbers(self) -> list[int]:
+        return [int(path.stem.partition("-")[2]) for path in self.folder.glob("state-*.json")]
+
+    def _path(self, number: int, suffix: str) -> Path:
+        return self.folder / f"state-{number:06d}.{suffix}"

@@ -1,0 +1,365 @@
+"""The training loop: one for every method, dataset and architecture.
+
+Everything random comes from the run's named streams, and everything that the next step depends on is in the run
+state, so a run that is stopped at any step and resumed gives the same bits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from counterpoise.data.batches import Batches
+from counterpoise.methods.interface import Method, State
+from counterpoise.methods.uniform import Uniform
+from counterpoise.models.network import JOINT, Network
+from counterpoise.spec.protocol import Protocol
+from counterpoise.training.checkpoint import Checkpoints, RunState
+from counterpoise.training.optimiser import (
+    build_optimiser,
+    learning_rate,
+    optimiser_tensors,
+    restore_optimiser,
+    set_learning_rate,
+)
+from counterpoise.training.selection import Logits, Selections
+from counterpoise.training.step import initial_state, step_function
+from counterpoise.training.streams import generator, stream_seed
+
+LARGEST_LOSS = 1e6
+EVALUATION_BATCH = 512
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its state is saved."""
+
+
+@dataclass
+class Data:
+    """The splits that a run sees. ``train_order`` indexes the samples that are trained on."""
+
+    train: Batches
+    train_order: Tensor
+    train_plain: Batches
+    test: Batches
+    val: Batches | None = None
+    val_order: Tensor | None = None
+
+    def split(self, name: str) -> tuple[Batches, Tensor]:
+        """Return a split's batches without augmentation and the order of its samples."""
+        if name == "train":
+            return self.train_plain, self.train_order
+        if name == "val" and self.val is not None:
+            return self.val, self.val_order
+        if name == "test":
+            return self.test, torch.arange(len(self.test))
+        raise ValueError(f"this run has no split '{name}'")
+
+
+@dataclass
+class Control:
+    """How a run is watched and stopped: ``stop`` is asked after every step, ``report`` gets every epoch's row."""
+
+    stop: Callable[[], bool] = lambda: False
+    report: Callable[[int, dict[str, float]], None] = lambda epoch, row: None
+    save_seconds: float = 60.0
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass
+class Progress:
+    """Where a run is and what it has found so far."""
+
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    selections: Selections = field(default_factory=Selections)
+    diverged: str = ""
+
+
+class Trainer:
+    """One run. Also what methods see between epochs (:class:`counterpoise.methods.interface.Epoch`)."""
+
+    def __init__(
+        self, network: Network, method: Method, protocol: Protocol, data: Data, seed: int, device: torch.device
+    ) -> None:
+        self.method = method
+        self.protocol = protocol
+        self.data = data
+        self.seed = seed
+        self.device = device
+        self.network = network.to(device, memory_format=_memory_format(protocol))
+        self.objectives = method.objectives(network)
+        self.step_of = step_function(method, self.network)
+        self.optimiser = build_optimiser(self.network, protocol)
+        self.state: State = {k: v.to(device) for k, v in initial_state(method, self.network).items()}
+        self.progress = Progress()
+        self._sums = self._new_sums()
+
+    # -- what methods may ask ---------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, from 0."""
+        return self.progress.epoch
+
+    def generator(self, name: str) -> torch.Generator:
+        """Return the run's random stream ``name`` of this epoch, on the CPU."""
+        return generator(self.seed, f"method/{name}", self.epoch)
+
+    def batches(self, split: str, fraction: float = 1.0) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        """Yield (inputs, targets) of a split without augmentation; ``fraction`` < 1 takes a random subset."""
+        source, order = self.data.split(split)
+        if fraction < 1:
+            shuffled = torch.randperm(len(order), generator=self.generator(f"subset/{split}"))
+            order = order[shuffled[: max(1, round(fraction * len(order)))]]
+        for inputs, targets, _ in source.batches(order, EVALUATION_BATCH):
+            yield self._formatted(inputs), targets
+
+    def objective_losses(self, split: str, network: Network | None = None) -> dict[str, Tensor]:
+        """Return every objective's mean loss over a split, in evaluation mode."""
+        network = self.network if network is None else network
+        total = dict.fromkeys(network.objectives, torch.zeros((), device=self.device))
+        count = 0
+        with _evaluating(network):
+            for inputs, targets in self.batches(split):
+                outputs = network.predict(network.encode(inputs), network.objectives)
+                for name, logits in outputs.items():
+                    loss = functional.cross_entropy(logits, targets[network.targets[name]], reduction="sum")
+                    total[name] = total[name] + loss
+                count += len(next(iter(targets.values())))
+        return {name: value / count for name, value in total.items()}
+
+    def train_branch(self, objectives: tuple[str, ...], epochs: int) -> Network:
+        """Return a copy of the network trained for ``epochs`` epochs on the plain sum of ``objectives``."""
+        name = "+".join(objectives)
+        branch_seed = stream_seed(self.seed, f"branch/{name}", self.epoch)
+        method = _Branch(objectives)
+        trainer = Trainer(copy.deepcopy(self.network), method, self.protocol, self.data, branch_seed, self.device)
+        for _ in range(epochs):
+            trainer._train_epoch(Control(), lambda: None)
+            trainer.progress.epoch += 1
+        return trainer.network
+
+    # -- the loop -----------------------------------------------------------------------------------------------
+
+    def run(self, checkpoints: Checkpoints | None = None, control: Control | None = None) -> Progress:
+        """Train to the protocol's end, or until stopped or diverged, and return what was found.
+
+        Raises:
+            Interrupted: ``control.stop()`` said so; the state is saved.
+        """
+        control = control or Control()
+        save = _Saver(self, checkpoints, control)
+        while self.progress.epoch < self.protocol.epochs and not self.progress.diverged and not self._out_of_patience():
+            if self._step_in_epoch() == 0:
+                self.state = self.method.start_epoch(self, self.state)
+            self._train_epoch(control, save.if_due)
+            self._check_losses()
+            if not self.progress.diverged:
+                self.state = self.method.end_epoch(self, self.state)
+                self._evaluate()
+            self.progress.epoch += 1
+            self._sums = self._new_sums()
+            control.report(self.progress.epoch, self.progress.history[-1] if self.progress.history else {})
+            save.if_due()
+            if control.stop() and self.progress.epoch < self.protocol.epochs:
+                save.now()
+                raise Interrupted
+        return self.progress
+
+    def _steps_per_epoch(self) -> int:
+        count, size = len(self.data.train_order), self.protocol.batch_size
+        return count // size if self.protocol.drop_last else -(-count // size)
+
+    def _step_in_epoch(self) -> int:
+        return self.progress.step - self.progress.epoch * self._steps_per_epoch()
+
+    def _train_epoch(self, control: Control, save_if_due: Callable[[], None]) -> None:
+        self.network.train()
+        epoch, steps = self.progress.epoch, self._steps_per_epoch()
+        shuffled = torch.randperm(len(self.data.train_order), generator=generator(self.seed, "shuffle", epoch))
+        order = self.data.train_order[shuffled][: steps * self.protocol.batch_size]
+        augment = generator(self.seed, "augment", epoch)
+        batches = self.data.train.batches(order, self.protocol.batch_size, augment)
+        # Steps done before an interruption are drawn again, so that augmentation goes on where it was.
+        for inputs, targets, _ in itertools.islice(batches, self._step_in_epoch(), None):
+            self._train_step(inputs, targets)
+            self.progress.step += 1
+            if self._step_in_epoch() < steps:
+                save_if_due()
+                if control.stop():
+                    raise Interrupted
+
+    def _train_step(self, inputs: dict[str, Tensor], targets: dict[str, Tensor]) -> None:
+        epoch, step = self.progress.epoch, self.progress.step
+        rate = learning_rate(self.protocol.optimiser.lr, self.protocol.schedule, epoch, step)
+        set_learning_rate(self.optimiser, rate)
+        torch.manual_seed(stream_seed(self.seed, "dropout", epoch, step))  # layers draw from the global generator
+        noise = generator(self.seed, "noise", epoch, step, device=self.device)
+        with self._autocast():
+            losses, self.state = self.step_of(self._formatted(inputs), targets, self.state, epoch, noise)
+        if self.protocol.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.protocol.clip_norm, foreach=True)
+        self.optimiser.step()
+        self._accumulate(losses)
+
+    def _accumulate(self, losses: dict[str, Tensor]) -> None:
+        """Add up the losses and note the first step whose loss is not finite or explodes, on the device."""
+        values = torch.stack([losses[name] for name in self.objectives]).double()
+        bad = ~torch.isfinite(values).all() | (values.abs().max() > LARGEST_LOSS)
+        first = self._sums["first_bad"]
+        self._sums["first_bad"] = torch.where(bad & (first < 0), float(self.progress.step), first)
+        self._sums["losses"] = self._sums["losses"] + values
+
+    def _new_sums(self) -> dict[str, Tensor]:
+        zeros = torch.zeros(len(self.objectives), dtype=torch.float64, device=self.device)
+        return {"losses": zeros, "first_bad": torch.tensor(-1.0, dtype=torch.float64, device=self.device)}
+
+    def _check_losses(self) -> None:
+        first = int(self._sums["first_bad"].item())
+        if first >= 0:
+            epoch = self.progress.epoch
+            self.progress.diverged = f"loss not finite or above {LARGEST_LOSS:g} at step {first} (epoch {epoch})"
+
+    def _evaluate(self) -> None:
+        epoch = self.progress.epoch
+        if (epoch + 1) % self.protocol.evaluate_every and epoch + 1 < self.protocol.epochs:
+            return
+        logits, test = self._accuracies("test")
+        if not all(torch.isfinite(values).all() for values in logits.values()):
+            self.progress.diverged = f"predictions not finite after epoch {epoch}"
+            return
+        row = {"epoch": epoch, "step": self.progress.step, "lr": self.optimiser.param_groups[1]["lr"]}
+        means = (self._sums["losses"] / self._steps_per_epoch()).tolist()
+        row |= {f"train_loss.{name}": mean for name, mean in zip(self.objectives, means, strict=True)}
+        row |= {f"test_accuracy.{name}": value for name, value in test.items()}
+        val_primary = None
+        if self.data.val is not None:
+            _, val = self._accuracies("val")
+            row |= {f"val_accuracy.{name}": value for name, value in val.items()}
+            val_primary = primary_accuracy(val)
+        self.progress.history.append(row)
+        self.progress.selections.update(epoch, logits, primary_accuracy(test), val_primary)
+
+    def _accuracies(self, split: str) -> tuple[Logits, dict[str, float]]:
+        parts: dict[str, list[Tensor]] = {name: [] for name in self.objectives}
+        labels: dict[str, list[Tensor]] = {name: [] for name in self.objectives}
+        with _evaluating(self.network):
+            for inputs, targets in self.batches(split):
+                for name, logits in self.method.predict(self.network, self.network.encode(inputs)).items():
+                    parts[name].append(logits.float())
+                    labels[name].append(targets[self.network.targets[name]])
+        logits = {name: torch.cat(values) for name, values in parts.items()}
+        hits = [(logits[name].argmax(dim=1) == torch.cat(labels[name])).double().mean() for name in self.objectives]
+        found = dict(zip(self.objectives, torch.stack(hits).tolist(), strict=True))
+        return {name: values.cpu() for name, values in logits.items()}, found
+
+    def _out_of_patience(self) -> bool:
+        if self.protocol.patience is None:
+            return False
+        waited = self.progress.selections.epochs_since_best_val(self.progress.epoch - 1)
+        return waited is not None and waited >= self.protocol.patience
+
+    def _formatted(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        wanted = _memory_format(self.protocol)
+        return {name: x.contiguous(memory_format=wanted) if x.ndim == 4 else x for name, x in inputs.items()}
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.protocol.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return contextlib.nullcontext()
+
+    # -- saving and resuming ----------------------------------------------------------------------------------
+
+    def snapshot(self) -> RunState:
+        """Return everything that the rest of the run depends on."""
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"optimiser.{name}": value for name, value in optimiser_tensors(self.optimiser).items()}
+        tensors |= {f"method.{name}": value for name, value in self.state.items()}
+        tensors |= {f"sums.{name}": value for name, value in self._sums.items()}
+        tensors |= {f"selections.{name}": value for name, value in self.progress.selections.tensors().items()}
+        plain = {
+            "epoch": self.progress.epoch,
+            "step": self.progress.step,
+            "history": self.progress.history,
+            "selections": self.progress.selections.plain(),
+            "diverged": self.progress.diverged,
+        }
+        return RunState(tensors, plain)
+
+    def restore(self, saved: RunState) -> None:
+        """Go on from a :meth:`snapshot` of the same run."""
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, value in saved.tensors.items():
+            part, _, rest = name.partition(".")
+            parts.setdefault(part, {})[rest] = value.to("cpu" if part == "selections" else self.device)
+        self.network.load_state_dict(parts["network"])
+        restore_optimiser(self.optimiser, parts.get("optimiser", {}))
+        self.state = parts.get("method", {})
+        self._sums = parts["sums"]
+        plain = saved.plain
+        selections = Selections.restore(plain["selections"], parts.get("selections", {}))
+        self.progress = Progress(plain["epoch"], plain["step"], plain["history"], selections, plain["diverged"])
+
+
+def primary_accuracy(accuracies: dict[str, float]) -> float:
+    """Return what epochs are chosen by: the joint accuracy, or without one the mean over tasks (or modalities)."""
+    if JOINT in accuracies:
+        return accuracies[JOINT]
+    return sum(accuracies.values()) / len(accuracies)
+
+
+class _Branch(Uniform):
+    """The plain sum of some objectives, for branches that a method trains beside the run."""
+
+    info = Uniform.info
+
+    def __init__(self, objectives: tuple[str, ...]) -> None:
+        object.__setattr__(self, "_objectives", objectives)
+
+    def objectives(self, network: Network) -> tuple[str, ...]:
+        return self._objectives
+
+
+class _Saver:
+    """Saves a trainer's state when enough time has gone by, or now."""
+
+    def __init__(self, trainer: Trainer, checkpoints: Checkpoints | None, control: Control) -> None:
+        self.trainer = trainer
+        self.checkpoints = checkpoints
+        self.control = control
+        self.saved_at = control.clock()
+
+    def if_due(self) -> None:
+        if self.control.stop() or self.control.clock() - self.saved_at >= self.control.save_seconds:
+            self.now()
+
+    def now(self) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.save(self.trainer.snapshot())
+        self.saved_at = self.control.clock()
+
+
+@contextlib.contextmanager
+def _evaluating(network: Network) -> Iterator[None]:
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        network.train(training)
+
+
+def _memory_format(protocol: Protocol) -> torch.memory_format:
+    return torch.channels_last if protocol.memory_format == "channels_last" else torch.contiguous_format
