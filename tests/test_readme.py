@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer.main
 
+from counterpoise.cli import app
 from counterpoise.spec.components import ENTRY_POINTS, read_components
 
 
@@ -20,6 +22,12 @@ def test_its_make_targets_exist(readme, repository):
     targets = set(re.findall(r"^([a-z]+):", (repository / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"^make ([a-z]+)", readme, re.MULTILINE))
     assert {"reproduce", "test"} <= named <= targets
+
+
+def test_its_commands_exist(readme):
+    named = set(re.findall(r"^counterpoise ([a-z-]+)", readme, re.MULTILINE))
+    assert "diff" in named
+    assert named <= set(typer.main.get_command(app).commands)
 
 
 def test_its_map_names_what_is_there(readme, repository):
