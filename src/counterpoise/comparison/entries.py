@@ -1,0 +1,81 @@
+"""Every entry of a paper's tables, joined with what our runs give for it or the reason why nothing does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from counterpoise.comparison.results import CellResults
+from counterpoise.comparison.verdicts import SeedValues
+from counterpoise.spec.paper import Column, Paper, PaperTable, PrintedValue
+from counterpoise.spec.plan import NOT_IN_BENCHMARK, Plan, PlannedValue
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A printed entry and one variant of ours; ``ours`` is None where no cell runs, ``reason`` says why."""
+
+    table: PaperTable
+    row: str
+    variant: str | None
+    column: Column
+    dataset: str
+    ours: SeedValues | None = None
+    results: CellResults | None = None
+    reason: str = ""
+    stand_in: bool = False
+
+    @property
+    def label(self) -> str:
+        """The row's id, with the variant where the row is run in several."""
+        return row_label(self.row, self.variant)
+
+    @property
+    def printed(self) -> PrintedValue:
+        return self.table.value(self.row, self.column.id)
+
+
+def row_label(row: str, variant: str | None) -> str:
+    """Return the name of a line of ours: the paper's row, and the variant where there are several."""
+    return row if variant is None else f"{row} [{variant}]"
+
+
+def collect(plan: Plan, results: Mapping[str, CellResults], paper: Paper) -> list[Entry]:
+    """Return all entries of all tables of ``paper`` in reading order, planned or not, variants adjacent."""
+    planned: dict[tuple[str, str, str], list[PlannedValue]] = {}
+    for value in plan.values:
+        if value.paper == paper.paper:
+            planned.setdefault((value.table, value.row, value.column), []).append(value)
+    return [
+        entry
+        for table in paper.tables.values()
+        for row in table.row_ids
+        for entry in _row_entries(plan, results, table, row, planned)
+    ]
+
+
+def _row_entries(plan: Plan, results: Mapping, table: PaperTable, row: str, planned: Mapping) -> list[Entry]:
+    variants: dict[str | None, list[Entry]] = {}
+    for column in table.columns:
+        found = planned.get((table.table, row, column.id))
+        entries = [_entry(plan, results, table, column, value) for value in found] if found else []
+        for entry in entries or [_unplanned(table, row, column)]:
+            variants.setdefault(entry.variant, []).append(entry)
+    return [entry for entries in variants.values() for entry in entries]
+
+
+def _unplanned(table: PaperTable, row: str, column: Column) -> Entry:
+    return Entry(table, row, None, column, table.group(row, column.id).dataset, reason=NOT_IN_BENCHMARK)
+
+
+def _entry(plan: Plan, results: Mapping, table: PaperTable, column: Column, value: PlannedValue) -> Entry:
+    if value.cell is None:
+        dataset = table.group(value.row, column.id).dataset
+        return Entry(table, value.row, value.variant, column, dataset, reason=value.reason)
+    cell_results = results[value.cell.name]
+    ours = cell_results.values(
+        plan.benchmark.selection, table.output(value.row, column.id), column.metric, column.scale
+    )
+    return Entry(
+        table, value.row, value.variant, column, value.cell.dataset, ours, cell_results, "", value.stand_in
+    )  # fmt: skip

@@ -1,0 +1,161 @@
+"""Read what the runs of a plan left behind; nothing unfinished, broken or foreign gets past here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from counterpoise.comparison.verdicts import SeedValues
+from counterpoise.errors import UserError
+from counterpoise.files import read_json
+from counterpoise.spec.plan import Cell, Plan
+from counterpoise.spec.validation import validate
+
+SCHEMA = 1
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class SelectionMetrics(_Read):
+    """The metrics of one checkpoint: output name → metric name → fraction."""
+
+    epoch: int | None = None
+    outputs: dict[str, dict[str, float]]
+
+
+class RunMetrics(_Read):
+    """``metrics.json`` of one run."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    key: str
+    seed: int
+    status: Literal["completed", "diverged"]
+    reason: str | None = None
+    n_test: int | None = None
+    ece_bins: int | None = None
+    predictions_sha256: str | None = None
+    selections: dict[str, SelectionMetrics] = {}
+
+
+class RunRecord(_Read):
+    """What is read here of ``record.json`` of one run."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    key: str
+    seed: int
+    status: Literal["completed", "diverged"]
+    files: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class CellResults:
+    """The finished runs of a cell by seed, and the planned seeds that have none."""
+
+    cell: Cell
+    runs: Mapping[int, RunMetrics]
+    missing: Sequence[int]
+
+    def values(self, selection: str, output: str, metric: str, scale: float = 1.0) -> SeedValues:
+        """Return a metric over the seeds, times ``scale``."""
+        finished: dict[int, float] = {}
+        diverged: dict[int, str] = {}
+        absent = ""
+        for seed, run in sorted(self.runs.items()):
+            if run.status == "diverged":
+                diverged[seed] = run.reason or "no reason recorded"
+                continue
+            found = _lookup(run, selection, output, metric)
+            if isinstance(found, str):
+                absent = found
+            else:
+                finished[seed] = found * scale
+        return SeedValues(finished, diverged, tuple(self.missing), absent)
+
+    @property
+    def n_test(self) -> int | None:
+        """The size of the test set, None before any run has finished."""
+        return next((run.n_test for run in self.runs.values() if run.n_test), None)
+
+
+def read_results(plan: Plan, root: Path) -> dict[str, CellResults]:
+    """Return the results of every cell of a plan, by the cell's name."""
+    return {cell.name: read_cell(plan, root, cell) for cell in plan.cells}
+
+
+def read_cell(plan: Plan, root: Path, cell: Cell) -> CellResults:
+    """Read the runs of one cell.
+
+    Raises:
+        UserError: a file is broken, belongs to another run, or was made with other settings than the plan's.
+    """
+    runs = {}
+    for seed in plan.seeds:
+        run = _read_run(
+            Path(root) / cell.run_directory(seed), cell.key, seed, plan.benchmark.evaluation.ece_bins
+        )
+        if run is not None:
+            runs[seed] = run
+    return CellResults(cell, runs, [seed for seed in plan.seeds if seed not in runs])
+
+
+def _read_run(folder: Path, key: str, seed: int, ece_bins: int) -> RunMetrics | None:
+    path = folder / "metrics.json"
+    if not path.exists():
+        return None
+    metrics = validate(RunMetrics, read_json(path, "metrics of a run"), str(path))
+    _check_owner(path, metrics, key, seed)
+    if metrics.ece_bins is not None and metrics.ece_bins != ece_bins:
+        raise UserError(
+            f"{path}: made with {metrics.ece_bins} ECE bins, the benchmark says {ece_bins}; evaluate it again"
+        )
+    for name, selection in metrics.selections.items():
+        for output, values in selection.outputs.items():
+            for metric, value in values.items():
+                if not math.isfinite(value):
+                    raise UserError(f"{path}: selections.{name}.{output}.{metric} is {value}, not a number")
+    _check_record(folder / "record.json", metrics, key, seed)
+    return metrics
+
+
+def _check_record(path: Path, metrics: RunMetrics, key: str, seed: int) -> None:
+    if not path.exists():
+        raise UserError(f"{path}: the run record is not there, though its metrics are; train the run again")
+    record = validate(RunRecord, read_json(path, "run record"), str(path))
+    _check_owner(path, record, key, seed)
+    if record.status != metrics.status:
+        raise UserError(
+            f"{path}: status is '{record.status}', in metrics.json '{metrics.status}'; evaluate it again"
+        )
+    recorded = record.files.get("predictions.npz")
+    if recorded and metrics.predictions_sha256 and recorded != metrics.predictions_sha256:
+        stale = path.with_name("metrics.json")
+        raise UserError(f"{stale}: made from other predictions than record.json names; evaluate it again")
+
+
+def _check_owner(path: Path, found: RunMetrics | RunRecord, key: str, seed: int) -> None:
+    if found.key != key:
+        raise UserError(
+            f"{path}: key is '{found.key}', must be '{key}' as in its path; it belongs to another run"
+        )
+    if found.seed != seed:
+        raise UserError(
+            f"{path}: seed is {found.seed}, must be {seed} as in its path; it belongs to another run"
+        )
+
+
+def _lookup(run: RunMetrics, selection: str, output: str, metric: str) -> float | str:
+    if selection not in run.selections:
+        return f"the runs have no selection '{selection}'"
+    outputs = run.selections[selection].outputs
+    if output not in outputs:
+        return f"the runs have no output '{output}'"
+    if metric not in outputs[output]:
+        return f"the runs have no metric '{metric}' for output '{output}'"
+    return outputs[output][metric]
