@@ -63,13 +63,26 @@ def plan(
 
 
 @app.command()
-def fetch(name: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()) -> None:
-    """Fetch a dataset's raw files."""
-    from counterpoise.data.prepare import fetch_dataset
+def fetch(
+    name: str,
+    receipt: Annotated[Path | None, typer.Option(help="also write which files are there, with digests")] = None,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Fetch a dataset's raw files; NAME is a dataset of the benchmark, with or without its key."""
+    from counterpoise.data.fetch import fetch_dataset
+    from counterpoise.files import write_json
 
-    data = _dataset(_plan(root, benchmark, overrides), name)
-    for path in fetch_dataset(data.component, data.settings, root / "data/raw"):
-        print(path)
+    plan = _plan(root, benchmark, overrides)
+    data = _dataset(plan, name)
+    roots = {key: Path(value) for key, value in plan.benchmark.data_roots.items()}
+    folder = fetch_dataset(
+        data.component, data.settings, root / "data/raw", mirror=plan.benchmark.mirror, data_roots=roots
+    )
+    if receipt is not None:
+        write_json(root / receipt, {"schema": 1, "dataset": data.name, "key": data.key, "folder": str(folder)})
+    print(folder)
 
 
 @app.command()
@@ -77,8 +90,12 @@ def prepare(name: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides
     """Prepare a dataset's arrays; NAME is a dataset of the benchmark, with or without its key."""
     from counterpoise.data.prepare import prepare_dataset
 
-    data = _dataset(_plan(root, benchmark, overrides), name)
-    prepared = prepare_dataset(data.component, data.settings, root / "data/raw", root / data.directory, data.key)
+    plan = _plan(root, benchmark, overrides)
+    data = _dataset(plan, name)
+    roots = {key: Path(value) for key, value in plan.benchmark.data_roots.items()}
+    prepared = prepare_dataset(
+        data.component, data.settings, root / "data/raw", root / data.directory, data.key, data_roots=roots
+    )
     print(prepared.path)
 
 

@@ -50,7 +50,12 @@ class Evaluation(_Config):
 
 
 class Benchmark(_Config):
-    """A benchmark file (see ``configs/benchmarks``)."""
+    """A benchmark file (see ``configs/benchmarks``).
+
+    ``mirror`` is a folder or URL that holds the datasets' source files, tried before their public addresses;
+    ``data_roots`` names, by dataset, folders of raw data that the user already has. Neither is part of a run's
+    identity: what was read from them is, by digest, in the prepared data's manifest.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9_\-]+$")
     title: str
@@ -59,6 +64,8 @@ class Benchmark(_Config):
     seeds_per_job: int = Field(5, gt=0)
     selection: Selection = "last"
     evaluation: Evaluation = Evaluation()
+    mirror: str | None = None
+    data_roots: dict[str, str] = {}
     methods: dict[str, MethodOverride] = {}
     tables: list[TableRun] = Field(min_length=1)
 

@@ -22,6 +22,7 @@ from counterpoise.spec.paper import Column, ColumnGroup, Paper, PaperTable, load
 NOT_IN_BENCHMARK = "not in this benchmark"
 TRAINING = "counterpoise.training.train"
 PREPARATION = "counterpoise.data.prepare"
+REPORTING = ("counterpoise.comparison.compare", "counterpoise.reporting.tables", "counterpoise.reporting.report")
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,29 @@ class Plan:
     def tables(self) -> list[tuple[str, str]]:
         """The (paper, table) pairs, in the benchmark's order."""
         return list(dict.fromkeys((table.paper, table.table) for table in self.benchmark.tables))
+
+    @property
+    def metrics_name(self) -> str:
+        """The name of a run's file of metrics."""
+        return "metrics.json"
+
+    def digest(self, what: str) -> str:
+        """Return the digest of everything besides metrics that ``report``, a ``<paper>`` or a ``<paper>-<table>`` rests on.
+
+        That is: which cells with which seeds, selection and metrics, what the papers print and claim, and the source
+        that compares and writes.
+        """
+        papers = [paper for paper in self.papers if what == "report" or what.partition("-")[0] == paper]
+        values = [value for value in self.values if what in ("report", value.paper, f"{value.paper}-{value.table}")]
+        content = {
+            "values": [
+                (v.paper, v.table, v.row, v.variant, v.column, v.cell and v.cell.name, v.reason, v.stand_in) for v in values
+            ],
+            "benchmark": self.benchmark.model_dump(mode="json", exclude={"tables", "methods", "seeds_per_job", "mirror", "data_roots"}),
+            "papers": [self.papers[paper].model_dump(mode="json") for paper in papers],
+            "source": source_digest(REPORTING),
+        }
+        return short_key(content)
 
     def cell(self, name: str) -> Cell:
         """Return the cell called ``dataset/model/method-variant.key``.

@@ -1,0 +1,34 @@
+# Counterpoise: a benchmark's tables, from raw data to verdicts.
+#
+#   snakemake --cores all                                            the default benchmark
+#   snakemake --cores all --configfile configs/benchmarks/X.yaml     another one
+#   snakemake --cores all --config 'seeds=[0]'                       with a top-level key of it replaced
+#
+# The benchmark is resolved, and all of its configuration checked, before the first job: every run's path carries the
+# key of its configuration, source and data (docs/design.md), so that existence alone says whether it is still to be
+# done. Nothing here imports torch.
+import shlex
+from pathlib import Path
+
+from counterpoise.errors import UserError
+from counterpoise.spec.plan import make_plan
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+DEFAULT_BENCHMARK = "configs/benchmarks/digits.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/runs.smk"
+include: "workflow/rules/results.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.runs_all.input,
+        rules.tables_all.input,
+        rules.report_all.input,

@@ -1,0 +1,63 @@
+# The benchmark that this invocation runs, and how rules hand it to the command line.
+
+
+def benchmark_file():
+    files = [str(path) for path in workflow.configfiles] or [DEFAULT_BENCHMARK]
+    if len(files) > 1:
+        raise WorkflowError(
+            f"--configfile: one benchmark at a time, got {', '.join(files)}"
+        )
+    return files[0]
+
+
+def overrides():
+    """What --config laid over the benchmark file's top-level keys."""
+    return dict(workflow.config_settings.config)
+
+
+def resolve():
+    try:
+        return make_plan(Path(), Path(benchmark_file()), overrides())
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+PLAN = resolve()
+CELLS = {cell.name: cell for cell in PLAN.cells}
+BATCHES = PLAN.benchmark.seed_batches()
+COMMON = shlex.join(
+    [
+        "--benchmark",
+        str(PLAN.path),
+        *(f"--set={key}={value!r}" for key, value in PLAN.overrides.items()),
+    ]
+)
+
+
+wildcard_constraints:
+    dataset=r"[^/.]+",
+    model=r"[^/]+",
+    method=r"[^/.]+",
+    key=r"[0-9a-f]+",
+    paper=r"[^/.]+",
+    table=r"[^/.]+",
+
+
+def cell_of(wildcards):
+    name = f"{wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
+    if name not in CELLS:
+        raise WorkflowError(
+            f"{PLAN.path}: no cell '{name}' in this benchmark as it is now"
+        )
+    return CELLS[name]
+
+
+RUN = "results/runs/{dataset}/{model}/{method}.{key}/seed-"
+
+
+def run_files(*names, seeds):
+    return [f"{RUN}{seed}/{name}" for seed in seeds for name in names]
+
+
+def batch_name(seeds):
+    return "-".join(map(str, seeds))

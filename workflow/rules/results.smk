@@ -1,0 +1,93 @@
+# Tables, comparison and report. Their paths are fixed, so what they rest on besides metrics (which cells, printed
+# values, source) enters as a plan file named by its digest: another digest is a file that does not exist yet.
+
+
+def plan_file(what):
+    return f"results/plan/{what}.{PLAN.digest(what)}"
+
+
+def cells_of(paper, table=None):
+    return list(
+        {
+            value.cell.name: value.cell
+            for value in PLAN.values
+            if value.cell is not None
+            and value.paper == paper
+            and table in (None, value.table)
+        }.values()
+    )
+
+
+PAPERS = list(PLAN.papers)
+COMPARED = [".csv", ".claims.csv", ".rankings.csv", ".summary.json"]
+
+
+rule plan_file:
+    output:
+        "results/plan/{what}.{digest,[0-9a-f]+}",
+    shell:
+        # Older digests go, so that going back to one of them makes its file, and what rests on it, anew.
+        "rm -f results/plan/{wildcards.what}.* && touch {output}"
+
+
+rule table:
+    input:
+        lambda wildcards: metrics_of(cells_of(wildcards.paper, wildcards.table)),
+        plan=lambda wildcards: plan_file(f"{wildcards.paper}-{wildcards.table}"),
+    output:
+        multiext("results/tables/{paper}/{table}", ".md", ".csv", ".tex", ".html"),
+    log:
+        "logs/table/{paper}-{table}.log",
+    params:
+        common=COMMON,
+    shell:
+        "counterpoise table {wildcards.paper} {wildcards.table} {params.common} > {log} 2>&1"
+
+
+rule compare:
+    input:
+        lambda wildcards: metrics_of(cells_of(wildcards.paper)),
+        plan=lambda wildcards: plan_file(wildcards.paper),
+    output:
+        multiext("results/comparison/{paper}", *COMPARED),
+    log:
+        "logs/compare/{paper}.log",
+    params:
+        common=COMMON,
+    shell:
+        "counterpoise compare {wildcards.paper} {params.common} > {log} 2>&1"
+
+
+rule report:
+    input:
+        metrics_of(PLAN.cells),
+        expand("results/comparison/{paper}.csv", paper=PAPERS),
+        plan=plan_file("report"),
+    output:
+        "results/report/index.html",
+        "results/summary.json",
+    log:
+        "logs/report.log",
+    params:
+        common=COMMON,
+    shell:
+        "counterpoise report {params.common} > {log} 2>&1"
+
+
+rule tables_all:
+    input:
+        [
+            f"results/tables/{paper}/{table}{suffix}"
+            for paper, table in PLAN.tables
+            for suffix in (".md", ".csv", ".tex", ".html")
+        ],
+        [
+            f"results/comparison/{paper}{suffix}"
+            for paper in PAPERS
+            for suffix in COMPARED
+        ],
+
+
+rule report_all:
+    input:
+        rules.report.output,
