@@ -2,75 +2,47 @@
 # outputs, so there is one rule per batch: `train` for the first, `train_2`, `train_3` and so on for the others.
 
 
-rule train:
-    input:
-        manifest=lambda wildcards: ancient(
-            str(cell_of(wildcards).data_directory / "manifest.json")
-        ),
-    output:
-        run_files("record.json", "history.csv", "predictions.npz", seeds=BATCHES[0]),
-    log:
-        f"logs/train/{{dataset}}/{{model}}/{{method}}.{{key}}/seeds-{batch_name(BATCHES[0])}.log",
-    threads: 1
-    params:
-        common=COMMON,
-        seeds=",".join(map(str, BATCHES[0])),
-    shell:
-        "counterpoise train {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
-        " --seeds {params.seeds} {params.common} > {log} 2>&1"
+def numbered(name, number):
+    return name if number == 1 else f"{name}_{number}"
 
 
-rule evaluate:
-    input:
-        lambda wildcards: ancient(
-            expand(
-                run_files("record.json", "predictions.npz", seeds=BATCHES[0]),
-                **wildcards,
-            )
-        ),
-    output:
-        run_files(PLAN.metrics_name, seeds=BATCHES[0]),
-    log:
-        f"logs/evaluate/{{dataset}}/{{model}}/{{method}}.{{key}}/seeds-{batch_name(BATCHES[0])}.log",
-    threads: 1
-    params:
-        common=COMMON,
-        seeds=",".join(map(str, BATCHES[0])),
-    shell:
-        "counterpoise evaluate {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
-        " --seeds {params.seeds} {params.common} > {log} 2>&1"
+for number, seeds in enumerate(BATCHES, start=1):
 
-
-for number, seeds in enumerate(BATCHES[1:], start=2):
-
-    use rule train as train_batch with:
+    rule:
         name:
-            f"train_{number}"
+            numbered("train", number)
+        input:
+            manifest=lambda wildcards: ancient(
+                str(cell_of(wildcards).data_directory / "manifest.json")
+            ),
         output:
             run_files("record.json", "history.csv", "predictions.npz", seeds=seeds),
         log:
             f"logs/train/{{dataset}}/{{model}}/{{method}}.{{key}}/seeds-{batch_name(seeds)}.log",
+        threads: 1
         params:
             common=COMMON,
             seeds=",".join(map(str, seeds)),
+        shell:
+            "counterpoise train {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
+            " --seeds {params.seeds} {params.common} > {log} 2>&1"
 
-    use rule evaluate as evaluate_batch with:
+    rule:
         name:
-            f"evaluate_{number}"
+            numbered("evaluate", number)
         input:
-            lambda wildcards, seeds=seeds: ancient(
-                expand(
-                    run_files("record.json", "predictions.npz", seeds=seeds),
-                    **wildcards,
-                )
-            ),
+            ancient(run_files("record.json", "predictions.npz", seeds=seeds)),
         output:
             run_files(PLAN.metrics_name, seeds=seeds),
         log:
             f"logs/evaluate/{{dataset}}/{{model}}/{{method}}.{{key}}/seeds-{batch_name(seeds)}.log",
+        threads: 1
         params:
             common=COMMON,
             seeds=",".join(map(str, seeds)),
+        shell:
+            "counterpoise evaluate {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
+            " --seeds {params.seeds} {params.common} > {log} 2>&1"
 
 
 def metrics_of(cells):
