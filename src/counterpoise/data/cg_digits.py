@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from counterpoise.data import colour, digits
 from counterpoise.data.interface import Dataset
+from counterpoise.data.sources import RawFiles
 from counterpoise.data.splits import stratified_split
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.streams import stream
+from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 
 DIGITS = [str(digit) for digit in range(10)]
@@ -59,7 +59,7 @@ class CGDigits(Dataset):
     )
     generation_seed: int = setting(0, minimum=0, doc="seed of split and colours; not the seed of a run")
 
-    def prepare(self, raw: Path, store: ArrayStore) -> None:
+    def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
         palette = colour.check_palette(self.palette, "cg_digits")
         images, labels = digits.load_digits()
         gray = digits.to_uint8(images, self.upscale)
@@ -74,7 +74,7 @@ class CGDigits(Dataset):
             colours = colour.draw_colours(labels[rows], palette, self.variance, split != "test", random)
             painted = colour.paint(gray[rows], colours, self.mask_threshold)
             ids = [f"{row:04d}" for row in rows]
-            colour.check_pairs(gray[rows], painted, self.mask_threshold, ids)
+            colour.check_pairs(gray[rows], painted, ids)
             store.append(
                 split, ids, gray=gray[rows][:, None], colour=painted, digit=labels[rows].astype(np.int64)
             )

@@ -54,16 +54,23 @@ def paint(gray: np.ndarray, colours: np.ndarray, threshold: float) -> np.ndarray
     return mask[:, None, :, :] * levels[:, :, None, None]
 
 
-def check_pairs(gray: np.ndarray, coloured: np.ndarray, threshold: float, ids: Sequence[str]) -> None:
-    """Raise ``UserError`` unless every coloured image (N, 3, H, W) has its own gray image's foreground.
+def check_pairs(gray: np.ndarray, coloured: np.ndarray, ids: Sequence[str], minimum: float = 0.5) -> None:
+    """Raise ``UserError`` unless every coloured image (N, 3, H, W) shows its own gray digit (N, H, W).
 
-    A foreground pixel whose colour is black in all channels cannot be told from background, so only the other
-    way round is an error: colour where the gray digit is below the threshold.
+    The brightness of the two must correlate by at least ``minimum`` over the pixels. An image whose colour
+    came out black says nothing and passes.
     """
-    background = gray.astype(np.float64) < threshold * 255.0
-    wrong = (coloured.max(axis=1) > 0) & background
-    bad = wrong.reshape(len(gray), -1).any(axis=1)
+    one = _centred(gray)
+    other = _centred(coloured.max(axis=1))
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    correlation = (one * other).sum(axis=1) / np.where(norms > 0, norms, 1.0)
+    bad = (norms > 0) & (correlation < minimum)
     if bad.any():
         raise UserError(
             f"sample {ids[int(np.argmax(bad))]}: its colour image is not of the same digit as its gray one"
         )
+
+
+def _centred(images: np.ndarray) -> np.ndarray:
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    return flat - flat.mean(axis=1, keepdims=True)

@@ -7,30 +7,12 @@ knows nothing of models, methods or training.
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
 from typing import ClassVar
 
+from counterpoise.data.sources import RawFiles, Source
 from counterpoise.data.store import ArrayStore
+from counterpoise.data.work import Work
 from counterpoise.declare import DatasetInfo
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """One file to fetch.
-
-    ``path`` is relative to the dataset's folder, in ``data/raw`` as in a mirror. ``urls`` are tried in order.
-    ``size`` (bytes) and ``sha256`` are ``None`` where the publisher's bytes are not pinned; the digest found
-    is then recorded in the manifest instead of checked. ``manual`` says what the user must do when there is
-    no URL.
-    """
-
-    path: str
-    urls: tuple[str, ...] = ()
-    size: int | None = None
-    sha256: str | None = None
-    licence: str = ""
-    manual: str = ""
 
 
 class Dataset:
@@ -44,8 +26,19 @@ class Dataset:
         """Return the files that these settings need, in the order in which they are fetched."""
         return []
 
-    def prepare(self, raw: Path, store: ArrayStore) -> None:
-        """Read the raw files below ``raw`` (this dataset's own folder) and write every split to ``store``.
+    def listed_sources(self, raw: RawFiles) -> list[Source]:
+        """Return further files, which files of :meth:`sources` that are now there name one by one."""
+        return []
+
+    def all_sources(self, raw: RawFiles) -> list[Source]:
+        """Return every file that belongs to the dataset, as far as what is there tells."""
+        return [*self.sources(), *self.listed_sources(raw)]
+
+    def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
+        """Read the files of ``raw`` and write every split to ``store``.
+
+        ``work`` spreads items over processes (:func:`counterpoise.data.clips.prepare_items`) and shows
+        progress.
 
         The result must depend on the settings and the raw bytes alone: no clock, no global random state, no
         order in which a file system lists files. Raises ``UserError`` naming the file where the raw data is

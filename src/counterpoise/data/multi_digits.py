@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from counterpoise.data import digits, pairs
 from counterpoise.data.interface import Dataset
+from counterpoise.data.sources import RawFiles
 from counterpoise.data.splits import stratified_split
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.streams import stream
+from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
 
@@ -48,7 +48,7 @@ class MultiDigits(Dataset):
     )
     generation_seed: int = setting(0, minimum=0, doc="seed of split, pairs and noise; not the seed of a run")
 
-    def prepare(self, raw: Path, store: ArrayStore) -> None:
+    def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
         images, labels = digits.load_digits()
         bright = digits.to_uint8(images, self.upscale)
         size, overlap = bright.shape[-1], self.overlap * self.upscale

@@ -42,3 +42,25 @@ def side_by_side(left: np.ndarray, right: np.ndarray, overlap: int) -> np.ndarra
     place = canvas[:, :, width - overlap :]
     np.maximum(place, right, out=place)
     return canvas
+
+
+def overlaid(left: np.ndarray, right: np.ndarray, canvas: int, offset: tuple[int, int]) -> np.ndarray:
+    """Return uint8 pictures (N, canvas, canvas): ``left`` (N, H, W) in the corner, ``right`` moved by
+    ``offset``.
+
+    Where the two overlap, the brighter pixel.
+    """
+    height, width = left.shape[1:]
+    pictures = np.zeros((len(left), canvas, canvas), dtype=np.uint8)
+    pictures[:, :height, :width] = left
+    place = pictures[:, offset[0] : offset[0] + height, offset[1] : offset[1] + width]
+    np.maximum(place, right, out=place)
+    return pictures
+
+
+def nearest(pictures: np.ndarray, size: int) -> np.ndarray:
+    """Return ``pictures`` (N, S, S) as (N, size, size): the pixel under each new pixel's centre, as Pillow
+    chooses it.
+    """
+    index = ((np.arange(size) + 0.5) * (pictures.shape[1] / size)).astype(np.int64)
+    return pictures[:, index][:, :, index]

@@ -1,4 +1,4 @@
-"""From a dataset's name and settings to fetched files and prepared arrays."""
+"""From a dataset's name and settings to prepared arrays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 from counterpoise import files
 from counterpoise.data.interface import Dataset
 from counterpoise.data.prepared import PreparedData
+from counterpoise.data.progress import Progress, quiet
+from counterpoise.data.sources import RawFiles, check_file, is_there
 from counterpoise.data.store import ArrayStore
+from counterpoise.data.work import Work, available_cores
 from counterpoise.errors import UserError
 from counterpoise.spec.components import component
 
@@ -20,15 +23,18 @@ def make_dataset(component_name: str, settings: Mapping[str, Any]) -> Dataset:
     return found.load()(**found.resolve(dict(settings), f"dataset {component_name}"))
 
 
-def raw_folder(data: Dataset, raw_root: Path, data_roots: Mapping[str, Path] | None = None) -> Path:
-    """Return where the raw files of ``data`` are: the user's own folder where one is named, else below
+def raw_files(data: Dataset, raw_root: Path, data_roots: Mapping[str, Path] | None = None) -> RawFiles:
+    """Return where the raw files of ``data`` are: a folder of the user's own, named by the dataset, then
     ``raw_root``.
     """
-    roots = data_roots or {}
+    home = Path(raw_root) / data.folder
     for name in (data.info.name, data.folder):
-        if name in roots:
-            return Path(roots[name])
-    return Path(raw_root) / data.folder
+        if data_roots and name in data_roots:
+            own = Path(data_roots[name])
+            if not own.is_dir():
+                raise UserError(f"data_roots: {name}: no folder {own}")
+            return RawFiles((own, home))
+    return RawFiles((home,))
 
 
 def prepare_dataset(
@@ -39,9 +45,12 @@ def prepare_dataset(
     key: str,
     *,
     data_roots: Mapping[str, Path] | None = None,
+    workers: int | None = None,
+    progress: Progress = quiet,
 ) -> PreparedData:
     """Make the prepared data of a dataset at ``destination`` (``.../<component_name>.<key>``) and return it.
 
+    Media are decoded by ``workers`` processes (by default one per core); their number never changes a byte.
     Data that is already there and whole is returned as it is. A preparation that was interrupted goes on
     where it stopped. Raises ``UserError`` naming the raw file at fault; nothing half-made is ever at
     ``destination``.
@@ -58,16 +67,41 @@ def prepare_dataset(
         raise UserError(
             f"{destination}: prepared data of key {key} must be in a folder named <dataset>.{key}"
         )
+    work = Work(workers=available_cores() if workers is None else workers, progress=progress)
+    raw = raw_files(data, raw_root, data_roots)
+    check_sources(data, raw)
     with ArrayStore(destination, dataset=name, key=key, settings=resolved) as store:
-        data.prepare(raw_folder(data, raw_root, data_roots), store)
+        data.prepare(raw, store, work)
+        record_sources(data, raw, store)
     return PreparedData.open(destination)
 
 
-def fetch_dataset(component_name: str, settings: Mapping[str, Any], raw_root: Path) -> list[Path]:
-    """Fetch the raw files of a dataset below ``raw_root`` and return their paths; those already there are
-    kept.
+def check_sources(data: Dataset, raw: RawFiles) -> None:
+    """Raise ``UserError`` where a file that is needed is missing, or a fetched one is not the published one.
+
+    Files in the user's own folder are taken as they are; the manifest says what they were.
     """
-    data = make_dataset(component_name, settings)
-    if data.sources():
-        raise UserError(f"dataset {component_name}: fetching is not there yet")
-    return []
+    for source in data.sources():
+        path = raw / source.path
+        if not is_there(source, raw) and not source.optional:
+            how = source.manual or f"run: counterpoise data fetch {data.info.name}"
+            raise UserError(f"{path}: is not there; {how}")
+        if not raw.is_own(path):
+            check_file(path, source)
+
+
+def record_sources(data: Dataset, raw: RawFiles, store: ArrayStore) -> None:
+    """Record in the manifest the digest of every raw file that is not media, and whether it is the published
+    one.
+    """
+    for source in data.sources():
+        path = raw / source.path
+        if path.is_file():
+            digest = files.sha256_file(path)
+            store.source(
+                source.path,
+                sha256=digest,
+                size=path.stat().st_size,
+                licence=source.licence,
+                published=None if source.sha256 is None else digest == source.sha256,
+            )

@@ -144,9 +144,12 @@ class ArrayStore:
         """
         self._extras[name] = {"shape": [int(size) for size in shape], "dtype": dtype}
 
-    def source(self, name: str, *, sha256: str, size: int, licence: str) -> None:
-        """Record a file that the arrays were made from."""
-        self._sources.append({"name": name, "sha256": sha256, "bytes": size, "licence": licence})
+    def source(
+        self, name: str, *, sha256: str, size: int, licence: str, published: bool | None = None
+    ) -> None:
+        """Record a file that the arrays were made from, and whether it is the one that its publisher pins."""
+        entry = {"name": name, "sha256": sha256, "bytes": size, "licence": licence, "published": published}
+        self._sources.append(entry)
 
     def leak(self, kind: str, **facts: Any) -> None:
         """Record that splits share something (``kind``: ``same id``, ``same speaker`` ...)."""
@@ -155,6 +158,14 @@ class ArrayStore:
     def note(self, name: str, value: Any) -> None:
         """Keep a fact about this preparation (a library's version, a count) in the manifest."""
         self._notes[name] = value
+
+    def target_names(self) -> list[str]:
+        """Return the declared targets."""
+        return list(self._targets)
+
+    def array_names(self) -> list[str]:
+        """Return every declared array but the ids."""
+        return [*self._modalities, *self._targets, *self._extras]
 
     # ---- rows ----
 
@@ -170,7 +181,19 @@ class ArrayStore:
 
     def dropped(self, split: str) -> int:
         """Return the number of items of ``split`` that were left out."""
-        return sum(entry["split"] == split for entry in self._journal["dropped"])
+        return len(self.dropped_items(split))
+
+    def dropped_items(self, split: str) -> list[tuple[str, str]]:
+        """Return id and reason of the items of ``split`` that were left out."""
+        return [
+            (entry["id"], entry["reason"]) for entry in self._journal["dropped"] if entry["split"] == split
+        ]
+
+    def start_over(self) -> None:
+        """Forget everything that was appended, so that the next attempt begins anew."""
+        self._journal = {"identity": self._canonical_identity(), "splits": {}, "dropped": []}
+        with self._disk_errors():
+            files.write_json(self.partial / "journal.json", self._journal)
 
     def append(
         self,
@@ -188,7 +211,7 @@ class ArrayStore:
         items that this call settles (by default samples and dropped together); when the call returns they are
         on the disk.
         """
-        expected = {*self._modalities, *self._targets, *self._extras}
+        expected = set(self.array_names())
         if set(arrays) != expected:
             raise ValueError(f"{split}: arrays {sorted(arrays)} given, {sorted(expected)} declared")
         progress = self._journal["splits"].setdefault(split, {"rows": 0, "consumed": 0})
@@ -207,7 +230,7 @@ class ArrayStore:
             files.write_json(self.partial / "journal.json", self._journal)
 
     def _checked(self, split: str, name: str, array: np.ndarray, ids: Sequence[str]) -> np.ndarray:
-        shape, dtype = self._layout(name)
+        shape, dtype = self.layout(name)
         array = np.asarray(array)
         if array.shape != (len(ids), *shape):
             raise ValueError(f"{split}/{name}: shape {array.shape} given, {(len(ids), *shape)} expected")
@@ -245,10 +268,10 @@ class ArrayStore:
     def _seen_ids(self, split: str) -> set[bytes]:
         if split not in self._ids:
             rows = self.rows(split)
-            self._ids[split] = set(self._read(split, "id").tolist()) if rows > 0 else set()
+            self._ids[split] = set(self.read(split, "id").tolist()) if rows > 0 else set()
         return self._ids[split]
 
-    def _layout(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    def layout(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
         """Return the per-sample shape and the type of an array."""
         if name == "id":
             return (), ID_TYPE
@@ -275,12 +298,12 @@ class ArrayStore:
         return self._handles[path]
 
     def _row_bytes(self, name: str) -> int:
-        shape, dtype = self._layout(name)
+        shape, dtype = self.layout(name)
         return math.prod(shape) * dtype.itemsize
 
-    def _read(self, split: str, name: str) -> np.ndarray:
+    def read(self, split: str, name: str) -> np.ndarray:
         """Return what is written of an array so far, memory-mapped."""
-        shape, dtype = self._layout(name)
+        shape, dtype = self.layout(name)
         rows = self.rows(split)
         if rows == 0:
             return np.empty((0, *shape), dtype)
@@ -288,24 +311,21 @@ class ArrayStore:
             self._path(split, name), dtype=dtype, mode="r", offset=HEADER_BYTES, shape=(rows, *shape)
         )
 
-    def measure(self, name: str, split: str = "train") -> None:
+    def measure(self, name: str, split: str = "train", lengths: str | None = None) -> None:
         """Set a modality's per-channel ``mean`` and ``std`` to those of ``split``.
+
+        ``lengths`` names an extra that says how many samples of each sequence are real; for waves, whose
+        samples are one channel.
 
         Integer arrays are summed exactly, others in float64 in a fixed order; both are rounded to 7 digits so
         that no processor's last bit reaches the manifest.
         """
-        shape, dtype = self._layout(name)
-        channel = channel_axis(shape)
-        block = max(1, BLOCK_BYTES // max(1, self._row_bytes(name)))
+        dtype = self.layout(name)[1]
         total, squares, count = 0, 0, 0
-        exact = np.int64 if dtype.kind in "iu" else np.float64
-        axes = tuple(axis for axis in range(len(shape) + 1) if axis != channel + 1)
-        rows = self._read(split, name)
-        for start in range(0, len(rows), block):
-            part = np.asarray(rows[start : start + block], dtype=exact)
-            total = total + part.sum(axis=axes)
-            squares = squares + (part * part).sum(axis=axes)
-            count += part.size // part.shape[channel + 1]
+        for part in self._measured_parts(name, split, lengths):
+            total = total + part.sum(axis=1)
+            squares = squares + (part * part).sum(axis=1)
+            count += part.shape[1]
         if count == 0:
             raise UserError(f"{split}/{name}: no samples to take a mean of")
         scale = {"uint8": 255.0, "int16": 32768.0}.get(dtype.name, 1.0)
@@ -317,6 +337,20 @@ class ArrayStore:
         # A channel that never varies carries nothing; dividing by one keeps it finite.
         entry["std"] = [float(f"{value:.7g}") if value > 0 else 1.0 for value in std / scale]
 
+    def _measured_parts(self, name: str, split: str, lengths: str | None) -> Iterator[np.ndarray]:
+        """Yield the values of a modality (channels, values), some megabytes at a time."""
+        shape, dtype = self.layout(name)
+        kind = np.int64 if dtype.kind in "iu" else np.float64
+        block = max(1, BLOCK_BYTES // max(1, self._row_bytes(name)))
+        rows = self.read(split, name)
+        for start in range(0, len(rows), block):
+            part = np.asarray(rows[start : start + block], dtype=kind)
+            if lengths is not None:
+                real = self.read(split, lengths)[start : start + block]
+                yield np.concatenate([row[:length] for row, length in zip(part, real, strict=True)])[None]
+            else:
+                yield np.moveaxis(part, channel_axis(shape) + 1, 0).reshape(shape[channel_axis(shape)], -1)
+
     # ---- the end ----
 
     def _publish(self) -> None:
@@ -325,7 +359,7 @@ class ArrayStore:
             raise UserError(f"{self.destination}: nothing was written")
         with self._disk_errors():
             for split in splits:
-                for name in self._array_names():
+                for name in (*self.array_names(), "id"):
                     self._finish_file(split, name)
             manifest = {
                 **self._canonical_identity(),
@@ -343,11 +377,8 @@ class ArrayStore:
             (self.partial / "journal.json").unlink(missing_ok=True)
             files.publish_directory(self.partial, self.destination)
 
-    def _array_names(self) -> list[str]:
-        return [*self._modalities, *self._targets, *self._extras, "id"]
-
     def _finish_file(self, split: str, name: str) -> None:
-        shape, dtype = self._layout(name)
+        shape, dtype = self.layout(name)
         handle = self._handle(split, name)
         handle.seek(0)
         handle.write(npy_header((self.rows(split), *shape), dtype))
@@ -357,10 +388,10 @@ class ArrayStore:
     def _split_entry(self, split: str) -> dict[str, Any]:
         arrays = {
             name: {"file": f"{split}/{name}.npy", "sha256": files.sha256_file(self._path(split, name))}
-            for name in self._array_names()
+            for name in (*self.array_names(), "id")
         }
         counts = {
-            name: np.bincount(self._read(split, name), minlength=entry["classes"]).tolist()
+            name: np.bincount(self.read(split, name), minlength=entry["classes"]).tolist()
             for name, entry in self._targets.items()
             if entry["kind"] == "classification"
         }

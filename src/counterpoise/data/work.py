@@ -1,0 +1,126 @@
+"""Work spread over processes, its results in order."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from counterpoise.data.progress import Progress, quiet
+
+AHEAD = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """How many processes to use, and where to show how far they are."""
+
+    workers: int = 1
+    progress: Progress = quiet
+
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], crashed: Callable[[Any], Any]
+    ) -> Iterator[Any]:
+        """Yield ``function(item)`` for each of ``items``, in their order, at most a few per process ahead.
+
+        An item on which a process dies (a codec's fault, or killed for its memory) yields ``crashed(item)``;
+        the others are not affected. An exception that ``function`` raises is raised here. With one worker
+        everything happens in this process.
+        """
+        if self.workers <= 1:
+            yield from map(function, items)
+            return
+        yield from _Pool(self.workers, function, items, crashed).results()
+
+
+class _Pool:
+    """A process pool that survives the death of a process."""
+
+    def __init__(
+        self,
+        workers: int,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        crashed: Callable[[Any], Any],
+    ) -> None:
+        self._workers = workers
+        self._function = function
+        self._items = items
+        self._crashed = crashed
+        self._executor = self._start(workers)
+
+    @staticmethod
+    def _start(workers: int) -> concurrent.futures.ProcessPoolExecutor:
+        # Not fork: the parent may hold threads and locks of numerical libraries.
+        context = multiprocessing.get_context("forkserver")
+        return concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+
+    def results(self) -> Iterator[Any]:
+        waiting: deque[tuple[Any, concurrent.futures.Future]] = deque()
+        remaining = iter(self._items)
+        try:
+            while True:
+                while len(waiting) < AHEAD * self._workers and (item := next(remaining, _END)) is not _END:
+                    waiting.append((item, self._submit(item)))
+                if not waiting:
+                    return
+                item, future = waiting[0]
+                try:
+                    result = future.result()
+                except BrokenProcessPool:
+                    waiting = self._recover(waiting)
+                    continue
+                waiting.popleft()
+                yield result
+        finally:
+            self._executor.shutdown(cancel_futures=True)
+
+    def _submit(self, item: Any) -> concurrent.futures.Future:
+        try:
+            return self._executor.submit(self._function, item)
+        except BrokenProcessPool as error:
+            future: concurrent.futures.Future = concurrent.futures.Future()
+            future.set_exception(error)
+            return future
+
+    def _recover(
+        self, waiting: deque[tuple[Any, concurrent.futures.Future]]
+    ) -> deque[tuple[Any, concurrent.futures.Future]]:
+        """Do again, each in a process of its own, what was under way when a process died."""
+        self._executor.shutdown(cancel_futures=True)
+        redone: deque[tuple[Any, concurrent.futures.Future]] = deque()
+        for item, future in waiting:
+            broken = future.cancelled() or (
+                future.done() and isinstance(future.exception(), BrokenProcessPool)
+            )
+            redone.append((item, self._alone(item) if broken else future))
+        self._executor = self._start(self._workers)
+        return redone
+
+    def _alone(self, item: Any) -> concurrent.futures.Future:
+        outcome: concurrent.futures.Future = concurrent.futures.Future()
+        with self._start(1) as executor:
+            try:
+                outcome.set_result(executor.submit(self._function, item).result())
+            except BrokenProcessPool:
+                outcome.set_result(self._crashed(item))
+        return outcome
+
+
+_END = object()
+
+
+def _one_thread() -> None:
+    """Keep numerical libraries of a worker to one thread: the processes already use every core."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
