@@ -25,7 +25,9 @@ def evaluate_run(folder: Path, key: str, seed: int, ece_bins: int) -> Path:
     path = folder / "predictions.npz"
     found = files.sha256_file(path) if path.is_file() else None
     if found != record["files"]["predictions.npz"]:
-        state = "is not there" if found is None else "was changed or truncated: its digest is not the record's"
+        state = (
+            "is not there" if found is None else "was changed or truncated: its digest is not the record's"
+        )
         raise UserError(f"{path}: {state}; delete {folder} to run this seed again")
     metrics = {
         "schema": SCHEMA,
@@ -48,7 +50,10 @@ def read_record(folder: Path, key: str, seed: int) -> dict[str, Any]:
     for name, expected in (("schema", SCHEMA), ("key", key), ("seed", seed)):
         value = record.get(name) if isinstance(record, dict) else None
         if value != expected:
-            raise UserError(f"{path}: '{name}' is {value!r}, must be {expected!r} as in its path; delete {folder} to run again")
+            raise UserError(
+                f"{path}: '{name}' is {value!r}, must be {expected!r} as in its path; "
+                f"delete {folder} to run again"
+            )
     return record
 
 
