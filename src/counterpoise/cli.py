@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 DEFAULT_BENCHMARK = Path("configs/benchmarks/digits.yaml")
 INTERRUPTED = 75  # sysexits' EX_TEMPFAIL: the same command goes on where it stopped
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split(":")[0])
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split(":")[0]
+)
 
 BenchmarkOption = Annotated[Path, typer.Option("--benchmark", "-b", help="benchmark file")]
 SetOption = Annotated[list[str], typer.Option("--set", help="key=value laid over the benchmark file")]
 RootOption = Annotated[Path, typer.Option("--root", help="project folder")]
-CellArgument = Annotated[str, typer.Argument(help="dataset/model/method-variant.key, as 'counterpoise plan' lists")]
+CellArgument = Annotated[
+    str, typer.Argument(help="dataset/model/method-variant.key, as 'counterpoise plan' lists")
+]
 SeedsOption = Annotated[str, typer.Option("--seeds", help="comma-separated; default: the benchmark's")]
 
 
@@ -54,7 +58,10 @@ def _seeds(text: str, plan: Plan) -> list[int]:
 
 @app.command()
 def plan(
-    benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path(), cells: bool = False
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+    cells: bool = False,
 ) -> None:
     """Check the whole configuration and say what would run."""
     from counterpoise.reporting.plan import print_plan
@@ -65,7 +72,9 @@ def plan(
 @app.command()
 def fetch(
     name: str,
-    receipt: Annotated[Path | None, typer.Option(help="also write which files are there, with digests")] = None,
+    receipt: Annotated[
+        Path | None, typer.Option(help="also write which files are there, with digests")
+    ] = None,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     overrides: SetOption = [],
     root: RootOption = Path(),
@@ -81,12 +90,19 @@ def fetch(
         data.component, data.settings, root / "data/raw", mirror=plan.benchmark.mirror, data_roots=roots
     )
     if receipt is not None:
-        write_json(root / receipt, {"schema": 1, "dataset": data.name, "key": data.key, "folder": str(folder)})
+        write_json(
+            root / receipt, {"schema": 1, "dataset": data.name, "key": data.key, "folder": str(folder)}
+        )
     print(folder)
 
 
 @app.command()
-def prepare(name: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()) -> None:
+def prepare(
+    name: str,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
     """Prepare a dataset's arrays; NAME is a dataset of the benchmark, with or without its key."""
     from counterpoise.data.prepare import prepare_dataset
 
@@ -136,7 +152,9 @@ def train(
             lambda seed: Control(stop=stop, report=_Report(cell, seed, epochs)),
         )
     except Interrupted:
-        print(f"{cell}: stopped as asked; the state is saved, the same command goes on from it", file=sys.stderr)
+        print(
+            f"{cell}: stopped as asked; the state is saved, the same command goes on from it", file=sys.stderr
+        )
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -178,8 +196,13 @@ class _Report:
     def __call__(self, epoch: int, row: dict[str, float]) -> None:
         if epoch % max(1, self.epochs // 10) and epoch != self.epochs:
             return
-        shown = " ".join(f"{name.partition('.')[2]} {v:.4f}" for name, v in row.items() if name.startswith("test_"))
-        print(f"{self.cell} seed {self.seed}: epoch {epoch}/{self.epochs} test accuracy {shown}", file=sys.stderr)
+        shown = " ".join(
+            f"{name.partition('.')[2]} {v:.4f}" for name, v in row.items() if name.startswith("test_")
+        )
+        print(
+            f"{self.cell} seed {self.seed}: epoch {epoch}/{self.epochs} test accuracy {shown}",
+            file=sys.stderr,
+        )
 
 
 @app.command()
@@ -196,7 +219,11 @@ def evaluate(
     from counterpoise.evaluation.evaluate import evaluate_run
 
     for seed in _seeds(seeds, plan):
-        print(evaluate_run(root / found.run_directory(seed), found.key, seed, plan.benchmark.evaluation.ece_bins))
+        print(
+            evaluate_run(
+                root / found.run_directory(seed), found.key, seed, plan.benchmark.evaluation.ece_bins
+            )
+        )
 
 
 @app.command()
@@ -216,7 +243,10 @@ def table(
 
 @app.command()
 def compare(
-    paper: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
+    paper: str,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
 ) -> None:
     """Write the comparison with a paper: every number, verdict and claim."""
     from counterpoise.comparison.compare import compare_paper
@@ -227,9 +257,12 @@ def compare(
 
 @app.command()
 def diff(
-    paper: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
+    paper: str,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
 ) -> None:
-    """Print the comparison with a paper. Exit code 0: all reproduced or consistent, 3: deviations, 4: refuted claims."""
+    """Print the comparison with a paper. Exit code 0: nothing deviates, 3: deviations, 4: refuted claims."""
     from counterpoise.comparison.compare import compare_paper
     from counterpoise.reporting.terminal import print_comparison
 
@@ -239,7 +272,9 @@ def diff(
 
 
 @app.command()
-def report(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()) -> None:
+def report(
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
+) -> None:
     """Write the HTML report."""
     from counterpoise.reporting.report import write_report
 

@@ -1,8 +1,8 @@
 """How methods, datasets, encoders and fusions declare themselves.
 
-A component is one class in one file. Its decorator carries literal keywords and its fields are :func:`setting`\\ s with
-literal arguments, so that :mod:`counterpoise.spec.components` can read all of it from the source text: planning
-thousands of runs needs no import of torch.
+A component is one class in one file. Its decorator carries literal keywords and its fields are
+:func:`setting`\\ s with literal arguments, so that :mod:`counterpoise.spec.components` can read all of it
+from the source text: planning thousands of runs needs no import of torch.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Any
 class MethodInfo:
     """What a method is and what it asks of the model and the data.
 
-    ``family`` is one of ``loss``, ``modulation``, ``integration`` (DESIGN section 5). ``trains`` says which objectives
-    it optimises: ``joint``, ``single`` (one unimodal loss) or ``all``. ``needs`` lists extras: ``weight_slices``,
-    ``unimodal_heads``, ``validation_split``, ``extra_forwards``, ``prototypes``, ``unimodal_runs``. ``modalities`` is
-    the supported number, least and most (``None``: no limit). ``tasks`` says whether it also combines the losses of
-    several tasks. ``variants`` maps ``published``/``released`` to ``{"settings": {...}, "source": "..."}``.
+    ``family`` is one of ``loss``, ``modulation``, ``integration`` (DESIGN section 5). ``trains`` says which
+    objectives it optimises: ``joint``, ``single`` (one unimodal loss) or ``all``. ``needs`` lists extras:
+    ``weight_slices``, ``unimodal_heads``, ``validation_split``, ``extra_forwards``, ``prototypes``,
+    ``unimodal_runs``. ``modalities`` is the supported number, least and most (``None``: no limit). ``tasks``
+    says whether it also combines the losses of several tasks. ``variants`` maps ``published``/``released`` to
+    ``{"settings": {...}, "source": "..."}``.
     """
 
     name: str
@@ -38,7 +39,7 @@ class MethodInfo:
 
 @dataclasses.dataclass(frozen=True)
 class DatasetInfo:
-    """A dataset: ``task`` is ``multimodal`` (one target, several modalities) or ``multitask`` (several targets)."""
+    """A dataset: ``task`` is ``multimodal`` (one target) or ``multitask`` (several targets)."""
 
     name: str
     title: str
@@ -61,7 +62,7 @@ class EncoderInfo:
 
 @dataclasses.dataclass(frozen=True)
 class FusionInfo:
-    """A fusion of the encoders' features; ``slices`` says whether it can be split into one part per modality."""
+    """A fusion of the encoders' features; ``slices``: it can be split into one part per modality."""
 
     name: str
     title: str
@@ -91,7 +92,7 @@ class Bounds:
 
 
 def setting(default: Any, **bounds: Any) -> Any:
-    """Declare a component's setting: its default, what it may be (:class:`Bounds`) and what it means (``doc``)."""
+    """Declare a component's setting: its default, what it may be, what it means (:class:`Bounds`)."""
     metadata = {"bounds": Bounds(**bounds)}
     if isinstance(default, list | dict):
         return dataclasses.field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)

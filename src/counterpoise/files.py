@@ -19,8 +19,8 @@ from counterpoise.errors import UserError
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``; rename it to ``path`` if the block ends well.
 
-    The bytes are flushed to the disk before the rename and the folder after it, so a crash at any moment leaves
-    either the old file or the new one.
+    The bytes are flushed to the disk before the rename and the folder after it, so a crash at any moment
+    leaves either the old file or the new one.
     """
     path = Path(path)
     try:
@@ -113,7 +113,9 @@ def read_json(path: Path, what: str) -> Any:
     except OSError as error:
         raise UserError(f"{path}: the {what} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise UserError(f"{path}: the {what} is truncated or not JSON ({error}); delete it to have it made again") from error
+        raise UserError(
+            f"{path}: the {what} is truncated or not JSON ({error}); delete it to have it made again"
+        ) from error
 
 
 def sha256_file(path: Path) -> str:

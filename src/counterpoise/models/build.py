@@ -51,7 +51,7 @@ def _settings(kind: str, part: dict[str, Any]) -> Any:
 
 
 def _initialise_xavier(module: nn.Module) -> None:
-    """Xavier-normal linear, Kaiming fan-out convolution, unit batch norm: OGM-GE's released initialisation."""
+    """Initialise as OGM-GE's code: Xavier-normal linear, Kaiming fan-out convolution, unit batch norm."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_normal_(module.weight)
         nn.init.zeros_(module.bias)

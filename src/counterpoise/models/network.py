@@ -15,9 +15,9 @@ JOINT = "joint"
 class Network(nn.Module):
     """Encoders (one per modality), the fusion of their features, and a head per objective.
 
-    Multimodal: the objectives are ``joint`` (the fusion's prediction, reaching every encoder) and one per modality
-    (its unimodal head's prediction, reaching its own encoder). Multi-task: one objective per target, all of which
-    reach every encoder; there is no fusion.
+    Multimodal: the objectives are ``joint`` (the fusion's prediction, reaching every encoder) and one per
+    modality (its unimodal head's prediction, reaching its own encoder). Multi-task: one objective per target,
+    all of which reach every encoder; there is no fusion.
 
     Args:
         encoders: modality name -> module mapping ``(B, ...)`` to features ``(B, d)``.
@@ -56,7 +56,7 @@ class Network(nn.Module):
         return (objective,)
 
     def own_parameters(self, objective: str) -> list[nn.Parameter]:
-        """Return the parameters outside the encoders that only this objective reaches: its fusion or its head."""
+        """Return the parameters that only this objective reaches: those of its fusion or its head."""
         module = self.fusion if objective == JOINT else self.heads[objective]
         return list(module.parameters())
 
@@ -85,7 +85,6 @@ def build_head(width: int, classes: int, hidden: int | None) -> nn.Module:
 
 def digest_state(state: dict[str, Any]) -> str:
     """Return the hexadecimal SHA-256 of all tensors of a state, in order of their names."""
-    import hashlib
 
     hasher = hashlib.sha256()
     for name in sorted(state):

@@ -22,7 +22,8 @@ class _Config(BaseModel):
 class ColumnRun(_Config):
     """What runs for a table's column group: dataset, model and protocol, by the names of their files.
 
-    ``protocols`` gives a variant its own protocol; ``modalities`` maps the paper's modality names to the dataset's.
+    ``protocols`` gives a variant its own protocol; ``modalities`` maps the paper's modality names to the
+    dataset's.
     """
 
     dataset: str
@@ -33,7 +34,7 @@ class ColumnRun(_Config):
 
 
 class TableRun(_Config):
-    """One table of a paper: its column groups that run, and the variants of each method (default ``published``)."""
+    """One table of a paper: the column groups that run, and each method's variants (default: published)."""
 
     paper: str
     table: str
@@ -53,8 +54,8 @@ class Benchmark(_Config):
     """A benchmark file (see ``configs/benchmarks``).
 
     ``mirror`` is a folder or URL that holds the datasets' source files, tried before their public addresses;
-    ``data_roots`` names, by dataset, folders of raw data that the user already has. Neither is part of a run's
-    identity: what was read from them is, by digest, in the prepared data's manifest.
+    ``data_roots`` names, by dataset, folders of raw data that the user already has. Neither is part of a
+    run's identity: what was read from them is, by digest, in the prepared data's manifest.
     """
 
     name: str = Field(pattern=r"^[a-z0-9_\-]+$")

@@ -1,6 +1,6 @@
 """Find components (methods, datasets, encoders, fusions) and read their declarations without importing them.
 
-Declarations are literal by rule (:mod:`counterpoise.declare`), so the source text says all that planning needs.
+Declarations are literal by rule (:mod:`counterpoise.declare`): the source text says all that planning needs.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Component:
     settings: dict[str, SettingInfo]
 
     def resolve(self, given: dict[str, Any], where: str) -> dict[str, Any]:
-        """Return all settings with ``given`` over the defaults; unknown or wrong ones are a :class:`UserError`."""
+        """Return all settings with ``given`` over the defaults; UserError for unknown or wrong ones."""
         fields = {name: _field(info) for name, info in self.settings.items()}
         schema = create_model(f"{self.kind} {self.name}", __base__=_Settings, **fields)
         return validate(schema, given, where).model_dump(mode="json")
@@ -117,7 +117,9 @@ def components(kind: str) -> dict[str, Component]:
 def _add(found: dict[str, Component], new: list[Component]) -> None:
     for item in new:
         if item.name in found:
-            raise UserError(f"{item.file}: the {item.kind} '{item.name}' is already declared in {found[item.name].file}")
+            raise UserError(
+                f"{item.file}: the {item.kind} '{item.name}' is already declared in {found[item.name].file}"
+            )
         found[item.name] = item
 
 
@@ -135,7 +137,11 @@ def read_components(kind: str, module: str, file: Path) -> list[Component]:
 
 def _declaration(node: ast.ClassDef, kind: str) -> ast.Call | None:
     for decorator in node.decorator_list:
-        if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == kind:
+        if (
+            isinstance(decorator, ast.Call)
+            and isinstance(decorator.func, ast.Name)
+            and decorator.func.id == kind
+        ):
             return decorator
     return None
 
@@ -170,7 +176,9 @@ def _literal(node: ast.expr, file: Path) -> Any:
         return ast.literal_eval(node)
     except ValueError as error:
         text = ast.unparse(node)
-        raise UserError(f"{file}:{node.lineno}: '{text}' must be a literal: declarations are read, not run") from error
+        raise UserError(
+            f"{file}:{node.lineno}: '{text}' must be a literal: declarations are read, not run"
+        ) from error
 
 
 def _annotation(node: ast.expr, file: Path) -> Any:
@@ -182,6 +190,9 @@ def _annotation(node: ast.expr, file: Path) -> Any:
         return _annotation(node.left, file) | _annotation(node.right, file)
     if isinstance(node, ast.Subscript):
         parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        arguments = tuple(Ellipsis if isinstance(p, ast.Constant) and p.value is ... else _annotation(p, file) for p in parts)
+        arguments = tuple(
+            Ellipsis if isinstance(p, ast.Constant) and p.value is ... else _annotation(p, file)
+            for p in parts
+        )
         return _annotation(node.value, file)[arguments]
     raise UserError(f"{file}:{node.lineno}: '{ast.unparse(node)}' is no type that a setting may have")

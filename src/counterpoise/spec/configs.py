@@ -50,7 +50,7 @@ class InputConfig(_Config):
 
 
 class ModelConfig(_Config):
-    """Encoders by modality, the fusion of their features (multimodal) and the heads (unimodal or one per task)."""
+    """Encoders by modality, the fusion of their features (multimodal only) and the heads."""
 
     title: str
     encoders: dict[str, Part]

@@ -1,8 +1,8 @@
 """Digests that name things: canonical JSON of a configuration, and the source that can change a result.
 
-The source digest of a set of modules covers their import closure inside the package, found from the syntax tree
-without importing anything. Comments, docstrings and formatting do not count: each file enters as its syntax tree
-written out again (DESIGN section 4).
+The source digest of a set of modules covers their import closure inside the package, found from the syntax
+tree without importing anything. Comments, docstrings and formatting do not count: each file enters as its
+syntax tree written out again (DESIGN section 4).
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def source_digest(modules: tuple[str, ...]) -> str:
 
 
 def closure(modules: Iterable[str]) -> dict[str, Path]:
-    """Return the modules that ``modules`` import, directly or not, within the same top-level packages, with their files.
+    """Return the modules that ``modules`` import, directly or not, within the same top-level packages, with
+    their files.
 
     ``modules`` themselves are included, and so are the ``__init__`` files that importing them runs.
     """
@@ -118,9 +119,8 @@ def file_digest(path: Path) -> str:
 
 
 def _drop_docstring(node: Any) -> None:
-    if node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant):
-        if isinstance(node.body[0].value.value, str):
-            node.body = node.body[1:] or [ast.Pass()]
+    if ast.get_docstring(node, clean=False) is not None:
+        node.body = node.body[1:] or [ast.Pass()]
 
 
 def _tree(path: Path) -> ast.Module:

@@ -1,7 +1,8 @@
-"""From a benchmark to cells and runs: every name resolved, every setting checked, every run named by its identity.
+"""From a benchmark to cells and runs: names resolved, settings checked, every run named by its identity.
 
-A cell is dataset x model x method x protocol; with a seed it is a run. A cell's key is a digest of its resolved
-configuration, of the source that can change its result and of its prepared data's key (DESIGN section 4).
+A cell is dataset x model x method x protocol; with a seed it is a run. A cell's key is a digest of its
+resolved configuration, of the source that can change its result and of its prepared data's key (DESIGN
+section 4).
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ from counterpoise.spec.paper import Column, ColumnGroup, Paper, PaperTable, load
 NOT_IN_BENCHMARK = "not in this benchmark"
 TRAINING = "counterpoise.training.train"
 PREPARATION = "counterpoise.data.prepare"
-REPORTING = ("counterpoise.comparison.compare", "counterpoise.reporting.tables", "counterpoise.reporting.report")
+REPORTING = (
+    "counterpoise.comparison.compare",
+    "counterpoise.reporting.tables",
+    "counterpoise.reporting.report",
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class PreparedDataset:
 
 @dataclass(frozen=True)
 class Cell:
-    """Dataset x model x method x protocol, fully resolved. ``config`` and ``source`` are what the key digests."""
+    """Dataset x model x method x protocol, resolved; the key digests config, source and the data's key."""
 
     dataset: str
     model: str
@@ -84,8 +89,8 @@ class Cell:
 class PlannedValue:
     """One value of a paper's table and the cell that regenerates it, or the ``reason`` why none does.
 
-    ``variant`` is ``None`` where the row runs in one variant. ``stand_in`` says that another dataset takes the
-    paper dataset's place, so that the value is never compared with the printed one.
+    ``variant`` is ``None`` where the row runs in one variant. ``stand_in`` says that another dataset takes
+    the paper dataset's place, so that the value is never compared with the printed one.
     """
 
     paper: str
@@ -130,18 +135,24 @@ class Plan:
         return "metrics.json"
 
     def digest(self, what: str) -> str:
-        """Return the digest of everything besides metrics that ``report``, a ``<paper>`` or a ``<paper>-<table>`` rests on.
+        """Return the digest of everything besides metrics that ``report``, a ``<paper>`` or a
+        ``<paper>-<table>`` rests on.
 
-        That is: which cells with which seeds, selection and metrics, what the papers print and claim, and the source
-        that compares and writes.
+        That is: which cells with which seeds, selection and metrics, what the papers print and claim, and the
+        source that compares and writes.
         """
         papers = [paper for paper in self.papers if what == "report" or what.partition("-")[0] == paper]
-        values = [value for value in self.values if what in ("report", value.paper, f"{value.paper}-{value.table}")]
+        values = [
+            value for value in self.values if what in ("report", value.paper, f"{value.paper}-{value.table}")
+        ]
         content = {
             "values": [
-                (v.paper, v.table, v.row, v.variant, v.column, v.cell and v.cell.name, v.reason, v.stand_in) for v in values
+                (v.paper, v.table, v.row, v.variant, v.column, v.cell and v.cell.name, v.reason, v.stand_in)
+                for v in values
             ],
-            "benchmark": self.benchmark.model_dump(mode="json", exclude={"tables", "methods", "seeds_per_job", "mirror", "data_roots"}),
+            "benchmark": self.benchmark.model_dump(
+                mode="json", exclude={"tables", "methods", "seeds_per_job", "mirror", "data_roots"}
+            ),
             "papers": [self.papers[paper].model_dump(mode="json") for paper in papers],
             "source": source_digest(REPORTING),
         }
@@ -165,7 +176,8 @@ class Plan:
             if (run.paper, run.table) == (paper, table):
                 return run
         names = [f"{run.paper}.{run.table}" for run in self.benchmark.tables]
-        raise UserError(f"{self.path}: table '{paper}.{table}' is not in this benchmark{suggest(f'{paper}.{table}', names)}")
+        hint = suggest(f"{paper}.{table}", names)
+        raise UserError(f"{self.path}: table '{paper}.{table}' is not in this benchmark{hint}")
 
 
 def make_plan(root: Path, path: Path, overrides: dict[str, Any] | None = None) -> Plan:
@@ -225,7 +237,9 @@ class _Planner:
             known = component("method", name, where).info.variants
             for variant in variants:
                 if variant not in known:
-                    raise UserError(f"{where}: method '{name}' has no variant '{variant}'{suggest(variant, known)}")
+                    raise UserError(
+                        f"{where}: method '{name}' has no variant '{variant}'{suggest(variant, known)}"
+                    )
 
     def _rows(self, run: TableRun, table: PaperTable, where: str) -> list[_Row]:
         ids = [row.id for row in table.rows]
@@ -245,7 +259,9 @@ class _Planner:
             if cell is not None:
                 self.cells.setdefault(cell.name, cell)
             shown = variant if len(variants) > 1 else None
-            self.values.append(PlannedValue(run.paper, run.table, row.id, shown, column.id, cell, reason, stand_in))
+            self.values.append(
+                PlannedValue(run.paper, run.table, row.id, shown, column.id, cell, reason, stand_in)
+            )
 
     def _value(
         self, run: TableRun, row: _Row, variant: str, group: ColumnGroup, where: str
@@ -280,14 +296,24 @@ class _Planner:
         }
         source = source_digest(self._modules(method, model_parts))
         key = short_key({"config": config, "source": source, "data": data.key})
-        return Cell(column.dataset, column.model, method.name, variant, protocol_name, config, source, data, key), ""
+        return Cell(
+            column.dataset, column.model, method.name, variant, protocol_name, config, source, data, key
+        ), ""
 
     def _method(
-        self, method: Component, variant: str, column: _Target, row: dict[str, Any], protocol_name: str, where: str
+        self,
+        method: Component,
+        variant: str,
+        column: _Target,
+        row: dict[str, Any],
+        protocol_name: str,
+        where: str,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the settings and the protocol: variant, method file, dataset and benchmark laid over in this order."""
+        """Return settings and protocol: variant, method file, dataset and benchmark laid over in this order."""
         if variant not in method.info.variants:
-            raise UserError(f"{where}: method '{method.name}' has no variant '{variant}'{suggest(variant, method.info.variants)}")
+            raise UserError(
+                f"{where}: method '{method.name}' has no variant '{variant}'{suggest(variant, method.info.variants)}"
+            )
         file = self.configs.method(method.name)
         layers = [file, *([file.variants[variant]] if variant in file.variants else [])]
         names = (column.dataset, f"{column.dataset}/{column.model}")
@@ -320,10 +346,14 @@ class _Planner:
         for modality in model.encoders:
             if modality not in dataset.modalities:
                 hint = suggest(modality, dataset.modalities)
-                raise UserError(f"{where}: encoders: dataset '{dataset.name}' has no modality '{modality}'{hint}")
+                raise UserError(
+                    f"{where}: encoders: dataset '{dataset.name}' has no modality '{modality}'{hint}"
+                )
         if dataset.task == "multimodal" and model.fusion is None:
             raise UserError(f"{where}: the key 'fusion' is missing: dataset '{dataset.name}' is multimodal")
-        parts = {key: _part("encoder", part, f"{where}: encoders.{key}") for key, part in model.encoders.items()}
+        parts = {
+            key: _part("encoder", part, f"{where}: encoders.{key}") for key, part in model.encoders.items()
+        }
         fusion = None if dataset.task == "multitask" else _part("fusion", model.fusion, f"{where}: fusion")
         slices = fusion is not None and component("fusion", fusion["component"]).info.slices
         for modality in model.inputs:
@@ -372,7 +402,11 @@ def _group(table: PaperTable, row: _Row, column: Column) -> ColumnGroup:
 
 def _hashable(run: ColumnRun) -> _Target:
     return _Target(
-        run.dataset, run.model, run.protocol, tuple(sorted(run.protocols.items())), tuple(sorted(run.modalities.items()))
+        run.dataset,
+        run.model,
+        run.protocol,
+        tuple(sorted(run.protocols.items())),
+        tuple(sorted(run.modalities.items())),
     )
 
 

@@ -1,4 +1,4 @@
-"""A protocol: optimiser, schedule, epochs, batch size, precision, validation split. Read from ``configs/protocols``."""
+"""A protocol: optimiser, schedule, epochs, batch size, precision, validation split."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ class _Frozen(BaseModel):
 
 
 class Optimiser(_Frozen):
-    """SGD, Adam or AdamW. Weight decay is added to the gradient (AdamW: decoupled) after gradients are integrated.
+    """SGD, Adam or AdamW. Weight decay is added to the gradient (AdamW: decoupled) after gradients are
+    integrated.
 
-    ``encoder_lr_factor`` multiplies the encoders' learning rate only: the ablation "uniform with encoder lr x gamma"
-    of MMPareto (facts section 9.1).
+    ``encoder_lr_factor`` multiplies the encoders' learning rate only: the ablation "uniform with encoder lr x
+    gamma" of MMPareto (facts section 9.1).
     """
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -45,9 +46,9 @@ class Schedule(_Frozen):
 class Protocol(_Frozen):
     """Everything about a training that is neither data, model nor method.
 
-    ``validation_fraction`` holds out that share of the training split (by index, the same for every seed) unless the
-    dataset has a validation split of its own, which is then used; 0 trains on all of it and records no ``best_val``.
-    ``patience`` stops after that many epochs without a better validation accuracy.
+    ``validation_fraction`` holds out that share of the training split (by index, the same for every seed)
+    unless the dataset has a validation split of its own, which is then used; 0 trains on all of it and
+    records no ``best_val``. ``patience`` stops after that many epochs without a better validation accuracy.
     """
 
     optimiser: Optimiser

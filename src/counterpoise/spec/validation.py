@@ -1,4 +1,4 @@
-"""Read YAML and check it against a schema, with one-line errors that name file, key, value and what is allowed."""
+"""Read YAML and check it against a schema; errors are one line with file, key, value and what is allowed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
         if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' is given twice", key_node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key '{key}' is given twice", key_node.start_mark
+            )
         seen.add(key)
     loader.flatten_mapping(node)
     return dict(loader.construct_pairs(node, deep=True))
@@ -56,7 +58,7 @@ def load_model(schema: type[Schema], path: Path, what: str) -> Schema:
 
 
 def validate(schema: type[Schema], data: Any, where: str) -> Schema:
-    """Check ``data`` against ``schema``; the first problem becomes a :class:`UserError` that starts with ``where``."""
+    """Check ``data`` against ``schema``; the first problem becomes a UserError that starts with ``where``."""
     if not isinstance(data, dict):
         raise UserError(f"{where}: must be a mapping of keys to values, got {type(data).__name__}")
     try:

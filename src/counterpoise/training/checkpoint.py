@@ -1,8 +1,9 @@
 """The state of an unfinished run on disk: whole, of this very run, or not taken.
 
-Each save is a numbered pair, the tensors as safetensors and beside them a JSON file with their digest, the run's key
-and seed and everything that is not a tensor. The JSON is written last, so a pair with one is complete. The previous
-pair is kept until the next save, so there is always a good state to go back to. Nothing is ever unpickled.
+Each save is a numbered pair, the tensors as safetensors and beside them a JSON file with their digest, the
+run's key and seed and everything that is not a tensor. The JSON is written last, so a pair with one is
+complete. The previous pair is kept until the next save, so there is always a good state to go back to.
+Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -42,9 +43,16 @@ class Checkpoints:
         """Save a state and drop all but the newest :data:`KEPT`."""
         number = max(self._numbers(), default=0) + 1
         tensors = self._path(number, "safetensors")
-        contiguous = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in state.tensors.items()}
+        contiguous = {
+            name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in state.tensors.items()
+        }
         files.write_bytes(tensors, safetensors.torch.save(contiguous))
-        identity = {"schema": SCHEMA, "key": self.key, "seed": self.seed, "sha256": files.sha256_file(tensors)}
+        identity = {
+            "schema": SCHEMA,
+            "key": self.key,
+            "seed": self.seed,
+            "sha256": files.sha256_file(tensors),
+        }
         files.write_json(self._path(number, "json"), identity | {"state": state.plain})
         for old in sorted(self._numbers())[:-KEPT]:
             self._path(old, "json").unlink()

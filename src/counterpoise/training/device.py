@@ -34,8 +34,8 @@ def choose_device(name: str) -> torch.device:
 def exactness(protocol: Protocol, device: torch.device) -> Iterator[None]:
     """Run a block with the protocol's threads and determinism, and leave every global switch as it was found.
 
-    Results differ between thread counts, memory formats and instruction sets (facts: performance, part 5), so the
-    number of threads is the protocol's, not the machine's. The global random state is restored too.
+    Results differ between thread counts, memory formats and instruction sets (facts: performance, part 5), so
+    the number of threads is the protocol's, not the machine's. The global random state is restored too.
     """
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     benchmark, tf32 = torch.backends.cudnn.benchmark, torch.backends.cuda.matmul.allow_tf32

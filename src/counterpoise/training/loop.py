@@ -1,7 +1,7 @@
 """The training loop: one for every method, dataset and architecture.
 
-Everything random comes from the run's named streams, and everything that the next step depends on is in the run
-state, so a run that is stopped at any step and resumed gives the same bits.
+Everything random comes from the run's named streams, and everything that the next step depends on is in the
+run state, so a run that is stopped at any step and resumed gives the same bits.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from counterpoise.data.batches import Batches
-from counterpoise.methods.interface import Method, State
-from counterpoise.methods.uniform import Uniform
+from counterpoise.declare import MethodInfo
+from counterpoise.methods.interface import LossMethod, Method, State
 from counterpoise.models.network import JOINT, Network
 from counterpoise.spec.protocol import Protocol
 from counterpoise.training.checkpoint import Checkpoints, RunState
@@ -67,7 +67,7 @@ class Data:
 
 @dataclass
 class Control:
-    """How a run is watched and stopped: ``stop`` is asked after every step, ``report`` gets every epoch's row."""
+    """How a run is watched and stopped: ``stop`` is asked every step, ``report`` gets every epoch's row."""
 
     stop: Callable[[], bool] = lambda: False
     report: Callable[[int, dict[str, float]], None] = lambda epoch, row: None
@@ -90,7 +90,13 @@ class Trainer:
     """One run. Also what methods see between epochs (:class:`counterpoise.methods.interface.Epoch`)."""
 
     def __init__(
-        self, network: Network, method: Method, protocol: Protocol, data: Data, seed: int, device: torch.device
+        self,
+        network: Network,
+        method: Method,
+        protocol: Protocol,
+        data: Data,
+        seed: int,
+        device: torch.device,
     ) -> None:
         self.method = method
         self.protocol = protocol
@@ -105,7 +111,7 @@ class Trainer:
         self.progress = Progress()
         self._sums = self._new_sums()
 
-    # -- what methods may ask ---------------------------------------------------------------------------------
+    # -- what methods may ask
 
     @property
     def epoch(self) -> int:
@@ -116,7 +122,9 @@ class Trainer:
         """Return the run's random stream ``name`` of this epoch, on the CPU."""
         return generator(self.seed, f"method/{name}", self.epoch)
 
-    def batches(self, split: str, fraction: float = 1.0) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    def batches(
+        self, split: str, fraction: float = 1.0
+    ) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         """Yield (inputs, targets) of a split without augmentation; ``fraction`` < 1 takes a random subset."""
         source, order = self.data.split(split)
         if fraction < 1:
@@ -144,13 +152,15 @@ class Trainer:
         name = "+".join(objectives)
         branch_seed = stream_seed(self.seed, f"branch/{name}", self.epoch)
         method = _Branch(objectives)
-        trainer = Trainer(copy.deepcopy(self.network), method, self.protocol, self.data, branch_seed, self.device)
+        trainer = Trainer(
+            copy.deepcopy(self.network), method, self.protocol, self.data, branch_seed, self.device
+        )
         for _ in range(epochs):
             trainer._train_epoch(Control(), lambda: None)
             trainer.progress.epoch += 1
         return trainer.network
 
-    # -- the loop -----------------------------------------------------------------------------------------------
+    # -- the loop
 
     def run(self, checkpoints: Checkpoints | None = None, control: Control | None = None) -> Progress:
         """Train to the protocol's end, or until stopped or diverged, and return what was found.
@@ -160,7 +170,11 @@ class Trainer:
         """
         control = control or Control()
         save = _Saver(self, checkpoints, control)
-        while self.progress.epoch < self.protocol.epochs and not self.progress.diverged and not self._out_of_patience():
+        while (
+            self.progress.epoch < self.protocol.epochs
+            and not self.progress.diverged
+            and not self._out_of_patience()
+        ):
             if self._step_in_epoch() == 0:
                 self.state = self.method.start_epoch(self, self.state)
             self._train_epoch(control, save.if_due)
@@ -187,7 +201,9 @@ class Trainer:
     def _train_epoch(self, control: Control, save_if_due: Callable[[], None]) -> None:
         self.network.train()
         epoch, steps = self.progress.epoch, self._steps_per_epoch()
-        shuffled = torch.randperm(len(self.data.train_order), generator=generator(self.seed, "shuffle", epoch))
+        shuffled = torch.randperm(
+            len(self.data.train_order), generator=generator(self.seed, "shuffle", epoch)
+        )
         order = self.data.train_order[shuffled][: steps * self.protocol.batch_size]
         augment = generator(self.seed, "augment", epoch)
         batches = self.data.train.batches(order, self.protocol.batch_size, augment)
@@ -204,7 +220,8 @@ class Trainer:
         epoch, step = self.progress.epoch, self.progress.step
         rate = learning_rate(self.protocol.optimiser.lr, self.protocol.schedule, epoch, step)
         set_learning_rate(self.optimiser, rate)
-        torch.manual_seed(stream_seed(self.seed, "dropout", epoch, step))  # layers draw from the global generator
+        # Layers draw from the global generator.
+        torch.manual_seed(stream_seed(self.seed, "dropout", epoch, step))
         noise = generator(self.seed, "noise", epoch, step, device=self.device)
         with self._autocast():
             losses, self.state = self.step_of(self._formatted(inputs), targets, self.state, epoch, noise)
@@ -229,7 +246,9 @@ class Trainer:
         first = int(self._sums["first_bad"].item())
         if first >= 0:
             epoch = self.progress.epoch
-            self.progress.diverged = f"loss not finite or above {LARGEST_LOSS:g} at step {first} (epoch {epoch})"
+            self.progress.diverged = (
+                f"loss not finite or above {LARGEST_LOSS:g} at step {first} (epoch {epoch})"
+            )
 
     def _evaluate(self) -> None:
         epoch = self.progress.epoch
@@ -260,7 +279,10 @@ class Trainer:
                     parts[name].append(logits.float())
                     labels[name].append(targets[self.network.targets[name]])
         logits = {name: torch.cat(values) for name, values in parts.items()}
-        hits = [(logits[name].argmax(dim=1) == torch.cat(labels[name])).double().mean() for name in self.objectives]
+        hits = [
+            (logits[name].argmax(dim=1) == torch.cat(labels[name])).double().mean()
+            for name in self.objectives
+        ]
         found = dict(zip(self.objectives, torch.stack(hits).tolist(), strict=True))
         return {name: values.cpu() for name, values in logits.items()}, found
 
@@ -279,7 +301,7 @@ class Trainer:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
 
-    # -- saving and resuming ----------------------------------------------------------------------------------
+    # -- saving and resuming
 
     def snapshot(self) -> RunState:
         """Return everything that the rest of the run depends on."""
@@ -309,26 +331,28 @@ class Trainer:
         self._sums = parts["sums"]
         plain = saved.plain
         selections = Selections.restore(plain["selections"], parts.get("selections", {}))
-        self.progress = Progress(plain["epoch"], plain["step"], plain["history"], selections, plain["diverged"])
+        self.progress = Progress(
+            plain["epoch"], plain["step"], plain["history"], selections, plain["diverged"]
+        )
 
 
 def primary_accuracy(accuracies: dict[str, float]) -> float:
-    """Return what epochs are chosen by: the joint accuracy, or without one the mean over tasks (or modalities)."""
+    """Return what epochs are chosen by: the joint accuracy, or without one the mean over the outputs."""
     if JOINT in accuracies:
         return accuracies[JOINT]
     return sum(accuracies.values()) / len(accuracies)
 
 
-class _Branch(Uniform):
+class _Branch(LossMethod):
     """The plain sum of some objectives, for branches that a method trains beside the run."""
 
-    info = Uniform.info
+    info = MethodInfo("branch", "Branch", family="loss", paper="", source="the plain sum of some objectives")
 
     def __init__(self, objectives: tuple[str, ...]) -> None:
-        object.__setattr__(self, "_objectives", objectives)
+        self.chosen = objectives
 
     def objectives(self, network: Network) -> tuple[str, ...]:
-        return self._objectives
+        return self.chosen
 
 
 class _Saver:

@@ -1,4 +1,4 @@
-"""Which epoch's predictions count: the last, the best on validation, the best on test (what released code does)."""
+"""Which epoch's predictions count: the last, the best on validation, or the best on test (released code)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Logits = dict[str, Tensor]
 
 @dataclass
 class Selected:
-    """The epoch that a rule has chosen so far, its accuracy by that rule, and its test logits ``{output: (N, C)}``."""
+    """A rule's choice so far: the epoch, its accuracy by that rule, its test logits ``{output: (N, C)}``."""
 
     epoch: int
     accuracy: float | None
@@ -48,7 +48,9 @@ class Selections:
         return {rule: {"epoch": s.epoch, "accuracy": s.accuracy} for rule, s in self.found.items()}
 
     @classmethod
-    def restore(cls, plain: dict[str, dict[str, float | int | None]], tensors: dict[str, Tensor]) -> Selections:
+    def restore(
+        cls, plain: dict[str, dict[str, float | int | None]], tensors: dict[str, Tensor]
+    ) -> Selections:
         """Rebuild from :meth:`plain` and :meth:`tensors`."""
         found = {}
         for rule, values in plain.items():

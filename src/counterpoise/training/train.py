@@ -1,4 +1,4 @@
-"""Train the runs of a cell and publish their records. The import closure of this module is part of a run's key."""
+"""Train a cell's runs and publish their records. This module's import closure is part of a run's key."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class CellToTrain:
-    """What a training job needs of a cell: its resolved configuration and identity, and where its files go."""
+    """What a training job needs of a cell: resolved configuration, identity, and where its files go."""
 
     dataset: str
     model: str
@@ -61,8 +61,8 @@ def train_cell(
 ) -> list[Path]:
     """Train a cell with each seed and publish the records; return the run folders.
 
-    A run that is already published is kept; one that was interrupted goes on where it was. Finished runs wait in the
-    work folder until all seeds are done, because the workflow engine deletes a failed job's outputs.
+    A run that is already published is kept; one that was interrupted goes on where it was. Finished runs wait
+    in the work folder until all seeds are done, because the workflow engine deletes a failed job's outputs.
 
     Raises:
         UserError: the prepared data is not there or not the cell's, or a file cannot be written.
@@ -94,7 +94,9 @@ def is_published(cell: CellToTrain, seed: int) -> bool:
         return False
     record = files.read_json(path, "run record")
     if record.get("key") != cell.key or record.get("seed") != seed:
-        raise UserError(f"{path}: the record of another run (key {record.get('key')}); delete the folder to run again")
+        raise UserError(
+            f"{path}: the record of another run (key {record.get('key')}); delete the folder to run again"
+        )
     return all((path.parent / name).is_file() for name in record["files"])
 
 
@@ -115,7 +117,10 @@ def _train_run(
             print(f"passed over: {line}", file=sys.stderr)
         if saved is not None:
             trainer.restore(saved)
-            print(f"seed {seed}: resumed at epoch {trainer.epoch}, step {trainer.progress.step}", file=sys.stderr)
+            print(
+                f"seed {seed}: resumed at epoch {trainer.epoch}, step {trainer.progress.step}",
+                file=sys.stderr,
+            )
         progress = trainer.run(checkpoints, control)
     _write_finished(cell, seed, trainer, progress, data, started, saved is not None, finished)
     checkpoints.remove()
@@ -174,11 +179,16 @@ def _write_finished(
     with files.atomic_directory(finished) as folder:
         (folder / "history.csv").write_text(_history(progress))
         outputs = {name: trainer.network.targets[name] for name in trainer.objectives}
-        labels = {f"labels.{target}": np.asarray(data.array("test", target)) for target in sorted(set(outputs.values()))}
+        labels = {
+            f"labels.{target}": np.asarray(data.array("test", target))
+            for target in sorted(set(outputs.values()))
+        }
         logits = {} if progress.diverged else {k: v.numpy() for k, v in progress.selections.tensors().items()}
         np.savez(folder / "predictions.npz", **labels, **logits)
         record = _record(cell, seed, trainer, progress, outputs, started, resumed)
-        record["files"] = {name: files.sha256_file(folder / name) for name in ("history.csv", "predictions.npz")}
+        record["files"] = {
+            name: files.sha256_file(folder / name) for name in ("history.csv", "predictions.npz")
+        }
         files.write_json(folder / "record.json", record)
 
 
@@ -236,7 +246,7 @@ def _publish(finished: Path, destination: Path) -> None:
 
 
 def git_state() -> dict[str, Any]:
-    """Return the commit of the working folder and whether tracked files differ from it, where there is git."""
+    """Return the working folder's commit and whether tracked files differ from it (None without git)."""
     try:
         commit = _git("rev-parse", "HEAD")
         dirty = bool(_git("status", "--porcelain", "--untracked-files=no"))
