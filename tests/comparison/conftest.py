@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -72,6 +73,11 @@ class Study:
         return compare_paper(self.plan, self.root, next(iter(self.plan.papers)))
 
 
+@functools.cache
+def loaded(paper: str) -> Paper:
+    return load_paper(CONFIGS, paper)
+
+
 def planned_cell(dataset: str, model: str, method: str, variant: str) -> Cell:
     data = PreparedDataset(dataset, dataset, dataset, {}, "d0d0d0d0d0d0")
     key = hashlib.sha256(f"{dataset}/{model}/{method}/{variant}".encode()).hexdigest()[:12]
@@ -122,7 +128,7 @@ def make_study(tmp_path: Path) -> Callable[..., Study]:
         variants: Mapping[str, list[str]] | None = None,
         paper: str = "mmpareto",
     ) -> Study:
-        source = load_paper(CONFIGS, paper)
+        source = loaded(paper)
         plan = made_up_plan(source, source.table(table), groups, seeds or [0, 1, 2], variants or {})
         return Study(tmp_path, plan)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from counterpoise.comparison import statistics
 from counterpoise.comparison.claims import Answer, ClaimResult, answer_claims
 from counterpoise.comparison.entries import Entry, collect
-from counterpoise.comparison.results import read_results
+from counterpoise.comparison.results import CellResults, read_results
 from counterpoise.comparison.verdicts import NumberVerdict, Rule, Verdict, judge
 from counterpoise.errors import UserError, suggest
 from counterpoise.files import write_json, write_text
@@ -174,8 +174,12 @@ class Comparison:
         return [*paths, home / f"{self.paper.paper}.summary.json"]
 
 
-def compare_paper(plan: Plan, root: Path, paper: str) -> Comparison:
+def compare_paper(
+    plan: Plan, root: Path, paper: str, results: Mapping[str, CellResults] | None = None
+) -> Comparison:
     """Compare what the runs of ``plan`` under ``root`` gave with everything that ``paper`` prints and claims.
+
+    ``results`` saves reading the runs again where they were read already.
 
     Raises:
         UserError: the plan has no table of this paper, or a result file is broken or foreign.
@@ -184,7 +188,8 @@ def compare_paper(plan: Plan, root: Path, paper: str) -> Comparison:
         hint = suggest(paper, plan.papers)
         raise UserError(f"{plan.path}: no table of paper '{paper}' in this benchmark{hint}")
     source = plan.papers[paper]
-    entries = collect(plan, read_results(plan, Path(root)), source)
+    found = read_results(plan, Path(root)) if results is None else results
+    entries = collect(plan, found, source)
     rows = [ComparisonRow(entry, judge_entry(source, entry)) for entry in entries]
     return Comparison(plan, source, rows, answer_claims(source, entries), _rankings(source, entries))
 

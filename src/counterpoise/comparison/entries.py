@@ -42,22 +42,25 @@ def row_label(row: str, variant: str | None) -> str:
 
 def collect(plan: Plan, results: Mapping[str, CellResults], paper: Paper) -> list[Entry]:
     """Return all entries of all tables of ``paper`` in reading order, planned or not, variants adjacent."""
-    planned: dict[tuple[str, str, str], list[PlannedValue]] = {}
+    tables = paper.tables.values()
+    return [entry for table in tables for entry in collect_table(plan, results, paper, table)]
+
+
+def collect_table(
+    plan: Plan, results: Mapping[str, CellResults], paper: Paper, table: PaperTable
+) -> list[Entry]:
+    """Return the entries of one table; ``results`` has at least the cells that are in it."""
+    planned: dict[tuple[str, str], list[PlannedValue]] = {}
     for value in plan.values:
-        if value.paper == paper.paper:
-            planned.setdefault((value.table, value.row, value.column), []).append(value)
-    return [
-        entry
-        for table in paper.tables.values()
-        for row in table.row_ids
-        for entry in _row_entries(plan, results, table, row, planned)
-    ]
+        if (value.paper, value.table) == (paper.paper, table.table):
+            planned.setdefault((value.row, value.column), []).append(value)
+    return [entry for row in table.row_ids for entry in _row_entries(plan, results, table, row, planned)]
 
 
 def _row_entries(plan: Plan, results: Mapping, table: PaperTable, row: str, planned: Mapping) -> list[Entry]:
     variants: dict[str | None, list[Entry]] = {}
     for column in table.columns:
-        found = planned.get((table.table, row, column.id))
+        found = planned.get((row, column.id))
         entries = [_entry(plan, results, table, column, value) for value in found] if found else []
         for entry in entries or [_unplanned(table, row, column)]:
             variants.setdefault(entry.variant, []).append(entry)

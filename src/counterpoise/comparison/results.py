@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -84,9 +84,9 @@ class CellResults:
         return next((run.n_test for run in self.runs.values() if run.n_test), None)
 
 
-def read_results(plan: Plan, root: Path) -> dict[str, CellResults]:
-    """Return the results of every cell of a plan, by the cell's name."""
-    return {cell.name: read_cell(plan, root, cell) for cell in plan.cells}
+def read_results(plan: Plan, root: Path, cells: Iterable[Cell] | None = None) -> dict[str, CellResults]:
+    """Return the results of ``cells`` (default: every cell of the plan), by the cell's name."""
+    return {cell.name: read_cell(plan, root, cell) for cell in (plan.cells if cells is None else cells)}
 
 
 def read_cell(plan: Plan, root: Path, cell: Cell) -> CellResults:
@@ -97,16 +97,14 @@ def read_cell(plan: Plan, root: Path, cell: Cell) -> CellResults:
     """
     runs = {}
     for seed in plan.seeds:
-        run = _read_run(
-            Path(root) / cell.run_directory(seed), cell.key, seed, plan.benchmark.evaluation.ece_bins
-        )
+        path = Path(root) / cell.run_directory(seed) / plan.metrics_name
+        run = _read_run(path, cell.key, seed, plan.benchmark.evaluation.ece_bins)
         if run is not None:
             runs[seed] = run
     return CellResults(cell, runs, [seed for seed in plan.seeds if seed not in runs])
 
 
-def _read_run(folder: Path, key: str, seed: int, ece_bins: int) -> RunMetrics | None:
-    path = folder / "metrics.json"
+def _read_run(path: Path, key: str, seed: int, ece_bins: int) -> RunMetrics | None:
     if not path.exists():
         return None
     metrics = validate(RunMetrics, read_json(path, "metrics of a run"), str(path))
@@ -120,23 +118,24 @@ def _read_run(folder: Path, key: str, seed: int, ece_bins: int) -> RunMetrics | 
             for metric, value in values.items():
                 if not math.isfinite(value):
                     raise UserError(f"{path}: selections.{name}.{output}.{metric} is {value}, not a number")
-    _check_record(folder / "record.json", metrics, key, seed)
+    _check_record(path, metrics, key, seed)
     return metrics
 
 
-def _check_record(path: Path, metrics: RunMetrics, key: str, seed: int) -> None:
+def _check_record(metrics_path: Path, metrics: RunMetrics, key: str, seed: int) -> None:
+    path = metrics_path.with_name("record.json")
     if not path.exists():
         raise UserError(f"{path}: the run record is not there, though its metrics are; train the run again")
     record = validate(RunRecord, read_json(path, "run record"), str(path))
     _check_owner(path, record, key, seed)
     if record.status != metrics.status:
-        raise UserError(
-            f"{path}: status is '{record.status}', in metrics.json '{metrics.status}'; evaluate it again"
-        )
+        other = f"in {metrics_path.name} '{metrics.status}'"
+        raise UserError(f"{path}: status is '{record.status}', {other}; evaluate it again")
     recorded = record.files.get("predictions.npz")
     if recorded and metrics.predictions_sha256 and recorded != metrics.predictions_sha256:
-        stale = path.with_name("metrics.json")
-        raise UserError(f"{stale}: made from other predictions than record.json names; evaluate it again")
+        raise UserError(
+            f"{metrics_path}: made from other predictions than record.json names; evaluate it again"
+        )
 
 
 def _check_owner(path: Path, found: RunMetrics | RunRecord, key: str, seed: int) -> None:

@@ -1,0 +1,306 @@
+"""A paper's table with our numbers in it, laid out once for every format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from counterpoise.comparison.compare import judge_entry
+from counterpoise.comparison.entries import Entry, collect_table
+from counterpoise.comparison.results import CellResults
+from counterpoise.comparison.verdicts import SeedValues, Verdict
+from counterpoise.spec.paper import Column, Paper, PaperTable, PrintedValue
+from counterpoise.spec.plan import Cell, Plan
+
+EXTRA_METRICS = {"macro_f1": "macro F1", "ece": "ECE"}
+CLASSIFICATION = {"accuracy", *EXTRA_METRICS}
+Mark = Literal["", "best", "runner-up"]
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column as shown: the paper's, or one of ours beside them."""
+
+    id: str
+    group: str | None
+    heading: tuple[str, ...]
+    title: str
+    metric: str
+    better: str
+    decimals: int
+    ours_only: bool = False
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """What stands in one place of a table, in printed units."""
+
+    printed: PrintedValue | None = None
+    mean: float | None = None
+    std: float | None = None
+    n: int = 0
+    planned: int = 0
+    verdict: Verdict = Verdict.NOT_RUN
+    reason: str = ""
+    delta: float | None = None
+    stand_in: bool = False
+    decimals: int = 2
+    mark: Mark = ""
+    cell: Cell | None = None
+
+    @property
+    def ours(self) -> str:
+        """Our number, ``mean ± std``, or the word that stands in its place. Never empty."""
+        if self.verdict is Verdict.NOT_DEFINED:
+            return self.printed.printed if self.printed else "-"
+        if self.mean is None:
+            return str(self.verdict)
+        text = f"{self.mean:.{self.decimals}f}"
+        if self.std is not None:
+            text += f" ± {self.std:.{self.decimals}f}"
+        if self.verdict is Verdict.DIVERGED:
+            return f"{text} (n = {self.n}, others diverged)"
+        return f"{text} (n = {self.n})" if self.n != self.planned else text
+
+    @property
+    def paper(self) -> str:
+        """The paper's number with its arrow, empty where there is none to show beside ours."""
+        if self.printed is None or self.printed.kind != "number":
+            return ""
+        return self.printed.printed + ("↓" if self.printed.drop else "")
+
+
+@dataclass(frozen=True)
+class TableLine:
+    """One row of a table: a method, or one of its variants, or a method that the paper does not have."""
+
+    id: str
+    title: str
+    cells: tuple[TableCell, ...]
+    added: bool = False
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table ready to be written in any format."""
+
+    paper: Paper
+    table: PaperTable
+    columns: tuple[TableColumn, ...]
+    lines: tuple[TableLine, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """``Table 3 of MMPareto: …``."""
+        kind = self.table.table.rstrip("0123456789").capitalize()
+        number = self.table.table[len(kind) :]
+        return f"{kind} {number} of {self.paper.short_title}: {self.table.title}"
+
+    def header(self) -> list[list[tuple[str, int]]]:
+        """Return the lines above the column titles as (text, columns spanned), outermost first."""
+        depth = max(len(column.heading) for column in self.columns)
+        lines = []
+        for level in range(depth):
+            spans: list[tuple[tuple[str, ...], int]] = []
+            for column in self.columns:
+                path = column.heading[: level + 1] if len(column.heading) > level else (*column.heading, "")
+                if spans and spans[-1][0] == path:
+                    spans[-1] = (path, spans[-1][1] + 1)
+                else:
+                    spans.append((path, 1))
+            lines.append([(path[-1], span) for path, span in spans])
+        return lines
+
+
+def lay_out(plan: Plan, results: Mapping[str, CellResults], paper: Paper, table: PaperTable) -> TableView:
+    """Return a table with the paper's rows and columns, our numbers, and columns of our own beside them."""
+    entries = collect_table(plan, results, paper, table)
+    columns = tuple(_columns(table, entries))
+    lines = [
+        *_paper_lines(plan, paper, table, entries, columns),
+        *_added_lines(plan, results, table, columns),
+    ]
+    marked = _mark(columns, lines)
+    return TableView(
+        paper, table, columns, tuple(marked), tuple(_notes(plan, paper, table, entries, columns))
+    )
+
+
+def _columns(table: PaperTable, entries: Sequence[Entry]) -> Iterator[TableColumn]:
+    running = {entry.column.group for entry in entries if entry.ours is not None}
+    stand_in = {entry.column.group for entry in entries if entry.stand_in}
+    for group in table.groups:
+        own = [column for column in table.columns if column.group == group.id]
+        heading = group.heading
+        if heading and group.id in stand_in:
+            heading = (f"{heading[0]} (stand-in)", *heading[1:])
+        for column in own:
+            yield _paper_column(table, column, heading)
+        if group.id in running:
+            yield from _extra_columns(group.id, heading, own)
+    for column in table.columns:
+        if column.group is None:
+            yield _paper_column(table, column, ())
+
+
+def _paper_column(table: PaperTable, column: Column, heading: tuple[str, ...]) -> TableColumn:
+    decimals = 2 if table.unprinted else max(table.value(row, column.id).decimals for row in table.row_ids)
+    return TableColumn(column.id, column.group, heading, column.title, column.metric, column.better, decimals)
+
+
+def _extra_columns(group: str, heading: tuple[str, ...], own: Sequence[Column]) -> Iterator[TableColumn]:
+    """Yield macro-F1 and ECE where the paper lacks them, for its joint output or for each task."""
+    for output in _main_outputs(own):
+        there = {column.metric for column in own if column.output == output}
+        title = next(column.title for column in own if column.output == output)
+        for metric in sorted(set(EXTRA_METRICS) - there, reverse=True):
+            suffix = "" if output == "joint" else f"_{output}"
+            shown = EXTRA_METRICS[metric] if output == "joint" else f"{title} {EXTRA_METRICS[metric]}"
+            better = "lower" if metric == "ece" else "higher"
+            yield TableColumn(
+                f"{group}.{metric}{suffix}", group, heading, shown, metric, better, 2, ours_only=True
+            )
+
+
+def _main_outputs(own: Sequence[Column]) -> list[str]:
+    outputs = list(dict.fromkeys(column.output for column in own if column.metric in CLASSIFICATION))
+    return ["joint"] if "joint" in outputs else outputs
+
+
+def _paper_lines(
+    plan: Plan, paper: Paper, table: PaperTable, entries: Sequence[Entry], columns: Sequence[TableColumn]
+) -> Iterator[TableLine]:
+    rows: dict[tuple[str, str | None], dict[str, Entry]] = {}
+    for entry in entries:
+        rows.setdefault((entry.row, entry.variant), {})[entry.column.id] = entry
+    for (row, variant), by_column in rows.items():
+        title = table.row(row).title if variant is None else f"{table.row(row).title} ({variant})"
+        cells = [
+            _extra_cell(plan, column, by_column.values()) if column.ours_only
+            else _paper_cell(plan, paper, column, by_column[column.id])
+            for column in columns
+        ]  # fmt: skip
+        yield TableLine(next(iter(by_column.values())).label, title, tuple(cells))
+
+
+def _paper_cell(plan: Plan, paper: Paper, column: TableColumn, entry: Entry) -> TableCell:
+    number = judge_entry(paper, entry)
+    return TableCell(
+        entry.printed, number.mean, number.std, number.n, len(plan.seeds), number.verdict, number.reason,
+        number.delta, entry.stand_in, column.decimals, cell=entry.results.cell if entry.results else None,
+    )  # fmt: skip
+
+
+def _extra_cell(plan: Plan, column: TableColumn, entries: Sequence[Entry]) -> TableCell:
+    entry = next((entry for entry in entries if entry.column.group == column.group and entry.results), None)
+    if entry is None:
+        reason = next(entry.reason for entry in entries if entry.column.group == column.group)
+        return TableCell(reason=reason)
+    return _own_cell(plan, column, entry.results, entry.stand_in)
+
+
+def _own_cell(plan: Plan, column: TableColumn, results: CellResults, stand_in: bool) -> TableCell:
+    """Return a cell without a printed number: a metric or a method that the paper does not have."""
+    output = column.id.partition(f".{column.metric}_")[2] or "joint"
+    values = results.values(plan.benchmark.selection, output, column.metric, 100.0)
+    verdict, reason = _own_verdict(values, stand_in)
+    return TableCell(
+        None, values.mean, values.std, values.n, len(plan.seeds), verdict, reason, None, stand_in,
+        column.decimals, cell=results.cell,
+    )  # fmt: skip
+
+
+def _own_verdict(values: SeedValues, stand_in: bool) -> tuple[Verdict, str]:
+    if values.diverged:
+        return Verdict.DIVERGED, f"{len(values.diverged)} seeds diverged"
+    if not values.finished:
+        return Verdict.NOT_RUN, values.absent or "no seed has finished"
+    return (Verdict.STAND_IN if stand_in else Verdict.NOT_PRINTED), "the paper gives no number"
+
+
+def _added_lines(
+    plan: Plan, results: Mapping[str, CellResults], table: PaperTable, columns: Sequence[TableColumn]
+) -> Iterator[TableLine]:
+    """Yield the rows that the benchmark adds to the paper's."""
+    rows: dict[tuple[str, str | None], dict] = {}
+    for value in plan.values:
+        if (value.paper, value.table) == (table.paper, table.table) and value.row not in table.row_ids:
+            rows.setdefault((value.row, value.variant), {})[value.column] = value
+    for (row, variant), by_column in rows.items():
+        cells = []
+        for column in columns:
+            group = [v for name, v in by_column.items() if table.column(name).group == column.group]
+            planned = next((value for value in group if value.cell is not None), None)
+            if planned is None:
+                cells.append(TableCell(reason=next(value.reason for value in group)))
+            else:
+                cells.append(_own_cell(plan, column, results[planned.cell.name], planned.stand_in))
+        title = row if variant is None else f"{row} ({variant})"
+        yield TableLine(title, title, tuple(cells), added=True)
+
+
+def _mark(columns: Sequence[TableColumn], lines: Sequence[TableLine]) -> list[TableLine]:
+    """Mark the best and the runner-up of our means per column, at the precision shown; ties share it."""
+    grid = [list(line.cells) for line in lines]
+    for position, column in enumerate(columns):
+        shown = {}
+        for row, cells in enumerate(grid):
+            if cells[position].mean is not None and cells[position].verdict is not Verdict.DIVERGED:
+                shown[row] = round(cells[position].mean, column.decimals)
+        levels = sorted(set(shown.values()), reverse=column.better == "higher")
+        if len(shown) < 2:
+            continue
+        for row, value in shown.items():
+            mark = {0: "best", 1: "runner-up"}.get(levels.index(value), "")
+            grid[row][position] = replace(grid[row][position], mark=mark)
+    return [replace(line, cells=tuple(cells)) for line, cells in zip(lines, grid, strict=True)]
+
+
+def _notes(
+    plan: Plan, paper: Paper, table: PaperTable, entries: Sequence[Entry], columns: Sequence[TableColumn]
+) -> Iterator[str]:
+    benchmark = plan.benchmark
+    seeds = ", ".join(map(str, plan.seeds))
+    running = [entry for entry in entries if entry.results is not None]
+    protocols = (
+        ", ".join(dict.fromkeys(entry.results.cell.protocol for entry in running)) or "none (nothing runs)"
+    )
+    yield (
+        f"Ours: mean ± standard deviation (divisor n − 1) over n = {len(plan.seeds)} seeds ({seeds}); "
+        f"selection: {benchmark.selection}; protocol: {protocols}; benchmark: {benchmark.name}. "
+        "Bold is the best of ours, underlined the runner-up."
+    )
+    printed = f"[ ]: the number that the paper prints ({paper.printed_runs_reason})"
+    arrows = any(table.value(row, name).drop for row in table.row_ids for name in table.column_ids)
+    yield f"{printed}; ↓: its drop against the uniform baseline." if arrows else f"{printed}."
+    margins = sorted({f"{table.margin(e.column.id, paper):g} for {e.column.metric}" for e in entries
+                      if table.margin(e.column.id, paper) is not None})  # fmt: skip
+    if margins:
+        tests = f"{1 - paper.alpha:.0%} prediction intervals, tests at α = {paper.alpha:g}"
+        yield f"Verdicts: equivalence margin {', '.join(margins)} in printed units, {tests}."
+    yield from _stand_in_notes(running)
+    missing = dict.fromkeys(
+        (e.column.group or e.row, e.reason) for e in entries if e.ours is None and e.reason
+    )
+    if missing:
+        yield "Not run: " + "; ".join(f"{group} ({reason})" for group, reason in missing) + "."
+    if any(column.ours_only for column in columns):
+        bins = benchmark.evaluation.ece_bins
+        yield f"Columns marked 'ours' are not in the paper; ECE in percent, {bins} equal-width bins."
+    if any(table.row(row).star for row in table.row_ids):
+        yield f"* {table.star_means}."
+    if table.unprinted:
+        yield f"No numbers beside ours: {table.unprinted}."
+    yield from table.notes
+
+
+def _stand_in_notes(entries: Sequence[Entry]) -> Iterator[str]:
+    seen = dict.fromkeys(
+        (entry.table.group(entry.row, entry.column.id), entry.results.cell.data.title)
+        for entry in entries if entry.stand_in
+    )  # fmt: skip
+    for group, title in seen:
+        name = " ".join(group.heading) or group.dataset
+        yield f"Stand-in: {name} ran on other data ({title}); not comparable with the paper's numbers."
