@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from counterpoise.errors import UserError
 from counterpoise.spec.configs import MethodOverride, merge
-from counterpoise.spec.validation import load_yaml, validate
+from counterpoise.spec.validation import load_yaml, parse_yaml, validate
 
 Selection = Literal["last", "best_val", "best_test"]
 
 
 class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+# Names become parts of paths: no dots, so none leads out of its folder.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+PathName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9_-]+)*$")]
 
 
 class ColumnRun(_Config):
@@ -26,10 +33,10 @@ class ColumnRun(_Config):
     dataset's.
     """
 
-    dataset: str
-    model: str
-    protocol: str
-    protocols: dict[str, str] = {}
+    dataset: Name
+    model: Name
+    protocol: PathName
+    protocols: dict[str, PathName] = {}
     modalities: dict[str, str] = {}
 
 
@@ -40,8 +47,16 @@ class TableRun(_Config):
     table: str
     columns: dict[str, ColumnRun]
     rows: list[str] | None = Field(None, min_length=1)
-    variants: dict[str, list[str]] = {}
+    variants: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
     extra_methods: list[str] = []
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> Self:
+        for key, names in (("rows", self.rows or []), ("extra_methods", self.extra_methods)):
+            _refuse_twice(key, names)
+        for method, variants in self.variants.items():
+            _refuse_twice(f"variants.{method}", variants)
+        return self
 
 
 class Evaluation(_Config):
@@ -73,12 +88,16 @@ class Benchmark(_Config):
     @field_validator("seeds")
     @classmethod
     def _seeds_are_distinct(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) != len(seeds):
-            twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
-            raise ValueError(f"seeds must be distinct; given more than once: {', '.join(map(str, twice))}")
+        _refuse_twice("seeds", seeds)
         if min(seeds) < 0:
             raise ValueError(f"seeds must be 0 or more; got {min(seeds)}")
         return seeds
+
+    @field_validator("tables")
+    @classmethod
+    def _tables_are_distinct(cls, tables: list[TableRun]) -> list[TableRun]:
+        _refuse_twice("tables", [f"{run.paper}.{run.table}" for run in tables])
+        return tables
 
     def seed_batches(self) -> list[tuple[int, ...]]:
         """Return the seeds in the batches that one training job takes."""
@@ -89,23 +108,36 @@ class Benchmark(_Config):
 def load_benchmark(path: Path, overrides: dict[str, Any] | None = None) -> Benchmark:
     """Read a benchmark file, with ``overrides`` (as from ``--config``) laid over its top-level keys."""
     data = load_yaml(path, "benchmark")
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: must be a mapping of keys to values")
-    return validate(Benchmark, merge(data, overrides or {}), str(path))
+    if not overrides or not isinstance(data, dict):
+        return validate(Benchmark, data, str(path))
+    return validate(Benchmark, merge(data, overrides), f"{path} with {', '.join(overrides)} replaced")
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:
-    """Turn ``["seeds=[0,1]", "seeds_per_job=2"]`` into a dictionary of literals; other values stay text."""
+    """Turn ``["seeds=[0,1]", "evaluation.ece_bins=10"]`` into nested overrides; values are Python or YAML."""
     result: dict[str, Any] = {}
     for pair in pairs:
         key, separator, text = pair.partition("=")
         if not separator:
             raise UserError(f"--set {pair}: must have the form key=value")
-        try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            value = text
-        for part in reversed(key.split(".")[1:]):
+        first, *inner = key.split(".")
+        if not all((first, *inner)):
+            raise UserError(f"--set {pair}: the key '{key}' has an empty part")
+        value = _parse_value(text, f"--set {pair}")
+        for part in reversed(inner):
             value = {part: value}
-        result = merge(result, {key.split(".")[0]: value})
+        result = merge(result, {first: value})
     return result
+
+
+def _parse_value(text: str, where: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return parse_yaml(text, where)
+
+
+def _refuse_twice(key: str, values: Sequence[Any]) -> None:
+    twice = [value for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ValueError(f"{key} must be distinct; given more than once: {', '.join(map(str, twice))}")

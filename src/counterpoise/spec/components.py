@@ -6,10 +6,12 @@ Declarations are literal by rule (:mod:`counterpoise.declare`): the source text 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import importlib
 import importlib.metadata
-import importlib.util
+import re
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,9 +21,11 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 import counterpoise
 from counterpoise.declare import INFO_TYPES, Bounds
 from counterpoise.errors import UserError, suggest
+from counterpoise.spec.identity import module_file, parse
 from counterpoise.spec.validation import validate
 
 PACKAGE = Path(counterpoise.__file__).parent
+NAME = re.compile(r"[A-Za-z0-9_]+")
 FOLDERS = {"method": "methods", "dataset": "data", "encoder": "models", "fusion": "models"}
 ENTRY_POINTS = {
     "method": "counterpoise.methods",
@@ -59,13 +63,16 @@ class Component:
 
     def resolve(self, given: dict[str, Any], where: str) -> dict[str, Any]:
         """Return all settings with ``given`` over the defaults; UserError for unknown or wrong ones."""
-        fields = {name: _field(info) for name, info in self.settings.items()}
-        schema = create_model(f"{self.kind} {self.name}", __base__=_Settings, **fields)
-        return validate(schema, given, where).model_dump(mode="json")
+        return validate(self._schema, given, where).model_dump(mode="json")
 
     def load(self) -> type:
         """Import the component's module and return its class."""
         return getattr(importlib.import_module(self.module), self.class_name)
+
+    @functools.cached_property
+    def _schema(self) -> type[BaseModel]:
+        fields = {name: _field(info) for name, info in self.settings.items()}
+        return create_model(f"{self.kind} {self.name}", __base__=_Settings, **fields)
 
 
 class _Settings(BaseModel):
@@ -81,6 +88,8 @@ def _field(info: SettingInfo) -> Any:
     limits = {key: value for key, value in limits.items() if value is not None}
     if limits:
         annotation = Annotated[annotation, Field(**limits)]
+    if typing.get_origin(annotation) is tuple:  # a tuple is a list in YAML
+        annotation = Annotated[annotation, Field(strict=False)]
     return (annotation, info.default)
 
 
@@ -107,10 +116,10 @@ def components(kind: str) -> dict[str, Component]:
         _add(found, read_components(kind, module, file))
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS[kind]):
         module = entry.value.partition(":")[0]
-        specification = importlib.util.find_spec(module)
-        if specification is None or specification.origin is None:
+        file = module_file(module)
+        if file is None:
             raise UserError(f"entry point {entry.name} of group {ENTRY_POINTS[kind]}: no module '{module}'")
-        _add(found, read_components(kind, module, Path(specification.origin)))
+        _add(found, read_components(kind, module, file))
     return found
 
 
@@ -125,9 +134,10 @@ def _add(found: dict[str, Component], new: list[Component]) -> None:
 
 def read_components(kind: str, module: str, file: Path) -> list[Component]:
     """Read the declarations of a ``kind`` in one source file."""
-    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    if f"@{kind}" not in file.read_text(encoding="utf-8"):
+        return []
     found = []
-    for node in tree.body:
+    for node in parse(file).body:
         if isinstance(node, ast.ClassDef):
             call = _declaration(node, kind)
             if call is not None:
@@ -147,13 +157,29 @@ def _declaration(node: ast.ClassDef, kind: str) -> ast.Call | None:
 
 
 def _read_class(kind: str, module: str, file: Path, node: ast.ClassDef, call: ast.Call) -> Component:
-    info = INFO_TYPES[kind](**_literal_keywords(call, file))
+    info = _declared(INFO_TYPES[kind], _literal_keywords(call, file), f"{file}:{call.lineno}: @{kind}")
+    for name in (info.name, *getattr(info, "variants", {})):
+        if not NAME.fullmatch(name):  # it becomes part of paths
+            raise UserError(f"{file}:{call.lineno}: @{kind}: '{name}' must be of letters, digits and '_'")
     settings = {}
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and _is_setting(statement.value):
             name = statement.target.id
             settings[name] = _read_setting(name, statement, file)
     return Component(kind, info.name, module, file, node.name, info, settings)
+
+
+def _declared(schema: type, keywords: dict[str, Any], where: str) -> Any:
+    """Return ``schema(**keywords)``; UserError for keywords that it has not or misses."""
+    known = {field.name: field for field in dataclasses.fields(schema)}
+    for name in keywords:
+        if name not in known:
+            raise UserError(f"{where}: unknown keyword '{name}'{suggest(name, known)}")
+    for name, field in known.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in keywords:
+            raise UserError(f"{where}: the keyword '{name}' is missing")
+    return schema(**keywords)
 
 
 def _is_setting(value: ast.expr | None) -> bool:
@@ -163,8 +189,13 @@ def _is_setting(value: ast.expr | None) -> bool:
 def _read_setting(name: str, statement: ast.AnnAssign, file: Path) -> SettingInfo:
     call = statement.value
     keywords = _literal_keywords(call, file)
+    where = f"{file}:{call.lineno}: setting '{name}'"
+    if not call.args and "default" not in keywords:
+        raise UserError(f"{where}: has no default")
     default = _literal(call.args[0], file) if call.args else keywords.pop("default")
-    return SettingInfo(name, _annotation(statement.annotation, file), default, Bounds(**keywords))
+    return SettingInfo(
+        name, _annotation(statement.annotation, file), default, _declared(Bounds, keywords, where)
+    )
 
 
 def _literal_keywords(call: ast.Call, file: Path) -> dict[str, Any]:

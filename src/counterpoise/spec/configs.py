@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from counterpoise.spec.protocol import Protocol, ProtocolFile
 from counterpoise.spec.validation import load_model, load_yaml, validate
 
+Number = TypeVar("Number")
+Pair = Annotated[tuple[Number, Number], Field(strict=False)]  # YAML has lists only
+
 
 class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Part(_Config):
@@ -43,9 +46,9 @@ class InputConfig(_Config):
 
     frames: int | None = Field(None, gt=0)
     random_frames: bool = False
-    size: tuple[int, int] | None = None
-    crop_scale: tuple[float, float] | None = None
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    size: Pair[int] | None = None
+    crop_scale: Pair[float] | None = None
+    crop_ratio: Pair[float] = (3 / 4, 4 / 3)
     flip: float = Field(0.0, ge=0, le=1)
 
 
@@ -82,6 +85,8 @@ class Configs:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self._read: dict[tuple[str, str], Any] = {}
+        self._protocols: dict[str, dict[str, Any]] = {}
+        self._names: dict[str, list[str]] = {}
 
     def dataset(self, name: str) -> DatasetConfig:
         """Read ``datasets/<name>.yaml``."""
@@ -105,17 +110,27 @@ class Configs:
         """Return where the configuration ``name`` of a ``folder`` is."""
         return self.root / folder / f"{name}.yaml"
 
+    def names(self, folder: str) -> list[str]:
+        """Return the names of a folder's configurations, those in folders of it with their folder."""
+        if folder not in self._names:
+            home = self.root / folder
+            found = (path.relative_to(home).with_suffix("") for path in home.rglob("*.yaml"))
+            self._names[folder] = sorted(path.as_posix() for path in found)
+        return self._names[folder]
+
+    def override_protocol(self, name: str, overrides: list[dict[str, Any]], where: str) -> Protocol:
+        """Return the protocol ``name`` with nested ``overrides`` applied in order."""
+        if name not in self._protocols:
+            self._protocols[name] = self.protocol(name).model_dump()
+        data = self._protocols[name]
+        for override in overrides:
+            data = merge(data, override)
+        return validate(Protocol, data, where)
+
     def _load(self, folder: str, name: str, schema: type[BaseModel], what: str) -> Any:
         if (folder, name) not in self._read:
             self._read[folder, name] = load_model(schema, self.path(folder, name), what)
         return self._read[folder, name]
-
-    def override_protocol(self, base: Protocol, overrides: list[dict[str, Any]], where: str) -> Protocol:
-        """Return ``base`` with nested ``overrides`` applied in order."""
-        data = base.model_dump()
-        for override in overrides:
-            data = merge(data, override)
-        return validate(Protocol, data, where)
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 The source digest of a set of modules covers their import closure inside the package, found from the syntax
 tree without importing anything. Comments, docstrings and formatting do not count: each file enters as its
-syntax tree written out again (DESIGN section 4).
+syntax tree, written in a form that is the same in every supported version of Python (docs/design.md,
+Identity).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import functools
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +44,15 @@ def short_key(data: Any) -> str:
 @functools.cache
 def source_digest(modules: tuple[str, ...]) -> str:
     """Return the digest of the import closure of ``modules`` (see the module's text for what counts)."""
-    files = closure(modules)
-    return digest({name: file_digest(path) for name, path in files.items()})
+    return digest({name: file_digest(path) for name, path in closure(modules).items()})
 
 
 def closure(modules: Iterable[str]) -> dict[str, Path]:
-    """Return the modules that ``modules`` import, directly or not, within the same top-level packages, with
-    their files.
+    """Return all modules that ``modules`` import, directly or not, with their files, sorted by name.
 
-    ``modules`` themselves are included, and so are the ``__init__`` files that importing them runs.
+    Only the top-level packages of ``modules`` and this one are followed: what else is installed is named by
+    version in a run's record. ``modules`` themselves are included, and the ``__init__`` files that importing
+    them runs.
     """
     waiting = list(modules)
     packages = {PACKAGE, *(module.partition(".")[0] for module in waiting)}
@@ -59,71 +61,123 @@ def closure(modules: Iterable[str]) -> dict[str, Path]:
         module = waiting.pop()
         if module in found or module.partition(".")[0] not in packages:
             continue
-        path = _module_file(module)
+        path = module_file(module)
         if path is None:
             continue
         found[module] = path
-        waiting.extend(_imports(path, module))
+        waiting.extend(_imported(_source(path), module, path.name == "__init__.py"))
         waiting.append(module.rpartition(".")[0])
     return dict(sorted(found.items()))
 
 
 @functools.cache
-def _module_file(module: str) -> Path | None:
-    if module == PACKAGE or module.startswith(PACKAGE + "."):
-        base = ROOT.joinpath(*module.split(".")[1:])
-        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+def module_file(module: str) -> Path | None:
+    """Return a module's source file without importing it or its parents; ``None`` if it has none."""
+    top, *inner = module.split(".")
+    specification = None if top == PACKAGE else _find(top)
+    if top != PACKAGE and specification is None:
+        return None
+    if not inner and specification is not None:
+        return Path(specification.origin) if (specification.origin or "").endswith(".py") else None
+    folders = [ROOT] if specification is None else (specification.submodule_search_locations or [])
+    for folder in folders:
+        base = Path(folder, *inner)
+        for candidate in (base.with_name(f"{base.name}.py"), base / "__init__.py"):
             if candidate.is_file():
                 return candidate
-        return None
-    if not module:
-        return None
+    return None
+
+
+def _find(top: str) -> Any:
     try:
-        specification = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
+        return importlib.util.find_spec(top) if top else None
+    except (ModuleNotFoundError, ValueError):  # ValueError: a module made by hand, without a specification
         return None
-    if specification is None or specification.origin is None or not specification.origin.endswith(".py"):
-        return None
-    return Path(specification.origin)
 
 
-@functools.cache
-def _imports(path: Path, module: str) -> tuple[str, ...]:
-    names: list[str] = []
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            names.extend(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = _absolute(node, package)
-            names.append(base)
-            names.extend(f"{base}.{alias.name}" for alias in node.names)
-    return tuple(names)
+def _imported(source: _Source, module: str, is_package: bool) -> Iterator[str]:
+    """Yield everything that the import statements of ``module`` may mean as modules."""
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    for level, base, names in source.imports:
+        start = package[: len(package) - level + 1] if level else []
+        target = ".".join([*start, *([base] if base else [])])
+        yield target
+        yield from (f"{target}.{name}" for name in names)
 
 
-def _absolute(node: ast.ImportFrom, package: str) -> str:
-    if node.level == 0:
-        return node.module or ""
-    parts = package.split(".")[: len(package.split(".")) - node.level + 1]
-    return ".".join([*parts, *([node.module] if node.module else [])])
-
-
-@functools.cache
 def file_digest(path: Path) -> str:
     """Return the digest of a Python file without its comments, docstrings and formatting."""
-    tree = _tree(path)
+    return _source(path).digest
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is kept of a source file: its digest, and its imports as (level, module, names)."""
+
+    digest: str
+    imports: tuple[tuple[int, str, tuple[str, ...]], ...]
+
+
+@functools.cache
+def _source(path: Path) -> _Source:
+    tree = parse(path)
+    imports: list[tuple[int, str, tuple[str, ...]]] = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            _drop_docstring(node)
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+        if isinstance(node, ast.Import):
+            imports.extend((0, alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            imports.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    text: list[str] = []
+    _write(tree, text)
+    return _Source(hashlib.sha256("".join(text).encode()).hexdigest(), tuple(imports))
 
 
-def _drop_docstring(node: Any) -> None:
-    if ast.get_docstring(node, clean=False) is not None:
-        node.body = node.body[1:] or [ast.Pass()]
+def _write(node: Any, text: list[str]) -> None:
+    """Append a syntax tree to ``text``.
+
+    Left out is what is not there (fields that only newer versions of Python have are then absent in older
+    ones, too), what follows from the position (``ctx``), and statements that do nothing: ``pass`` and lone
+    strings.
+    """
+    if isinstance(node, ast.AST):
+        text.append(f"{type(node).__name__}(")
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if name in ("ctx", "kind", "type_comment") or value is None or value == []:
+                continue
+            text.append(f"{name}=")
+            _write(_without_gaps(value) if isinstance(node, ast.JoinedStr) else value, text)
+        text.append(")")
+    elif isinstance(node, list):
+        text.append("[")
+        for item in node:
+            if not _does_nothing(item):
+                _write(item, text)
+                text.append(",")
+        text.append("]")
+    else:
+        text.append(ascii(node))
 
 
-def _tree(path: Path) -> ast.Module:
+def _does_nothing(node: Any) -> bool:
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return isinstance(node, ast.Pass)
+
+
+def _without_gaps(parts: list[ast.expr]) -> list[ast.expr]:
+    """Join neighbouring literal parts of an f-string, which versions of Python cut differently."""
+    joined: list[ast.expr] = []
+    for part in parts:
+        if isinstance(part, ast.Constant) and joined and isinstance(joined[-1], ast.Constant):
+            joined[-1] = ast.Constant(joined[-1].value + part.value)
+        else:
+            joined.append(part)
+    return joined
+
+
+def parse(path: Path) -> ast.Module:
+    """Return a source file's syntax tree; UserError with the line where it is not valid Python."""
     try:
         return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     except SyntaxError as error:

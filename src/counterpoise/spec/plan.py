@@ -7,6 +7,7 @@ section 4).
 
 from __future__ import annotations
 
+import difflib
 import functools
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -16,9 +17,9 @@ from counterpoise.declare import DatasetInfo, MethodInfo
 from counterpoise.errors import UserError, suggest
 from counterpoise.spec.benchmark import Benchmark, ColumnRun, TableRun, load_benchmark
 from counterpoise.spec.components import Component, component, components
-from counterpoise.spec.configs import Configs, DatasetConfig, ModelConfig, Part
+from counterpoise.spec.configs import Configs, DatasetConfig, MethodConfig, MethodOverride, Part
 from counterpoise.spec.identity import short_key, source_digest
-from counterpoise.spec.paper import Column, ColumnGroup, Paper, PaperTable, load_paper
+from counterpoise.spec.paper import ColumnGroup, Paper, PaperTable, load_paper
 
 NOT_IN_BENCHMARK = "not in this benchmark"
 TRAINING = "counterpoise.training.train"
@@ -164,11 +165,15 @@ class Plan:
         Raises:
             UserError: the plan has no such cell, for example because configuration or source changed since.
         """
-        for cell in self.cells:
-            if cell.name == name:
-                return cell
-        names = [cell.name for cell in self.cells]
-        raise UserError(f"{self.path}: no cell '{name}' in this benchmark as it is now{suggest(name, names)}")
+        if name not in self._cells_by_name:
+            near = difflib.get_close_matches(name, self._cells_by_name, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise UserError(f"{self.path}: no cell '{name}' in this benchmark as it is now{hint}")
+        return self._cells_by_name[name]
+
+    @functools.cached_property
+    def _cells_by_name(self) -> dict[str, Cell]:
+        return {cell.name: cell for cell in self.cells}
 
     def table_run(self, paper: str, table: str) -> TableRun:
         """Return what the benchmark says about a table."""
@@ -191,6 +196,8 @@ def make_plan(root: Path, path: Path, overrides: dict[str, Any] | None = None) -
 
 
 class _Planner:
+    """Resolves a benchmark; everything that many cells share is read and checked once."""
+
     def __init__(self, root: Path, path: Path, benchmark: Benchmark, overrides: dict[str, Any]) -> None:
         self.path = path
         self.benchmark = benchmark
@@ -199,21 +206,26 @@ class _Planner:
         self.papers: dict[str, Paper] = {}
         self.cells: dict[str, Cell] = {}
         self.values: list[PlannedValue] = []
+        self.resolved: dict[_Wanted, tuple[Cell | None, str]] = {}
         self.dataset = functools.cache(self._dataset)
-        self.resolved = functools.cache(self._cell)
+        self.model = functools.cache(self._model)
+        self.method_file = functools.cache(self._method_file)
 
     def plan(self) -> Plan:
         for name in self.benchmark.methods:
             component("method", name, f"{self.path}: methods")
+        for name in self.configs.names("methods"):
+            component("method", name, str(self.configs.path("methods", name)))
         for run in self.benchmark.tables:
             self._add_table(run)
         return Plan(
             self.benchmark, self.path, self.overrides, list(self.cells.values()), self.values, self.papers
-        )  # fmt: skip
+        )
 
     def _add_table(self, run: TableRun) -> None:
         where = f"{self.path}: table {run.paper}.{run.table}"
         if run.paper not in self.papers:
+            self._check_paper(run.paper)
             self.papers[run.paper] = load_paper(self.configs.root, run.paper)
         paper = self.papers[run.paper]
         if run.table not in paper.tables:
@@ -222,14 +234,22 @@ class _Planner:
         table = paper.tables[run.table]
         self._check_names(run, table, where)
         for row in self._rows(run, table, where):
-            for column in table.columns:
-                self._add_values(run, table, row, column, where)
+            self._add_row(run, table, row, where)
+
+    def _check_paper(self, name: str) -> None:
+        known = [path.parent.name for path in (self.configs.root / "papers").glob("*/paper.yaml")]
+        if name not in known:
+            raise UserError(f"{self.path}: tables: there is no paper '{name}'{suggest(name, known)}")
 
     def _check_names(self, run: TableRun, table: PaperTable, where: str) -> None:
         groups = table.group_ids
-        for group in run.columns:
+        for group, target in run.columns.items():
             if group not in groups:
                 raise UserError(f"{where}: unknown column group '{group}'{suggest(group, groups)}")
+            self._check_exists("datasets", target.dataset, f"{where}: columns.{group}.dataset")
+            self._check_exists("models", target.model, f"{where}: columns.{group}.model")
+            for protocol in (target.protocol, *target.protocols.values()):
+                self._check_exists("protocols", protocol, f"{where}: columns.{group}.protocol")
         in_table = {row.method for row in table.rows} | set(run.extra_methods)
         for name, variants in run.variants.items():
             if name not in in_table:
@@ -237,31 +257,49 @@ class _Planner:
             known = component("method", name, where).info.variants
             for variant in variants:
                 if variant not in known:
-                    raise UserError(
-                        f"{where}: method '{name}' has no variant '{variant}'{suggest(variant, known)}"
-                    )
+                    hint = suggest(variant, known)
+                    raise UserError(f"{where}: variants: method '{name}' has no variant '{variant}'{hint}")
+
+    def _check_exists(self, folder: str, name: str, where: str) -> None:
+        known = self.configs.names(folder)
+        if name not in known:
+            path = self.configs.path(folder, name)
+            raise UserError(f"{where}: there is no {folder[:-1]} '{name}' ({path}){suggest(name, known)}")
 
     def _rows(self, run: TableRun, table: PaperTable, where: str) -> list[_Row]:
-        ids = [row.id for row in table.rows]
+        ids = table.row_ids
         for name in run.rows or []:
             if name not in ids:
-                raise UserError(f"{where}: unknown row '{name}'{suggest(name, ids)}")
+                raise UserError(f"{where}: rows: unknown row '{name}'{suggest(name, ids)}")
         chosen = [row for row in table.rows if run.rows is None or row.id in run.rows]
-        rows = [_Row(row.id, row.method, dict(row.settings), row.group) for row in chosen]
-        extra = [_Row(component("method", name, where).info.title, name, {}) for name in run.extra_methods]
-        return rows + extra
+        rows = [_Row(row.id, row.method, tuple(sorted(row.settings.items())), row.group) for row in chosen]
+        return rows + [self._extra_row(name, table, where) for name in run.extra_methods]
 
-    def _add_values(self, run: TableRun, table: PaperTable, row: _Row, column: Column, where: str) -> None:
-        group = _group(table, row, column)
+    def _extra_row(self, name: str, table: PaperTable, where: str) -> _Row:
+        title = component("method", name, f"{where}: extra_methods").info.title.replace(".", " ")
+        if title in table.row_ids:
+            raise UserError(f"{where}: extra_methods: '{name}' is a row of the table already: '{title}'")
+        if any(column.group is None for column in table.columns):
+            raise UserError(f"{where}: extra_methods: the rows of this table are datasets, not methods")
+        return _Row(title, name, ())
+
+    def _add_row(self, run: TableRun, table: PaperTable, row: _Row, where: str) -> None:
+        groups = {group.id: group for group in table.groups}
         variants = run.variants.get(row.method, ["published"])
-        for variant in variants:
-            cell, reason, stand_in = self._value(run, row, variant, group, where)
-            if cell is not None:
-                self.cells.setdefault(cell.name, cell)
-            shown = variant if len(variants) > 1 else None
-            self.values.append(
-                PlannedValue(run.paper, run.table, row.id, shown, column.id, cell, reason, stand_in)
-            )
+        found = {
+            (group, variant): self._value(run, row, variant, groups[group], where)
+            for group in dict.fromkeys(row.group or column.group for column in table.columns)
+            for variant in variants
+        }
+        for column in table.columns:
+            for variant in variants:
+                cell, reason, stand_in = found[row.group or column.group, variant]
+                if cell is not None:
+                    self.cells.setdefault(cell.name, cell)
+                shown = variant if len(variants) > 1 else None
+                self.values.append(
+                    PlannedValue(run.paper, run.table, row.id, shown, column.id, cell, reason, stand_in)
+                )
 
     def _value(
         self, run: TableRun, row: _Row, variant: str, group: ColumnGroup, where: str
@@ -271,66 +309,73 @@ class _Planner:
         if row.method not in components("method"):
             return None, f"method '{row.method}' is not available", False
         target = run.columns[group.id]
-        settings = tuple(sorted(row.settings.items()))
-        place = f"{where}: column {group.id}: row {row.id}"
-        cell, reason = self.resolved(_hashable(target), row.method, variant, settings, place)
-        return cell, reason, target.dataset != group.dataset
+        wanted = _wanted(target, row, variant)
+        if wanted not in self.resolved:
+            self.resolved[wanted] = self._cell(wanted, f"{where}: column {group.id}: row {row.id}")
+        cell, reason = self.resolved[wanted]
+        stand_in = target.dataset != group.dataset or self.configs.dataset(target.dataset).stand_in_for
+        return cell, reason, bool(stand_in)
 
-    def _cell(
-        self, column: _Target, method_name: str, variant: str, row_settings: tuple[Any, ...], where: str
-    ) -> tuple[Cell | None, str]:
-        method = component("method", method_name, where)
-        model = self.configs.model(column.model)
-        data, dataset_info = self.dataset(column.dataset)
-        model_parts = self._model(column.model, model, dataset_info)
-        reason = _refusal(method.info, model_parts, dataset_info)
+    def _cell(self, wanted: _Wanted, where: str) -> tuple[Cell | None, str]:
+        method = component("method", wanted.method, where)
+        variants = method.info.variants
+        if wanted.variant not in variants:
+            hint = suggest(wanted.variant, variants)
+            raise UserError(f"{where}: method '{method.name}' has no variant '{wanted.variant}'{hint}")
+        data, dataset = self.dataset(wanted.dataset)
+        model = self.model(wanted.model, wanted.dataset)
+        reason = _refusal(method.info, model, dataset)
         if reason:
             return None, reason
-        protocol_name = dict(column.protocols).get(variant, column.protocol)
-        settings, protocol = self._method(method, variant, column, dict(row_settings), protocol_name, where)
+        settings, protocol = self._settings(method, wanted, where)
         config = {
             "dataset": {"component": data.component, "settings": data.settings},
-            "model": {key: value for key, value in model_parts.items() if key != "slices"},
-            "method": {"name": method.name, "variant": variant, "settings": settings},
+            "model": {key: value for key, value in model.items() if key != "slices"},
+            "method": {"name": method.name, "variant": wanted.variant, "settings": settings},
             "protocol": protocol,
         }
-        source = source_digest(self._modules(method, model_parts))
+        source = source_digest(self._modules(method, model))
         key = short_key({"config": config, "source": source, "data": data.key})
-        return Cell(
-            column.dataset, column.model, method.name, variant, protocol_name, config, source, data, key
-        ), ""
+        names = (wanted.dataset, wanted.model, method.name, wanted.variant, wanted.protocol)
+        return Cell(*names, config, source, data, key), ""
 
-    def _method(
-        self,
-        method: Component,
-        variant: str,
-        column: _Target,
-        row: dict[str, Any],
-        protocol_name: str,
-        where: str,
+    def _settings(
+        self, method: Component, wanted: _Wanted, where: str
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return settings and protocol: variant, method file, dataset and benchmark laid over in this order."""
-        if variant not in method.info.variants:
-            raise UserError(
-                f"{where}: method '{method.name}' has no variant '{variant}'{suggest(variant, method.info.variants)}"
-            )
-        file = self.configs.method(method.name)
-        layers = [file, *([file.variants[variant]] if variant in file.variants else [])]
-        names = (column.dataset, f"{column.dataset}/{column.model}")
-        layers += [file.datasets[name] for name in names if name in file.datasets]
+        """Return settings and protocol: variant, method file, dataset and benchmark laid over in this
+        order.
+        """
+        file = self.method_file(method.name)
+        places = (wanted.dataset, f"{wanted.dataset}/{wanted.model}")
+        layers: list[MethodOverride] = [file]
+        layers += [file.variants[wanted.variant]] if wanted.variant in file.variants else []
+        layers += [file.datasets[place] for place in places if place in file.datasets]
         layers += [self.benchmark.methods[method.name]] if method.name in self.benchmark.methods else []
-        settings = dict(method.info.variants[variant].get("settings", {}))
-        modality = row.get("modality")
-        if modality is not None:
-            row["modality"] = dict(column.modalities).get(modality, modality)
-        for layer in [*(layer.settings for layer in layers), row]:
+        settings = dict(method.info.variants[wanted.variant].get("settings", {}))
+        for layer in [*(layer.settings for layer in layers), dict(wanted.settings)]:
             settings.update(layer)
-        place = f"{where}: settings of method '{method.name}'"
-        base = self.configs.protocol(protocol_name)
         protocol = self.configs.override_protocol(
-            base, [layer.protocol for layer in layers], f"{where}: protocol of method '{method.name}'"
+            wanted.protocol,
+            [layer.protocol for layer in layers],
+            f"{where}: protocol of method '{method.name}'",
         )
-        return method.resolve(settings, place), protocol.model_dump(mode="json")
+        resolved = method.resolve(settings, f"{where}: settings of method '{method.name}'")
+        return resolved, protocol.model_dump(mode="json")
+
+    def _method_file(self, name: str) -> MethodConfig:
+        file = self.configs.method(name)
+        where = self.configs.path("methods", name)
+        known = component("method", name).info.variants
+        for variant in file.variants:
+            if variant not in known:
+                hint = suggest(variant, known)
+                raise UserError(f"{where}: variants: method '{name}' has no variant '{variant}'{hint}")
+        for place in file.datasets:
+            dataset, _, model = place.partition("/")
+            self._check_exists("datasets", dataset, f"{where}: datasets.{place}")
+            if model:
+                self._check_exists("models", model, f"{where}: datasets.{place}")
+        return file
 
     def _dataset(self, name: str) -> tuple[PreparedDataset, DatasetInfo]:
         config: DatasetConfig = self.configs.dataset(name)
@@ -341,7 +386,9 @@ class _Planner:
         key = short_key({"component": found.name, "settings": settings, "source": source})
         return PreparedDataset(name, config.title, found.name, settings, key), found.info
 
-    def _model(self, name: str, model: ModelConfig, dataset: DatasetInfo) -> dict[str, Any]:
+    def _model(self, name: str, dataset_name: str) -> dict[str, Any]:
+        model = self.configs.model(name)
+        _, dataset = self.dataset(dataset_name)
         where = str(self.configs.path("models", name))
         for modality in model.encoders:
             if modality not in dataset.modalities:
@@ -382,32 +429,28 @@ class _Row:
 
     id: str
     method: str
-    settings: dict[str, str] = field(hash=False)
+    settings: tuple[tuple[str, str], ...]
     group: str | None = None
 
 
 @dataclass(frozen=True)
-class _Target:
+class _Wanted:
+    """What a cell is resolved from, by name."""
+
     dataset: str
     model: str
+    method: str
+    variant: str
     protocol: str
-    protocols: tuple[tuple[str, str], ...]
-    modalities: tuple[tuple[str, str], ...]
+    settings: tuple[tuple[str, str], ...]
 
 
-def _group(table: PaperTable, row: _Row, column: Column) -> ColumnGroup:
-    name = row.group or column.group
-    return next(group for group in table.groups if group.id == name)
-
-
-def _hashable(run: ColumnRun) -> _Target:
-    return _Target(
-        run.dataset,
-        run.model,
-        run.protocol,
-        tuple(sorted(run.protocols.items())),
-        tuple(sorted(run.modalities.items())),
-    )
+def _wanted(target: ColumnRun, row: _Row, variant: str) -> _Wanted:
+    protocol = target.protocols.get(variant, target.protocol)
+    settings = dict(row.settings)
+    if "modality" in settings:
+        settings["modality"] = target.modalities.get(settings["modality"], settings["modality"])
+    return _Wanted(target.dataset, target.model, row.method, variant, protocol, tuple(settings.items()))
 
 
 def _part(kind: str, part: Part, where: str) -> dict[str, Any]:
@@ -425,5 +468,6 @@ def _refusal(method: MethodInfo, model: dict[str, Any], dataset: DatasetInfo) ->
         number = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
         return f"{method.title} is defined for {number} modalities, not {count}"
     if "weight_slices" in method.needs and not model["slices"]:
-        return f"{method.title} needs one weight slice per modality, which fusion '{model['fusion']['component']}' has not"
+        fusion = model["fusion"]["component"]
+        return f"{method.title} needs one weight slice per modality, which fusion '{fusion}' has not"
     return ""

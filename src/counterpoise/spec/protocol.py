@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Optimiser(_Frozen):
@@ -23,7 +25,7 @@ class Optimiser(_Frozen):
     lr: float = Field(gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Share, Share] = Field((0.9, 0.999), strict=False)  # YAML has lists only
     eps: float = Field(1e-8, gt=0)
     encoder_lr_factor: float = Field(1.0, gt=0)
 

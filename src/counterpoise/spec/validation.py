@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import typing
 from pathlib import Path
@@ -16,12 +17,18 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 class _Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):
-    """Safe YAML in which a key given twice is an error and ``1e-3`` is a number, as in YAML 1.2."""
+    """Safe YAML in which a key given twice is an error, numbers are finite and ``1e-3`` is one, as in YAML
+    1.2.
+    """
 
 
 def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen = set()
     for key_node, _ in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key must be plain text", key_node.start_mark
+            )
         key = loader.construct_object(key_node, deep=True)
         if key in seen:
             raise yaml.constructor.ConstructorError(
@@ -32,24 +39,47 @@ def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     return dict(loader.construct_pairs(node, deep=True))
 
 
+def _finite_float(loader: _Loader, node: yaml.ScalarNode) -> float:
+    value = loader.construct_yaml_float(node)
+    if not math.isfinite(value):
+        raise yaml.constructor.ConstructorError(
+            None, None, f"{node.value} is not a finite number", node.start_mark
+        )
+    return value
+
+
 _EXPONENT = re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+_Loader.add_constructor("tag:yaml.org,2002:float", _finite_float)
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
 
 
 def load_yaml(path: Path, what: str) -> Any:
     """Read a YAML file; ``what`` names it in the error line (for example ``"benchmark"``)."""
+    path = Path(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        siblings = [file.stem for file in Path(path).parent.glob("*.yaml")]
-        raise UserError(f"{path}: there is no such {what}{suggest(Path(path).stem, siblings)}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: the {what} cannot be read: {error}") from error
+        siblings = [file.stem for file in path.parent.glob("*.yaml")]
+        raise UserError(f"{path}: there is no such {what}{suggest(path.stem, siblings)}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: the {what} is not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise UserError(f"{path}: the {what} cannot be read: {error.strerror}") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Return what a YAML text holds; errors start with ``where``, a file or an option."""
     try:
         return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
+        message = " ".join(part for part in (error.context, error.problem) if part)
+        raise UserError(f"{where}{place}: not readable as YAML: {message}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{where}: not readable as YAML: {' '.join(str(error).split())}") from error
 
 
 def load_model(schema: type[Schema], path: Path, what: str) -> Schema:
@@ -59,35 +89,93 @@ def load_model(schema: type[Schema], path: Path, what: str) -> Schema:
 
 def validate(schema: type[Schema], data: Any, where: str) -> Schema:
     """Check ``data`` against ``schema``; the first problem becomes a UserError that starts with ``where``."""
+    if data is None:
+        raise UserError(f"{where}: is empty; must be a mapping of keys to values")
     if not isinstance(data, dict):
-        raise UserError(f"{where}: must be a mapping of keys to values, got {type(data).__name__}")
+        raise UserError(f"{where}: is {_short(data)}, must be a mapping of keys to values")
     try:
         return schema.model_validate(data)
     except ValidationError as error:
         raise UserError(f"{where}: {_sentence(schema, error)}") from error
 
 
+KINDS = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+    "none_required": "nothing (null)",
+}
+LIMITS = {
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+}
+
+
 def _sentence(schema: type[BaseModel], error: ValidationError) -> str:
     problems = error.errors(include_url=False)
-    first = problems[0]
-    place = ".".join(str(part) for part in first["loc"])
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] == "extra_forbidden":
+    # A misspelt key is also a missing one: the misspelling says more.
+    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
+    place = _place(first)
+    same = [problem for problem in problems if _place(problem) == place]
+    others = len({_place(problem) for problem in problems}) - 1
+    more = f" (and {others} more)" if others else ""
+    kind = first["type"]
+    if kind == "extra_forbidden":
         known = _fields_at(schema, first["loc"][:-1])
         return f"unknown key '{place}'{suggest(first['loc'][-1], known)}{more}"
-    if first["type"] == "missing":
+    if kind == "missing":
         return f"the key '{place}' is missing{more}"
-    if first["type"] == "literal_error":
-        return f"'{place}' is {first['input']!r}, must be {first['ctx']['expected']}{_near(first)}{more}"
+    value = _short(first["input"])
+    wanted = [_wanted(problem) for problem in same]
+    if all(wanted):
+        return f"'{place}' is {value}, must be {' or '.join(dict.fromkeys(wanted))}{_near(first)}{more}"
+    if kind in ("too_short", "too_long"):
+        least = first["ctx"].get("min_length", first["ctx"].get("max_length"))
+        word = "at least" if kind == "too_short" else "at most"
+        return f"'{place}' is {value}, must have {word} {least} {'entry' if least == 1 else 'entries'}{more}"
     message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    return f"'{place}' is {_short(first['input'])}: {message}{more}" if place else f"{message}{more}"
+    if isinstance(first["input"], dict | list):
+        return f"{place}: {message}{more}" if place else f"{message}{more}"
+    return f"'{place}' is {value}: {message}{more}"
+
+
+def _place(problem: Any) -> str:
+    """Return the keys that lead to a problem; pydantic ends them with the type that it tried of several."""
+    parts = [str(part) for part in problem["loc"]]
+    if len(parts) > 1 and parts[-1] in ("int", "float", "str", "bool", "none"):
+        parts.pop()
+    return ".".join(parts)
+
+
+def _wanted(problem: Any) -> str:
+    """Return what the value must be, or nothing where pydantic's own words say it best."""
+    if problem["type"] == "literal_error":
+        return problem["ctx"]["expected"]
+    if problem["type"] == "string_pattern_mismatch":
+        return f"text of the form {problem['ctx']['pattern']}"
+    if problem["type"] in LIMITS:
+        return LIMITS[problem["type"]].format(**problem["ctx"])
+    return KINDS.get(problem["type"], "")
 
 
 def _near(problem: Any) -> str:
-    choices = [choice.strip(" '") for choice in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
-    hint = suggest(problem["input"], choices)
-    return hint.split(" allowed:")[0].rstrip(";") if "did you mean" in hint else ""
+    """Return ``"; did you mean 'x'?"`` for a word close to one of the allowed ones."""
+    if problem["type"] != "literal_error":
+        return ""
+    hint = suggest(problem["input"], re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
+    return hint.partition(" allowed:")[0].rstrip(";")
 
 
 def _short(value: Any) -> str:
