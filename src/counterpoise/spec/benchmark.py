@@ -65,6 +65,21 @@ class Evaluation(_Config):
     ece_bins: int = Field(15, gt=0)
 
 
+class Job(_Config):
+    """What a training job asks of the machine; no part of a run's identity.
+
+    ``gpus`` is 0 or 1: one run trains on one device. ``gpu_share`` is the part of it that a run needs, where jobs
+    of one machine share devices. ``mem_mb`` and ``minutes`` are the first attempt's; the n-th asks for n times as
+    much. ``save_seconds`` is how much of a run a kill may cost.
+    """
+
+    gpus: int = Field(0, ge=0, le=1)
+    gpu_share: float = Field(1.0, gt=0, le=1)
+    mem_mb: int = Field(4000, gt=0)
+    minutes: int = Field(240, gt=0)
+    save_seconds: float = Field(60.0, ge=0)
+
+
 class Benchmark(_Config):
     """A benchmark file (see ``configs/benchmarks``).
 
@@ -80,6 +95,7 @@ class Benchmark(_Config):
     seeds_per_job: int = Field(5, gt=0)
     selection: Selection = "last"
     evaluation: Evaluation = Evaluation()
+    job: Job = Job()
     mirror: str | None = None
     data_roots: dict[str, str] = {}
     methods: dict[str, MethodOverride] = {}

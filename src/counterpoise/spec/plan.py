@@ -152,7 +152,7 @@ class Plan:
                 for v in values
             ],
             "benchmark": self.benchmark.model_dump(
-                mode="json", exclude={"tables", "methods", "seeds_per_job", "mirror", "data_roots"}
+                mode="json", exclude={"tables", "methods", "seeds_per_job", "job", "mirror", "data_roots"}
             ),
             "papers": [self.papers[paper].model_dump(mode="json") for paper in papers],
             "source": source_digest(REPORTING),
