@@ -1,0 +1,21 @@
+"""The audit's page holds every finding with its evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from counterpoise.comparison.audit import audit_paper
+from counterpoise.reporting.audit import write_audit
+from counterpoise.spec.paper import load_paper
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def test_every_finding_is_in_the_page(tmp_path):
+    paper = load_paper(CONFIGS, "mmpareto")
+    path = write_audit(paper, tmp_path)
+    text = path.read_text()
+    assert path.relative_to(tmp_path).as_posix() == "results/audit/mmpareto.md"
+    for finding in audit_paper(paper):
+        assert finding.finding in text
+        assert finding.evidence in text
