@@ -131,7 +131,7 @@ def _append(store: ArrayStore, split: str, results: Sequence[tuple[Item, Decoded
     dropped = [(decoded.id, decoded.reason) for _, decoded in results if decoded.arrays is None]
     arrays: dict[str, np.ndarray] = {}
     for name in store.array_names():
-        if name in store.target_names():
+        if good and name in good[0][0].targets:
             arrays[name] = np.array([item.targets[name] for item, _ in good], dtype=np.int64)
         else:
             shape, dtype = store.layout(name)

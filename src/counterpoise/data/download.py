@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import json
 import os
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -88,6 +89,8 @@ def _attempt(
             ):
                 raise UserError(f"{part.path}: cannot be written: {error.strerror}") from error
             reason = str(getattr(error, "reason", None) or error) or type(error).__name__
+            if isinstance(getattr(error, "reason", None), socket.gaierror):
+                raise FetchError(reason) from error
         else:
             part.publish(size, sha256)
             return

@@ -31,6 +31,7 @@ class Source:
     unpack: str = ""
     manual: str = ""
     optional: bool = False
+    instead: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +68,9 @@ class RawFiles:
 
 
 def is_there(source: Source, raw: RawFiles) -> bool:
-    """Return whether a source's file, or the folder that it unpacks to, is in place."""
-    if source.unpack and (raw / source.unpack).is_dir():
-        return True
-    return (raw / source.path).exists()
+    """Return whether a source's file, the folder that it unpacks to, or what can take its place is there."""
+    paths = (source.path, *source.instead, *([source.unpack] if source.unpack else []))
+    return any((raw / path).exists() for path in paths)
 
 
 def check_file(path: Path, source: Source, *, always: bool = False) -> None:

@@ -159,10 +159,6 @@ class ArrayStore:
         """Keep a fact about this preparation (a library's version, a count) in the manifest."""
         self._notes[name] = value
 
-    def target_names(self) -> list[str]:
-        """Return the declared targets."""
-        return list(self._targets)
-
     def array_names(self) -> list[str]:
         """Return every declared array but the ids."""
         return [*self._modalities, *self._targets, *self._extras]

@@ -1,0 +1,111 @@
+"""Clips with sound and pictures: what every audio-visual dataset stores, and the worker that makes it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from counterpoise.data.clips import Item
+from counterpoise.data.frontends import FrontEnd, frontend
+from counterpoise.data.media import MediaError, read_frames, read_wave
+from counterpoise.data.store import ArrayStore
+from counterpoise.errors import UserError
+
+IMAGENET_MEAN = [0.485, 0.456, 0.406]
+IMAGENET_STD = [0.229, 0.224, 0.225]
+FRONT_ENDS = ("ogm", "fbank", "pmr", "pmr_raw", "stft16", "wave")
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipReader:
+    """Make one clip's arrays: ``audio`` by a front-end, ``visual`` (T, 3, H, W) uint8 and ``visual_frames``.
+
+    An item's first file holds the pictures and its last the sound; its ``facts`` may hold ``start`` and
+    ``end`` in seconds. Of the frames at ``fps``, the ``first`` ones are kept, or as many spread ``even``ly. A
+    window too short for ``frames`` of them is sampled faster. What is still missing is filled with the last
+    frame, and ``visual_frames`` counts the real ones; fewer than ``min_frames`` make the clip unusable.
+    """
+
+    front_end: str
+    seconds: float | None
+    frames: int
+    fps: float
+    sampling: str
+    size: tuple[int, int]
+    channel: str = "mean"
+    min_frames: int = 1
+
+    def hearing(self) -> FrontEnd:
+        """Return the front-end that this reader uses."""
+        return frontend(self.front_end, self.seconds)
+
+    def __call__(self, item: Item) -> dict[str, np.ndarray]:
+        start, end = item.facts.get("start", 0.0), item.facts.get("end")
+        front_end = self.hearing()
+        wave = read_wave(item.files[-1], rate=front_end.rate, start=start, end=end, channel=self.channel)
+        frames = self._frames(item, start, end)
+        if len(frames) < self.min_frames:
+            raise MediaError(f"{len(frames)} frames, {self.min_frames} are needed")
+        count = min(len(frames), self.frames)
+        shown = frames[self._chosen(len(frames))]
+        return {
+            "audio": front_end(wave),
+            "audio_length": np.int64(min(len(wave), round(front_end.rate * front_end.seconds))),
+            "visual": np.ascontiguousarray(shown),
+            "visual_frames": np.int64(count),
+        }
+
+    def _frames(self, item: Item, start: float, end: float | None) -> np.ndarray:
+        fps = self.fps
+        if end is not None:
+            fps = max(fps, self.frames / (end - start))
+        limit = self.frames if self.sampling == "first" else None
+        return read_frames(item.files[0], fps=fps, size=self.size, start=start, end=end, limit=limit)
+
+    def _chosen(self, available: int) -> np.ndarray:
+        wanted = np.arange(self.frames)
+        if self.sampling == "even" and available > self.frames:
+            return ((wanted + 0.5) * available / self.frames).astype(np.int64)
+        return np.minimum(wanted, available - 1)
+
+
+def declare_clips(store: ArrayStore, reader: ClipReader) -> None:
+    """Declare the arrays that ``reader`` makes."""
+    front_end = reader.hearing()
+    store.modality(
+        "audio",
+        shape=front_end.shape,
+        dtype=front_end.dtype,
+        front_end=front_end.name,
+        rate=front_end.rate,
+        seconds=front_end.seconds,
+        fill=front_end.fill,
+        source=front_end.source,
+    )
+    store.modality(
+        "visual",
+        shape=(reader.frames, 3, *reader.size),
+        dtype="uint8",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        fps=reader.fps,
+        sampling=reader.sampling,
+    )
+    store.extra("visual_frames")
+    store.extra("audio_length")
+
+
+def normalise_audio(store: ArrayStore, how: str, reader: ClipReader) -> None:
+    """Set the audio's mean and standard deviation: those of the train split (``measured``) or none
+    (``none``).
+    """
+    if how == "measured":
+        store.measure("audio", lengths="audio_length" if reader.front_end == "wave" else None)
+
+
+def frame_size(value: list, where: str) -> tuple[int, int]:
+    """Return [height, width] as a tuple; raise ``UserError`` unless both are whole numbers of 8 to 2160."""
+    if len(value) != 2 or not all(isinstance(side, int) and 8 <= side <= 2160 for side in value):
+        raise UserError(f"{where}: frame_size {value}: must be [height, width], each of 8 to 2160")
+    return value[0], value[1]

@@ -1,0 +1,144 @@
+"""AVE: 4,143 ten-second clips with one audio-visual event each, 28 classes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from counterpoise.data import lists
+from counterpoise.data.audiovisual import ClipReader, declare_clips, frame_size, normalise_audio
+from counterpoise.data.clips import Item, prepare_items, report_leaks
+from counterpoise.data.interface import Dataset
+from counterpoise.data.sources import RawFiles, Source
+from counterpoise.data.store import ArrayStore
+from counterpoise.data.work import Work
+from counterpoise.declare import dataset, setting
+from counterpoise.errors import UserError
+
+LISTS = "https://raw.githubusercontent.com/YapengTian/AVE-ECCV18/93f843fe/data/"
+ARCHIVE = "https://drive.usercontent.google.com/download?id=1FjKwe79e0u96vdjIVwfRQ1V6SoDHe7kK&export=download&confirm=t"
+PUBLISHED = {
+    "trainSet.txt": (116313, "4f6c37aff56d4a3407f8beff47ca59dcefb8e94b3e02bbc34b0c89b5cdad6945"),
+    "valSet.txt": (13991, "76c3c51b67aacbbacd5708e17aab491638a5e9032f786adad1a13be55d9cb3ca"),
+    "testSet.txt": (13983, "e73c25a509bb38a691c1e08064af66d0512554f2fbc883cddd6d2a51ede8449d"),
+}
+CLASSES = (
+    "Church bell",
+    "Male speech, man speaking",
+    "Bark",
+    "Fixed-wing aircraft, airplane",
+    "Race car, auto racing",
+    "Female speech, woman speaking",
+    "Helicopter",
+    "Violin, fiddle",
+    "Flute",
+    "Ukulele",
+    "Frying (food)",
+    "Truck",
+    "Shofar",
+    "Motorcycle",
+    "Acoustic guitar",
+    "Train horn",
+    "Clock",
+    "Banjo",
+    "Goat",
+    "Baby cry, infant cry",
+    "Bus",
+    "Chainsaw",
+    "Cat",
+    "Horse",
+    "Toilet flush",
+    "Rodents, rats, mice",
+    "Accordion",
+    "Mandolin",
+)
+HOW_TO_GET = "run: counterpoise data fetch ave, or name the AVE_Dataset folder in data_roots"
+
+
+@dataset(
+    name="ave",
+    title="AVE",
+    task="multimodal",
+    modalities=("audio", "visual"),
+    targets=("event",),
+    licence="CC BY 4.0 (annotations); videos belong to their uploaders",
+    paper="Tian et al., ECCV 2018",
+)
+class Ave(Dataset):
+    """AVE's event segments: frames and sound of the annotated seconds only.
+
+    A clip listed twice in one split counts once (its first event), as in MLB; an event without length is
+    dropped; clips that are in two splits are reported as leaks, and left out of train with ``remove_leaks``.
+    """
+
+    folder = "ave"
+
+    front_end: str = setting(
+        "pmr_raw", choices=("ogm", "fbank", "pmr", "pmr_raw", "stft16", "wave"), doc="audio front-end"
+    )
+    audio_seconds: float | None = setting(
+        None, above=0.0, doc="length of the sound; None: the front-end's own"
+    )
+    audio_normalisation: str = setting("none", choices=("none", "measured"), doc="mean and std of the audio")
+    frames: int = setting(4, minimum=1, maximum=10, doc="stored frames per clip")
+    fps: float = setting(1.0, above=0.0, maximum=30.0, doc="frames per second that they are taken at")
+    sampling: str = setting("first", choices=("first", "even"), doc="which of them are kept")
+    frame_size: list = setting([256, 340], doc="height and width of stored frames")
+    remove_leaks: bool = setting(False, doc="leave clips that are also in val or test out of train")
+    max_dropped: float = setting(0.01, minimum=0.0, maximum=1.0, doc="share of a split that may be unusable")
+
+    def sources(self) -> list[Source]:
+        found = [
+            Source(name, (LISTS + name,), size, sha256, "CC BY 4.0")
+            for name, (size, sha256) in PUBLISHED.items()
+        ]
+        videos = ("AVE", "AVE_Dataset/AVE")
+        return [*found, Source("AVE_Dataset.zip", (ARCHIVE,), unpack="AVE_Dataset", instead=videos)]
+
+    def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
+        reader = ClipReader(
+            front_end=self.front_end,
+            seconds=self.audio_seconds,
+            frames=self.frames,
+            fps=self.fps,
+            sampling=self.sampling,
+            size=frame_size(self.frame_size, "ave"),
+        )
+        store.target("event", names=list(CLASSES))
+        declare_clips(store, reader)
+        splits = {split: self._items(raw, split, store) for split in ("train", "val", "test")}
+        if self.remove_leaks:
+            elsewhere = {item.id for split in ("val", "test") for item in splits[split]}
+            splits["train"] = [item for item in splits["train"] if item.id not in elsewhere]
+        prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
+        report_leaks(store, splits, group="video")
+        normalise_audio(store, self.audio_normalisation, reader)
+
+    def _items(self, raw: RawFiles, split: str, store: ArrayStore) -> list[Item]:
+        """Return a split's clips; repeated ids and empty events are noted in the manifest."""
+        path = raw / f"{split}Set.txt"
+        folder = raw.first("AVE", "AVE_Dataset/AVE", "AVE_Dataset/AVE_Dataset/AVE")
+        classes = {name: number for number, name in enumerate(CLASSES)}
+        items: dict[str, Item] = {}
+        rows = [line.split("&") for line in lists.read_text(path, "split list").splitlines() if line]
+        for number, row in enumerate(rows, start=1):
+            label, name, start, end = self._parse(row, path, number, classes)
+            if end > start and name not in items:
+                facts = {"start": float(start), "end": float(end)}
+                items[name] = Item(name, {"event": label}, (folder / f"{name}.mp4",), name, facts)
+        empty = [row[1] for row in rows if int(row[4]) <= int(row[3])]
+        repeated = sorted(name for name, count in Counter(row[1] for row in rows).items() if count > 1)
+        store.note(f"{split}: listed", len(rows))
+        store.note(f"{split}: events without length", empty)
+        store.note(f"{split}: listed more than once", repeated)
+        return list(items.values())
+
+    @staticmethod
+    def _parse(
+        row: list[str], path: object, number: int, classes: dict[str, int]
+    ) -> tuple[int, str, int, int]:
+        line = f"line {number}"
+        if len(row) != 5:
+            raise UserError(f"{path}: {line} is not class&id&quality&start&end")
+        start = lists.whole_number(row[3], path, f"{line}: start", maximum=10)
+        end = lists.whole_number(row[4], path, f"{line}: end", maximum=10)
+        return lists.label(row[0], classes, path, line), row[1], start, end

@@ -1,0 +1,145 @@
+"""CREMA-D: 7,442 clips of 91 actors speaking 12 sentences with six emotions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from counterpoise.data import lists
+from counterpoise.data.audiovisual import ClipReader, declare_clips, frame_size, normalise_audio
+from counterpoise.data.clips import Item, prepare_items, report_leaks
+from counterpoise.data.interface import Dataset
+from counterpoise.data.sources import RawFiles, Source
+from counterpoise.data.store import ArrayStore
+from counterpoise.data.work import Work
+from counterpoise.declare import dataset, setting
+from counterpoise.errors import UserError
+
+OGM = "https://raw.githubusercontent.com/GeWu-Lab/OGM-GE_CVPR2022/main/data/CREMAD/"
+MLB = "https://raw.githubusercontent.com/kkontras/MLB/main/datasets/CREMAD/data_splits_VALV.pkl"
+MEDIA = "https://media.githubusercontent.com/media/CheyneyComputerScience/CREMA-D/master/"
+LICENCE = "ODbL 1.0 (database), DbCL 1.0 (contents)"
+MEDIA_LIST = "official_media_sha256.csv"
+SPLIT_FILES = {
+    "ogm_ge/train.csv": (140658, "68d0d3fd253830328fc92c68f3cf2e215db8c5b86757ad9c5112d2c76ba68bde"),
+    "ogm_ge/test.csv": (15624, "14866c99301fd56fb4a16f8a7048a8a6372a47069aee9f216443bc718be45f1f"),
+    "mlb/data_splits_VALV.json": (669485, "0f80cead69f479890c494daad58ff37d3a589fa31c30c93a03808f2f9f27f5bc"),
+}
+# MMPareto sorts the names; OGM-GE and MLB have the order of stat.csv. The order moves no accuracy.
+EMOTIONS = {"ANG": 0, "DIS": 1, "FEA": 2, "HAP": 3, "NEU": 4, "SAD": 5}
+NAMES = ["anger", "disgust", "fear", "happy", "neutral", "sad"]
+HOW_TO_GET = (
+    "run: counterpoise data fetch crema_d (7.5 GB), or clone github.com/CheyneyComputerScience/CREMA-D "
+    "with git-lfs and name it in data_roots"
+)
+
+
+@dataset(
+    name="crema_d",
+    title="CREMA-D",
+    task="multimodal",
+    modalities=("audio", "visual"),
+    targets=("emotion",),
+    licence="ODbL 1.0",
+    paper="Cao et al., IEEE Transactions on Affective Computing 2014",
+)
+class CremaD(Dataset):
+    """CREMA-D with the split of OGM-GE (MMPareto) or the actor-disjoint folds of VAVL (MLB).
+
+    The label is the emotion that the actor was asked for, as the file name says. In OGM-GE's split
+    (6,698/744) every actor is in both halves, which the manifest flags; it has no validation split. A fold of
+    MLB's has 63, 14 and 14 actors and 5,820 clips.
+    """
+
+    folder = "crema_d"
+
+    split: str = setting("ogm", choices=("ogm", "mlb"), doc="OGM-GE's lists, or a fold of MLB's")
+    fold: int = setting(1, minimum=1, maximum=5, doc="mlb: which of the five folds; MLB uses 1 to 3")
+    front_end: str = setting(
+        "fbank", choices=("ogm", "fbank", "pmr", "pmr_raw", "stft16", "wave"), doc="audio front-end"
+    )
+    audio_seconds: float | None = setting(
+        None, above=0.0, doc="length of the sound; None: the front-end's own"
+    )
+    audio_normalisation: str = setting("none", choices=("none", "measured"), doc="mean and std of the audio")
+    frames: int = setting(3, minimum=1, maximum=5, doc="stored frames per clip")
+    fps: float = setting(1.0, above=0.0, maximum=30.0, doc="frames per second that they are taken at")
+    sampling: str = setting("first", choices=("first", "even"), doc="which of them are kept")
+    frame_size: list = setting([256, 342], doc="height and width of stored frames; the clips are 360 by 480")
+    max_dropped: float = setting(0.001, minimum=0.0, maximum=1.0, doc="share of a split that may be unusable")
+
+    def sources(self) -> list[Source]:
+        names = (
+            ["ogm_ge/train.csv", "ogm_ge/test.csv"] if self.split == "ogm" else ["mlb/data_splits_VALV.json"]
+        )
+        found = []
+        for name in names:
+            size, sha256 = SPLIT_FILES[name]
+            url = MLB if self.split == "mlb" else OGM + name.removeprefix("ogm_ge/")
+            found.append(Source(name, (url,), size, sha256, "MIT" if self.split == "ogm" else "not stated"))
+        return [*found, Source(MEDIA_LIST, licence=LICENCE, optional=True)]
+
+    def listed_sources(self, raw: RawFiles) -> list[Source]:
+        known = {}
+        if (raw / MEDIA_LIST).is_file():
+            rows = lists.read_rows(raw / MEDIA_LIST, 3, "list of official files")
+            known = {path: (int(size), sha256) for path, sha256, size in rows[1:]}
+        found = []
+        for name in sorted({item.id for items in self._items(raw).values() for item in items}):
+            for path in (f"AudioWAV/{name}.wav", f"VideoFlash/{name}.flv"):
+                size, sha256 = known.get(path, (None, None))
+                found.append(Source(path, (MEDIA + path,), size, sha256, LICENCE))
+        return found
+
+    def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
+        reader = self._reader()
+        store.target("emotion", names=NAMES)
+        declare_clips(store, reader)
+        splits = self._items(raw)
+        prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
+        report_leaks(store, splits, group="actor", group_expected=self.split == "ogm")
+        normalise_audio(store, self.audio_normalisation, reader)
+
+    def _reader(self) -> ClipReader:
+        return ClipReader(
+            front_end=self.front_end,
+            seconds=self.audio_seconds,
+            frames=self.frames,
+            fps=self.fps,
+            sampling=self.sampling,
+            size=frame_size(self.frame_size, "crema_d"),
+        )
+
+    def _items(self, raw: RawFiles) -> dict[str, list[Item]]:
+        if self.split == "ogm":
+            return {half: self._from_csv(raw, half) for half in ("train", "test")}
+        path = raw / "mlb/data_splits_VALV.json"
+        folds = lists.read_json(path, "list of folds")
+        try:
+            fold = folds[str(self.fold)]
+            names = {split: list(fold[split]) for split in ("train", "val", "test")}
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{path}: fold {self.fold} has no train, val and test") from error
+        return {split: self._from_names(raw, path, members) for split, members in names.items()}
+
+    def _from_csv(self, raw: RawFiles, half: str) -> list[Item]:
+        path = raw / f"ogm_ge/{half}.csv"
+        items = []
+        for number, (name, emotion) in enumerate(lists.read_rows(path, 2, "split list"), start=1):
+            label = lists.label(emotion, EMOTIONS, path, f"line {number}")
+            items.append(self._item(raw, path, name, label))
+        return items
+
+    def _from_names(self, raw: RawFiles, path: object, names: Sequence[str]) -> list[Item]:
+        # An entry may carry the raters' consensus behind a hyphen; MLB's label is the one in the file name.
+        stems = [name.split("-")[0].removesuffix(".wav") for name in names]
+        return [self._item(raw, path, stem, None) for stem in stems]
+
+    def _item(self, raw: RawFiles, path: object, name: str, label: int | None) -> Item:
+        parts = name.split("_")
+        if len(parts) != 4:
+            raise UserError(f"{path}: '{name}' is not actor_sentence_EMOTION_level")
+        own = lists.label(parts[2], EMOTIONS, path, f"clip {name}")
+        if label is not None and label != own:
+            raise UserError(f"{path}: clip {name} is labelled {NAMES[label]}, its name says {NAMES[own]}")
+        media = (raw / f"VideoFlash/{name}.flv", raw / f"AudioWAV/{name}.wav")
+        return Item(name, {"emotion": own}, media, parts[0])

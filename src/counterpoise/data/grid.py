@@ -1,0 +1,171 @@
+"""GRID, speaker s1: short spoken commands, truly synchronised sound and picture, small and public."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+
+from counterpoise.data import lists
+from counterpoise.data.audiovisual import ClipReader, declare_clips, frame_size, normalise_audio
+from counterpoise.data.clips import Item, prepare_items, report_leaks
+from counterpoise.data.interface import Dataset
+from counterpoise.data.sources import RawFiles, Source
+from counterpoise.data.splits import stratified_split
+from counterpoise.data.store import ArrayStore
+from counterpoise.data.work import Work
+from counterpoise.declare import dataset, setting
+from counterpoise.errors import UserError
+
+ZENODO = "https://zenodo.org/records/3625687/files/"
+LICENCE = "CC BY 4.0"
+RATE = 25000.0
+# A clip's name spells its sentence: one character per word, in this order.
+GRAMMAR = {
+    "command": {"b": "bin", "l": "lay", "p": "place", "s": "set"},
+    "colour": {"b": "blue", "g": "green", "r": "red", "w": "white"},
+    "preposition": {"a": "at", "b": "by", "i": "in", "w": "with"},
+    "letter": {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},
+    "digit": {
+        "z": "zero",
+        "1": "one",
+        "2": "two",
+        "3": "three",
+        "4": "four",
+        "5": "five",
+        "6": "six",
+        "7": "seven",
+        "8": "eight",
+        "9": "nine",
+    },
+    "adverb": {"a": "again", "n": "now", "p": "please", "s": "soon"},
+}
+WORDS = list(GRAMMAR)
+
+
+@dataset(
+    name="grid",
+    title="GRID, speaker s1",
+    task="multimodal",
+    modalities=("audio", "visual"),
+    targets=("word",),
+    licence="CC BY 4.0",
+    paper="Cooke et al., JASA 2006",
+)
+class Grid(Dataset):
+    """1,000 clips of 3 s of one speaker, ``command colour preposition letter digit adverb``.
+
+    The label is one of the words, by default the digit. ``window: word`` shows and plays just that word, by
+    the corpus's own alignment.
+    """
+
+    folder = "grid"
+
+    word: str = setting(
+        "digit",
+        choices=("command", "colour", "preposition", "letter", "digit", "adverb"),
+        doc="which word of the sentence is the label",
+    )
+    window: str = setting(
+        "utterance", choices=("utterance", "word"), doc="the whole clip, or the labelled word"
+    )
+    clips: str = setting("all", choices=("all", "present"), doc="every aligned clip, or those that are there")
+    front_end: str = setting(
+        "ogm", choices=("ogm", "fbank", "pmr", "pmr_raw", "stft16", "wave"), doc="audio front-end"
+    )
+    audio_seconds: float | None = setting(
+        None, above=0.0, doc="length of the sound; None: the front-end's own"
+    )
+    audio_normalisation: str = setting(
+        "measured", choices=("none", "measured"), doc="mean and std of the audio"
+    )
+    frames: int = setting(3, minimum=1, maximum=75, doc="stored frames per clip")
+    fps: float = setting(1.0, above=0.0, maximum=25.0, doc="frames per second that they are taken at")
+    sampling: str = setting("even", choices=("first", "even"), doc="which of them are kept")
+    frame_size: list = setting([288, 360], doc="height and width of stored frames")
+    test_fraction: float = setting(0.3, above=0.0, below=1.0, doc="share of each class in the test split")
+    val_fraction: float = setting(
+        0.0, minimum=0.0, below=1.0, doc="share of each class in the validation split"
+    )
+    split_seed: int = setting(0, minimum=0, doc="seed of the split; not the seed of a run")
+    max_dropped: float = setting(0.0, minimum=0.0, maximum=1.0, doc="share of clips that may be unusable")
+
+    def sources(self) -> list[Source]:
+        times = f"{ZENODO}alignments.zip?download=1"
+        return [
+            Source("s1", licence=LICENCE, optional=True),
+            Source("alignments.csv", licence=LICENCE, optional=True),
+            Source("s1.zip", (f"{ZENODO}s1.zip?download=1",), licence=LICENCE, unpack="s1"),
+            Source(
+                "alignments.zip", (times,), licence=LICENCE, unpack="alignments", instead=("alignments.csv",)
+            ),
+        ]
+
+    def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
+        reader = self._reader()
+        names = GRAMMAR[self.word]
+        store.target("word", names=list(names.values()))
+        declare_clips(store, reader)
+        items = self._items(raw)
+        labels = np.array([item.targets["word"] for item in items])
+        fractions = {"test": self.test_fraction, "val": self.val_fraction}
+        rows = stratified_split(labels, fractions, self.split_seed)
+        splits = {split: [items[row] for row in members] for split, members in rows.items()}
+        prepare_items(
+            store,
+            splits,
+            reader,
+            work,
+            max_dropped=self.max_dropped,
+            how_to_get="run: counterpoise data fetch grid, or set clips: present to use those that are there",
+        )
+        report_leaks(store, splits, group="speaker", group_expected=True)
+        store.note("clips", len(items))
+        normalise_audio(store, self.audio_normalisation, reader)
+
+    def _reader(self) -> ClipReader:
+        return ClipReader(
+            front_end=self.front_end,
+            seconds=self.audio_seconds,
+            frames=self.frames,
+            fps=self.fps,
+            sampling=self.sampling,
+            size=frame_size(self.frame_size, "grid"),
+        )
+
+    def _items(self, raw: RawFiles) -> list[Item]:
+        folder = raw.first("s1", "s1/s1")
+        present = {path.stem for path in folder.glob("*.mpg")}
+        times = self._times(raw)
+        names = sorted(present if self.clips == "present" else times or present)
+        if not names:
+            raise UserError(f"{folder}: no .mpg clips; run: counterpoise data fetch grid")
+        return [self._item(folder / f"{name}.mpg", times.get(name, {})) for name in names]
+
+    def _item(self, path: object, times: dict[str, tuple[float, float]]) -> Item:
+        key = path.stem[WORDS.index(self.word) : WORDS.index(self.word) + 1]
+        names = GRAMMAR[self.word]
+        if len(path.stem) != len(WORDS) or key not in names:
+            raise UserError(f"{path}: its name is not command colour preposition letter digit adverb")
+        facts = {}
+        if self.window == "word":
+            if names[key] not in times:
+                raise UserError(f"{path}: the alignments say nothing of its word '{names[key]}'")
+            facts = dict(zip(("start", "end"), times[names[key]], strict=True))
+        return Item(path.stem, {"word": list(names).index(key)}, (path,), "s1", facts)
+
+    def _times(self, raw: RawFiles) -> dict[str, dict[str, tuple[float, float]]]:
+        """Return start and end in seconds of each clip's words, from the table or from the corpus's own
+        files.
+        """
+        table = raw / "alignments.csv"
+        found: dict[str, dict[str, tuple[float, float]]] = {}
+        if table.is_file():
+            for row in csv.DictReader(lists.read_text(table, "alignments").splitlines()):
+                span = (float(row["start_25k"]) / RATE, float(row["end_25k"]) / RATE)
+                found.setdefault(row["clip"], {})[row["word"]] = span
+            return found
+        for path in sorted(raw.first("alignments/s1", "alignments/alignments/s1").glob("*.align")):
+            for start, end, word in lists.read_rows(path, 3, "alignment", delimiter=" "):
+                found.setdefault(path.stem, {})[word] = (float(start) / RATE, float(end) / RATE)
+        return found

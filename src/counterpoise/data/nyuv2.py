@@ -1,0 +1,140 @@
+"""NYUv2 as MTAN's arrays: indoor images with 13 semantic classes and depth (MMPareto Table 4)."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from counterpoise.data.clips import Item, prepare_items, report_leaks
+from counterpoise.data.interface import Dataset
+from counterpoise.data.media import MediaError
+from counterpoise.data.sources import RawFiles, Source
+from counterpoise.data.store import ArrayStore
+from counterpoise.data.work import Work
+from counterpoise.declare import dataset, setting
+from counterpoise.errors import UserError
+
+ADDRESS = "https://www.dropbox.com/sh/86nssgwm6hm3vkb/AACrnUQ4GxpdrBbLjb6n-mWNa?dl=1"
+HEIGHT, WIDTH, CLASSES = 288, 384, 13
+COUNTS = {"train": 795, "val": 654}
+NAMES = [
+    "bed",
+    "books",
+    "ceiling",
+    "chair",
+    "floor",
+    "furniture",
+    "objects",
+    "picture",
+    "sofa",
+    "table",
+    "television",
+    "wall",
+    "window",
+]
+HOW_TO_GET = "run: counterpoise data fetch nyuv2, or name MTAN's folder (train/ and val/) in data_roots"
+
+
+@dataset(
+    name="nyuv2",
+    title="NYUv2 (MTAN's arrays)",
+    task="multitask",
+    modalities=("image",),
+    targets=("segmentation", "depth"),
+    licence="research",
+    paper="Silberman et al., ECCV 2012; Liu et al. (MTAN), CVPR 2019",
+)
+class NyuV2(Dataset):
+    """795 training and 654 test images of 288 by 384 with a semantic label and a depth for every pixel.
+
+    The masks are kept: label -1 and depth 0 mean unknown, and count in no loss and no metric. MTAN's ``val``
+    half is the test split here; there is no other.
+    """
+
+    folder = "nyuv2"
+
+    train_images: int = setting(795, minimum=1, doc="images that the train half must have")
+    test_images: int = setting(654, minimum=1, doc="images that MTAN's val half, the test split, must have")
+    max_dropped: float = setting(0.0, minimum=0.0, maximum=1.0, doc="share of a split that may be unusable")
+
+    def sources(self) -> list[Source]:
+        unpacked = ("train/image", "nyuv2/train/image")
+        return [Source("nyuv2.zip", (ADDRESS,), licence="research", unpack="nyuv2", instead=unpacked)]
+
+    def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
+        # Stored as published, floats on [0, 1], and not normalised further: MTAN trains on them so.
+        store.modality("image", shape=(3, HEIGHT, WIDTH), dtype="float32")
+        store.dense_target(
+            "segmentation",
+            kind="segmentation",
+            shape=(HEIGHT, WIDTH),
+            dtype="int8",
+            classes=CLASSES,
+            names=NAMES,
+            ignore=-1,
+        )
+        store.dense_target("depth", kind="depth", shape=(1, HEIGHT, WIDTH), dtype="float32", invalid=0.0)
+        splits = {
+            "train": self._items(raw, "train", self.train_images),
+            "test": self._items(raw, "val", self.test_images),
+        }
+        prepare_items(store, splits, SceneReader(), work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
+        report_leaks(store, splits, group="scene")
+
+    def _items(self, raw: RawFiles, half: str, count: int) -> list[Item]:
+        folder = raw.first(half, f"nyuv2/{half}", f"nyuv2/nyuv2/{half}")
+        names = sorted((path.stem for path in (folder / "image").glob("*.npy")), key=_by_number)
+        if len(names) != count:
+            raise UserError(f"{folder / 'image'}: {len(names)} images, {count} expected. {HOW_TO_GET}")
+        kinds = ("image", "label", "depth")
+        return [
+            Item(f"{half}/{name}", {}, tuple(folder / kind / f"{name}.npy" for kind in kinds))
+            for name in names
+        ]
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    return (int(name) if name.isdigit() else -1, name)
+
+
+@dataclasses.dataclass(frozen=True)
+class SceneReader:
+    """Read image, labels and depth of one scene."""
+
+    def __call__(self, item: Item) -> dict[str, np.ndarray]:
+        image, label, depth = (self._load(path) for path in item.files)
+        image = self._channels_first(image, 3, "image")
+        depth = self._channels_first(depth, 1, "depth")
+        if label.shape != (HEIGHT, WIDTH):
+            raise MediaError(f"its labels are {label.shape}, expected {(HEIGHT, WIDTH)}")
+        if not np.isin(np.unique(label), np.arange(-1, CLASSES)).all():
+            raise MediaError(
+                f"its labels go from {label.min():g} to {label.max():g}, allowed are -1 to {CLASSES - 1}"
+            )
+        return {
+            "image": image.astype(np.float32),
+            "segmentation": label.astype(np.int8),
+            "depth": depth.astype(np.float32),
+        }
+
+    @staticmethod
+    def _load(path: Path) -> np.ndarray:
+        if not path.is_file():
+            raise MediaError(f"{path.parent.name}/{path.name} is missing")
+        try:
+            array = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise MediaError(f"{path.parent.name}/{path.name} is not an array ({error})") from error
+        if not np.isfinite(array).all():
+            raise MediaError(f"{path.parent.name}/{path.name} holds NaN or infinite values")
+        return array
+
+    @staticmethod
+    def _channels_first(array: np.ndarray, channels: int, what: str) -> np.ndarray:
+        if array.shape == (HEIGHT, WIDTH, channels):
+            return np.ascontiguousarray(np.moveaxis(array, -1, 0))
+        if array.shape == (HEIGHT, WIDTH) and channels == 1:
+            return array[None]
+        raise MediaError(f"its {what} is {array.shape}, expected {(HEIGHT, WIDTH, channels)}")
