@@ -219,11 +219,8 @@ def evaluate(
     from counterpoise.evaluation.evaluate import evaluate_run
 
     for seed in _seeds(seeds, plan):
-        print(
-            evaluate_run(
-                root / found.run_directory(seed), found.key, seed, plan.benchmark.evaluation.ece_bins
-            )
-        )
+        folder = root / found.run_directory(seed)
+        print(evaluate_run(folder, plan.metrics_name, found.key, seed, plan.benchmark.evaluation.ece_bins))
 
 
 @app.command()

@@ -48,7 +48,7 @@ class Study:
             "schema": 1, "key": cell.key, "seed": seed, "status": metrics["status"],
             "files": {"predictions.npz": "p" * 64},
         }  # fmt: skip
-        (folder / "metrics.json").write_text(json.dumps(metrics))
+        (folder / self.plan.metrics_name).write_text(json.dumps(metrics))
         (folder / "record.json").write_text(json.dumps(record))
         return folder
 

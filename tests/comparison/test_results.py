@@ -46,7 +46,7 @@ def test_runs_that_are_not_there_are_missing_and_nothing_else(study):
 
 def test_a_run_that_is_trained_but_not_evaluated_does_not_count(study):
     folder = study.run(study.cell("mmpareto"), 0, {"joint": 0.9})
-    (folder / "metrics.json").unlink()
+    (folder / study.plan.metrics_name).unlink()
     assert read(study).values("last", "joint", "accuracy").missing == (0, 1, 2)
 
 
@@ -62,22 +62,22 @@ def test_an_output_that_the_runs_lack_is_named(study):
     assert "best_val" in read(study).values("best_val", "joint", "accuracy").absent
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "record.json"])
+@pytest.mark.parametrize("name", ["metrics", "record.json"])
 def test_a_truncated_file_is_named(study, name):
-    path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / name
+    path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / (study.plan.metrics_name if name == "metrics" else name)
     path.write_text(path.read_text()[:40])
     fails(study, str(path), "truncated")
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "record.json"])
+@pytest.mark.parametrize("name", ["metrics", "record.json"])
 def test_a_file_with_another_key_than_its_path_is_refused(study, name):
-    path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / name
+    path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / (study.plan.metrics_name if name == "metrics" else name)
     rewrite(path, key="ffffffffffff")
     fails(study, str(path), "ffffffffffff", study.cell("mmpareto").key)
 
 
 def test_a_file_with_another_seed_than_its_path_is_refused(study):
-    path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / "metrics.json"
+    path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / study.plan.metrics_name
     rewrite(path, seed=1)
     fails(study, str(path), "seed is 1, must be 0")
 
@@ -90,8 +90,8 @@ def test_metrics_without_their_record_are_refused(study):
 
 def test_metrics_of_other_predictions_are_refused(study):
     folder = study.run(study.cell("mmpareto"), 0, {"joint": 0.9})
-    rewrite(folder / "metrics.json", predictions_sha256="q" * 64)
-    fails(study, "metrics.json", "evaluate it again")
+    rewrite(folder / study.plan.metrics_name, predictions_sha256="q" * 64)
+    fails(study, study.plan.metrics_name, "evaluate it again")
 
 
 def test_metrics_with_other_calibration_bins_are_refused(study):
@@ -100,13 +100,13 @@ def test_metrics_with_other_calibration_bins_are_refused(study):
 
 
 def test_a_metric_that_is_no_number_is_refused(study):
-    path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / "metrics.json"
+    path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / study.plan.metrics_name
     path.write_text(path.read_text().replace("0.9", "NaN", 1))
     fails(study, str(path), "joint.accuracy")
 
 
 def test_an_unknown_format_version_is_refused(study):
-    path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / "metrics.json"
+    path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / study.plan.metrics_name
     rewrite(path, schema=2)
     fails(study, str(path), "schema")
 

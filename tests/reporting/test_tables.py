@@ -131,7 +131,7 @@ def test_what_does_not_run_says_so_beside_the_printed_number(study):
 
 
 def test_fewer_seeds_than_planned_show_their_number(study):
-    (study.root / study.cell("pcgrad").run_directory(2) / "metrics.json").unlink()
+    (study.root / study.cell("pcgrad").run_directory(2) / study.plan.metrics_name).unlink()
     assert cell(view(study), "PCGrad", "cg_mnist.accuracy").ours.endswith("(n = 2)")
 
 
@@ -286,7 +286,7 @@ def test_an_unknown_table_or_paper_is_named_with_the_nearest(study):
 def test_a_broken_run_stops_the_table_and_leaves_the_old_one(study):
     paths = write_table(study.plan, study.root, "mmpareto", "table3")
     before = paths[0].read_bytes()
-    (study.root / study.cell("pcgrad").run_directory(0) / "metrics.json").write_text("{")
+    (study.root / study.cell("pcgrad").run_directory(0) / study.plan.metrics_name).write_text("{")
     with pytest.raises(UserError, match=r"seed-0.metrics\.json"):
         write_table(study.plan, study.root, "mmpareto", "table3")
     assert paths[0].read_bytes() == before

@@ -31,7 +31,7 @@ class SelectionMetrics(_Read):
 
 
 class RunMetrics(_Read):
-    """``metrics.json`` of one run."""
+    """The metrics of one run."""
 
     schema_version: Literal[1] = Field(alias="schema")
     key: str

@@ -1,4 +1,4 @@
-"""From a run's predictions to ``metrics.json`` beside them."""
+"""From a run's predictions to the metrics beside them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import numpy as np
 from counterpoise import files
 from counterpoise.errors import UserError
 from counterpoise.evaluation.metrics import classification_metrics
+from counterpoise.spec.record import read_record
 
 SCHEMA = 1
 
 
-def evaluate_run(folder: Path, key: str, seed: int, ece_bins: int) -> Path:
-    """Compute the metrics of the run in ``folder`` and write them there.
+def evaluate_run(folder: Path, name: str, key: str, seed: int, ece_bins: int) -> Path:
+    """Compute the metrics of the run in ``folder`` and write them there as the file ``name``.
 
     Raises:
         UserError: record or predictions are missing, torn, or those of another run.
@@ -39,22 +40,8 @@ def evaluate_run(folder: Path, key: str, seed: int, ece_bins: int) -> Path:
         "predictions_sha256": found,
         **_measure(path, record, ece_bins),
     }
-    files.write_json(folder / "metrics.json", metrics)
-    return folder / "metrics.json"
-
-
-def read_record(folder: Path, key: str, seed: int) -> dict[str, Any]:
-    """Read a run's record and refuse one that is not the run that its path says."""
-    path = folder / "record.json"
-    record = files.read_json(path, "run record")
-    for name, expected in (("schema", SCHEMA), ("key", key), ("seed", seed)):
-        value = record.get(name) if isinstance(record, dict) else None
-        if value != expected:
-            raise UserError(
-                f"{path}: '{name}' is {value!r}, must be {expected!r} as in its path; "
-                f"delete {folder} to run again"
-            )
-    return record
+    files.write_json(folder / name, metrics)
+    return folder / name
 
 
 def _measure(path: Path, record: dict[str, Any], ece_bins: int) -> dict[str, Any]:

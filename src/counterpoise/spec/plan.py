@@ -24,6 +24,7 @@ from counterpoise.spec.paper import ColumnGroup, Paper, PaperTable, load_paper
 NOT_IN_BENCHMARK = "not in this benchmark"
 TRAINING = "counterpoise.training.train"
 PREPARATION = "counterpoise.data.prepare"
+EVALUATION = ("counterpoise.evaluation.evaluate",)
 REPORTING = (
     "counterpoise.comparison.compare",
     "counterpoise.reporting.tables",
@@ -130,10 +131,11 @@ class Plan:
         """The (paper, table) pairs, in the benchmark's order."""
         return list(dict.fromkeys((table.paper, table.table) for table in self.benchmark.tables))
 
-    @property
+    @functools.cached_property
     def metrics_name(self) -> str:
-        """The name of a run's file of metrics."""
-        return "metrics.json"
+        """The name of a run's file of metrics: it carries the key of how they are computed."""
+        settings = self.benchmark.evaluation.model_dump(mode="json")
+        return f"metrics.{short_key({'settings': settings, 'source': source_digest(EVALUATION)})}.json"
 
     def digest(self, what: str) -> str:
         """Return the digest of everything besides metrics that ``report``, a ``<paper>`` or a
