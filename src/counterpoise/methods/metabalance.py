@@ -1,4 +1,6 @@
-"""MetaBalance: auxiliary gradients brought towards the magnitude of the target's, parameter tensor by tensor."""
+"""MetaBalance: auxiliary gradients brought towards the magnitude of the target's, parameter tensor by
+tensor.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import torch
 from torch import Tensor
 
 from counterpoise.declare import method, setting
-from counterpoise.methods.interface import IntegrationMethod, State
+from counterpoise.methods.interface import IntegrationMethod, State, ratio
 
 
 @method(
@@ -18,11 +20,15 @@ from counterpoise.methods.interface import IntegrationMethod, State
     tasks=True,
 )
 class MetaBalance(IntegrationMethod):
-    """``m_i <- beta m_i + (1 - beta) ||g_i||``; ``w_i = r m_0 / m_i + 1 - r``, one for the target (objective 0)."""
+    """``m_i <- beta m_i + (1 - beta) ||g_i||``; ``w_i = r m_0 / m_i + 1 - r``, which is 1 for the target,
+    objective 0: the joint loss, or the first task.
+    """
 
     relax: float = setting(0.7, minimum=0.0, below=1.0, doc="r: how far magnitudes are matched")
     beta: float = setting(0.9, minimum=0.0, below=1.0, doc="decay of the moving norms")
-    strategy: str = setting("both", choices=("both", "reduce", "enlarge"), doc="which auxiliaries are changed")
+    strategy: str = setting(
+        "both", choices=("both", "reduce", "enlarge"), doc="which auxiliaries are changed"
+    )
 
     @property
     def scope(self) -> str:
@@ -34,9 +40,9 @@ class MetaBalance(IntegrationMethod):
     def weights(self, gramian: Tensor, losses: Tensor, state: State) -> tuple[Tensor, State]:
         norms = gramian.diagonal(dim1=-2, dim2=-1).clamp_min(0.0).sqrt()
         moving = self.beta * state["norms"] + (1 - self.beta) * norms
-        ratio = torch.where(moving > 0, moving[..., :1] / torch.where(moving > 0, moving, 1.0), 1.0)
+        matched = torch.where(moving > 0, ratio(moving[..., :1].expand_as(moving), moving), 1.0)
         if self.strategy == "reduce":
-            ratio = ratio.clamp_max(1.0)
+            matched = matched.clamp_max(1.0)
         elif self.strategy == "enlarge":
-            ratio = ratio.clamp_min(1.0)
-        return self.relax * ratio + (1 - self.relax), {"norms": moving}
+            matched = matched.clamp_min(1.0)
+        return self.relax * matched + (1 - self.relax), {"norms": moving}

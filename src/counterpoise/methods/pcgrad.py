@@ -14,27 +14,36 @@ from counterpoise.methods.interface import IntegrationMethod, State
     title="PCGrad",
     family="integration",
     paper="Yu et al., NeurIPS 2020",
-    source="Algorithm 1; sum of the projected gradients",
+    source="Algorithm 1; the sum of the projected gradients",
     tasks=True,
 )
 class PCGrad(IntegrationMethod):
-    """``g~_i = g_i - min(0, g~_i . g_j) / ||g_j||^2 g_j`` for each other j in turn; ``h = sum_i g~_i``.
+    """``g~_i = g_i - min(0, g~_i . g_j) / ||g_j||^2 g_j`` for each other j in random order; ``h = sum_i
+    g~_i``.
 
-    The original takes the others in random order; here the order is fixed, which is the same for two gradients and
-    keeps the update free of a random stream for more.
+    Two gradients have one order only, so nothing is drawn for them.
     """
+
+    def random_numbers(self, objectives: int) -> int:
+        return objectives**2 if objectives > 2 else 0
 
     def weights(self, gramian: Tensor, losses: Tensor, state: State) -> tuple[Tensor, State]:
         size = gramian.shape[-1]
+        order = self._order(size, gramian, state)
         unit = torch.eye(size, dtype=gramian.dtype, device=gramian.device)
-        total = gramian.new_zeros(gramian.shape[:-1])
-        for i in range(size):
-            projected = unit[i].expand(gramian.shape[:-1])  # coefficients of g~_i in the basis of the gradients
-            for j in range(size):
-                if i != j:
-                    dot = (projected * gramian[..., j, :]).sum(dim=-1, keepdim=True)
-                    square = gramian[..., j, j, None]
-                    step = torch.where(square > 0, dot.clamp_max(0.0) / torch.where(square > 0, square, 1.0), 0.0)
-                    projected = projected - step * unit[j]
-            total = total + projected
-        return total, state
+        projected = unit.expand(gramian.shape)  # row i: coefficients of g~_i in the basis of the gradients
+        for turn in range(size):
+            other = unit[order[:, turn]]  # row i: the gradient that g~_i meets in this turn
+            dot = torch.einsum("...ij,...jk,...ik->...i", projected, gramian, other)
+            square = torch.einsum("...ij,...jk,...ik->...i", other, gramian, other)
+            meets = (dot < 0) & (order[:, turn] != torch.arange(size, device=order.device))
+            step = torch.where(meets, dot / square, 0.0)
+            projected = projected - step[..., None] * other
+        return projected.sum(dim=-2), state
+
+    @staticmethod
+    def _order(size: int, gramian: Tensor, state: State) -> Tensor:
+        """Return for each gradient the order in which it meets all, ``(K, K)``; itself it passes over."""
+        if "random" in state:
+            return state["random"].reshape(size, size).argsort(dim=1)
+        return torch.arange(size, device=gramian.device).expand(size, size)

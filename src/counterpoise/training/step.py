@@ -5,65 +5,116 @@ There is one step per family, not per method; which formula runs is the method's
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from counterpoise.errors import UserError
-from counterpoise.methods.interface import IntegrationMethod, LossMethod, Method, ModulationMethod, State, Step
+from counterpoise.methods.interface import (
+    COEFFICIENTS,
+    IntegrationMethod,
+    LossMethod,
+    Method,
+    ModulationMethod,
+    State,
+    Step,
+)
+from counterpoise.models.interface import FusionModule
 from counterpoise.models.network import Network
 from counterpoise.training import gradients as engine
+from counterpoise.training.diagnostics import Recorder
 
-StepFunction = Callable[[dict[str, Tensor], dict[str, Tensor], State, int, torch.Generator], tuple[dict[str, Tensor], State]]
+Tensors = dict[str, Tensor]
+
+StepFunction = Callable[[Tensors, Tensors, State, int, torch.Generator], tuple[Tensors, State]]
 """(inputs, targets, state, epoch, generator) -> (losses by objective, next state); sets ``.grad``."""
 
 
-def step_function(method: Method, network: Network) -> StepFunction:
-    """Return the step of the method's family for a network."""
+def step_function(
+    method: Method, network: Network, *, recorder: Recorder | None = None, autocast: torch.dtype | None = None
+) -> StepFunction:
+    """Return the step of the method's family for a network.
+
+    Args:
+        recorder: takes diagnostics of every step; ``None`` costs nothing.
+        autocast: the type in which encoders, fusion and heads compute (``torch.bfloat16``). Losses, gradients
+            and formulas stay in the parameters' type.
+
+    Raises:
+        UserError: the method is not defined for this network.
+    """
+    method.check(network)
+    forward = _Forward(method, network, autocast)
     if isinstance(method, IntegrationMethod):
-        return _IntegrationStep(method, network)
+        return _IntegrationStep(method, forward, recorder)
     if isinstance(method, ModulationMethod):
-        return _ModulationStep(method, network)
+        return _ModulationStep(method, forward, recorder)
     if isinstance(method, LossMethod):
-        return _LossStep(method, network)
-    raise UserError(f"method '{method.info.name}': its class must be a LossMethod, ModulationMethod or IntegrationMethod")
+        return _LossStep(method, forward, recorder)
+    raise UserError(
+        f"method '{method.info.name}': its class must be a LossMethod, ModulationMethod or IntegrationMethod"
+    )
 
 
 class _Forward:
-    def __init__(self, method: Method, network: Network) -> None:
+    """The passes through encoders and heads."""
+
+    def __init__(self, method: Method, network: Network, autocast: torch.dtype | None) -> None:
         self.method = method
         self.network = network
+        self.encoders = method.encoders(network)
+        self.autocast = autocast
+        self.device = next(network.parameters()).device.type
 
-    def run(
-        self, inputs: dict[str, Tensor], features: dict[str, Tensor], targets: dict[str, Tensor], epoch: int, noise: torch.Generator
+    def precision(self) -> contextlib.AbstractContextManager[Any]:
+        return (
+            contextlib.nullcontext() if self.autocast is None else torch.autocast(self.device, self.autocast)
+        )
+
+    def encode(self, inputs: Tensors) -> Tensors:
+        return self.network.encode(inputs, self.encoders)
+
+    def step(
+        self, inputs: Tensors, features: Tensors, targets: Tensors, epoch: int, noise: torch.Generator
     ) -> Step:
         outputs = self.method.predict(self.network, features)
         labels = {objective: targets[self.network.targets[objective]] for objective in outputs}
-        losses = {objective: functional.cross_entropy(outputs[objective], labels[objective]) for objective in outputs}
+        losses = {
+            objective: functional.cross_entropy(outputs[objective], labels[objective])
+            for objective in outputs
+        }
         return Step(self.network, inputs, features, outputs, losses, labels, epoch, noise)
 
 
 class _LossStep:
     """One forward, one backward."""
 
-    def __init__(self, method: LossMethod, network: Network) -> None:
+    def __init__(self, method: LossMethod, forward: _Forward, recorder: Recorder | None) -> None:
         self.method = method
-        self.forward = _Forward(method, network)
-        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        self.forward = forward
+        self.recorder = recorder
+        self.parameters = engine.trainable(forward.network)
 
     def __call__(
-        self, inputs: dict[str, Tensor], targets: dict[str, Tensor], state: State, epoch: int, noise: torch.Generator
-    ) -> tuple[dict[str, Tensor], State]:
-        step = self.forward.run(inputs, self.forward.network.encode(inputs), targets, epoch, noise)
-        state = self.backward(step, state)
-        return {name: loss.detach() for name, loss in step.losses.items()}, state
-
-    def backward(self, step: Step, state: State) -> State:
-        loss, state = self.method.loss(step, state)
+        self, inputs: Tensors, targets: Tensors, state: State, epoch: int, noise: torch.Generator
+    ) -> tuple[Tensors, State]:
+        with self.forward.precision():
+            step = self.forward.step(inputs, self.forward.encode(inputs), targets, epoch, noise)
+            loss, state = self.method.loss(step, state)
         # Parameters that the loss does not reach keep no gradient: the optimiser leaves them bit-equal.
         engine.assign(self.parameters, list(torch.autograd.grad(loss, self.parameters, allow_unused=True)))
+        with torch.no_grad(), self.forward.precision():
+            state = self.method.after_backward(step, self.finish(step, state))
+        if self.recorder is not None and COEFFICIENTS in state:
+            self.recorder.coefficients(step.network.modalities, state[COEFFICIENTS])
+        return {name: value.detach() for name, value in step.losses.items()}, state
+
+    def finish(self, step: Step, state: State) -> State:
+        """Change the gradients before the method sees them."""
         return state
 
 
@@ -72,101 +123,158 @@ class _ModulationStep(_LossStep):
 
     method: ModulationMethod
 
-    def __init__(self, method: ModulationMethod, network: Network) -> None:
-        super().__init__(method, network)
-        self.modulated = {name: _modulated_parameters(method, network, name) for name in network.modalities}
-        self.slices = network.fusion.weight_slices() if method.modulated == "modality" else {}
+    def __init__(self, method: ModulationMethod, forward: _Forward, recorder: Recorder | None) -> None:
+        super().__init__(method, forward, recorder)
+        network = forward.network
+        self.modulated = {name: modulated_parameters(method, network, name) for name in network.modalities}
+        whole = method.modulated == "modality" and has_slices(network.fusion)
+        self.slices = network.fusion.weight_slices() if whole else {}
 
-    def backward(self, step: Step, state: State) -> State:
-        state = super().backward(step, state)
+    def finish(self, step: Step, state: State) -> State:
         if not self.method.active(step.epoch):
             return state
-        with torch.no_grad():
-            coefficients, state = self.method.coefficients(self.method.scores(step), state)
-            for coefficient, (name, parameters) in zip(coefficients.unbind(), self.modulated.items(), strict=True):
-                self._scale(parameters, coefficient, step.generator)
-                if name in self.slices:
-                    weight, columns = self.slices[name]
-                    weight.grad[:, columns] *= coefficient
+        coefficients, state = self.method.coefficients(self.method.scores(step), state)
+        for coefficient, (name, parameters) in zip(
+            coefficients.unbind(), self.modulated.items(), strict=True
+        ):
+            found = [p.grad for p in parameters if p.grad is not None]
+            _scale(found, coefficient, step.generator if self.method.noise else None)
+            if name in self.slices:
+                weight, columns = self.slices[name]
+                weight.grad[:, columns] *= coefficient
+        if self.recorder is not None:
+            self.recorder.coefficients(step.network.modalities, coefficients)
         return state
 
-    def _scale(self, parameters: list[nn.Parameter], coefficient: Tensor, generator: torch.Generator) -> None:
-        found = [p.grad for p in parameters if p.grad is not None]
-        if not found:
-            return
-        if not self.method.noise:
-            torch._foreach_mul_(found, coefficient)
-            return
-        for gradient in found:  # the standard deviation is that of the gradient before scaling (facts section 3.2)
-            deviation = gradient.std() + 1e-8
-            noise = torch.empty_like(gradient).normal_(generator=generator)
-            gradient.mul_(coefficient).add_(noise * deviation)
+
+def _scale(gradients: engine.Gradients, coefficient: Tensor, generator: torch.Generator | None) -> None:
+    """Multiply gradients in place; with a generator add noise of each one's own standard deviation."""
+    if generator is None:
+        if gradients:
+            torch._foreach_mul_(gradients, coefficient)
+        return
+    for gradient in gradients:  # its deviation is that from before scaling
+        deviation = gradient.std(correction=min(1, gradient.numel() - 1)) + 1e-8
+        noise = torch.empty_like(gradient).normal_(generator=generator)
+        gradient.mul_(coefficient).add_(noise * deviation)
 
 
-def _modulated_parameters(method: ModulationMethod, network: Network, modality: str) -> list[nn.Parameter]:
-    parameters = list(network.encoders[modality].parameters())
-    if method.modulated == "convolutions":
-        return [p for p in parameters if p.ndim == 4]
+def has_slices(fusion: nn.Module) -> bool:
+    """Return whether a fusion can say which columns of its weight belong to which modality."""
+    return isinstance(fusion, FusionModule) and type(fusion).weight_slices is not FusionModule.weight_slices
+
+
+def modulated_parameters(method: ModulationMethod, network: Network, modality: str) -> list[nn.Parameter]:
+    """Return the parameters of a modality that a modulation method scales, but for the fusion's."""
+    parameters = engine.trainable(network.encoders[modality])
     if method.modulated == "modality":
-        return parameters + list(network.heads[modality].parameters())
-    return parameters
+        return parameters + engine.trainable(network.heads[modality])
+    if method.modulated != "convolutions":
+        return parameters
+    convolutions = [p for p in parameters if p.ndim == 4]
+    if not convolutions:
+        raise UserError(
+            f"method '{method.info.name}' scales convolution weights only, and the encoder of '{modality}' has "
+            "none; use the variant that scales the whole encoder"
+        )
+    return convolutions
 
 
 class _IntegrationStep:
-    """One forward; per encoder one backward for each objective that reaches it, combined by the method's weights."""
+    """One forward; per encoder one backward for each objective that reaches it, combined by the method's
+    weights.
+    """
 
-    def __init__(self, method: IntegrationMethod, network: Network) -> None:
+    def __init__(self, method: IntegrationMethod, forward: _Forward, recorder: Recorder | None) -> None:
         self.method = method
-        self.network = network
-        self.forward = _Forward(method, network)
-        self.parameters = {name: list(module.parameters()) for name, module in network.encoders.items()}
+        self.network = forward.network
+        self.forward = forward
+        self.recorder = recorder
+        self.parameters = {name: engine.trainable(module) for name, module in self.network.encoders.items()}
 
     def __call__(
-        self, inputs: dict[str, Tensor], targets: dict[str, Tensor], state: State, epoch: int, noise: torch.Generator
-    ) -> tuple[dict[str, Tensor], State]:
-        cut = engine.cut_at_features(self.network.encode(inputs))
-        step = self.forward.run(inputs, cut.leaves, targets, epoch, noise)
+        self, inputs: Tensors, targets: Tensors, state: State, epoch: int, noise: torch.Generator
+    ) -> tuple[Tensors, State]:
+        with self.forward.precision():
+            cut = engine.cut_at_features(self.forward.encode(inputs))
+            step = self.forward.step(inputs, cut.leaves, targets, epoch, noise)
         cotangents = engine.backward_heads(self.network, cut, step.losses)
         losses = {name: loss.detach() for name, loss in step.losses.items()}
-        for encoder in self.network.modalities:
+        used: dict[str, list[Tensor]] = {name: [] for name in losses}
+        for encoder in self.forward.encoders:
             reaching = [objective for objective in losses if encoder in cotangents[objective]]
-            vectors = [cotangents[objective][encoder] for objective in reaching]
+            vectors = {objective: cotangents[objective][encoder] for objective in reaching}
             values = torch.stack([losses[objective] for objective in reaching])
-            part = {key.removeprefix(f"{encoder}/"): v for key, v in state.items() if key.startswith(f"{encoder}/")}
-            combined, part = self._combine(encoder, cut.attached[encoder], vectors, values, part)
-            engine.assign(self.parameters[encoder], combined)
+            part = {
+                key.removeprefix(f"{encoder}/"): v
+                for key, v in state.items()
+                if key.startswith(f"{encoder}/")
+            }
+            drawn = self.method.random_numbers(len(reaching))
+            if drawn:
+                part["random"] = torch.rand(drawn, generator=noise, dtype=torch.float64, device=noise.device)
+            weights, part = self._combine(encoder, cut.attached[encoder], vectors, values, part)
+            part.pop("random", None)
             state = state | {f"{encoder}/{key}": value for key, value in part.items()}
+            for objective, weight in zip(reaching, weights.unbind(dim=-1), strict=True):
+                used[objective].append(weight.mean())
+        if self.method.weighs_heads:
+            self._weigh_heads(used)
         return losses, state
 
     def _combine(
-        self, encoder: str, feature: Tensor, cotangents: list[Tensor], losses: Tensor, state: State
-    ) -> tuple[engine.Gradients, State]:
-        parameters = self.parameters[encoder]
+        self, encoder: str, feature: Tensor, cotangents: Tensors, losses: Tensor, state: State
+    ) -> tuple[Tensor, State]:
+        """Set the encoder's gradients; return the weights of the objectives that reach it and the next
+        state.
+        """
+        parameters, last = self.parameters[encoder], len(cotangents) - 1
         if self.method.scope == "last_layer":
             return self._combine_by_last_layer(encoder, feature, cotangents, losses, state)
-        last = len(cotangents) - 1
-        found = [engine.pull_back(feature, parameters, v, last=k == last) for k, v in enumerate(cotangents)]
-        return engine.integrate(self.method, found, losses, state)
+        found = [
+            engine.pull_back(feature, parameters, v, last=k == last)
+            for k, v in enumerate(cotangents.values())
+        ]
+        with contextlib.nullcontext() if self.recorder is None else self.recorder.timed(encoder):
+            result = engine.integrate(self.method, found, losses, state)
+        engine.assign(parameters, result.combined)
+        if self.recorder is not None:
+            self.recorder.integration(encoder, tuple(cotangents), found, result)
+        return result.weights, result.state
 
     def _combine_by_last_layer(
-        self, encoder: str, feature: Tensor, cotangents: list[Tensor], losses: Tensor, state: State
-    ) -> tuple[engine.Gradients, State]:
+        self, encoder: str, feature: Tensor, cotangents: Tensors, losses: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """Weigh by the gradients of the last layer, then pull the weighted cotangent back once."""
         layer = [self.network.encoders[encoder].last_layer.weight]
-        found = [engine.pull_back(feature, layer, v, last=False) for v in cotangents]
-        weights, state = self.method.weights(engine.gramian(found).sum(dim=0), losses, state)
-        cotangent = engine.combine([[v] for v in cotangents], weights)[0]
-        return engine.pull_back(feature, self.parameters[encoder], cotangent, last=True), state
+        found = [engine.pull_back(feature, layer, v, last=False) for v in cotangents.values()]
+        with contextlib.nullcontext() if self.recorder is None else self.recorder.timed(encoder):
+            gramian = engine.gramian(found).sum(dim=0)
+            weights, state = self.method.weights(gramian, losses, state)
+            (cotangent,) = engine.combine([[v] for v in cotangents.values()], weights)
+        combined = engine.pull_back(feature, self.parameters[encoder], cotangent, last=True)
+        engine.assign(self.parameters[encoder], combined)
+        if self.recorder is not None:
+            result = engine.Integration(combined, gramian, weights, state)
+            self.recorder.integration(encoder, tuple(cotangents), found, result)
+        return weights, state
+
+    def _weigh_heads(self, used: dict[str, list[Tensor]]) -> None:
+        for objective, weights in used.items():
+            factor = torch.stack(weights).mean()
+            found = [p.grad for p in self.network.own_parameters(objective) if p.grad is not None]
+            torch._foreach_mul_(found, factor.to(found[0].dtype))
 
 
 def initial_state(method: Method, network: Network) -> State:
-    """Return a method's state before the first step, with one set per encoder for integration methods."""
+    """Return a method's state before the first step, on the network's device, with one set per encoder for
+    integration methods (keys ``<encoder>/<name>``)."""
     state = dict(method.initial_state(network))
     if isinstance(method, IntegrationMethod):
         objectives = method.objectives(network)
         for encoder, module in network.encoders.items():
             count = sum(encoder in network.reach(objective) for objective in objectives)
-            tensors = len(list(module.parameters()))
-            made = method.module_state(count, tensors)
+            made = method.module_state(count, len(engine.trainable(module)))
             state |= {f"{encoder}/{key}": value for key, value in made.items()}
-    return state
+    device = next(network.parameters()).device
+    return {key: value.to(device) for key, value in state.items()}
