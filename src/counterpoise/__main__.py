@@ -1,3 +1,7 @@
+"""``python -m counterpoise``."""
+
+import sys
+
 from counterpoise.cli import main
 
-main()
+sys.exit(main())
