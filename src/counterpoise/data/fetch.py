@@ -92,7 +92,7 @@ def _bring(data: Dataset, source: Source, path: Path, mirror: str | Path | None,
     urls = list(source.urls)
     if mirror is not None and mirrors.is_address(mirror):
         urls.insert(0, mirrors.mirror_url(str(mirror), data.folder, source.path))
-    elif mirror is not None and _copy(Path(mirror) / data.folder / source.path, path):
+    elif mirror is not None and _copy(source, Path(mirror) / data.folder / source.path, path):
         return
     if urls and not source.optional:
         download(urls, path, size=source.size, sha256=source.sha256, progress=progress)
@@ -100,14 +100,15 @@ def _bring(data: Dataset, source: Source, path: Path, mirror: str | Path | None,
         raise UserError(f"{path}: is not there; {source.manual or 'it has no public address'}")
 
 
-def _copy(source: Path, destination: Path) -> bool:
-    """Copy a file or a folder from a mirror, atomically; return whether it was there."""
-    if source.is_file():
+def _copy(source: Source, path: Path, destination: Path) -> bool:
+    """Copy a file or a folder ``path`` of a mirror, checked and atomically; return whether it was there."""
+    if path.is_file():
+        check_file(path, source, always=True)
         with files.atomic_path(destination) as temporary:
-            shutil.copyfile(source, temporary)
-    elif source.is_dir():
+            shutil.copyfile(path, temporary)
+    elif path.is_dir():
         with files.atomic_directory(destination) as temporary:
-            shutil.copytree(source, temporary, dirs_exist_ok=True, copy_function=shutil.copyfile)
+            shutil.copytree(path, temporary, dirs_exist_ok=True, copy_function=shutil.copyfile)
     else:
         return False
     return True

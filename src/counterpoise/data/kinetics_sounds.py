@@ -58,8 +58,8 @@ CLASSES = (
 )
 SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
 HOW_TO_GET = (
-    "name a Kinetics-400 folder in data_roots (github.com/cvdfoundation/kinetics-dataset); many videos are gone: "
-    "raise max_dropped to go on with the survivors, which are counted per class in the manifest"
+    "name a Kinetics-400 folder in data_roots (github.com/cvdfoundation/kinetics-dataset); many are gone: "
+    "raise max_dropped to go on with the survivors; the manifest counts them per class"
 )
 
 

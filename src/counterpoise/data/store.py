@@ -363,7 +363,7 @@ class ArrayStore:
                 "targets": self._targets,
                 "extras": self._extras,
                 "splits": {split: self._split_entry(split) for split in splits},
-                "dropped": sorted(self._journal["dropped"], key=lambda entry: (entry["split"], entry["id"])),
+                "dropped": self._dropped_entries(splits),
                 "leaks": self._leaks,
                 "sources": sorted(self._sources, key=lambda entry: entry["name"]),
                 "notes": self._notes,
@@ -372,6 +372,13 @@ class ArrayStore:
             files.write_text(self.partial / "manifest.json", text)
             (self.partial / "journal.json").unlink(missing_ok=True)
             files.publish_directory(self.partial, self.destination)
+
+    def _dropped_entries(self, splits: Sequence[str]) -> list[dict[str, str]]:
+        return [
+            {"split": split, "id": name, "reason": reason}
+            for split in splits
+            for name, reason in sorted(self.dropped_items(split))
+        ]
 
     def _finish_file(self, split: str, name: str) -> None:
         shape, dtype = self.layout(name)

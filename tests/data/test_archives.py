@@ -1,0 +1,152 @@
+"""Archives: what is good comes out, what is not leaves nothing behind."""
+
+import io
+import os
+import stat
+import tarfile
+import zipfile
+
+import pytest
+
+from counterpoise.data.archives import extract
+from counterpoise.errors import UserError
+
+
+def make_tar(path, entries, mode="w:gz"):
+    """Write a tar of (name, content) or TarInfo entries."""
+    with tarfile.open(path, mode) as bundle:
+        for entry in entries:
+            if isinstance(entry, tarfile.TarInfo):
+                bundle.addfile(entry)
+            else:
+                info = tarfile.TarInfo(entry[0])
+                info.size = len(entry[1])
+                bundle.addfile(info, io.BytesIO(entry[1]))
+    return path
+
+
+def make_zip(path, entries):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, content in entries:
+            bundle.writestr(name, content)
+    return path
+
+
+def link(name, target, kind=tarfile.SYMTYPE):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+MAKERS = {"zip": make_zip, "tar.gz": make_tar, "tar": lambda path, entries: make_tar(path, entries, "w")}
+
+
+def nothing_left(folder, archive):
+    return {path.name for path in folder.iterdir()} == {archive.name}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_files_come_out_as_they_went_in(tmp_path, kind):
+    archive = MAKERS[kind](tmp_path / f"a.{kind}", [("a/one.txt", b"1"), ("a/b/two.bin", bytes(1000))])
+    extract(archive, tmp_path / "out")
+    assert (tmp_path / "out/a/one.txt").read_bytes() == b"1"
+    assert (tmp_path / "out/a/b/two.bin").read_bytes() == bytes(1000)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize(
+    "name", ["../evil.txt", "a/../../evil.txt", "/tmp/evil.txt", "..\\evil.txt", "C:\\evil.txt"]
+)
+def test_an_entry_that_leaves_the_folder_is_refused(tmp_path, kind, name):
+    archive = MAKERS[kind](tmp_path / f"a.{kind}", [("good.txt", b"1"), (name, b"2")])
+    with pytest.raises(UserError, match="outside the folder"):
+        extract(archive, tmp_path / "out")
+    assert nothing_left(tmp_path, archive)
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../secret", "a/../../secret"])
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_link_that_leaves_the_folder_is_refused(tmp_path, target, kind):
+    (tmp_path / "secret").write_text("s")
+    archive = make_tar(tmp_path / "a.tar.gz", [link("leak", target, kind)])
+    with pytest.raises(UserError, match="outside"):
+        extract(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_link_inside_becomes_a_copy(tmp_path):
+    archive = make_tar(tmp_path / "a.tar.gz", [("a/x", b"data"), link("a/y", "x"), link("b/z", "../a/x")])
+    extract(archive, tmp_path / "out")
+    for name in ("a/y", "b/z"):
+        assert (tmp_path / "out" / name).read_bytes() == b"data"
+        assert not (tmp_path / "out" / name).is_symlink()
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path):
+    info = zipfile.ZipInfo("leak")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
+        bundle.writestr(info, "/etc/passwd")
+    with pytest.raises(UserError, match="is a link"):
+        extract(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_writing_through_a_link_is_impossible(tmp_path):
+    entries = [link("door", str(tmp_path)), ("door/evil.txt", b"1")]
+    with pytest.raises(UserError, match="outside"):
+        extract(make_tar(tmp_path / "a.tar", entries, "w"), tmp_path / "out")
+    assert not (tmp_path / "evil.txt").exists()
+
+
+def test_a_device_is_refused(tmp_path):
+    info = tarfile.TarInfo("null")
+    info.type, info.devmajor, info.devminor = tarfile.CHRTYPE, 1, 3
+    with pytest.raises(UserError, match="device"):
+        extract(make_tar(tmp_path / "a.tar", [info], "w"), tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_a_zip_bomb_is_stopped_before_it_fills_the_disk(tmp_path, kind):
+    archive = MAKERS[kind](tmp_path / f"a.{kind}", [("zeros", bytes(30_000_000))])
+    assert archive.stat().st_size < 100_000
+    with pytest.raises(UserError, match="zip bomb"):
+        extract(archive, tmp_path / "out", max_bytes=5_000_000)
+    assert nothing_left(tmp_path, archive)
+
+
+def test_a_header_that_lies_about_its_size_does_not_help_a_bomb(tmp_path):
+    archive = make_zip(tmp_path / "a.zip", [("zeros", bytes(3_000_000))])
+    data = archive.read_bytes()
+    archive.write_bytes(data.replace((3_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little")))
+    with pytest.raises(UserError):
+        extract(archive, tmp_path / "out", max_bytes=1_000_000)
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_many_files_are_refused(tmp_path):
+    archive = make_zip(tmp_path / "a.zip", [(f"{number}", b"") for number in range(20)])
+    with pytest.raises(UserError, match="10 files"):
+        extract(archive, tmp_path / "out", max_files=10)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_an_archive_cut_short_is_named_and_leaves_nothing(tmp_path, kind):
+    archive = MAKERS[kind](tmp_path / f"a.{kind}", [("x", os.urandom(100_000)), ("y", os.urandom(100_000))])
+    archive.write_bytes(archive.read_bytes()[:120_000])
+    with pytest.raises(UserError, match=archive.name.replace(".", r"\.")):
+        extract(archive, tmp_path / "out")
+    assert nothing_left(tmp_path, archive)
+
+
+def test_a_web_page_is_no_archive(tmp_path):
+    (tmp_path / "a.zip").write_text("<html>quota exceeded</html>")
+    with pytest.raises(UserError, match="neither a zip nor a tar"):
+        extract(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_a_folder_that_is_there_is_not_touched(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine").write_text("x")
+    with pytest.raises(UserError, match="is there already"):
+        extract(make_zip(tmp_path / "a.zip", [("y", b"1")]), tmp_path / "out")
+    assert (tmp_path / "out/mine").read_text() == "x"

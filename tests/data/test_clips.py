@@ -1,0 +1,175 @@
+"""From lists of clips to arrays: nothing lost in silence, the same bytes however it was made."""
+
+import dataclasses
+import hashlib
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from counterpoise.data.clips import Item, prepare_items, report_leaks
+from counterpoise.data.media import MediaError
+from counterpoise.data.prepared import PreparedData
+from counterpoise.data.store import ArrayStore
+from counterpoise.data.work import Work
+from counterpoise.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """Reads a file of one number; refuses 13, dies on -1."""
+
+    def __call__(self, item):
+        number = int(item.files[0].read_text())
+        if number == 13:
+            raise MediaError("unlucky")
+        if number == -1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"value": np.full(3, number, np.float32)}
+
+
+def make_items(folder, numbers, group=""):
+    folder.mkdir(parents=True, exist_ok=True)
+    items = []
+    for place, number in enumerate(numbers):
+        path = folder / f"{place}.txt"
+        path.write_text(str(number))
+        items.append(Item(f"{folder.name}/{place}", {"label": place % 2}, (path,), group or f"g{place}"))
+    return items
+
+
+def prepare(folder, splits, work=None, max_dropped=0.1, reader=None):
+    store = ArrayStore(folder / "toy.k", dataset="toy", key="k", settings={})
+    store.modality("value", shape=(3,), dtype="float32")
+    store.target("label", names=["even", "odd"])
+    with store:
+        prepare_items(
+            store, splits, reader or Reader(), work or Work(), max_dropped=max_dropped, how_to_get="Do this."
+        )
+        report_leaks(store, splits, group="speaker")
+    return PreparedData.open(folder / "toy.k")
+
+
+def digests(folder: Path):
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path):
+    numbers = [13 if place == 40 else place for place in range(200)]
+    splits = {"train": make_items(tmp_path / "a", numbers), "test": make_items(tmp_path / "b", range(30))}
+    found = [digests(prepare(tmp_path / f"w{n}", splits, Work(n)).path) for n in (1, 2, 3)]
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_killed_preparation_goes_on_to_the_same_bytes(tmp_path):
+    splits = {"train": make_items(tmp_path / "a", range(200)), "test": make_items(tmp_path / "b", range(30))}
+    whole = digests(prepare(tmp_path / "whole", splits).path)
+    done = []
+
+    def stop(split, count, total):
+        if split == "train" and count == 150:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path / "broken", splits, Work(1, stop))
+    resumed = prepare(
+        tmp_path / "broken", splits, Work(1, lambda split, count, total: done.append((split, count)))
+    )
+    assert digests(resumed.path) == whole
+    # Two appends of 64 rows were on the disk.
+    assert done[0] == ("train", 128)
+
+
+def test_unusable_items_are_left_out_with_their_reason(tmp_path):
+    data = prepare(tmp_path, {"train": make_items(tmp_path / "a", [1, 13, 3] + [0] * 20)})
+    assert data.size("train") == 22
+    assert data.manifest["dropped"] == [{"split": "train", "id": "a/1", "reason": "unlucky"}]
+    np.testing.assert_array_equal(data.array("train", "value")[:2, 0], [1, 3])
+    np.testing.assert_array_equal(data.array("train", "label")[:3], [0, 0, 1])
+
+
+def test_too_many_unusable_items_fail_by_name_and_start_over(tmp_path):
+    items = make_items(tmp_path / "a", [13, 1, 13, 2])
+    with pytest.raises(UserError, match=r"train: 2 of 4 .* 10.0% .* unlucky: 2; a/0, a/2\. Do this\."):
+        prepare(tmp_path, {"train": items})
+    assert not (tmp_path / "toy.k").exists()
+    items[0].files[0].write_text("5")
+    items[2].files[0].write_text("6")
+    data = prepare(tmp_path, {"train": items})
+    np.testing.assert_array_equal(data.array("train", "value")[:, 0], [5, 1, 6, 2])
+
+
+def test_missing_files_are_noticed_before_anything_is_decoded(tmp_path):
+    items = make_items(tmp_path / "a", range(10))
+    for item in items[:3]:
+        item.files[0].unlink()
+
+    def never(item):
+        raise AssertionError("decoded")
+
+    with pytest.raises(UserError, match=r"3 of 10 .* the file is missing: 3"):
+        prepare(tmp_path, {"train": items}, reader=never)
+
+
+def test_a_decoder_that_crashes_loses_its_clip_only(tmp_path):
+    numbers = [-1 if place == 7 else 100 + place for place in range(40)]
+    data = prepare(tmp_path, {"train": make_items(tmp_path / "a", numbers)}, Work(2))
+    assert data.size("train") == 39
+    assert "ended the process" in data.manifest["dropped"][0]["reason"]
+
+
+def test_a_repeated_id_is_an_error(tmp_path):
+    items = make_items(tmp_path / "a", range(4))
+    with pytest.raises(UserError, match="1 ids twice: a/0"):
+        prepare(tmp_path, {"train": [*items, items[0]]})
+
+
+def test_an_empty_split_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="train: its list names no items"):
+        prepare(tmp_path, {"train": []})
+
+
+def test_what_splits_share_is_reported(tmp_path):
+    train = make_items(tmp_path / "a", [1, 2, 3], group="")
+    test = make_items(tmp_path / "b", [7, 3, 8], group="")
+    test[0] = dataclasses.replace(train[0], group="g9")
+    data = prepare(tmp_path, {"train": train, "test": test})
+    found = {leak["kind"]: leak for leak in data.manifest["leaks"]}
+    assert found["same id"]["examples"] == ["a/0"]
+    assert found["same speaker"]["examples"] == ["g1", "g2"]
+    # The same bytes under another name, besides the clip that is itself in both.
+    assert found["same content"]["examples"] == ["a/0 = a/0", "a/2 = b/1"]
+
+
+def test_splits_that_share_nothing_report_nothing(tmp_path):
+    splits = {
+        "train": make_items(tmp_path / "a", [1, 2], group="x"),
+        "test": make_items(tmp_path / "b", [3, 4], group="y"),
+    }
+    assert prepare(tmp_path, splits).manifest["leaks"] == []
+
+
+def test_memory_does_not_grow_with_the_dataset(tmp_path):
+    import tracemalloc
+
+    def peak(count):
+        items = make_items(tmp_path / f"n{count}", range(count))
+        tracemalloc.start()
+        prepare(tmp_path / f"out{count}", {"train": items}, reader=Big())
+        top = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return top
+
+    peak(70)
+    assert peak(700) < 2 * peak(200)
+
+
+@dataclasses.dataclass(frozen=True)
+class Big:
+    """A hundred kilobytes per item, of which three numbers are kept."""
+
+    def __call__(self, item):
+        return {"value": np.zeros(25_000, np.float32)[:3]}

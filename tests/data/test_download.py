@@ -1,0 +1,179 @@
+"""Downloads, against a real server on this machine that misbehaves as asked."""
+
+import hashlib
+import http.server
+import threading
+
+import pytest
+
+from counterpoise.data.download import download
+from counterpoise.errors import UserError
+
+BODY = bytes(range(256)) * 400
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+class Server:
+    """What the server should do, and what it was asked."""
+
+    def __init__(self):
+        self.body = BODY
+        self.etag = '"v1"'
+        self.cut_after = []
+        self.statuses = []
+        self.kind = "application/octet-stream"
+        self.ranges = True
+        self.requests = []
+        self.url = ""
+
+
+@pytest.fixture
+def server():
+    state = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            state.requests.append(dict(self.headers))
+            if state.statuses:
+                status = state.statuses.pop(0)
+                if status != 200:
+                    self.send_error(status)
+                    return
+            start, status = 0, 200
+            asked = self.headers.get("Range")
+            fresh = self.headers.get("If-Range") in (None, state.etag)
+            if asked and state.ranges and fresh:
+                start, status = int(asked.removeprefix("bytes=").removesuffix("-")), 206
+            part = state.body[start:]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(part)))
+            self.send_header("Content-Type", state.kind)
+            if state.etag:
+                self.send_header("ETag", state.etag)
+            self.end_headers()
+            self.wfile.write(part[: state.cut_after.pop(0)] if state.cut_after else part)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+        thread.start()
+        state.url = f"http://127.0.0.1:{listening.server_port}/file.bin"
+        yield state
+        listening.shutdown()
+
+
+def fetch(server, path, **options):
+    download([server.url], path, sleep=lambda _: None, **options)
+
+
+def leftovers(path):
+    return sorted(file.name for file in path.parent.iterdir() if file != path)
+
+
+def test_the_file_arrives_whole(tmp_path, server):
+    seen = []
+    path = tmp_path / "a.bin"
+    fetch(server, path, size=len(BODY), sha256=SHA256, progress=lambda *now: seen.append(now))
+    assert path.read_bytes() == BODY
+    assert seen[-1] == ("a.bin", len(BODY), len(BODY))
+    assert leftovers(path) == []
+
+
+def test_a_broken_connection_is_continued_and_not_begun_again(tmp_path, server):
+    server.cut_after = [30_000, 20_000]
+    fetch(server, tmp_path / "a.bin", sha256=SHA256)
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+    assert [request.get("Range") for request in server.requests] == [None, "bytes=30000-", "bytes=50000-"]
+
+
+def test_a_later_process_continues_what_an_earlier_one_began(tmp_path, server):
+    server.cut_after = [40_000]
+    with pytest.raises(UserError):
+        fetch(server, tmp_path / "a.bin", attempts=1)
+    assert not (tmp_path / "a.bin").exists()
+    fetch(server, tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+    assert server.requests[-1]["Range"] == "bytes=40000-"
+
+
+def test_a_file_that_changed_on_the_server_is_begun_again(tmp_path, server):
+    server.cut_after = [40_000]
+    with pytest.raises(UserError):
+        fetch(server, tmp_path / "a.bin", attempts=1)
+    server.body, server.etag = BODY[::-1], '"v2"'
+    fetch(server, tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == BODY[::-1]
+
+
+def test_a_server_without_ranges_is_asked_from_the_start(tmp_path, server):
+    server.cut_after, server.ranges = [40_000], False
+    fetch(server, tmp_path / "a.bin", sha256=SHA256)
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 408])
+def test_passing_faults_are_retried(tmp_path, server, status):
+    server.statuses = [status, status]
+    fetch(server, tmp_path / "a.bin", sha256=SHA256)
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_missing_file_is_not_asked_for_twice(tmp_path, server, status):
+    server.statuses = [status] * 5
+    with pytest.raises(UserError, match=str(status)):
+        fetch(server, tmp_path / "a.bin")
+    assert len(server.requests) == 1
+
+
+def test_the_next_address_is_tried(tmp_path, server):
+    download(
+        ["http://127.0.0.1:9/nothing", server.url], tmp_path / "a.bin", sha256=SHA256, sleep=lambda _: None
+    )
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+
+
+def test_a_wrong_checksum_is_refused_and_nothing_is_kept(tmp_path, server):
+    with pytest.raises(UserError, match=f"sha256 is {SHA256}, expected 0000"):
+        fetch(server, tmp_path / "a.bin", sha256="0" * 64)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_size_is_refused_before_it_is_fetched(tmp_path, server):
+    with pytest.raises(UserError, match=f"offers {len(BODY)} bytes, 5 expected"):
+        fetch(server, tmp_path / "a.bin", size=5)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/octet-stream"])
+def test_a_web_page_in_place_of_the_file_is_refused(tmp_path, server, kind):
+    server.body, server.kind = b"\n<!DOCTYPE html><html>quota exceeded</html>", kind
+    with pytest.raises(UserError, match="web page"):
+        fetch(server, tmp_path / "a.zip")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_there_stays_when_a_download_fails(tmp_path, server):
+    (tmp_path / "a.bin").write_bytes(b"mine")
+    with pytest.raises(UserError):
+        fetch(server, tmp_path / "a.bin", sha256="0" * 64)
+    assert (tmp_path / "a.bin").read_bytes() == b"mine"
+
+
+def test_no_address_at_all_is_said(tmp_path):
+    with pytest.raises(UserError, match="no address is known"):
+        download([], tmp_path / "a.bin")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, server, monkeypatch):
+    import counterpoise.data.download as module
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "_transfer", full)
+    with pytest.raises(UserError, match="No space left"):
+        fetch(server, tmp_path / "a.bin")
+    assert len(server.requests) == 0

@@ -1,0 +1,52 @@
+"""Work over processes: in order, whole, and surviving the death of a process."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from counterpoise.data.work import Work
+
+
+def double(number):
+    time.sleep(0.02 if number % 3 == 0 else 0.0)
+    return 2 * number
+
+
+def die_at_five(number):
+    if number == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def fail_at_five(number):
+    if number == 5:
+        raise ValueError("five")
+    return number
+
+
+def lost(number):
+    return f"lost {number}"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_items(workers):
+    assert list(Work(workers).map(double, list(range(30)), lost)) == [2 * number for number in range(30)]
+
+
+def test_an_item_that_kills_its_process_is_reported_and_the_others_are_done():
+    expected = [number if number != 5 else "lost 5" for number in range(20)]
+    assert list(Work(2).map(die_at_five, list(range(20)), lost)) == expected
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_is_raised_in_its_place(workers):
+    results = Work(workers).map(fail_at_five, list(range(20)), lost)
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="five"):
+        next(results)
+
+
+def test_no_items_give_no_results():
+    assert list(Work(2).map(double, [], lost)) == []
