@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from counterpoise.declare import MethodInfo
+from counterpoise.errors import UserError
 from counterpoise.methods.interface import IntegrationMethod, State
+from counterpoise.models.interface import FusionModule
 from counterpoise.models.network import Network
 from counterpoise.training import gradients as engine
 from counterpoise.training.step import initial_state, step_function
@@ -131,12 +133,12 @@ def test_frozen_parameters_get_no_gradient():
     assert network.encoders["left"].conv2.weight.grad is not None
 
 
-def test_objectives_that_reach_different_encoders_share_a_pass():
+def test_unimodal_losses_are_one_objective_and_tasks_one_each():
     network = KINDS["three modalities"].network()
-    groups = engine.disjoint_groups(network, network.objectives)
-    assert groups == [["joint"], ["left", "right", "third"]]
+    groups = engine.integrated_objectives(network, network.objectives)
+    assert groups == [("joint",), ("left", "right", "third")]
     tasks = KINDS["two tasks"].network()
-    assert engine.disjoint_groups(tasks, tasks.objectives) == [["shape"], ["place"]]
+    assert engine.integrated_objectives(tasks, tasks.objectives) == [("shape",), ("place",)]
 
 
 def test_weights_of_heads_are_averaged_over_encoders_where_asked_for():
@@ -151,6 +153,74 @@ def test_weights_of_heads_are_averaged_over_encoders_where_asked_for():
     run(Weighing((0.3, 2.0)), network, toy)
     assert torch.allclose(network.fusion.linear.weight.grad, 0.3 * expected["joint"]["fusion.linear.weight"])
     assert torch.allclose(network.heads["right"].weight.grad, 2.0 * expected["right"]["heads.right.weight"])
+
+
+class Exchange(FusionModule):
+    """Features see the mean of all through a layer of its own, before anything is predicted from them."""
+
+    crosses = True
+
+    def __init__(self, inner: nn.Module, width: int) -> None:
+        super().__init__()
+        self.inner = inner
+        self.layer = nn.Linear(width, width)
+
+    def mix(self, features):
+        mean = torch.stack(list(features.values())).mean(dim=0)
+        return {name: values + self.layer(mean).tanh() for name, values in features.items()}
+
+    def mixing_parameters(self):
+        return list(self.layer.parameters())
+
+    def forward(self, features):
+        return self.inner(features)
+
+
+class OnTheWay(Exchange):
+    """The same between the encoders' own runs: none can be run by itself."""
+
+    def run(self, encoders, inputs, names):
+        return Exchange.mix(self, {name: encoders[name](inputs[name]) for name in names})
+
+    def mix(self, features):
+        return features
+
+
+def with_fusion(toy: Toy, kind: type[Exchange]) -> Network:
+    network = toy.network()
+    width = network.encoders["left"].width
+    network.fusion = kind(network.fusion, width).to(toy.dtype)
+    return network
+
+
+def test_where_modalities_see_each_other_unimodal_losses_are_summed():
+    toy = KINDS["two modalities"]
+    network = with_fusion(toy, Exchange)
+    expected = {objective: by_autograd(network, toy, objective) for objective in network.objectives}
+    run(Probe((0.3, 2.0)), network, toy)
+    for name in ("encoders.left.conv2.weight", "encoders.right.norm.bias"):
+        total = 0.3 * expected["joint"][name] + 2.0 * (expected["left"][name] + expected["right"][name])
+        assert torch.allclose(network.get_parameter(name).grad, total, rtol=1e-9, atol=1e-14), name
+
+
+def test_what_features_exchange_through_gets_the_plain_sum():
+    toy = KINDS["two modalities"]
+    network = with_fusion(toy, Exchange)
+    expected = {objective: by_autograd(network, toy, objective) for objective in network.objectives}
+    run(Probe((0.3, 2.0)), network, toy)
+    name = "fusion.layer.weight"
+    total = sum(found[name] for found in expected.values())
+    assert torch.allclose(network.get_parameter(name).grad, total, rtol=1e-9, atol=1e-14)
+    assert torch.allclose(
+        network.get_parameter("fusion.inner.linear.weight").grad,
+        expected["joint"]["fusion.inner.linear.weight"],
+    )
+
+
+def test_encoders_that_exchange_features_on_the_way_are_refused():
+    toy = KINDS["two modalities"]
+    with pytest.raises(UserError, match="exchange features on the way"):
+        step_function(Probe((1.0, 1.0)), with_fusion(toy, OnTheWay))
 
 
 def vectors(scale: float) -> list[engine.Gradients]:

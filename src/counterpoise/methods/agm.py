@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from counterpoise.declare import method, setting
-from counterpoise.methods.interface import COEFFICIENTS, LossMethod, State, Step, evaluating, mean_of_others
+from counterpoise.methods.interface import (
+    COEFFICIENTS,
+    LossMethod,
+    State,
+    Step,
+    are_linked,
+    evaluating,
+    mean_of_others,
+)
+from counterpoise.models.interface import Features
 from counterpoise.models.network import JOINT, Network
 
 
@@ -106,16 +116,29 @@ def mono_modal_outputs(step: Step) -> Tensor:
     With no modality left the output counts as 0, so that the shares sum to the output of the full input.
     """
     network, names = step.network, step.network.modalities
+    outputs = {frozenset(names): step.outputs[JOINT]}
+    groups = [group for size in range(1, len(names)) for group in itertools.combinations(names, size)]
     with evaluating(network):
-        present = network.encode(step.inputs)
-        rows = {name: values[:1] for name, values in step.inputs.items() if name in names}
-        absent = network.encode({name: torch.zeros_like(values) for name, values in rows.items()})
-        outputs = {frozenset(names): step.outputs[JOINT]}
-        for size in range(1, len(names)):
-            for group in itertools.combinations(names, size):
-                padded = {n: present[n] if n in group else absent[n].expand_as(present[n]) for n in names}
-                outputs[frozenset(group)] = network.predict(padded, (JOINT,))[JOINT]
+        padded = _all_together(step, groups) if are_linked(network) else _each_by_itself(step, groups)
+        for group, features in zip(groups, padded, strict=True):
+            outputs[frozenset(group)] = network.predict(features, (JOINT,))[JOINT]
     return torch.stack([_share(name, names, outputs) for name in names])
+
+
+def _each_by_itself(step: Step, groups: list[tuple[str, ...]]) -> Iterator[Features]:
+    """Yield the features that each group of modalities gives, the others' inputs being zero."""
+    network, names = step.network, step.network.modalities
+    present = network.run_encoders(step.inputs)
+    absent = network.run_encoders({name: torch.zeros_like(step.inputs[name][:1]) for name in names})
+    for group in groups:
+        yield network.mix({n: present[n] if n in group else absent[n].expand_as(present[n]) for n in names})
+
+
+def _all_together(step: Step, groups: list[tuple[str, ...]]) -> Iterator[Features]:
+    """Do the same for encoders that cannot be run apart: a whole pass for each group."""
+    for group in groups:
+        inputs = {name: x if name in group else torch.zeros_like(x) for name, x in step.inputs.items()}
+        yield step.network.encode(inputs)
 
 
 def _share(name: str, names: tuple[str, ...], outputs: dict[frozenset[str], Tensor]) -> Tensor:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoise.declare import MethodInfo
+from counterpoise.models.interface import FusionModule
 from counterpoise.models.network import JOINT, Network
 
 State = dict[str, Tensor]
@@ -28,16 +29,17 @@ Weights = dict[str, Tensor]
 """A network's ``state_dict``."""
 
 COEFFICIENTS = "coefficients"
-"""The state entry ``(M,)`` where a method that computes coefficients itself leaves them for the diagnostics."""
+"""The state entry ``(M,)`` where a method that computes coefficients leaves them for the diagnostics."""
 
 
 @dataclass
 class Step:
     """One training step as a method sees it.
 
-    ``features`` maps modality to ``(B, d)``, ``outputs`` objective to logits ``(B, C)``, ``losses`` objective
-    to a scalar (mean cross-entropy of the batch), ``labels`` objective to classes ``(B,)``. ``epoch`` counts
-    from 0. ``generator`` is the run's noise stream for this step, on the network's device.
+    ``features`` maps modality to ``(B, d)``, or ``(B, N, d)`` where the fusion wants positions; ``outputs``
+    maps objective to logits ``(B, C)``, ``losses`` objective to a scalar (mean cross-entropy of the batch),
+    ``labels`` objective to classes ``(B,)``. ``epoch`` counts from 0. ``generator`` is the run's noise stream
+    for this step, on the network's device.
     """
 
     network: Network
@@ -240,6 +242,12 @@ def ratio(top: Tensor, bottom: Tensor, undefined: float = 1.0) -> Tensor:
     return torch.where((bottom > 0) | (top > 0), quotient, torch.full_like(quotient, undefined))
 
 
+def are_linked(network: Network) -> bool:
+    """Return whether encoders exchange features on the way, so that none can be run by itself (MMTM)."""
+    fusion = network.fusion
+    return isinstance(fusion, FusionModule) and type(fusion).run is not FusionModule.run
+
+
 @contextlib.contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Run a block with a module in evaluation mode (batch norm by its running statistics, no dropout)."""
@@ -254,5 +262,5 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 __all__ = [
     "COEFFICIENTS", "Epoch", "IntegrationMethod", "LossMethod", "Method", "ModulationMethod", "State", "Step",
-    "Weights", "evaluating", "mean_of_others", "ratio", "slice_scores", "true_class_score",
+    "Weights", "are_linked", "evaluating", "mean_of_others", "ratio", "slice_scores", "true_class_score",
 ]  # fmt: skip

@@ -90,7 +90,8 @@ class PMR(LossMethod):
         if not self.active(step.epoch):
             return joint, state
         labels, names = step.labels[JOINT], step.network.modalities
-        logs = [log_similarities(step.features[name], state[f"prototypes/{name}"]) for name in names]
+        vectors = step.network.vectors(step.features)
+        logs = [log_similarities(vectors[name], state[f"prototypes/{name}"]) for name in names]
         pulls = torch.stack([functional.nll_loss(values, labels) for values in logs])
         scores = torch.stack([values.detach().exp().gather(1, labels[:, None]).sum() for values in logs])
         strengths = self.strengths(scores)
@@ -133,6 +134,6 @@ def _class_sums(epoch: Epoch, share: float) -> tuple[dict[str, Tensor], Tensor, 
             classes = network.predict(features, (JOINT,))[JOINT].shape[1]
             members = functional.one_hot(targets[network.targets[JOINT]], classes)  # (B, C)
             counts = members.sum(dim=0) + (0 if counts is None else counts)
-            for name, values in features.items():
+            for name, values in network.vectors(features).items():
                 sums[name] = members.to(values.dtype).T @ values + sums.get(name, 0)
     return sums, counts, {name: values.sum(dim=0) for name, values in sums.items()}

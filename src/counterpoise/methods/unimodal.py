@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from counterpoise.declare import method, setting
 from counterpoise.errors import UserError, suggest
-from counterpoise.methods.interface import LossMethod
+from counterpoise.methods.interface import LossMethod, are_linked
 from counterpoise.models.network import JOINT, Network
 
 
@@ -23,13 +23,16 @@ class Unimodal(LossMethod):
     modality: str = setting("", doc="the modality that is trained; a table's row says which")
 
     def check(self, network: Network) -> None:
+        where = f"method '{self.info.name}': modality '{self.modality}'"
         if network.fusion is None:
-            raise UserError(f"method '{self.info.name}': the network has tasks, not modalities")
+            raise UserError(f"{where}: the network has tasks, not modalities")
         if self.modality not in network.modalities:
-            hint = suggest(self.modality, network.modalities)
-            raise UserError(
-                f"method '{self.info.name}': modality: the network has no '{self.modality}'{hint}"
-            )
+            raise UserError(f"{where}: the network has no such{suggest(self.modality, network.modalities)}")
+        if are_linked(network):
+            raise UserError(f"{where}: no encoder of this network can be run by itself")
 
     def objectives(self, network: Network) -> tuple[str, ...]:
         return tuple(name for name in network.objectives if name == self.modality != JOINT)
+
+    def encoders(self, network: Network) -> tuple[str, ...]:
+        return (self.modality,)

@@ -1,9 +1,13 @@
-"""The gradients that several objectives have in shared encoders, and their weighted sum, without waiting for
-the host.
+"""The gradients of several objectives in shared encoders, and their weighted sum, never waiting for the host.
 
-The graph is cut at the features. Each objective's gradient with respect to the features costs a pass through
-the heads alone; each encoder is then pulled back once per objective that reaches it, and no more: one forward
-and K backward passes. Everything stays on the device; nothing branches on a value.
+The graph is cut at the encoders' features. Each objective's gradient with respect to the features costs a
+pass through what comes after them alone; each encoder is then pulled back once per objective, and no more:
+one forward and K backward passes. Everything stays on the device; nothing branches on a value.
+
+In multimodal training an encoder has two objectives, the joint one and the unimodal ones together. In late
+fusion the latter is its own unimodal loss, since no other reaches it. Where modalities see each other before
+they are predicted from (MBT), all unimodal losses reach every encoder, and their sum is one objective:
+separate gradients would cost a backward pass for each. In multi-task training every task is an objective.
 """
 
 from __future__ import annotations
@@ -14,14 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from counterpoise.methods.interface import IntegrationMethod, State
-from counterpoise.models.network import Network
+from counterpoise.models.network import JOINT, Network
 
 Gradients = list[Tensor]
 
 
 @dataclass
 class Cut:
-    """Features with the encoders' graph, and the same features as leaves for the heads."""
+    """Encoders' features with their graph, and the same features as leaves for what comes after."""
 
     attached: dict[str, Tensor]
     leaves: dict[str, Tensor]
@@ -48,38 +52,39 @@ def trainable(module: nn.Module) -> list[nn.Parameter]:
     return [p for p in module.parameters() if p.requires_grad]
 
 
-def disjoint_groups(network: Network, objectives: tuple[str, ...]) -> list[list[str]]:
-    """Group objectives that reach different encoders: one backward pass through the heads serves a whole
-    group.
+def integrated_objectives(network: Network, objectives: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return the objectives whose gradients are combined, each as the losses that are summed for it."""
+    if network.fusion is None:
+        return [(objective,) for objective in objectives]
+    joint = tuple(name for name in objectives if name == JOINT)
+    others = tuple(name for name in objectives if name != JOINT)
+    return [group for group in (joint, others) if group]
+
+
+def backward_heads(
+    network: Network, cut: Cut, losses: dict[str, Tensor]
+) -> dict[tuple[str, ...], dict[str, Tensor]]:
+    """Set the gradients of everything outside the encoders; return the cotangents
+    ``{objective: {encoder: shape of its feature}}``.
+
+    Parameters outside the encoders get the plain sum of the gradients that reach them.
     """
-    groups: list[list[str]] = []
-    for objective in objectives:
-        reach = set(network.reach(objective))
-        for group in groups:
-            if all(reach.isdisjoint(network.reach(other)) for other in group):
-                group.append(objective)
-                break
-        else:
-            groups.append([objective])
-    return groups
-
-
-def backward_heads(network: Network, cut: Cut, losses: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Set the gradients of everything outside the encoders; return the cotangents ``{objective: {encoder: (B,
-    d)}}``.
-
-    Parameters outside the encoders are each reached by one objective and get its plain gradient.
-    """
-    cotangents: dict[str, dict[str, Tensor]] = {}
-    for group in disjoint_groups(network, tuple(losses)):
-        parameters = [p for objective in group for p in network.own_parameters(objective) if p.requires_grad]
-        reached = {objective: network.reach(objective) for objective in group}
-        leaves = [cut.leaves[name] for names in reached.values() for name in names]
+    groups = integrated_objectives(network, tuple(losses))
+    shared = [p for p in network.shared_parameters() if p.requires_grad]
+    mixing: Gradients = [torch.zeros_like(p) for p in shared]
+    cotangents: dict[tuple[str, ...], dict[str, Tensor]] = {}
+    for group in groups:
+        own = [p for objective in group for p in network.own_parameters(objective) if p.requires_grad]
         total = torch.stack([losses[objective] for objective in group]).sum()
-        found = iter(torch.autograd.grad(total, [*leaves, *parameters], materialize_grads=True))
-        for objective, names in reached.items():
-            cotangents[objective] = {name: next(found) for name in names}
-        assign(parameters, list(found))
+        again = bool(shared) and group is not groups[-1]
+        found = torch.autograd.grad(
+            total, [*cut.leaves.values(), *own, *shared], retain_graph=again, materialize_grads=True
+        )
+        count = len(cut.leaves)
+        cotangents[group] = dict(zip(cut.leaves, found[:count], strict=True))
+        assign(own, list(found[count : count + len(own)]))
+        mixing = torch._foreach_add(mixing, found[count + len(own) :]) if shared else mixing
+    assign(shared, mixing)
     return cotangents
 
 
@@ -89,10 +94,12 @@ def assign(parameters: list[nn.Parameter], gradients: Gradients) -> None:
         parameter.grad = gradient
 
 
-def pull_back(feature: Tensor, parameters: list[nn.Parameter], cotangent: Tensor, *, last: bool) -> Gradients:
-    """Return the gradients of an encoder's parameters for one cotangent of its feature ``(B, d)``."""
+def pull_back(
+    features: list[Tensor], parameters: list[nn.Parameter], cotangents: list[Tensor], *, last: bool
+) -> Gradients:
+    """Return the gradients of parameters for one cotangent of each feature."""
     return list(
-        torch.autograd.grad(feature, parameters, cotangent, retain_graph=not last, materialize_grads=True)
+        torch.autograd.grad(features, parameters, cotangents, retain_graph=not last, materialize_grads=True)
     )
 
 

@@ -22,6 +22,7 @@ from counterpoise.methods.interface import (
     ModulationMethod,
     State,
     Step,
+    are_linked,
 )
 from counterpoise.models.interface import FusionModule
 from counterpoise.models.network import Network
@@ -50,6 +51,11 @@ def step_function(
     method.check(network)
     forward = _Forward(method, network, autocast)
     if isinstance(method, IntegrationMethod):
+        if are_linked(network):
+            raise UserError(
+                f"method '{method.info.name}' combines the gradients of each encoder by itself; encoders "
+                "that exchange features on the way have none"
+            )
         return _IntegrationStep(method, forward, recorder)
     if isinstance(method, ModulationMethod):
         return _ModulationStep(method, forward, recorder)
@@ -174,16 +180,14 @@ def modulated_parameters(method: ModulationMethod, network: Network, modality: s
     convolutions = [p for p in parameters if p.ndim == 4]
     if not convolutions:
         raise UserError(
-            f"method '{method.info.name}' scales convolution weights only, and the encoder of '{modality}' has "
-            "none; use the variant that scales the whole encoder"
+            f"method '{method.info.name}' scales convolution weights only; the encoder of '{modality}' has "
+            "none: use the variant that scales the whole encoder"
         )
     return convolutions
 
 
 class _IntegrationStep:
-    """One forward; per encoder one backward for each objective that reaches it, combined by the method's
-    weights.
-    """
+    """One forward; per encoder one backward for each objective, combined by the method's weights."""
 
     def __init__(self, method: IntegrationMethod, forward: _Forward, recorder: Recorder | None) -> None:
         self.method = method
@@ -196,68 +200,91 @@ class _IntegrationStep:
         self, inputs: Tensors, targets: Tensors, state: State, epoch: int, noise: torch.Generator
     ) -> tuple[Tensors, State]:
         with self.forward.precision():
-            cut = engine.cut_at_features(self.forward.encode(inputs))
-            step = self.forward.step(inputs, cut.leaves, targets, epoch, noise)
+            cut = engine.cut_at_features(self.network.run_encoders(inputs, self.forward.encoders))
+            step = self.forward.step(inputs, self.network.mix(cut.leaves), targets, epoch, noise)
         cotangents = engine.backward_heads(self.network, cut, step.losses)
         losses = {name: loss.detach() for name, loss in step.losses.items()}
         used: dict[str, list[Tensor]] = {name: [] for name in losses}
         for encoder in self.forward.encoders:
-            reaching = [objective for objective in losses if encoder in cotangents[objective]]
-            vectors = {objective: cotangents[objective][encoder] for objective in reaching}
-            values = torch.stack([losses[objective] for objective in reaching])
-            part = {
-                key.removeprefix(f"{encoder}/"): v
-                for key, v in state.items()
-                if key.startswith(f"{encoder}/")
+            reaching = self._reaching(encoder, cotangents)
+            vectors = {
+                name: found[encoder] for name, found in zip(reaching, cotangents.values(), strict=True)
             }
-            drawn = self.method.random_numbers(len(reaching))
-            if drawn:
-                part["random"] = torch.rand(drawn, generator=noise, dtype=torch.float64, device=noise.device)
-            weights, part = self._combine(encoder, cut.attached[encoder], vectors, values, part)
+            values = torch.stack([sum(losses[name] for name in names) for names in reaching.values()])
+            part = self._part(encoder, state, len(reaching), noise)
+            weights, part = self._combine(encoder, cut, vectors, values, part)
             part.pop("random", None)
             state = state | {f"{encoder}/{key}": value for key, value in part.items()}
-            for objective, weight in zip(reaching, weights.unbind(dim=-1), strict=True):
-                used[objective].append(weight.mean())
+            for names, weight in zip(reaching.values(), weights.unbind(dim=-1), strict=True):
+                for name in names:
+                    used[name].append(weight.mean())
         if self.method.weighs_heads:
             self._weigh_heads(used)
         return losses, state
 
+    def _reaching(
+        self, encoder: str, cotangents: dict[tuple[str, ...], Tensors]
+    ) -> dict[str, tuple[str, ...]]:
+        """Return the objectives of an encoder by name, each with the losses that reach the encoder in it."""
+        found = {}
+        for group in cotangents:
+            names = tuple(name for name in group if encoder in self.network.reach(name))
+            found[names[0] if len(names) == 1 else "unimodal"] = names
+        return found
+
+    def _part(self, encoder: str, state: State, objectives: int, noise: torch.Generator) -> State:
+        """Return an encoder's part of the state, with the random numbers that the formula wants."""
+        prefix = f"{encoder}/"
+        part = {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
+        drawn = self.method.random_numbers(objectives)
+        if drawn:
+            part["random"] = torch.rand(drawn, generator=noise, dtype=torch.float64, device=noise.device)
+        return part
+
     def _combine(
-        self, encoder: str, feature: Tensor, cotangents: Tensors, losses: Tensor, state: State
+        self, encoder: str, cut: engine.Cut, cotangents: Tensors, losses: Tensor, state: State
     ) -> tuple[Tensor, State]:
-        """Set the encoder's gradients; return the weights of the objectives that reach it and the next
-        state.
-        """
-        parameters, last = self.parameters[encoder], len(cotangents) - 1
+        """Set the encoder's gradients; return the weights of its objectives and the next state."""
         if self.method.scope == "last_layer":
-            return self._combine_by_last_layer(encoder, feature, cotangents, losses, state)
+            return self._combine_by_last_layer(encoder, cut, cotangents, losses, state)
+        feature, parameters = [cut.attached[encoder]], self.parameters[encoder]
+        last = len(cotangents) - 1
         found = [
-            engine.pull_back(feature, parameters, v, last=k == last)
-            for k, v in enumerate(cotangents.values())
+            engine.pull_back(feature, parameters, [vector], last=k == last)
+            for k, vector in enumerate(cotangents.values())
         ]
-        with contextlib.nullcontext() if self.recorder is None else self.recorder.timed(encoder):
+        with self._timed(encoder):
             result = engine.integrate(self.method, found, losses, state)
-        engine.assign(parameters, result.combined)
-        if self.recorder is not None:
-            self.recorder.integration(encoder, tuple(cotangents), found, result)
-        return result.weights, result.state
+        return self._finish(encoder, tuple(cotangents), found, result)
 
     def _combine_by_last_layer(
-        self, encoder: str, feature: Tensor, cotangents: Tensors, losses: Tensor, state: State
+        self, encoder: str, cut: engine.Cut, cotangents: Tensors, losses: Tensor, state: State
     ) -> tuple[Tensor, State]:
         """Weigh by the gradients of the last layer, then pull the weighted cotangent back once."""
-        layer = [self.network.encoders[encoder].last_layer.weight]
-        found = [engine.pull_back(feature, layer, v, last=False) for v in cotangents.values()]
-        with contextlib.nullcontext() if self.recorder is None else self.recorder.timed(encoder):
+        feature, layer = [cut.attached[encoder]], [self.network.encoders[encoder].last_layer.weight]
+        found = [engine.pull_back(feature, layer, [vector], last=False) for vector in cotangents.values()]
+        with self._timed(encoder):
             gramian = engine.gramian(found).sum(dim=0)
             weights, state = self.method.weights(gramian, losses, state)
-            (cotangent,) = engine.combine([[v] for v in cotangents.values()], weights)
+            cotangent = engine.combine([[vector] for vector in cotangents.values()], weights)
         combined = engine.pull_back(feature, self.parameters[encoder], cotangent, last=True)
-        engine.assign(self.parameters[encoder], combined)
+        result = engine.Integration(combined, gramian, weights, state)
+        return self._finish(encoder, tuple(cotangents), found, result)
+
+    def _finish(
+        self,
+        encoder: str,
+        objectives: tuple[str, ...],
+        found: list[engine.Gradients],
+        result: engine.Integration,
+    ) -> tuple[Tensor, State]:
+        engine.assign(self.parameters[encoder], result.combined)
         if self.recorder is not None:
-            result = engine.Integration(combined, gramian, weights, state)
-            self.recorder.integration(encoder, tuple(cotangents), found, result)
-        return weights, state
+            self.recorder.integration(encoder, objectives, found, result)
+        return result.weights, result.state
+
+    def _timed(self, encoder: str) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self.recorder is None else self.recorder.timed(encoder)
 
     def _weigh_heads(self, used: dict[str, list[Tensor]]) -> None:
         for objective, weights in used.items():
@@ -271,9 +298,8 @@ def initial_state(method: Method, network: Network) -> State:
     integration methods (keys ``<encoder>/<name>``)."""
     state = dict(method.initial_state(network))
     if isinstance(method, IntegrationMethod):
-        objectives = method.objectives(network)
+        count = len(engine.integrated_objectives(network, method.objectives(network)))
         for encoder, module in network.encoders.items():
-            count = sum(encoder in network.reach(objective) for objective in objectives)
             made = method.module_state(count, len(engine.trainable(module)))
             state |= {f"{encoder}/{key}": value for key, value in made.items()}
     device = next(network.parameters()).device
