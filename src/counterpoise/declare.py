@@ -62,11 +62,19 @@ class EncoderInfo:
 
 @dataclasses.dataclass(frozen=True)
 class FusionInfo:
-    """A fusion of the encoders' features; ``slices``: it can be split into one part per modality."""
+    """A fusion of the encoders' features.
+
+    ``slices``: it can be split into one part per modality. ``sequence``: it takes features with positions,
+    before they are pooled. ``equal_widths``: all features must have the same width. ``linked``: encoders
+    exchange something on the way, so that none can be run, or its gradients taken, by itself.
+    """
 
     name: str
     title: str
     slices: bool = False
+    sequence: bool = False
+    equal_widths: bool = False
+    linked: bool = False
     modalities: tuple[int, int | None] = (1, None)
     source: str = ""
 
