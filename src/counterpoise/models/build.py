@@ -7,43 +7,80 @@ from typing import Any
 import torch
 from torch import nn
 
+from counterpoise.models.interface import EncoderModule, Fusion, SequenceEncoderModule
 from counterpoise.models.network import JOINT, Network, build_head
+from counterpoise.models.pretrained import PretrainedWeights
 from counterpoise.spec.components import component
 
 
 def build_network(
-    config: dict[str, Any], shapes: dict[str, tuple[int, ...]], classes: dict[str, int], generator_seed: int
+    config: dict[str, Any],
+    shapes: dict[str, tuple[int, ...]],
+    classes: dict[str, int],
+    generator_seed: int,
+    weights: PretrainedWeights | None = None,
 ) -> Network:
     """Return a freshly initialised network.
 
     Args:
-        config: the ``model`` part of a cell's configuration (encoders, fusion, head, init).
-        shapes: modality -> input shape without the batch dimension.
+        config: the ``model`` part of a cell's configuration (encoders, inputs, fusion, head, init).
+        shapes: modality -> shape of what is stored, without the batch dimension.
         classes: target -> number of classes.
         generator_seed: seeds the initialisation and nothing else; the global generator is left as it was.
+        weights: where pretrained weights are looked for, for models that ask for some.
+
+    Raises:
+        UserError: a part cannot take its input or the other parts' features, or pretrained weights are
+        missing.
     """
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(generator_seed)
-        encoders = {
-            name: _settings("encoder", part).build(shapes[name]) for name, part in config["encoders"].items()
-        }  # fmt: skip
-        network = _assemble(config, encoders, classes)
+        settings = {name: _settings("encoder", part) for name, part in config["encoders"].items()}
+        fusion = None if config["fusion"] is None else _settings("fusion", config["fusion"])
+        seen = {name: presented_shape(shapes[name], config.get("inputs", {}).get(name)) for name in settings}
+        encoders = {name: part.build(seen[name]) for name, part in settings.items()}
+        network = _assemble(encoders, fusion, classes, config["head"]["hidden"])
         if config["init"] == "xavier":
             network.apply(_initialise_xavier)
+    weights = weights or PretrainedWeights.default()
+    for name, part in settings.items():
+        part.load_pretrained(network.encoders[name], weights)
+    if fusion is not None:
+        fusion.load_pretrained(network.fusion, weights)
     return network
 
 
-def _assemble(config: dict[str, Any], encoders: dict[str, nn.Module], classes: dict[str, int]) -> Network:
-    hidden = config["head"]["hidden"]
+def presented_shape(stored: tuple[int, ...], settings: dict[str, Any] | None) -> tuple[int, ...]:
+    """Return the shape that a model gets of a modality, after frames are chosen and images resized."""
+    if settings is None:
+        return stored
+    frames = () if len(stored) < 4 else (settings["frames"] or stored[0],)
+    size = stored[-2:] if settings["size"] is None else tuple(settings["size"])
+    return (*frames, stored[-3], *size)
+
+
+def _assemble(
+    encoders: dict[str, EncoderModule], fusion: Fusion | None, classes: dict[str, int], hidden: int | None
+) -> Network:
     widths = {name: module.width for name, module in encoders.items()}
-    if config["fusion"] is None:
-        width = sum(widths.values())
-        heads = {target: build_head(width, count, hidden) for target, count in classes.items()}
+    if fusion is None:
+        (encoder,) = encoders.values()
+        heads = {target: _head(encoder, count, hidden) for target, count in classes.items()}
         return Network(encoders, None, heads, {target: target for target in classes})
     ((target, count),) = classes.items()
-    fusion = _settings("fusion", config["fusion"]).build(widths, count)
-    heads = {name: build_head(width, count, hidden) for name, width in widths.items()}
-    return Network(encoders, fusion, heads, dict.fromkeys((JOINT, *heads), target))
+    for module in encoders.values():
+        if isinstance(module, SequenceEncoderModule):
+            module.pooled = not fusion.info.sequence
+    joint = fusion.build(widths, count)
+    heads = {name: _head(module, count, hidden) for name, module in encoders.items()}
+    return Network(encoders, joint, heads, dict.fromkeys((JOINT, *heads), target))
+
+
+def _head(encoder: EncoderModule, outputs: int, hidden: int | None) -> nn.Module:
+    if not encoder.spatial:
+        return build_head(encoder.width, outputs, hidden)
+    width = encoder.width
+    return nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, outputs, 1))
 
 
 def _settings(kind: str, part: dict[str, Any]) -> Any:
@@ -54,7 +91,8 @@ def _initialise_xavier(module: nn.Module) -> None:
     """Initialise as OGM-GE's code: Xavier-normal linear, Kaiming fan-out convolution, unit batch norm."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_normal_(module.weight)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     elif isinstance(module, nn.BatchNorm2d):

@@ -16,7 +16,9 @@ from counterpoise.models.interface import Encoder, EncoderModule
     source="MMPareto, Section 4.1; layers as in PMR's released code (facts section 7.3)",
 )
 class Conv4(Encoder):
-    """BN, conv 5x5 (w), ReLU, max-pool 3 stride 2, conv 3x3 (w), conv 3x3 stride 2 (2w), conv 3x3 (2w), mean, linear."""
+    """BN, conv 5x5 (w), ReLU, max-pool 3 stride 2, conv 3x3 (w), conv 3x3 stride 2 (2w), conv 3x3 (2w), mean,
+    linear.
+    """
 
     channels: int = setting(32, minimum=1, doc="w: channels of the first two convolutions")
     width: int = setting(512, minimum=1, doc="d: features")
@@ -42,7 +44,7 @@ class _Conv4(EncoderModule):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, d)
         x = self.conv1(self.norm(x))
-        x = functional.relu(functional.max_pool2d(x, 3, stride=2, padding=1))  # max and ReLU commute: fewer to rectify
+        x = functional.relu(functional.max_pool2d(x, 3, stride=2, padding=1))  # commute: fewer to rectify
         x = functional.relu(self.conv2(x))
         x = functional.relu(self.conv3(x))
         x = functional.relu(self.conv4(x))

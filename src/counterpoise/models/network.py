@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from counterpoise.models.interface import Features, FusionModule
+
 JOINT = "joint"
 
 
@@ -16,11 +18,12 @@ class Network(nn.Module):
     """Encoders (one per modality), the fusion of their features, and a head per objective.
 
     Multimodal: the objectives are ``joint`` (the fusion's prediction, reaching every encoder) and one per
-    modality (its unimodal head's prediction, reaching its own encoder). Multi-task: one objective per target,
-    all of which reach every encoder; there is no fusion.
+    modality (its unimodal head's prediction). A unimodal prediction reaches its own encoder, and all of them
+    where the fusion lets features see each other before (``FusionModule.crosses``). Multi-task: one objective
+    per target, all of which reach every encoder; there is no fusion.
 
     Args:
-        encoders: modality name -> module mapping ``(B, ...)`` to features ``(B, d)``.
+        encoders: modality name -> module mapping ``(B, ...)`` to features ``(B, d)`` or ``(B, N, d)``.
         fusion: module mapping a dict of features to joint logits ``(B, C)``, or ``None`` (multi-task).
         heads: objective -> module mapping features ``(B, d)`` to logits ``(B, C)``.
         targets: objective -> name of the target that it predicts.
@@ -51,29 +54,58 @@ class Network(nn.Module):
 
     def reach(self, objective: str) -> tuple[str, ...]:
         """Return the encoders that an objective's gradient reaches."""
-        if objective == JOINT or self.fusion is None:
+        if objective == JOINT or self.fusion is None or _crosses(self.fusion):
             return self.modalities
         return (objective,)
 
     def own_parameters(self, objective: str) -> list[nn.Parameter]:
         """Return the parameters that only this objective reaches: those of its fusion or its head."""
-        module = self.fusion if objective == JOINT else self.heads[objective]
-        return list(module.parameters())
+        if objective != JOINT:
+            return list(self.heads[objective].parameters())
+        shared = {id(p) for p in self.shared_parameters()}
+        return [p for p in self.fusion.parameters() if id(p) not in shared]
 
-    def encode(self, inputs: dict[str, Tensor], modalities: Iterable[str] | None = None) -> dict[str, Tensor]:
-        """Map inputs ``{modality: (B, ...)}`` to features ``{modality: (B, d)}``."""
-        names = self.modalities if modalities is None else modalities
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters outside the encoders that several objectives reach: those of the mixing."""
+        return self.fusion.mixing_parameters() if isinstance(self.fusion, FusionModule) else []
+
+    def run_encoders(self, inputs: dict[str, Tensor], modalities: Iterable[str] | None = None) -> Features:
+        """Map inputs ``{modality: (B, ...)}`` to the encoders' own features ``(B, d)`` or ``(B, N, d)``."""
+        names = self.modalities if modalities is None else tuple(modalities)
+        if isinstance(self.fusion, FusionModule):
+            return self.fusion.run(self.encoders, inputs, names)
         return {name: self.encoders[name](inputs[name]) for name in names}
 
-    def predict(self, features: dict[str, Tensor], objectives: Iterable[str]) -> dict[str, Tensor]:
+    def mix(self, features: Features) -> Features:
+        """Let the encoders' features see each other, where the fusion does that before all predictions."""
+        return self.fusion.mix(features) if isinstance(self.fusion, FusionModule) else features
+
+    def encode(self, inputs: dict[str, Tensor], modalities: Iterable[str] | None = None) -> Features:
+        """Map inputs ``{modality: (B, ...)}`` to the features that all predictions are made of."""
+        return self.mix(self.run_encoders(inputs, modalities))
+
+    def vectors(self, features: Features) -> dict[str, Tensor]:
+        """Return one vector per sample and modality, ``(B, d)``: positions are pooled as their encoder says.
+        """
+        return {name: _pooled(self.encoders[name], values) for name, values in features.items()}
+
+    def predict(self, features: Features, objectives: Iterable[str]) -> dict[str, Tensor]:
         """Map features to logits ``{objective: (B, C)}``."""
         return {objective: self._logits(features, objective) for objective in objectives}
 
-    def _logits(self, features: dict[str, Tensor], objective: str) -> Tensor:
+    def _logits(self, features: Features, objective: str) -> Tensor:
         if objective == JOINT:
             return self.fusion(features)
-        (encoder,) = self.reach(objective) if self.fusion is not None else self.modalities[:1]
-        return self.heads[objective](features[encoder])
+        encoder = objective if self.fusion is not None else self.modalities[0]
+        return self.heads[objective](_pooled(self.encoders[encoder], features[encoder]))
+
+
+def _crosses(fusion: nn.Module) -> bool:
+    return isinstance(fusion, FusionModule) and fusion.crosses
+
+
+def _pooled(encoder: nn.Module, features: Tensor) -> Tensor:
+    return encoder.pool(features) if features.ndim == 3 else features
 
 
 def build_head(width: int, classes: int, hidden: int | None) -> nn.Module:
