@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import signal
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,8 +21,13 @@ if TYPE_CHECKING:
 DEFAULT_BENCHMARK = Path("configs/benchmarks/digits.yaml")
 INTERRUPTED = 75  # sysexits' EX_TEMPFAIL: the same command goes on where it stopped
 
+# Newer Typers bring a Click of their own, older ones need the real one: the base of usage errors is found.
+USAGE_ERROR = typer.BadParameter.__mro__[2]
+
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split(":")[0]
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Regenerate the tables and figures of two papers on balanced multimodal learning, and judge them.",
 )
 
 BenchmarkOption = Annotated[Path, typer.Option("--benchmark", "-b", help="benchmark file")]
@@ -28,16 +36,31 @@ RootOption = Annotated[Path, typer.Option("--root", help="project folder")]
 CellArgument = Annotated[
     str, typer.Argument(help="dataset/model/method-variant.key, as 'counterpoise plan' lists")
 ]
-SeedsOption = Annotated[str, typer.Option("--seeds", help="comma-separated; default: the benchmark's")]
+SeedsOption = Annotated[str | None, typer.Option("--seeds", help="comma-separated; default: the benchmark's")]
 
 
-def main() -> None:
-    """Run the command line; a mistake in what was given ends in one line and exit code 2."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Whatever is wrong with what was given, or with a file, ends in one line on stderr and exit code 2.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app()
+        code = app(given or ["--help"], prog_name="counterpoise", standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        return _refuse(str(error))
+    except USAGE_ERROR as error:
+        return _refuse(error.format_message())
+    except OSError as error:
+        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+
+
+def _refuse(message: str) -> int:
+    print(f"error: {' '.join(message.splitlines())}", file=sys.stderr)
+    return 2
 
 
 def _plan(root: Path, benchmark: Path, overrides: list[str]) -> Plan:
@@ -47,13 +70,16 @@ def _plan(root: Path, benchmark: Path, overrides: list[str]) -> Plan:
     return make_plan(root, root / benchmark, parse_overrides(overrides))
 
 
-def _seeds(text: str, plan: Plan) -> list[int]:
-    if not text:
+def _seeds(text: str | None, plan: Plan) -> list[int]:
+    if text is None:
         return plan.seeds
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise UserError(f"--seeds {text}: must be whole numbers with commas between") from error
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        raise UserError(f"--seeds '{text}': must be whole numbers, 0 or more, with commas between")
+    seeds = [int(part) for part in parts]
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds '{text}': must be distinct")
+    return seeds
 
 
 @app.command()
@@ -61,9 +87,9 @@ def plan(
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     overrides: SetOption = [],
     root: RootOption = Path(),
-    cells: bool = False,
+    cells: Annotated[bool, typer.Option("--cells", help="list every cell and the state of its runs")] = False,
 ) -> None:
-    """Check the whole configuration and say what would run."""
+    """Before launch: check the whole configuration; say what would run, what is there, how long it takes."""
     from counterpoise.reporting.plan import print_plan
 
     print_plan(_plan(root, benchmark, overrides), root, cells)
@@ -128,7 +154,7 @@ def _dataset(plan: Plan, name: str) -> Any:
 @app.command()
 def train(
     cell: CellArgument,
-    seeds: SeedsOption = "",
+    seeds: SeedsOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")] = "auto",
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     overrides: SetOption = [],
@@ -208,7 +234,7 @@ class _Report:
 @app.command()
 def evaluate(
     cell: CellArgument,
-    seeds: SeedsOption = "",
+    seeds: SeedsOption = None,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     overrides: SetOption = [],
     root: RootOption = Path(),
@@ -276,6 +302,112 @@ def report(
     from counterpoise.reporting.report import write_report
 
     print(write_report(_plan(root, benchmark, overrides), root))
+
+
+@app.command()
+def status(
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
+) -> None:
+    """Say which runs are fresh, missing, interrupted, diverged or broken, and which no benchmark asks for."""
+    from counterpoise.comparison.status import find_orphans, known_to_benchmarks, run_statuses
+    from counterpoise.reporting.plan import status_lines
+
+    plan = _plan(root, benchmark, overrides)
+    orphans = find_orphans(root, known_to_benchmarks(plan, root))
+    for line in status_lines(plan, run_statuses(plan, root), orphans):
+        print(line)
+
+
+@app.command()
+def trace(
+    name: Annotated[str, typer.Argument(help="paper.table.row.column; a variant as in row@released")],
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Say what made a number: its runs, configuration, source, data, device and log, and how to redo it.
+
+    For example mmpareto.table3.MMPareto.cg_mnist.accuracy.
+    """
+    from counterpoise.comparison.trace import trace as find
+    from counterpoise.reporting.plan import trace_lines
+
+    for found in find(_plan(root, benchmark, overrides), root, name):
+        for line in trace_lines(found):
+            print(line)
+
+
+@app.command()
+def redo(
+    cell: CellArgument,
+    seed: Annotated[int, typer.Option(min=0, help="the run's seed")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")] = "auto",
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Train a recorded run once more, aside, and say whether it gives the same bits. Exit code 3: it does
+    not.
+    """
+    from counterpoise.comparison.trace import differences
+    from counterpoise.spec.record import read_record
+
+    found = _plan(root, benchmark, overrides).cell(cell)
+    recorded = read_record(root / found.run_directory(seed), found.key, seed)
+    from counterpoise.training.device import choose_device
+    from counterpoise.training.train import train_cell
+
+    (root / "work").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".redo-", dir=root / "work") as scratch:
+        aside = {"directory": Path(scratch, "runs"), "work_directory": Path(scratch, "work")}
+        runs = dataclasses.replace(_cell_to_train(found, root), **aside)
+        (folder,) = train_cell(runs, [seed], choose_device(device))
+        lines = differences(recorded, read_record(folder, found.key, seed))
+    print("\n".join(lines) if lines else "the same, bit for bit: history, predictions and weights")
+    raise typer.Exit(3 if lines else 0)
+
+
+@app.command()
+def gc(
+    data: Annotated[bool, typer.Option("--data", help="prepared data, too")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="delete; without it, only list")] = False,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Delete runs and saved states that no file in configs/benchmarks asks for; without --yes, list them."""
+    from counterpoise.comparison.status import find_orphans, known_to_benchmarks, remove
+    from counterpoise.reporting.plan import orphan_lines
+
+    known = known_to_benchmarks(_plan(root, benchmark, overrides), root)
+    orphans = [orphan for orphan in find_orphans(root, known) if data or orphan.kind != "data"]
+    for line in orphan_lines(orphans):
+        print(line)
+    if yes:
+        for orphan in orphans:
+            remove(orphan, root)
+    print(f"{len(orphans)} deleted" if yes else f"{len(orphans)} to delete: nothing was, --yes does it")
+
+
+@app.command()
+def adopt(
+    old_cell: Annotated[
+        str, typer.Argument(help="the cell that the runs are in, as 'counterpoise status' lists")
+    ],
+    new_cell: Annotated[str, typer.Argument(help="the cell of the plan that they are right for")],
+    reason: Annotated[str, typer.Option(help="why no number can differ; kept in the records and shown")],
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Rename old runs to a new key, when a change that renamed them cannot have changed a number."""
+    from counterpoise.comparison.adopt import adopt as rename
+
+    adopted = rename(_plan(root, benchmark, overrides), root, old_cell, new_cell, reason)
+    for line in adopted.changes:
+        print(f"changed: {line}")
+    for folder in adopted.folders:
+        print(folder)
 
 
 @app.command("paper-values")
