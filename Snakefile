@@ -21,6 +21,7 @@ DEFAULT_BENCHMARK = "configs/benchmarks/digits.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/guard.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/results.smk"

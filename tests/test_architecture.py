@@ -29,7 +29,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"spec"},
     "methods": {"models", "spec"},
     "training": {"data", "methods", "models", "spec"},
-    "cli": {"comparison", "data", "evaluation", "methods", "models", "reporting", "spec", "training"},
+    "salvage": {"comparison", "evaluation", "reporting", "spec", "training"},
+    "cli": {
+        *("comparison", "data", "evaluation", "methods", "models", "reporting", "salvage", "spec", "training")
+    },
     "__main__": {"cli"},
 }
 WITHOUT_TORCH = BOTTOM | {"spec", "comparison", "reporting"}

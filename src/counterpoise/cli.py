@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from counterpoise.spec.plan import Cell, Plan
 
 DEFAULT_BENCHMARK = Path("configs/benchmarks/digits.yaml")
-INTERRUPTED = 75  # sysexits' EX_TEMPFAIL: the same command goes on where it stopped
 
 # Newer Typers bring a Click of their own, older ones need the real one: the base of usage errors is found.
 USAGE_ERROR = typer.BadParameter.__mro__[2]
@@ -156,32 +155,25 @@ def train(
     cell: CellArgument,
     seeds: SeedsOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")] = "auto",
+    attempt: Annotated[int, typer.Option(help="from 2 on, runs that would fail again are left alone")] = 1,
+    log: Annotated[str | None, typer.Option(help="where this output goes, for the note of a failure")] = None,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     overrides: SetOption = [],
     root: RootOption = Path(),
 ) -> None:
-    """Train a cell's runs; interrupted ones go on where they were."""
+    """Train a cell's runs; interrupted ones go on where they were. Exit code 1: a run failed, 75:
+    interrupted.
+    """
     plan = _plan(root, benchmark, overrides)
     found = plan.cell(cell)
     chosen = _seeds(seeds, plan)
     from counterpoise.training.device import choose_device
-    from counterpoise.training.loop import Control, Interrupted
-    from counterpoise.training.train import train_cell
+    from counterpoise.training.job import run_job
 
-    stop = _stop_on_signals()
-    epochs = found.config["protocol"]["epochs"]
-    try:
-        train_cell(
-            _cell_to_train(found, root),
-            chosen,
-            choose_device(device),
-            lambda seed: Control(stop=stop, report=_Report(cell, seed, epochs)),
-        )
-    except Interrupted:
-        print(
-            f"{cell}: stopped as asked; the state is saved, the same command goes on from it", file=sys.stderr
-        )
-        raise typer.Exit(INTERRUPTED) from None
+    save_seconds = plan.benchmark.job.save_seconds
+    runs = _cell_to_train(found, root)
+    code = run_job(runs, chosen, choose_device(device), save_seconds=save_seconds, attempt=attempt, log=log)
+    raise typer.Exit(code)
 
 
 def _cell_to_train(cell: Cell, root: Path) -> Any:
@@ -203,34 +195,6 @@ def _cell_to_train(cell: Cell, root: Path) -> Any:
     )
 
 
-def _stop_on_signals() -> Any:
-    """Return a function that says whether SIGTERM or SIGUSR1 (pre-emption) has come."""
-    asked: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, lambda received, _frame: asked.append(received))
-    return lambda: bool(asked)
-
-
-class _Report:
-    """Prints a line for about every tenth part of a run."""
-
-    def __init__(self, cell: str, seed: int, epochs: int) -> None:
-        self.cell = cell
-        self.seed = seed
-        self.epochs = epochs
-
-    def __call__(self, epoch: int, row: dict[str, float]) -> None:
-        if epoch % max(1, self.epochs // 10) and epoch != self.epochs:
-            return
-        shown = " ".join(
-            f"{name.partition('.')[2]} {v:.4f}" for name, v in row.items() if name.startswith("test_")
-        )
-        print(
-            f"{self.cell} seed {self.seed}: epoch {epoch}/{self.epochs} test accuracy {shown}",
-            file=sys.stderr,
-        )
-
-
 @app.command()
 def evaluate(
     cell: CellArgument,
@@ -243,10 +207,12 @@ def evaluate(
     plan = _plan(root, benchmark, overrides)
     found = plan.cell(cell)
     from counterpoise.evaluation.evaluate import evaluate_run
+    from counterpoise.training.attempt import WorkFolder
 
     for seed in _seeds(seeds, plan):
         folder = root / found.run_directory(seed)
         print(evaluate_run(folder, plan.metrics_name, found.key, seed, plan.benchmark.evaluation.ece_bins))
+        WorkFolder(root / "work" / found.name / f"seed-{seed}").remove()
 
 
 @app.command()
@@ -342,6 +308,8 @@ def redo(
     cell: CellArgument,
     seed: Annotated[int, typer.Option(min=0, help="the run's seed")],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")] = "auto",
+    attempt: Annotated[int, typer.Option(help="from 2 on, runs that would fail again are left alone")] = 1,
+    log: Annotated[str | None, typer.Option(help="where this output goes, for the note of a failure")] = None,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     overrides: SetOption = [],
     root: RootOption = Path(),
@@ -408,6 +376,25 @@ def adopt(
         print(f"changed: {line}")
     for folder in adopted.folders:
         print(folder)
+
+
+@app.command()
+def salvage(
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
+) -> None:
+    """After jobs failed: write tables and report from the runs that stand, and say which do not and why."""
+    from counterpoise.salvage import salvage
+
+    found = salvage(_plan(root, benchmark, overrides), root)
+    for lost in found.failed:
+        log = f" (log: {lost.failure.log})" if lost.failure.log else ""
+        print(f"{lost.cell} seed {lost.seed}: {lost.failure.status}: {lost.failure.reason}{log}")
+    for error in found.errors:
+        print(f"error: {error}", file=sys.stderr)
+    stand = found.runs - len(found.lost)
+    print(
+        f"{stand} of {found.runs} runs stand, {len(found.failed)} failed; tables and report hold what stands"
+    )
 
 
 @app.command("paper-values")

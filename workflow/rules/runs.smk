@@ -1,6 +1,8 @@
 # Training and evaluation: a job takes one cell and a batch of seeds. The seeds of a batch stand literally in the
 # outputs, so there is one rule per batch: `train` for the first, `train_2`, `train_3` and so on for the others.
 
+JOB = PLAN.benchmark.job
+
 
 def numbered(name, number):
     return name if number == 1 else f"{name}_{number}"
@@ -20,12 +22,18 @@ for number, seeds in enumerate(BATCHES, start=1):
         log:
             f"logs/train/{{dataset}}/{{model}}/{{method}}.{{key}}/seeds-{batch_name(seeds)}.log",
         threads: 1
+        resources:
+            # A further attempt follows one that ran out of memory or time, or that the machine let down.
+            mem_mb=lambda wildcards, attempt: JOB.mem_mb * attempt,
+            runtime=lambda wildcards, attempt: JOB.minutes * attempt,
+            gpu=JOB.gpus,
+            attempt=lambda wildcards, attempt: attempt,
         params:
             common=COMMON,
             seeds=",".join(map(str, seeds)),
         shell:
             "counterpoise train {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
-            " --seeds {params.seeds} {params.common} > {log} 2>&1"
+            " --seeds {params.seeds} --attempt {resources.attempt} --log {log} {params.common} > {log} 2>&1"
 
     rule:
         name:

@@ -77,13 +77,14 @@ class Control:
 
 @dataclass
 class Progress:
-    """Where a run is and what it has found so far."""
+    """Where a run is and what it has found so far; ``seconds`` counts all attempts up to their last save."""
 
     epoch: int = 0
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     selections: Selections = field(default_factory=Selections)
     diverged: str = ""
+    seconds: float = 0.0
 
 
 class Trainer:
@@ -189,6 +190,7 @@ class Trainer:
             if control.stop() and self.progress.epoch < self.protocol.epochs:
                 save.now()
                 raise Interrupted
+        save.count_time()
         return self.progress
 
     def _steps_per_epoch(self) -> int:
@@ -316,6 +318,7 @@ class Trainer:
             "history": self.progress.history,
             "selections": self.progress.selections.plain(),
             "diverged": self.progress.diverged,
+            "seconds": self.progress.seconds,
         }
         return RunState(tensors, plain)
 
@@ -332,7 +335,7 @@ class Trainer:
         plain = saved.plain
         selections = Selections.restore(plain["selections"], parts.get("selections", {}))
         self.progress = Progress(
-            plain["epoch"], plain["step"], plain["history"], selections, plain["diverged"]
+            plain["epoch"], plain["step"], plain["history"], selections, plain["diverged"], plain["seconds"]
         )
 
 
@@ -356,22 +359,28 @@ class _Branch(LossMethod):
 
 
 class _Saver:
-    """Saves a trainer's state when enough time has gone by, or now."""
+    """Saves a trainer's state when enough time has gone by, or now. The clock is one that never goes back."""
 
     def __init__(self, trainer: Trainer, checkpoints: Checkpoints | None, control: Control) -> None:
         self.trainer = trainer
         self.checkpoints = checkpoints
         self.control = control
-        self.saved_at = control.clock()
+        self.saved_at = self.counted_to = control.clock()
 
     def if_due(self) -> None:
         if self.control.stop() or self.control.clock() - self.saved_at >= self.control.save_seconds:
             self.now()
 
     def now(self) -> None:
+        self.count_time()
         if self.checkpoints is not None:
             self.checkpoints.save(self.trainer.snapshot())
         self.saved_at = self.control.clock()
+
+    def count_time(self) -> None:
+        now = self.control.clock()
+        self.trainer.progress.seconds += now - self.counted_to
+        self.counted_to = now
 
 
 @contextlib.contextmanager

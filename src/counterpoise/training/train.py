@@ -6,7 +6,6 @@ import csv
 import datetime
 import io
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,9 +26,10 @@ from counterpoise.models.build import build_network
 from counterpoise.models.network import digest_state
 from counterpoise.spec.components import component
 from counterpoise.spec.protocol import Protocol
+from counterpoise.training.attempt import Stopped, WorkFolder, publish
 from counterpoise.training.checkpoint import Checkpoints
 from counterpoise.training.device import describe, exactness
-from counterpoise.training.loop import Control, Data, Progress, Trainer
+from counterpoise.training.loop import Control, Data, Interrupted, Progress, Trainer
 from counterpoise.training.streams import stream_seed
 
 SCHEMA = 1
@@ -58,28 +58,41 @@ def train_cell(
     seeds: list[int],
     device: torch.device,
     control_for: Callable[[int], Control] = lambda seed: Control(),
+    failed: Callable[[int, Exception], None] | None = None,
 ) -> list[Path]:
     """Train a cell with each seed and publish the records; return the run folders.
 
-    A run that is already published is kept; one that was interrupted goes on where it was. Finished runs wait
-    in the work folder until all seeds are done, because the workflow engine deletes a failed job's outputs.
+    A run that is already published is kept; one that was interrupted goes on where it was. ``failed`` is told
+    of a run that ends in an exception, and the next seed is trained; without it the exception is raised.
 
     Raises:
         UserError: the prepared data is not there or not the cell's, or a file cannot be written.
         counterpoise.training.loop.Interrupted: a run was asked to stop; its state is saved.
     """
-    missing = [seed for seed in seeds if not is_published(cell, seed)]
-    if missing:
-        data = PreparedData.open(cell.data_directory)
-        for seed in missing:
-            finished = _work(cell, seed) / "finished"
-            if not (finished / "record.json").is_file():
-                _train_run(cell, seed, data, device, control_for(seed), finished)
-    for seed in missing:
-        _publish(_work(cell, seed) / "finished", run_directory(cell, seed))
-    for seed in missing:
-        shutil.rmtree(_work(cell, seed), ignore_errors=True)
+    for seed in seeds:
+        try:
+            _settle(cell, seed, device, control_for(seed))
+        except Interrupted:
+            raise
+        except Exception as error:  # whatever it is, it is this run's end and not the other seeds'
+            if failed is None:
+                raise
+            failed(seed, error)
     return [run_directory(cell, seed) for seed in seeds]
+
+
+def _settle(cell: CellToTrain, seed: int, device: torch.device, control: Control) -> None:
+    """Train a run unless that is done, and publish it."""
+    work = WorkFolder(cell.work_directory / f"seed-{seed}")
+    try:
+        with work.held(control.stop):
+            if is_published(cell, seed):
+                return
+            if not work.is_finished(cell.key, seed):
+                _train_run(cell, seed, device, control, work)
+            publish(work.finished, run_directory(cell, seed))
+    except Stopped:
+        raise Interrupted from None
 
 
 def run_directory(cell: CellToTrain, seed: int) -> Path:
@@ -100,18 +113,15 @@ def is_published(cell: CellToTrain, seed: int) -> bool:
     return all((path.parent / name).is_file() for name in record["files"])
 
 
-def _work(cell: CellToTrain, seed: int) -> Path:
-    return cell.work_directory / f"seed-{seed}"
-
-
 def _train_run(
-    cell: CellToTrain, seed: int, data: PreparedData, device: torch.device, control: Control, finished: Path
+    cell: CellToTrain, seed: int, device: torch.device, control: Control, work: WorkFolder
 ) -> None:
+    data = PreparedData.open(cell.data_directory)
     protocol = Protocol.model_validate(cell.config["protocol"])
     started = datetime.datetime.now(datetime.UTC)
     with exactness(protocol, device):
         trainer = make_trainer(cell.config, protocol, data, seed, device)
-        checkpoints = Checkpoints(_work(cell, seed) / "states", cell.key, seed)
+        checkpoints = Checkpoints(work.states, cell.key, seed)
         saved, passed_over = checkpoints.load()
         for line in passed_over:
             print(f"passed over: {line}", file=sys.stderr)
@@ -122,7 +132,7 @@ def _train_run(
                 file=sys.stderr,
             )
         progress = trainer.run(checkpoints, control)
-    _write_finished(cell, seed, trainer, progress, data, started, saved is not None, finished)
+    _write_finished(cell, seed, trainer, progress, data, started, saved is not None, work.finished)
     checkpoints.remove()
 
 
@@ -225,7 +235,7 @@ def _record(
         "command": shlex.join(["counterpoise", *sys.argv[1:]]),
         "started": started.isoformat(timespec="seconds"),
         "finished": ended.isoformat(timespec="seconds"),
-        "seconds": round((ended - started).total_seconds(), 3),
+        "seconds": round(progress.seconds, 3),
         "resumed": resumed,
     }
 
@@ -237,12 +247,6 @@ def _history(progress: Progress) -> str:
     writer.writeheader()
     writer.writerows(progress.history)
     return text.getvalue()
-
-
-def _publish(finished: Path, destination: Path) -> None:
-    """Copy a finished run into place, the record last: a folder with a record is whole."""
-    for name in ("history.csv", "predictions.npz", "record.json"):
-        files.write_bytes(destination / name, (finished / name).read_bytes())
 
 
 def git_state() -> dict[str, Any]:
