@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -271,6 +270,25 @@ def report(
 
 
 @app.command()
+def salvage(
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
+) -> None:
+    """After jobs failed: write tables and report from the runs that stand, and say which do not and why."""
+    from counterpoise.salvage import salvage
+
+    found = salvage(_plan(root, benchmark, overrides), root)
+    for lost in found.failed:
+        log = f" (log: {lost.failure.log})" if lost.failure.log else ""
+        print(f"{lost.cell} seed {lost.seed}: {lost.failure.status}: {lost.failure.reason}{log}")
+    for error in found.errors:
+        print(f"error: {error}", file=sys.stderr)
+    stand = found.runs - len(found.lost)
+    print(
+        f"{stand} of {found.runs} runs stand, {len(found.failed)} failed; tables and report hold what stands"
+    )
+
+
+@app.command()
 def status(
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
 ) -> None:
@@ -308,8 +326,6 @@ def redo(
     cell: CellArgument,
     seed: Annotated[int, typer.Option(min=0, help="the run's seed")],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")] = "auto",
-    attempt: Annotated[int, typer.Option(help="from 2 on, runs that would fail again are left alone")] = 1,
-    log: Annotated[str | None, typer.Option(help="where this output goes, for the note of a failure")] = None,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     overrides: SetOption = [],
     root: RootOption = Path(),
@@ -376,25 +392,6 @@ def adopt(
         print(f"changed: {line}")
     for folder in adopted.folders:
         print(folder)
-
-
-@app.command()
-def salvage(
-    benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
-) -> None:
-    """After jobs failed: write tables and report from the runs that stand, and say which do not and why."""
-    from counterpoise.salvage import salvage
-
-    found = salvage(_plan(root, benchmark, overrides), root)
-    for lost in found.failed:
-        log = f" (log: {lost.failure.log})" if lost.failure.log else ""
-        print(f"{lost.cell} seed {lost.seed}: {lost.failure.status}: {lost.failure.reason}{log}")
-    for error in found.errors:
-        print(f"error: {error}", file=sys.stderr)
-    stand = found.runs - len(found.lost)
-    print(
-        f"{stand} of {found.runs} runs stand, {len(found.failed)} failed; tables and report hold what stands"
-    )
 
 
 @app.command("paper-values")
