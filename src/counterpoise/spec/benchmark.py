@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from counterpoise.errors import UserError
-from counterpoise.spec.configs import MethodOverride, merge
+from counterpoise.spec.configs import MethodOverride, merge, scaled
 from counterpoise.spec.validation import load_yaml, parse_yaml, validate
 
 Selection = Literal["last", "best_val", "best_test"]
+Scale = Literal["full", "tiny"]
 
 
 class _Config(BaseModel):
@@ -65,12 +66,30 @@ class Evaluation(_Config):
     ece_bins: int = Field(15, gt=0)
 
 
+class Probe(_Config):
+    """How a linear classifier is trained on one frozen encoder's features (MMPareto Table 1, starred rows).
+
+    No paper states any of this; the values are those of PMR's released probe (facts section 2), the one whose
+    code is public. ``batch_norm``: whether the frozen encoder normalises by its running statistics (``eval``,
+    as there) or by each batch's own (``train``). ``augment``: whether the probe sees augmented samples, as in
+    training. Its encoder is that of the last epoch.
+    """
+
+    epochs: int = Field(25, gt=0)
+    batch_size: int = Field(64, gt=0)
+    lr: float = Field(1e-3, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(1e-4, ge=0)
+    batch_norm: Literal["eval", "train"] = "eval"
+    augment: bool = False
+
+
 class Job(_Config):
     """What a training job asks of the machine; no part of a run's identity.
 
-    ``gpus`` is 0 or 1: one run trains on one device. ``gpu_share`` is the part of it that a run needs, where jobs
-    of one machine share devices. ``mem_mb`` and ``minutes`` are the first attempt's; the n-th asks for n times as
-    much. ``save_seconds`` is how much of a run a kill may cost.
+    ``gpus`` is 0 or 1: one run trains on one device. ``gpu_share`` is the part of it that a run needs, where
+    jobs of one machine share devices. ``mem_mb`` and ``minutes`` are the first attempt's; the n-th asks for n
+    times as much. ``save_seconds`` is how much of a run a kill may cost.
     """
 
     gpus: int = Field(0, ge=0, le=1)
@@ -86,6 +105,9 @@ class Benchmark(_Config):
     ``mirror`` is a folder or URL that holds the datasets' source files, tried before their public addresses;
     ``data_roots`` names, by dataset, folders of raw data that the user already has. Neither is part of a
     run's identity: what was read from them is, by digest, in the prepared data's manifest.
+
+    ``scale: tiny`` runs everything in miniature, to see it work: each file's section ``tiny`` is laid over
+    the rest of it, this one's too. What comes out is no reproduction, and all of it counts as a stand-in.
     """
 
     name: str = Field(pattern=r"^[a-z0-9_\-]+$")
@@ -93,8 +115,10 @@ class Benchmark(_Config):
     note: str = ""
     seeds: list[int] = Field(min_length=1)
     seeds_per_job: int = Field(5, gt=0)
+    scale: Scale = "full"
     selection: Selection = "last"
     evaluation: Evaluation = Evaluation()
+    probe: Probe = Probe()
     job: Job = Job()
     mirror: str | None = None
     data_roots: dict[str, str] = {}
@@ -124,9 +148,12 @@ class Benchmark(_Config):
 def load_benchmark(path: Path, overrides: dict[str, Any] | None = None) -> Benchmark:
     """Read a benchmark file, with ``overrides`` (as from ``--config``) laid over its top-level keys."""
     data = load_yaml(path, "benchmark")
-    if not overrides or not isinstance(data, dict):
+    if not isinstance(data, dict):
         return validate(Benchmark, data, str(path))
-    return validate(Benchmark, merge(data, overrides), f"{path} with {', '.join(overrides)} replaced")
+    overrides = overrides or {}
+    data = scaled(data, overrides.get("scale", data.get("scale", "full")), str(path))
+    where = f"{path} with {', '.join(overrides)} replaced" if overrides else str(path)
+    return validate(Benchmark, merge(data, overrides), where)
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from counterpoise.errors import UserError
 from counterpoise.spec.protocol import Protocol, ProtocolFile
-from counterpoise.spec.validation import load_model, load_yaml, validate
+from counterpoise.spec.validation import load_yaml, validate
 
 Number = TypeVar("Number")
 Pair = Annotated[tuple[Number, Number], Field(strict=False)]  # YAML has lists only
@@ -80,10 +81,11 @@ class MethodConfig(MethodOverride):
 
 
 class Configs:
-    """The folder ``configs/`` of a project; every file is read once."""
+    """The folder ``configs/`` of a project; every file is read once, at one scale (:func:`scaled`)."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, scale: str = "full") -> None:
         self.root = Path(root)
+        self.scale = scale
         self._read: dict[tuple[str, str], Any] = {}
         self._protocols: dict[str, dict[str, Any]] = {}
         self._names: dict[str, list[str]] = {}
@@ -129,8 +131,42 @@ class Configs:
 
     def _load(self, folder: str, name: str, schema: type[BaseModel], what: str) -> Any:
         if (folder, name) not in self._read:
-            self._read[folder, name] = load_model(schema, self.path(folder, name), what)
+            path = self.path(folder, name)
+            data = load_yaml(path, what)
+            if isinstance(data, dict):
+                data = scaled(data, self.scale, str(path), needed=folder != "methods")
+            self._read[folder, name] = validate(schema, data, str(path))
         return self._read[folder, name]
+
+
+def scaled(data: dict[str, Any], scale: Any, where: str, needed: bool = True) -> dict[str, Any]:
+    """Return a file's content without its section ``tiny``, which is laid over the rest at the scale
+    ``tiny``.
+
+    Where the section names another component, that component's settings replace the old one's.
+
+    Raises:
+        UserError: the section is ``needed`` and not there: at full size the file is no miniature.
+    """
+    rest = {key: value for key, value in data.items() if key != "tiny"}
+    if scale != "tiny":
+        return rest
+    tiny = data.get("tiny", None if needed else {})
+    if not isinstance(tiny, dict):
+        raise UserError(
+            f"{where}: scale 'tiny' needs a section 'tiny' here; an empty one, {{}}, changes nothing"
+        )
+    return _laid_over(rest, tiny)
+
+
+def _laid_over(base: dict[str, Any], tiny: dict[str, Any]) -> dict[str, Any]:
+    if "component" in tiny and tiny["component"] != base.get("component"):
+        base = {key: value for key, value in base.items() if key != "settings"}
+    result = dict(base)
+    for key, value in tiny.items():
+        inner = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _laid_over(result[key], value) if inner else value
+    return result
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
@@ -142,4 +178,4 @@ def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-__all__ = ["Configs", "DatasetConfig", "MethodConfig", "ModelConfig", "Part", "load_yaml", "merge"]
+__all__ = ["Configs", "DatasetConfig", "MethodConfig", "ModelConfig", "Part", "load_yaml", "merge", "scaled"]

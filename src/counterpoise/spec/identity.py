@@ -146,7 +146,7 @@ def _write(node: Any, text: list[str]) -> None:
             if name in ("ctx", "kind", "type_comment") or value is None or value == []:
                 continue
             text.append(f"{name}=")
-            _write(_without_gaps(value) if isinstance(node, ast.JoinedStr) else value, text)
+            _write(_joined(value) if isinstance(node, ast.JoinedStr) else value, text)
         text.append(")")
     elif isinstance(node, list):
         text.append("[")
@@ -165,13 +165,15 @@ def _does_nothing(node: Any) -> bool:
     return isinstance(node, ast.Pass)
 
 
-def _without_gaps(parts: list[ast.expr]) -> list[ast.expr]:
-    """Join neighbouring literal parts of an f-string, which versions of Python cut differently."""
+def _joined(parts: list[ast.expr]) -> list[ast.expr]:
+    """Join the literal parts of an f-string: some versions of Python cut them, or put empty ones between."""
     joined: list[ast.expr] = []
     for part in parts:
-        if isinstance(part, ast.Constant) and joined and isinstance(joined[-1], ast.Constant):
+        if not isinstance(part, ast.Constant):
+            joined.append(part)
+        elif joined and isinstance(joined[-1], ast.Constant):
             joined[-1] = ast.Constant(joined[-1].value + part.value)
-        else:
+        elif part.value != "":
             joined.append(part)
     return joined
 

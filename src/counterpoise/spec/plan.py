@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from counterpoise.declare import DatasetInfo, MethodInfo
+from counterpoise.declare import DatasetInfo, FusionInfo, MethodInfo
 from counterpoise.errors import UserError, suggest
 from counterpoise.spec.benchmark import Benchmark, ColumnRun, TableRun, load_benchmark
 from counterpoise.spec.components import Component, component, components
@@ -24,6 +24,7 @@ from counterpoise.spec.paper import ColumnGroup, Paper, PaperTable, load_paper
 NOT_IN_BENCHMARK = "not in this benchmark"
 TRAINING = "counterpoise.training.train"
 PREPARATION = "counterpoise.data.prepare"
+PROBE = "counterpoise.training.probe"
 EVALUATION = ("counterpoise.evaluation.evaluate",)
 REPORTING = (
     "counterpoise.comparison.compare",
@@ -50,7 +51,11 @@ class PreparedDataset:
 
 @dataclass(frozen=True)
 class Cell:
-    """Dataset x model x method x protocol, resolved; the key digests config, source and the data's key."""
+    """Dataset x model x method x protocol, resolved; the key digests config, source and the data's key.
+
+    ``parents`` are, by modality, the unimodal cells whose run of the same seed a run of this cell starts
+    from; their keys are part of ``config``.
+    """
 
     dataset: str
     model: str
@@ -61,6 +66,7 @@ class Cell:
     source: str
     data: PreparedDataset
     key: str
+    parents: tuple[tuple[str, Cell], ...] = ()
 
     @property
     def data_key(self) -> str:
@@ -134,8 +140,33 @@ class Plan:
     @functools.cached_property
     def metrics_name(self) -> str:
         """The name of a run's file of metrics: it carries the key of how they are computed."""
-        settings = self.benchmark.evaluation.model_dump(mode="json")
-        return f"metrics.{short_key({'settings': settings, 'source': source_digest(EVALUATION)})}.json"
+        content = {
+            "settings": self.benchmark.evaluation.model_dump(mode="json"),
+            "source": source_digest(EVALUATION),
+        }
+        if self.probed:
+            content["probe"] = self.probe_name
+        return f"metrics.{short_key(content)}.json"
+
+    @functools.cached_property
+    def probe_name(self) -> str:
+        """The name, without its suffix, of a run's probe of frozen encoders: it carries the probe's key."""
+        settings = self.benchmark.probe.model_dump(mode="json")
+        return f"probe.{short_key({'settings': settings, 'source': source_digest((PROBE,))})}"
+
+    @functools.cached_property
+    def probed(self) -> frozenset[str]:
+        """The names of the cells whose encoders are probed: a table measures them on a probe's output."""
+        return frozenset(value.cell.name for value in self.values if value.cell and self._is_probed(value))
+
+    def _is_probed(self, value: PlannedValue) -> bool:
+        table = self.papers[value.paper].tables[value.table]
+        return value.row in table.row_ids and table.output(value.row, value.column).startswith("probe:")
+
+    @functools.cached_property
+    def keeping(self) -> frozenset[str]:
+        """The names of the cells whose runs keep their network's weights: something is made of them."""
+        return self.probed | {parent.name for cell in self.cells for _, parent in cell.parents}
 
     def digest(self, what: str) -> str:
         """Return the digest of everything besides metrics that ``report``, a ``<paper>`` or a
@@ -204,7 +235,7 @@ class _Planner:
         self.path = path
         self.benchmark = benchmark
         self.overrides = overrides
-        self.configs = Configs(root / "configs")
+        self.configs = Configs(root / "configs", benchmark.scale)
         self.papers: dict[str, Paper] = {}
         self.cells: dict[str, Cell] = {}
         self.values: list[PlannedValue] = []
@@ -296,8 +327,8 @@ class _Planner:
         for column in table.columns:
             for variant in variants:
                 cell, reason, stand_in = found[row.group or column.group, variant]
-                if cell is not None:
-                    self.cells.setdefault(cell.name, cell)
+                for needed in () if cell is None else (*(parent for _, parent in cell.parents), cell):
+                    self.cells.setdefault(needed.name, needed)
                 shown = variant if len(variants) > 1 else None
                 self.values.append(
                     PlannedValue(run.paper, run.table, row.id, shown, column.id, cell, reason, stand_in)
@@ -312,11 +343,14 @@ class _Planner:
             return None, f"method '{row.method}' is not available", False
         target = run.columns[group.id]
         wanted = _wanted(target, row, variant)
-        if wanted not in self.resolved:
-            self.resolved[wanted] = self._cell(wanted, f"{where}: column {group.id}: row {row.id}")
-        cell, reason = self.resolved[wanted]
+        cell, reason = self._resolve(wanted, f"{where}: column {group.id}: row {row.id}")
         stand_in = target.dataset != group.dataset or self.configs.dataset(target.dataset).stand_in_for
-        return cell, reason, bool(stand_in)
+        return cell, reason, bool(stand_in) or self.benchmark.scale == "tiny"
+
+    def _resolve(self, wanted: _Wanted, where: str) -> tuple[Cell | None, str]:
+        if wanted not in self.resolved:
+            self.resolved[wanted] = self._cell(wanted, where)
+        return self.resolved[wanted]
 
     def _cell(self, wanted: _Wanted, where: str) -> tuple[Cell | None, str]:
         method = component("method", wanted.method, where)
@@ -325,21 +359,38 @@ class _Planner:
             hint = suggest(wanted.variant, variants)
             raise UserError(f"{where}: method '{method.name}' has no variant '{wanted.variant}'{hint}")
         data, dataset = self.dataset(wanted.dataset)
-        model = self.model(wanted.model, wanted.dataset)
-        reason = _refusal(method.info, model, dataset)
+        model, fusion = self.model(wanted.model, wanted.dataset)
+        reason = _refusal(method.info, len(model["encoders"]), fusion, dataset)
         if reason:
             return None, reason
         settings, protocol = self._settings(method, wanted, where)
         config = {
             "dataset": {"component": data.component, "settings": data.settings},
-            "model": {key: value for key, value in model.items() if key != "slices"},
+            "model": model,
             "method": {"name": method.name, "variant": wanted.variant, "settings": settings},
             "protocol": protocol,
         }
+        parents = self._parents(method.info, wanted, tuple(model["encoders"]), where)
+        if parents:
+            config["parents"] = {modality: parent.key for modality, parent in parents}
         source = source_digest(self._modules(method, model))
         key = short_key({"config": config, "source": source, "data": data.key})
         names = (wanted.dataset, wanted.model, method.name, wanted.variant, wanted.protocol)
-        return Cell(*names, config, source, data, key), ""
+        return Cell(*names, config, source, data, key, parents), ""
+
+    def _parents(
+        self, method: MethodInfo, wanted: _Wanted, modalities: tuple[str, ...], where: str
+    ) -> tuple[tuple[str, Cell], ...]:
+        """Return the unimodal cells that a cell starts from: same dataset, model and protocol."""
+        if "unimodal_runs" not in method.needs:
+            return ()
+        found = []
+        for modality in modalities:
+            settings = (("modality", modality),)
+            parent = _Wanted(wanted.dataset, wanted.model, "unimodal", "published", wanted.protocol, settings)
+            cell, _ = self._resolve(parent, f"{where}: run of '{modality}' alone")
+            found.append((modality, cell))
+        return tuple(found)
 
     def _settings(
         self, method: Component, wanted: _Wanted, where: str
@@ -388,7 +439,7 @@ class _Planner:
         key = short_key({"component": found.name, "settings": settings, "source": source})
         return PreparedDataset(name, config.title, found.name, settings, key), found.info
 
-    def _model(self, name: str, dataset_name: str) -> dict[str, Any]:
+    def _model(self, name: str, dataset_name: str) -> tuple[dict[str, Any], FusionInfo | None]:
         model = self.configs.model(name)
         _, dataset = self.dataset(dataset_name)
         where = str(self.configs.path("models", name))
@@ -404,19 +455,21 @@ class _Planner:
             key: _part("encoder", part, f"{where}: encoders.{key}") for key, part in model.encoders.items()
         }
         fusion = None if dataset.task == "multitask" else _part("fusion", model.fusion, f"{where}: fusion")
-        slices = fusion is not None and component("fusion", fusion["component"]).info.slices
+        info = None if fusion is None else component("fusion", fusion["component"]).info
+        if info is not None:
+            _check_fusion(info, parts, f"{where}: fusion '{info.name}'")
         for modality in model.inputs:
             if modality not in model.encoders:
                 hint = suggest(modality, model.encoders)
                 raise UserError(f"{where}: inputs: the model has no encoder of a modality '{modality}'{hint}")
-        return {
+        config = {
             "encoders": parts,
             "fusion": fusion,
             "head": model.head.model_dump(),
             "init": model.init,
             "inputs": {name: settings.model_dump(mode="json") for name, settings in model.inputs.items()},
-            "slices": slices,
         }
+        return config, info
 
     def _modules(self, method: Component, model: dict[str, Any]) -> tuple[str, ...]:
         parts = [component("encoder", part["component"]) for part in model["encoders"].values()]
@@ -460,16 +513,33 @@ def _part(kind: str, part: Part, where: str) -> dict[str, Any]:
     return {"component": found.name, "settings": found.resolve(part.settings, f"{where}: settings")}
 
 
-def _refusal(method: MethodInfo, model: dict[str, Any], dataset: DatasetInfo) -> str:
+def _check_fusion(fusion: FusionInfo, encoders: dict[str, Any], where: str) -> None:
+    """Raise ``UserError`` where a fusion cannot join these encoders."""
+    least, most = fusion.modalities
+    if not least <= len(encoders) <= (len(encoders) if most is None else most):
+        raise UserError(f"{where}: joins {_number(least, most)} modalities, not {len(encoders)}")
+    widths = {
+        name: part["settings"]["width"] for name, part in encoders.items() if "width" in part["settings"]
+    }
+    if fusion.equal_widths and len(set(widths.values())) > 1:
+        listed = ", ".join(f"{name} {width}" for name, width in widths.items())
+        raise UserError(f"{where}: needs features of one width; the encoders have {listed}")
+
+
+def _number(least: int, most: int | None) -> str:
+    return f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
+
+
+def _refusal(method: MethodInfo, modalities: int, fusion: FusionInfo | None, dataset: DatasetInfo) -> str:
     """Return why a method is not defined for a model and a dataset, or nothing."""
-    if dataset.task == "multitask":
+    if fusion is None or dataset.task == "multitask":
         return "" if method.tasks else f"{method.title} is not defined for several tasks"
     least, most = method.modalities
-    count = len(model["encoders"])
-    if count < least or (most is not None and count > most):
-        number = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
-        return f"{method.title} is defined for {number} modalities, not {count}"
-    if "weight_slices" in method.needs and not model["slices"]:
-        fusion = model["fusion"]["component"]
-        return f"{method.title} needs one weight slice per modality, which fusion '{fusion}' has not"
+    if not least <= modalities <= (modalities if most is None else most):
+        return f"{method.title} is defined for {_number(least, most)} modalities, not {modalities}"
+    if "weight_slices" in method.needs and not fusion.slices:
+        return f"{method.title} needs one weight slice per modality, which fusion '{fusion.name}' has not"
+    alone = method.family == "integration" or method.trains == "single" or "unimodal_runs" in method.needs
+    if fusion.linked and alone:
+        return f"{method.title} takes each encoder by itself, which fusion '{fusion.name}' does not allow"
     return ""
