@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -54,13 +54,26 @@ class RunRecord(_Read):
     files: dict[str, str] = {}
 
 
+class FailureNote(_Read):
+    """What is read here of ``failure.json``, which stands where a run was tried and has no record."""
+
+    key: str
+    seed: int
+    status: Literal["failed", "out_of_memory"]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.status.replace('_', ' ')} ({self.reason})"
+
+
 @dataclass(frozen=True)
 class CellResults:
-    """The finished runs of a cell by seed, and the planned seeds that have none."""
+    """The finished runs of a cell by seed, the planned seeds that have none, and why where one failed."""
 
     cell: Cell
     runs: Mapping[int, RunMetrics]
     missing: Sequence[int]
+    failed: Mapping[int, str] = field(default_factory=dict)
 
     def values(self, selection: str, output: str, metric: str, scale: float = 1.0) -> SeedValues:
         """Return a metric over the seeds, times ``scale``."""
@@ -76,7 +89,7 @@ class CellResults:
                 absent = found
             else:
                 finished[seed] = found * scale
-        return SeedValues(finished, diverged, tuple(self.missing), absent)
+        return SeedValues(finished, diverged, tuple(self.missing), absent, self.failed)
 
     @property
     def n_test(self) -> int | None:
@@ -101,7 +114,19 @@ def read_cell(plan: Plan, root: Path, cell: Cell) -> CellResults:
         run = _read_run(path, cell.key, seed, plan.benchmark.evaluation.ece_bins)
         if run is not None:
             runs[seed] = run
-    return CellResults(cell, runs, [seed for seed in plan.seeds if seed not in runs])
+    missing = [seed for seed in plan.seeds if seed not in runs]
+    notes = {seed: _read_failure(Path(root) / cell.run_directory(seed), cell.key, seed) for seed in missing}
+    return CellResults(cell, runs, missing, {seed: note for seed, note in notes.items() if note})
+
+
+def _read_failure(folder: Path, key: str, seed: int) -> str:
+    """Return what became of a run that was tried, nothing where there is no note or the run has a record."""
+    path = folder / "failure.json"
+    if not path.exists() or (folder / "record.json").exists():
+        return ""
+    note = validate(FailureNote, read_json(path, "note of a failure"), str(path))
+    _check_owner(path, note, key, seed)
+    return str(note)
 
 
 def _read_run(path: Path, key: str, seed: int, ece_bins: int) -> RunMetrics | None:
@@ -138,7 +163,7 @@ def _check_record(metrics_path: Path, metrics: RunMetrics, key: str, seed: int) 
         )
 
 
-def _check_owner(path: Path, found: RunMetrics | RunRecord, key: str, seed: int) -> None:
+def _check_owner(path: Path, found: RunMetrics | RunRecord | FailureNote, key: str, seed: int) -> None:
     if found.key != key:
         raise UserError(
             f"{path}: key is '{found.key}', must be '{key}' as in its path; it belongs to another run"

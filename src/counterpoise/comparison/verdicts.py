@@ -22,6 +22,7 @@ class Verdict(StrEnum):
     UNDECIDED = "undecided"
     DEVIATES = "deviates"
     DIVERGED = "diverged"
+    FAILED = "failed"
     STAND_IN = "stand-in"
     NOT_RUN = "not run"
     NOT_DEFINED = "not defined"
@@ -33,14 +34,15 @@ class SeedValues:
     """A metric of one cell over its seeds, in printed units.
 
     ``finished`` has the completed runs only. ``diverged`` maps seeds to the reason; ``missing`` lists
-    the planned seeds whose run is not there; ``absent`` says, where runs are there but lack the metric,
-    what they lack.
+    the planned seeds whose run is not there, and ``failed`` says of those that were tried what became of
+    them; ``absent`` says, where runs are there but lack the metric, what they lack.
     """
 
     finished: Mapping[int, float] = field(default_factory=dict)
     diverged: Mapping[int, str] = field(default_factory=dict)
     missing: Sequence[int] = ()
     absent: str = ""
+    failed: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -111,6 +113,8 @@ def judge(printed: PrintedValue, ours: SeedValues, rule: Rule, stand_in: bool = 
         return NumberVerdict(Verdict.NOT_DEFINED, f"the paper prints '{printed.printed}'")
     if ours.absent:
         return NumberVerdict(Verdict.NOT_RUN, ours.absent)
+    if not ours.finished and not ours.diverged and ours.failed:
+        return NumberVerdict(Verdict.FAILED, _missing(ours))
     if not ours.finished and not ours.diverged:
         return NumberVerdict(Verdict.NOT_RUN, "no seed has finished")
     seen = _seen(ours, rule)
@@ -186,10 +190,10 @@ def _divergence(ours: SeedValues) -> str:
 
 
 def _missing(ours: SeedValues) -> str:
-    if not ours.missing:
-        return ""
-    plural = "s" if len(ours.missing) > 1 else ""
-    return f"seed{plural} {', '.join(map(str, ours.missing))} missing"
+    untried = [seed for seed in ours.missing if seed not in ours.failed]
+    plural = "s" if len(untried) > 1 else ""
+    absent = f"seed{plural} {', '.join(map(str, untried))} missing" if untried else ""
+    return _join(*(f"seed {seed} {what}" for seed, what in sorted(ours.failed.items())), absent)
 
 
 def _join(*parts: str) -> str:

@@ -48,6 +48,7 @@ class TableCell:
     decimals: int = 2
     mark: Mark = ""
     cell: Cell | None = None
+    failed: bool = False
 
     @property
     def ours(self) -> str:
@@ -61,6 +62,8 @@ class TableCell:
             text += f" ± {self.std:.{self.decimals}f}"
         if self.verdict is Verdict.DIVERGED:
             return f"{text} (n = {self.n}, others diverged)"
+        if self.failed:
+            return f"{text} (n = {self.n}, others failed)"
         return f"{text} (n = {self.n})" if self.n != self.planned else text
 
     @property
@@ -190,6 +193,7 @@ def _paper_cell(plan: Plan, paper: Paper, column: TableColumn, entry: Entry) -> 
     return TableCell(
         entry.printed, number.mean, number.std, number.n, len(plan.seeds), number.verdict, number.reason,
         number.delta, entry.stand_in, column.decimals, cell=entry.results.cell if entry.results else None,
+        failed=bool(entry.results and entry.results.failed),
     )  # fmt: skip
 
 
@@ -208,13 +212,15 @@ def _own_cell(plan: Plan, column: TableColumn, results: CellResults, stand_in: b
     verdict, reason = _own_verdict(values, stand_in)
     return TableCell(
         None, values.mean, values.std, values.n, len(plan.seeds), verdict, reason, None, stand_in,
-        column.decimals, cell=results.cell,
+        column.decimals, cell=results.cell, failed=bool(results.failed),
     )  # fmt: skip
 
 
 def _own_verdict(values: SeedValues, stand_in: bool) -> tuple[Verdict, str]:
     if values.diverged:
         return Verdict.DIVERGED, f"{len(values.diverged)} seeds diverged"
+    if not values.finished and values.failed:
+        return Verdict.FAILED, "; ".join(f"seed {seed} {what}" for seed, what in values.failed.items())
     if not values.finished:
         return Verdict.NOT_RUN, values.absent or "no seed has finished"
     return (Verdict.STAND_IN if stand_in else Verdict.NOT_PRINTED), "the paper gives no number"
@@ -286,6 +292,11 @@ def _notes(
     )
     if missing:
         yield "Not run: " + "; ".join(f"{group} ({reason})" for group, reason in missing) + "."
+    failed = dict.fromkeys(
+        (entry.label, seed, what) for entry in running for seed, what in entry.results.failed.items()
+    )
+    if failed:
+        yield "Failed: " + "; ".join(f"{label}, seed {seed}: {what}" for label, seed, what in failed) + "."
     if any(column.ours_only for column in columns):
         bins = benchmark.evaluation.ece_bins
         yield f"Columns marked 'ours' are not in the paper; ECE in percent, {bins} equal-width bins."

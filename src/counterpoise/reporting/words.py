@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SYMBOLS = {
-    "reproduced": "✓", "consistent": "≈", "undecided": "?", "deviates": "✗", "diverged": "!",
+    "reproduced": "✓", "consistent": "≈", "undecided": "?", "deviates": "✗", "diverged": "!", "failed": "‼",
     "stand-in": "○", "not run": "·", "not defined": "/", "not printed": "–", "supported": "✓",
     "refuted": "✗", "not tested": "·", "holds on the stand-in": "○✓", "undecided on the stand-in": "○?",
     "does not hold on the stand-in": "○✗",
@@ -11,8 +11,9 @@ SYMBOLS = {
 
 COLOURS = {
     "reproduced": "green", "consistent": "blue", "undecided": "yellow", "deviates": "red", "diverged": "red",
-    "stand-in": "yellow", "supported": "green", "refuted": "red", "holds on the stand-in": "green",
-    "undecided on the stand-in": "yellow", "does not hold on the stand-in": "red",
+    "failed": "red", "stand-in": "yellow", "supported": "green", "refuted": "red",
+    "holds on the stand-in": "green", "undecided on the stand-in": "yellow",
+    "does not hold on the stand-in": "red",
 }  # fmt: skip
 
 MEANINGS = {
@@ -21,6 +22,7 @@ MEANINGS = {
     "undecided": "too few seeds, or no spread between them, to judge by",
     "deviates": "outside the prediction interval and not shown equivalent",
     "diverged": "a run of it diverged",
+    "failed": "every run of it that was tried failed",
     "stand-in": "ran on other data than the paper's; not compared",
     "not run": "nothing has run for it; the reason is given",
     "not defined": "the paper leaves the entry open",
