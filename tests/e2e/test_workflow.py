@@ -1,0 +1,156 @@
+"""The whole chain through Snakemake: what a first, a second and a changed invocation do."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from miniature import BENCHMARK, Project
+
+from counterpoise.spec.plan import make_plan
+
+pytestmark = pytest.mark.slow
+
+
+def planned_jobs(project: Project, source: Path | None = None) -> Counter[str]:
+    """Return how many jobs of each rule a dry run plans."""
+    extra = {} if source is None else {"PYTHONPATH": str(source)}
+    done = subprocess.run(
+        ["snakemake", "--cores", "2", "--configfile", BENCHMARK, "--dry-run", "--quiet", "rules"],
+        cwd=project.root,
+        env=project.environment(**extra),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    stats = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE)
+    return Counter({rule: int(count) for rule, count in stats if rule not in ("total", "all")})
+
+
+def planned_cells(project: Project, source: Path | None = None) -> set[str]:
+    """Return the methods whose training a dry run plans, as ``method-variant``."""
+    extra = {} if source is None else {"PYTHONPATH": str(source)}
+    done = subprocess.run(
+        ["snakemake", "--cores", "2", "--configfile", BENCHMARK, "--dry-run"],
+        cwd=project.root,
+        env=project.environment(**extra),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    text = done.stdout + done.stderr
+    return set(re.findall(r"output: results/runs/[^/]+/[^/]+/([^.]+)\.[0-9a-f]+/seed-\d+/record\.json", text))
+
+
+@pytest.fixture
+def package(tmp_path: Path, repository: Path) -> Path:
+    """A copy of the package's source that a test may change; put it on PYTHONPATH."""
+    return Path(shutil.copytree(repository / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def test_every_run_has_a_whole_record_and_metrics(finished):
+    plan = make_plan(finished.root, finished.root / BENCHMARK)
+    for cell in plan.cells:
+        for seed in plan.seeds:
+            folder = finished.root / cell.run_directory(seed)
+            record = json.loads((folder / "record.json").read_text())
+            assert (record["key"], record["seed"], record["status"]) == (cell.key, seed, "completed")
+            assert json.loads((folder / plan.metrics_name).read_text())["key"] == cell.key
+
+
+def test_tables_and_comparison_come_in_every_format(finished):
+    for table in ("table3", "table5"):
+        for suffix in ("md", "csv", "tex", "html"):
+            assert (finished.root / f"results/tables/mmpareto/{table}.{suffix}").stat().st_size > 0
+    with (finished.root / "results/comparison/mmpareto.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    wanted = "paper,table,row,column,dataset,metric,printed,mean,std,n,delta,low,high,verdict,reason"
+    assert list(rows[0]) == wanted.split(",")
+    ran = [row for row in rows if row["table"] == "table3" and row["column"].startswith("cg_mnist")]
+    assert {row["verdict"] for row in ran if row["n"] not in ("", "0")} == {"stand-in"}
+
+
+def test_nothing_unfinished_stays_behind(finished):
+    assert not list(finished.root.glob("work/**/*.json"))
+    assert not [path for path in finished.root.rglob(".*") if path.suffix in (".json", ".npz", ".csv")]
+
+
+def test_a_second_invocation_has_nothing_to_do(finished):
+    assert planned_jobs(finished) == Counter()
+
+
+def test_a_clone_without_the_engines_notes_accepts_all_runs(copied):
+    assert not set(planned_jobs(copied)) & {"fetch", "prepare", "train", "evaluate"}
+
+
+def test_a_changed_learning_rate_plans_exactly_its_runs(copied):
+    path = copied.root / BENCHMARK
+    benchmark = yaml.safe_load(path.read_text())
+    benchmark["methods"] = {"gradnorm": {"protocol": {"optimiser": {"lr": 0.013}}}}
+    path.write_text(yaml.safe_dump(benchmark))
+    assert planned_cells(copied) == {"gradnorm-published"}
+
+
+def test_a_semantic_change_in_a_methods_file_plans_exactly_its_runs(copied, package):
+    path = package / "counterpoise/methods/mmpareto.py"
+    text = path.read_text()
+    assert "self.gamma *" in text
+    path.write_text(text.replace("self.gamma *", "1.001 * self.gamma *"))
+    assert planned_cells(copied, package) == {"mmpareto-published"}
+
+
+def test_a_changed_comment_plans_no_run(copied, package):
+    for path in (package / "counterpoise").rglob("*.py"):
+        path.write_text(path.read_text() + "\n# a remark\n")
+    assert planned_cells(copied, package) == set()
+
+
+def test_one_more_seed_trains_that_seed_alone(copied):
+    path = copied.root / BENCHMARK
+    benchmark = yaml.safe_load(path.read_text()) | {"seeds": [0, 1, 2]}
+    path.write_text(yaml.safe_dump(benchmark))
+    jobs = planned_jobs(copied)
+    assert jobs["train"] == 0
+    assert jobs["train_2"] == len(copied.cells())
+
+
+def test_another_calibration_setting_evaluates_again_but_trains_nothing(copied):
+    path = copied.root / BENCHMARK
+    benchmark = yaml.safe_load(path.read_text()) | {"evaluation": {"ece_bins": 10}}
+    path.write_text(yaml.safe_dump(benchmark))
+    jobs = planned_jobs(copied)
+    assert jobs["evaluate"] == len(copied.cells())
+    assert jobs["train"] == 0
+
+
+def test_a_changed_printed_value_makes_its_tables_again(copied):
+    path = copied.root / "configs/papers/mmpareto/table3.yaml"
+    path.write_text(path.read_text().replace("81.88", "81.89"))
+    jobs = planned_jobs(copied)
+    assert jobs["table"] >= 1
+    assert jobs["compare"] == 1
+    assert not jobs["train"]
+
+
+def test_a_missing_run_behind_existing_tables_is_noticed(copied):
+    (name,) = [name for name in copied.cells() if "gradnorm" in name]
+    shutil.rmtree(copied.root / "results/runs" / name)
+    assert planned_cells(copied) == {"gradnorm-published"}
+
+
+def test_a_wrong_benchmark_stops_before_the_first_job(tmp_path, repository):
+    project = Project.create(tmp_path / "wrong", repository, seeds=[0, 0])
+    assert project.run() != 0
+    assert "seeds" in project.said()
+    assert not (project.root / "results").exists()
+
+
+def test_the_workflow_is_formatted(repository):
+    subprocess.run(["snakefmt", "--check", "Snakefile", "workflow"], cwd=repository, check=True, capture_output=True)
