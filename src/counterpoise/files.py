@@ -7,10 +7,13 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import filelock
 
 from counterpoise.errors import UserError
 
@@ -88,10 +91,40 @@ def publish_directory(temporary: Path, path: Path) -> None:
     sync_directory(path.parent)
 
 
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Run a block in one process at a time for each ``path``; a second process says that it waits, and waits.
+
+    The lock is a hidden file beside ``path`` and ends with the process that holds it, however that ends.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"{path}: another process makes it; waiting for that one", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` atomically, creating its folder."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+    """Write ``data`` to ``path`` atomically, creating its folder.
+
+    Raises:
+        UserError: the disk is full, the folder is not writable, or the disk fails.
+    """
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written: {error.strerror}; what was finished before is kept: "
+            "mend this and run the same command again"
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

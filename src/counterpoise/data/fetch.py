@@ -43,10 +43,11 @@ def fetch_dataset(
     raw = raw_files(data, raw_root, data_roots)
     if mirror is not None and not mirrors.is_address(mirror) and not Path(mirror).is_dir():
         raise UserError(f"mirror: no folder {mirror}")
-    for source in data.sources():
-        fetch_source(data, source, raw, mirror, verify, progress)
-    # The lists that are now there may name further files, thousands of small ones.
-    _fetch_many(data, data.listed_sources(raw), raw, mirror, verify, progress)
+    with files.alone(raw.home):
+        for source in data.sources():
+            fetch_source(data, source, raw, mirror, verify, progress)
+        # The lists that are now there may name further files, thousands of small ones.
+        _fetch_many(data, data.listed_sources(raw), raw, mirror, verify, progress)
     return raw.home
 
 

@@ -57,10 +57,8 @@ def prepare_dataset(
     """
     data = make_dataset(component_name, settings)
     destination = Path(destination)
-    if (destination / "manifest.json").exists():
-        found = files.read_json(destination / "manifest.json", "manifest of prepared data")
-        if isinstance(found, dict) and found.get("key") == key:
-            return PreparedData.open(destination)
+    if _is_prepared(destination, key):
+        return PreparedData.open(destination)
     resolved = component("dataset", component_name).resolve(dict(settings), f"dataset {component_name}")
     name = destination.name.removesuffix(f".{key}")
     if name == destination.name:
@@ -69,11 +67,21 @@ def prepare_dataset(
         )
     work = Work(workers=available_cores() if workers is None else workers, progress=progress)
     raw = raw_files(data, raw_root, data_roots)
-    check_sources(data, raw)
-    with ArrayStore(destination, dataset=name, key=key, settings=resolved) as store:
-        data.prepare(raw, store, work)
-        record_sources(data, raw, store)
+    # A process whose workflow was killed may still be at it: its work is taken over, not doubled.
+    with files.alone(destination):
+        if not _is_prepared(destination, key):
+            check_sources(data, raw)
+            with ArrayStore(destination, dataset=name, key=key, settings=resolved) as store:
+                data.prepare(raw, store, work)
+                record_sources(data, raw, store)
     return PreparedData.open(destination)
+
+
+def _is_prepared(destination: Path, key: str) -> bool:
+    if not (destination / "manifest.json").exists():
+        return False
+    found = files.read_json(destination / "manifest.json", "manifest of prepared data")
+    return isinstance(found, dict) and found.get("key") == key
 
 
 def check_sources(data: Dataset, raw: RawFiles) -> None:
