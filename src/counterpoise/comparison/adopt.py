@@ -14,7 +14,7 @@ from counterpoise.comparison.status import RUNS, cell_folders
 from counterpoise.errors import UserError, suggest
 from counterpoise.files import read_json, write_bytes, write_json
 from counterpoise.spec.plan import Cell, Plan
-from counterpoise.spec.record import PUBLISHED, read_record
+from counterpoise.spec.record import RECORD, absent_files, read_record
 
 _NAME = re.compile(r"[^/.][^/]*/[^/.][^/]*/[^/.][^/]*\.(?P<key>[0-9a-f]+)")
 
@@ -83,19 +83,19 @@ def _old_record(folder: Path, key: str, cell: Cell) -> dict[str, Any]:
             was, wanted = config[part][name], cell.config[part][name]
             if was != wanted:
                 raise UserError(
-                    f"{folder / 'record.json'}: {part} {name} is '{was}', in {cell.name} it is '{wanted}'; "
+                    f"{folder / RECORD}: {part} {name} is '{was}', in {cell.name} it is '{wanted}'; "
                     "only runs of the same can be adopted"
                 )
     except (KeyError, TypeError) as error:
-        raise UserError(f"{folder / 'record.json'}: has no whole identity ({error!r})") from error
-    absent = [name for name in PUBLISHED if not (folder / name).is_file()]
+        raise UserError(f"{folder / RECORD}: has no whole identity ({error!r})") from error
+    absent = absent_files(folder, record)
     if absent:
         raise UserError(f"{folder}: {', '.join(absent)} not there; only whole runs can be adopted")
     return record
 
 
 def _check_free(destination: Path, old: str) -> None:
-    path = destination / "record.json"
+    path = destination / RECORD
     if not path.exists():
         return
     adopted = read_json(path, "run record").get("adopted", [])
@@ -120,10 +120,9 @@ def _identity(cell: Cell) -> dict[str, Any]:
 
 
 def _move(source: Path, destination: Path, record: dict[str, Any]) -> Path:
-    for name in PUBLISHED:
-        if name != "record.json":
-            write_bytes(destination / name, (source / name).read_bytes())
-    write_json(destination / "record.json", record)
+    for name in record["files"]:
+        write_bytes(destination / name, (source / name).read_bytes())
+    write_json(destination / RECORD, record)
     shutil.rmtree(source)
     if not any(source.parent.iterdir()):
         source.parent.rmdir()

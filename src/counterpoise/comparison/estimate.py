@@ -11,7 +11,7 @@ from typing import Any
 from counterpoise.comparison.status import RUNS, RunStatus, cell_folders
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
-from counterpoise.spec.record import PUBLISHED
+from counterpoise.spec.record import RECORD
 
 MOST_RECORDS = 2000  # beyond these, more records make the estimate no better
 
@@ -72,7 +72,7 @@ def read_recorded(root: Path) -> list[Recorded]:
     """
     found: list[Recorded] = []
     for folder in cell_folders(Path(root) / RUNS):
-        for path in sorted(folder.glob("seed-*/record.json")):
+        for path in sorted(folder.glob(f"seed-*/{RECORD}")):
             recorded = _recorded(path)
             if recorded is not None:
                 found.append(recorded)
@@ -86,7 +86,7 @@ def _recorded(path: Path) -> Recorded | None:
         record: dict[str, Any] = read_json(path, "run record")
         if record["status"] != "completed" or record.get("adopted"):
             return None
-        size = sum((path.parent / name).stat().st_size for name in PUBLISHED)
+        size = sum((path.parent / name).stat().st_size for name in (RECORD, *record["files"]))
         names = (record["dataset"], record["model"], record["method"])
         per_epoch = record["seconds"] / record["epochs_run"]
         return Recorded(*names, per_epoch, size, record["environment"]["device_name"])

@@ -15,7 +15,7 @@ from typing import Any
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
 from counterpoise.spec.plan import Cell, Plan, make_plan
-from counterpoise.spec.record import PUBLISHED, read_record
+from counterpoise.spec.record import RECORD, absent_files, read_record
 
 RUNS = "results/runs"
 WORK = "work"
@@ -70,15 +70,16 @@ def run_statuses(plan: Plan, root: Path) -> list[RunStatus]:
 def run_status(root: Path, cell: Cell, seed: int) -> RunStatus:
     """Return the status of one run, from the files that are there; nothing is opened but the record."""
     folder = Path(root) / cell.run_directory(seed)
-    if not (folder / "record.json").is_file():
+    if not (folder / RECORD).is_file():
         return _unfinished(Path(root), cell, seed)
     try:
         record = read_record(folder, cell.key, seed)
     except UserError as error:
         return RunStatus(cell, seed, State.BROKEN, str(error))
-    absent = [name for name in PUBLISHED if not (folder / name).is_file()]
+    absent = absent_files(folder, record)
     if absent:
-        return RunStatus(cell, seed, State.BROKEN, f"{folder}: {', '.join(absent)} not there", record)
+        detail = f"{folder}: {', '.join(absent)} not there; delete the folder to run again"
+        return RunStatus(cell, seed, State.BROKEN, detail, record)
     if record.get("status") == "diverged":
         return RunStatus(cell, seed, State.DIVERGED, record.get("reason") or "", record)
     return RunStatus(cell, seed, State.FRESH, "", record)
@@ -89,7 +90,7 @@ def _unfinished(root: Path, cell: Cell, seed: int) -> RunStatus:
     if failure.is_file():
         return RunStatus(cell, seed, State.FAILED, _failure(failure))
     work = root / WORK / cell.name / f"seed-{seed}"
-    if (work / "finished" / "record.json").is_file():
+    if (work / "finished" / RECORD).is_file():
         return RunStatus(cell, seed, State.INTERRUPTED, "trained, to be published")
     states = sorted((work / "states").glob("state-*.json"))
     if not states:

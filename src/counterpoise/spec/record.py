@@ -1,4 +1,4 @@
-"""A run's record: which files a published run has, and whether a record is the run that its path says."""
+"""A run's record: whether it is the run that its path says, and which files it lists."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from counterpoise.errors import UserError
 from counterpoise.files import read_json
 
 SCHEMA = 1
-PUBLISHED = ("record.json", "history.csv", "predictions.npz")
+RECORD = "record.json"
 
 
 def read_record(folder: Path, key: str, seed: int) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def read_record(folder: Path, key: str, seed: int) -> dict[str, Any]:
     Raises:
         UserError: it is missing, torn, of another schema, or of a run with another key or seed.
     """
-    path = Path(folder) / "record.json"
+    path = Path(folder) / RECORD
     record = read_json(path, "run record")
     for name, expected in (("schema", SCHEMA), ("key", key), ("seed", seed)):
         value = record.get(name) if isinstance(record, dict) else None
@@ -27,4 +27,12 @@ def read_record(folder: Path, key: str, seed: int) -> dict[str, Any]:
                 f"{path}: '{name}' is {value!r}, must be {expected!r} as in its path; "
                 f"delete {folder} to run again"
             )
+    listed = record.get("files")
+    if not isinstance(listed, dict) or any(Path(name).name != name for name in listed):
+        raise UserError(f"{path}: 'files' must map the names of the run's files to their digests")
     return record
+
+
+def absent_files(folder: Path, record: dict[str, Any]) -> list[str]:
+    """Return the names of the files that a record lists and that are not beside it."""
+    return [name for name in record["files"] if not (Path(folder) / name).is_file()]
