@@ -11,6 +11,8 @@ import numpy as np
 
 # Longer than any clip of these datasets; a file that claims more is not one of them.
 MAX_SECONDS = 3600.0
+# Time stamps are whole milliseconds in some containers; half a frame of any video is longer than this.
+ROUNDING = 0.002
 
 
 class MediaError(Exception):
@@ -40,14 +42,14 @@ def read_frames(
     shown: Any = None
     finish = 0.0
     for time, duration, frame in _video(path):
-        while wanted.pending() and shown is not None and wanted.time() < time - 1e-6:
+        while wanted.pending() and shown is not None and wanted.time() < time - ROUNDING:
             frames.append(_picture(shown, size))
             wanted.step()
         if not wanted.pending():
             break
         shown, finish = frame, time + duration
-    # The last frame stays for its own duration.
-    while wanted.pending() and shown is not None and wanted.time() < finish - 1e-6:
+    # The last frame stays for its own duration, less what containers round time stamps by.
+    while wanted.pending() and shown is not None and wanted.time() < finish - ROUNDING:
         frames.append(_picture(shown, size))
         wanted.step()
     if shown is None:

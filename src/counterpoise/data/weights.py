@@ -1,0 +1,61 @@
+"""Getting pretrained weights: from a mirror, a cache that another program filled, or their publisher."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from counterpoise import files
+from counterpoise.data import mirrors
+from counterpoise.data.download import download
+from counterpoise.data.progress import Progress, quiet
+from counterpoise.errors import UserError
+from counterpoise.spec.weights import WeightsFile, check_digest
+
+FOLDER = "weights"
+"""The folder of the files in a mirror."""
+
+
+def fetch_weights(
+    weights: WeightsFile,
+    folder: Path,
+    *,
+    mirror: str | Path | None = None,
+    caches: Sequence[Path] = (),
+    progress: Progress = quiet,
+) -> Path:
+    """Bring a file of weights into ``folder``, checked, and return it.
+
+    What is there is kept. A mirror comes first, then the folders ``caches``, then the publisher. Where the
+    publisher names no checksum, the one found is written beside the file, and holds from then on.
+
+    Raises:
+        UserError: it is nowhere, or is not the published file.
+    """
+    path = Path(folder) / weights.file
+    if not path.is_file():
+        _bring(weights, path, mirror, caches, progress)
+    noted = path.with_name(f"{path.name}.sha256")
+    if not weights.sha256 and not noted.is_file():
+        files.write_text(noted, f"{files.sha256_file(path)}  {path.name}\n")
+    check_digest(path, weights)
+    return path
+
+
+def _bring(
+    weights: WeightsFile, path: Path, mirror: str | Path | None, caches: Sequence[Path], progress: Progress
+) -> None:
+    urls = [weights.url]
+    if mirror is not None and mirrors.is_address(mirror):
+        urls.insert(0, mirrors.mirror_url(str(mirror), FOLDER, weights.file))
+    elif mirror is not None:
+        if not Path(mirror).is_dir():
+            raise UserError(f"mirror: no folder {mirror}")
+        caches = (Path(mirror) / FOLDER, *caches)
+    for cache in caches:
+        if (cache / weights.file).is_file():
+            with files.atomic_path(path) as temporary:
+                shutil.copyfile(cache / weights.file, temporary)
+            return
+    download(urls, path, progress=progress)

@@ -1,0 +1,116 @@
+"""AVE: the real lists with their duplicates, and a miniature of the dataset's folder."""
+
+import numpy as np
+import pytest
+
+from counterpoise.data.ave import Ave
+from counterpoise.data.prepare import prepare_dataset
+from counterpoise.data.sources import RawFiles
+from counterpoise.data.store import ArrayStore
+from counterpoise.errors import UserError
+
+TINY = {"frame_size": [24, 32]}
+LISTS = {
+    "train": [
+        "Bark&aaaaaaaaaaa&good&0&10",
+        "Cat&bbbbbbbbbbb&good&2&5",
+        "Cat&bbbbbbbbbbb&good&7&9",
+        "Clock&ccccccccccc&good&0&0",
+        "Goat&ddddddddddd&good&4&5",
+        "Bus&eeeeeeeeeee&good&0&10",
+    ],
+    "val": ["Bark&fffffffffff&good&0&10", "Cat&ggggggggggg&good&1&3"],
+    "test": ["Bus&eeeeeeeeeee&good&0&10", "Goat&hhhhhhhhhhh&good&0&6"],
+}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory, clip):
+    root = tmp_path_factory.mktemp("ave")
+    names = sorted({line.split("&")[1] for lines in LISTS.values() for line in lines})
+    for place, name in enumerate(names):
+        clip(
+            root / f"AVE_Dataset/AVE/{name}.mp4",
+            seconds=10.0,
+            video="libx264",
+            audio="aac",
+            rate=16000,
+            first_frame=place,
+        )
+    for split, lines in LISTS.items():
+        (root / f"{split}Set.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def prepare(folder, tree, **settings):
+    return prepare_dataset(
+        "ave",
+        {**TINY, **settings},
+        folder / "raw",
+        folder / "ave.k",
+        "k",
+        data_roots={"ave": tree},
+        workers=1,
+    )
+
+
+def test_the_real_lists_have_their_counts_duplicates_and_empty_event(tmp_path, shared):
+    raw = RawFiles((shared / "mirror/ave",))
+    store = ArrayStore(tmp_path / "ave.k", dataset="ave", key="k", settings={})
+    splits = {split: Ave()._items(raw, split, store) for split in ("train", "val", "test")}
+    notes = store._notes
+    assert {split: notes[f"{split}: listed"] for split in splits} == {"train": 3339, "val": 402, "test": 402}
+    assert notes["train: events without length"] == ["VWi2ENBuTbw"]
+    # One of the 3,312 training ids has only the event without length.
+    assert {split: len(items) for split, items in splits.items()} == {"train": 3311, "val": 401, "test": 402}
+    ids = {split: {item.id for item in items} for split, items in splits.items()}
+    assert len(ids["train"] & ids["test"]) == 8
+    assert len({item.targets["event"] for item in splits["test"]}) == 28
+
+
+def test_clips_count_once_and_leaks_are_reported(tmp_path, tree):
+    data = prepare(tmp_path, tree)
+    assert data.ids("train") == ["aaaaaaaaaaa", "bbbbbbbbbbb", "ddddddddddd", "eeeeeeeeeee"]
+    notes = data.manifest["notes"]
+    assert notes["train: listed more than once"] == ["bbbbbbbbbbb"]
+    assert notes["train: events without length"] == ["ccccccccccc"]
+    leak = next(leak for leak in data.manifest["leaks"] if leak["kind"] == "same id")
+    assert (leak["splits"], leak["examples"]) == (["train", "test"], ["eeeeeeeeeee"])
+
+
+def test_leaked_clips_can_be_left_out_of_training(tmp_path, tree):
+    data = prepare(tmp_path, tree, remove_leaks=True)
+    assert "eeeeeeeeeee" not in data.ids("train")
+    assert "eeeeeeeeeee" in data.ids("test")
+    assert data.manifest["leaks"] == []
+
+
+def test_frames_and_sound_are_those_of_the_event(tmp_path, tree, gray):
+    data = prepare(tmp_path, tree)
+    names = data.ids("train")
+    frames = data.array("train", "visual").mean(axis=(2, 3, 4))
+    # Ten seconds: the first four. One second, 4 to 5: four frames within it.
+    np.testing.assert_allclose(frames[names.index("aaaaaaaaaaa")], [gray(10 * s) for s in range(4)], atol=6)
+    goat = names.index("ddddddddddd")
+    np.testing.assert_allclose(frames[goat], [gray(3 + n) for n in (40, 42, 45, 47)], atol=8)
+    lengths = data.array("train", "audio_length")
+    assert lengths[goat] == 16000
+    assert data.modalities["audio"]["shape"] == [1, 257, 1004]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("Dinosaur&iiiiiiiiiii&good&0&10", "unknown label 'Dinosaur'"),
+        ("Cat&iiiiiiiiiii&good&0", "is not class&id&quality&start&end"),
+        ("Cat&iiiiiiiiiii&good&0&12", "end: 12; allowed: 0 to 10"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, tree, line, message):
+    own = tmp_path / "own"
+    own.mkdir()
+    for split, lines in LISTS.items():
+        (own / f"{split}Set.txt").write_text("\n".join(lines if split != "val" else [*lines, line]))
+    (own / "AVE").symlink_to(tree / "AVE_Dataset/AVE")
+    with pytest.raises(UserError, match=rf"valSet\.txt: .*{message}"):
+        prepare(tmp_path, own)

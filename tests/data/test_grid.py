@@ -1,0 +1,99 @@
+"""GRID: fifty real clips with real codecs, and what their names and alignments say."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from counterpoise.data.fetch import fetch_dataset
+from counterpoise.data.grid import GRAMMAR
+from counterpoise.data.prepare import prepare_dataset
+from counterpoise.errors import UserError
+
+SMALL = {"clips": "present", "frame_size": [36, 45]}
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory, shared):
+    root = tmp_path_factory.mktemp("raw")
+    fetch_dataset("grid", {}, root, mirror=shared / "mirror")
+    return root
+
+
+def prepare(folder, raw, workers=1, **settings):
+    return prepare_dataset("grid", {**SMALL, **settings}, raw, folder / "grid.k", "k", workers=workers)
+
+
+def test_fifty_real_clips_decode_five_per_digit(tmp_path, raw):
+    data = prepare(tmp_path, raw)
+    counts = np.add(data.class_counts("train", "word"), data.class_counts("test", "word"))
+    assert counts.tolist() == [5] * 10
+    assert data.manifest["dropped"] == []
+    assert data.modalities["audio"]["shape"] == [1, 257, 188]
+    assert (data.array("train", "visual_frames") == 3).all()
+    # Three seconds of sound at 22,050 Hz, to within an audio packet.
+    assert (np.abs(data.array("train", "audio_length") - 66150) < 1200).all()
+
+
+def test_labels_are_the_words_in_the_names(tmp_path, raw):
+    data = prepare(tmp_path, raw, word="colour")
+    names = data.targets["word"]["names"]
+    for name, label in zip(data.ids("test"), data.array("test", "word"), strict=True):
+        assert names[label] == GRAMMAR["colour"][name[1]]
+
+
+def test_bytes_do_not_depend_on_workers(tmp_path, raw):
+    found = []
+    for workers in (1, 2):
+        data = prepare(tmp_path / str(workers), raw, workers)
+        files = sorted(path for path in data.path.rglob("*") if path.is_file())
+        found.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
+    assert found[0] == found[1]
+
+
+def test_the_word_window_is_where_the_alignment_says(tmp_path, raw, shared):
+    settings = {"window": "word", "front_end": "wave", "audio_seconds": 1.0, "fps": 25.0}
+    data = prepare(tmp_path, raw, **settings)
+    lines = (shared / "mirror/grid/alignments.csv").read_text().splitlines()[1:]
+    times = {}
+    for line in lines:
+        clip, start, end, word = line.split(",")
+        times[clip, word] = (int(end) - int(start)) / 25000
+    for name, length in zip(data.ids("train"), data.array("train", "audio_length"), strict=True):
+        seconds = times[name, GRAMMAR["digit"][name[4]]]
+        assert abs(length / 16000 - seconds) < 0.002
+
+
+def test_pictures_move_and_sound_is_not_silence(tmp_path, raw):
+    data = prepare(tmp_path, raw, frame_size=[72, 90])
+    video = data.array("train", "visual").astype(int)
+    assert (np.abs(video[:, 0] - video[:, 2]).mean(axis=(1, 2, 3)) > 0.2).all()
+    assert (data.array("train", "audio").std(axis=(1, 2, 3)) > 0.5).all()
+
+
+def test_all_thousand_are_missed_by_name_when_fifty_are_there(tmp_path, raw):
+    with pytest.raises(UserError, match=r"the file is missing.*clips: present"):
+        prepare_dataset("grid", {}, raw, tmp_path / "grid.k", "k")
+
+
+def test_a_clip_whose_name_is_no_sentence_is_named(tmp_path, raw):
+    own = tmp_path / "own/s1"
+    own.mkdir(parents=True)
+    (own / "hello.mpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"hello\.mpg: its name is not"):
+        prepare_dataset("grid", SMALL, raw, tmp_path / "grid.k", "k", data_roots={"grid": tmp_path / "own"})
+
+
+def test_the_corpus_own_alignment_files_are_read(tmp_path, shared):
+    folder = tmp_path / "own"
+    (folder / "s1").mkdir(parents=True)
+    (folder / "alignments/s1").mkdir(parents=True)
+    for path in sorted((shared / "mirror/grid/s1").glob("*.mpg")):
+        (folder / "s1" / path.name).write_bytes(path.read_bytes())
+        word = GRAMMAR["digit"][path.stem[4]]
+        (folder / "alignments/s1" / f"{path.stem}.align").write_text(f"0 20000 sil\n20000 30000 {word}\n")
+    settings = {**SMALL, "window": "word", "front_end": "wave", "audio_seconds": 1.0, "fps": 25.0}
+    data = prepare_dataset(
+        "grid", settings, tmp_path / "raw", tmp_path / "grid.k", "k", data_roots={"grid": folder}
+    )
+    assert (data.array("train", "audio_length") == 6400).all()

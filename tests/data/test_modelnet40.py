@@ -1,0 +1,168 @@
+"""ModelNet40: the real lists, views in the published layout, and meshes rendered here."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from counterpoise.data.media import MediaError
+from counterpoise.data.meshes import read_off, render
+from counterpoise.data.modelnet40 import ModelNet40
+from counterpoise.data.prepare import prepare_dataset
+from counterpoise.data.sources import RawFiles
+from counterpoise.errors import UserError
+
+CUBE = """8 12 0
+-1 -1 -1\n1 -1 -1\n1 1 -1\n-1 1 -1\n-1 -1 1\n1 -1 1\n1 1 1\n-1 1 1
+3 0 1 2\n3 0 2 3\n3 4 6 5\n3 4 7 6\n3 0 5 1\n3 0 4 5\n3 1 6 2\n3 1 5 6\n3 2 7 3\n3 2 6 7\n3 3 4 0\n3 3 7 4
+"""
+SHAPES = [(half, name, number) for half in ("train", "test") for number, name in enumerate(("bed", "sofa"))]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    root = tmp_path_factory.mktemp("modelnet")
+    lines = {"train": [], "test": []}
+    for half, name, label in SHAPES:
+        for shape in range(3):
+            stem = f"{name}_{shape:04d}"
+            folder = root / "modelnet40_images_new_12x" / name / half
+            folder.mkdir(parents=True, exist_ok=True)
+            for view in range(12):
+                level = 20 * view + shape + (5 if half == "test" else 0)
+                Image.new("RGB", (224, 224), (level, label, 0)).save(
+                    folder / f"{stem}.obj.shaded_v{view + 1:03d}.png"
+                )
+            lines[half].append(
+                f"../modelnet40_images_new_12x/{name}/{half}/{stem}.obj.shaded_v001.png\t{label}"
+            )
+            mesh = root / "ModelNet40" / name / half / f"{stem}.off"
+            mesh.parent.mkdir(parents=True, exist_ok=True)
+            # Half of ModelNet's files have the counts on the first line, behind OFF.
+            mesh.write_text(("OFF" if shape % 2 else "OFF\n") + CUBE)
+    for half, rows in lines.items():
+        (root / f"{half}.txt").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def prepare(folder, tree, **settings):
+    return prepare_dataset(
+        "modelnet40",
+        settings,
+        folder / "raw",
+        folder / "modelnet40.k",
+        "k",
+        data_roots={"modelnet40": tree},
+        workers=1,
+    )
+
+
+def test_the_real_lists_have_the_official_counts(shared):
+    raw = RawFiles((shared / "mirror/modelnet40",))
+    data = ModelNet40()
+    assert (len(data._items(raw, "train")), len(data._items(raw, "test"))) == (9843, 2468)
+    names = data._classes(raw)
+    assert names == sorted(names)
+    assert len(names) == 40
+
+
+def test_views_zero_and_six_are_front_and_back(tmp_path, tree):
+    data = prepare(tmp_path, tree)
+    assert (data.size("train"), data.size("test")) == (6, 6)
+    assert data.targets["shape"]["names"] == ["bed", "sofa"]
+    front, back = data.array("train", "front"), data.array("train", "back")
+    assert front.shape == (6, 3, 224, 224)
+    assert front[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1, 2]
+    assert back[:, 0, 0, 0].tolist() == [120, 121, 122, 120, 121, 122]
+    assert front[:, 1, 0, 0].tolist() == data.array("train", "shape").tolist()
+
+
+def test_another_size_and_other_views_can_be_chosen(tmp_path, tree):
+    data = prepare(tmp_path, tree, front=2, back=8, size=64)
+    assert data.array("test", "front").shape == (6, 3, 64, 64)
+    assert data.array("test", "front")[0, 0, 0, 0] == 45
+
+
+def test_a_missing_or_broken_view_is_named(tmp_path, tree):
+    import shutil
+
+    own = tmp_path / "own"
+    shutil.copytree(tree, own)
+    folder = own / "modelnet40_images_new_12x/bed/train"
+    (folder / "bed_0000.obj.shaded_v007.png").write_bytes(b"<html>")
+    (folder / "bed_0001.obj.shaded_v001.png").unlink()
+    data = prepare(tmp_path, own, max_dropped=0.5)
+    reasons = {entry["id"]: entry["reason"] for entry in data.manifest["dropped"]}
+    assert reasons == {
+        "train/bed_0000": "the view bed_0000.obj.shaded_v007.png is not an image",
+        "train/bed_0001": "the view bed_0001.obj.shaded_v001.png is missing",
+    }
+
+
+def test_meshes_can_be_rendered_instead(tmp_path, tree):
+    data = prepare(tmp_path, tree, source="meshes", size=48, back=1)
+    images = data.array("train", "front")
+    assert images.shape == (6, 3, 48, 48)
+    # White around, a shape in the middle, and another picture from another side.
+    assert (images[:, :, 0, 0] == 255).all()
+    assert (images[:, :, 24, 24] < 255).all()
+    assert (images != data.array("train", "back")).any()
+    np.testing.assert_array_equal(images[0], images[1])
+
+
+@pytest.mark.parametrize("head", ["OFF\n", "OFF", "OFF ", "# a remark\nOFF\n# another\n"])
+def test_headers_of_meshes_may_be_on_one_line(tmp_path, head):
+    (tmp_path / "a.off").write_text(head + CUBE)
+    vertices, faces = read_off(tmp_path / "a.off")
+    assert (vertices.shape, faces.shape) == ((8, 3), (12, 3))
+
+
+def test_polygons_are_cut_into_triangles(tmp_path):
+    (tmp_path / "a.off").write_text("OFF\n4 1 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n4 0 1 2 3\n")
+    assert read_off(tmp_path / "a.off")[1].tolist() == [[0, 1, 2], [0, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<html>",
+        "OFF\n8 12 0\n0 0",
+        "OFF\n1 1 0\n0 0 0\n3 0 1 2\n",
+        "OFF\n999999999 1 0\n",
+        "OFF\nx y z\n",
+    ],
+)
+def test_damaged_meshes_are_said_to_be(tmp_path, text):
+    (tmp_path / "a.off").write_text(text)
+    with pytest.raises(MediaError):
+        read_off(tmp_path / "a.off")
+
+
+def test_the_nearer_face_hides_the_farther_one():
+    # Two plates across the line of sight from azimuth 0: a tilted near one and an upright far one.
+    near = [[1, -0.2, -0.2], [1, 0.2, -0.2], [1, 0.2, 0.2], [1, -0.2, 0.2]]
+    far = [[-1, -1, -1], [-1, 1, -1], [-1, 1, 1], [-1, -1, 1]]
+    faces = np.array([[0, 1, 2], [0, 2, 3]])
+    both = render(np.array(near + far, float), np.concatenate([faces, faces + 4]), 0.0, 64)
+    swapped = render(np.array(far + near, float), np.concatenate([faces, faces + 4]), 0.0, 64)
+    np.testing.assert_array_equal(both, swapped)
+
+
+def test_a_triangle_covers_the_pixels_inside_it():
+    # A square seen from straight in front (azimuth 0, tilted by the camera's elevation) fills its projection.
+    size = 200
+    corners = np.array([[0, -1, -1], [0, 1, -1], [0, 1, 1], [0, -1, 1]], float)
+    picture = render(corners, np.array([[0, 1, 2], [0, 2, 3]]), 0.0, size)
+    share = (picture[0] < 255).mean()
+    side = 2 / np.sqrt(2) * 0.45
+    assert abs(share - side * side * np.cos(np.deg2rad(30))) < 0.01
+
+
+def test_a_bad_line_is_named(tmp_path, tree):
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "modelnet40_images_new_12x").mkdir()
+    (own / "train.txt").write_text("hello\t0\n")
+    (own / "test.txt").write_text((tree / "test.txt").read_text())
+    with pytest.raises(UserError, match=r"train\.txt: line 1: 'hello'"):
+        prepare(tmp_path, own)

@@ -1,0 +1,117 @@
+"""UCF101: the real folds, and a miniature of the dataset's folder."""
+
+import numpy as np
+import pytest
+
+from counterpoise.data.prepare import prepare_dataset
+from counterpoise.data.sources import RawFiles
+from counterpoise.data.ucf101 import CLASSES, Ucf101
+from counterpoise.errors import UserError
+
+TINY = {"frame_size": [24, 32], "max_dropped": 0.5, "val_fraction": 0.3}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory, clip):
+    root = tmp_path_factory.mktemp("ucf")
+    train, test = ["Biking/v_Biking_g08_c01.avi 11"], []
+    for number, name in enumerate(("Archery", "HandstandPushups", "Typing")):
+        spelled = "HandStandPushups" if name == "HandstandPushups" else name
+        for group in range(1, 6):
+            for place in (1, 2):
+                file = f"{name}/v_{spelled}_g{group:02d}_c{place:02d}.avi"
+                (test if group == 1 else train).append(file if group == 1 else f"{file} {number + 1}")
+                silent = (name, group, place) == ("Typing", 2, 1)
+                short = (name, group, place) == ("Archery", 2, 2)
+                clip(
+                    root / "UCF-101" / file,
+                    seconds=2.0 if short else 5.0,
+                    video="mpeg4",
+                    audio=None if silent else "pcm_s16le",
+                    layout="stereo",
+                    first_frame=group,
+                )
+    (root / "ucfTrainTestlist").mkdir()
+    (root / "ucfTrainTestlist/trainlist01.txt").write_text("\r\n".join(train) + "\r\n")
+    (root / "ucfTrainTestlist/testlist01.txt").write_text("\n".join(test) + "\n")
+    return root
+
+
+def prepare(folder, tree, **settings):
+    return prepare_dataset(
+        "ucf101",
+        {**TINY, **settings},
+        folder / "raw",
+        folder / "ucf101.k",
+        "k",
+        data_roots={"ucf101": tree},
+        workers=1,
+    )
+
+
+def test_the_classes_with_sound_are_51_of_the_official_names(shared):
+    lines = (shared / "mirror/ucf101/classInd.txt").read_text().split()
+    assert len(CLASSES) == len(set(CLASSES)) == 51
+    assert set(CLASSES) <= set(lines[1::2])
+
+
+@pytest.mark.parametrize("fold", [1, 2, 3])
+def test_the_real_folds_keep_groups_apart_and_every_class(shared, fold):
+    splits = Ucf101(fold=fold)._splits(RawFiles((shared / "mirror/ucf101",)))
+    groups = {split: {item.group for item in items} for split, items in splits.items()}
+    assert not groups["train"] & groups["val"]
+    assert not (groups["train"] | groups["val"]) & groups["test"]
+    for items in splits.values():
+        assert len({item.targets["action"] for item in items}) == 51
+    lines = (shared / f"mirror/ucf101/trainlist0{fold}.txt").read_text().splitlines()
+    listed = sum(line.split("/")[0] in CLASSES for line in lines)
+    assert len(splits["train"]) + len(splits["val"]) == listed
+
+
+def test_clips_without_sound_or_with_too_few_frames_are_left_out(tmp_path, tree):
+    data = prepare(tmp_path, tree)
+    reasons = {entry["id"].split("/")[1]: entry["reason"] for entry in data.manifest["dropped"]}
+    assert reasons == {
+        "v_Typing_g02_c01": "it has no audio stream",
+        "v_Archery_g02_c02": "2 frames, 4 are needed",
+    }
+    assert data.size("test") == 6
+
+
+def test_silent_classes_and_odd_spellings_are_handled(tmp_path, tree):
+    data = prepare(tmp_path, tree)
+    names = [name for split in data.splits for name in data.ids(split)]
+    assert not any("Biking" in name for name in names)
+    assert any("v_HandStandPushups" in name for name in names)
+
+
+def test_validation_takes_whole_groups(tmp_path, tree):
+    data = prepare(tmp_path, tree)
+    groups = {split: {name.rsplit("_", 1)[0] for name in data.ids(split)} for split in data.splits}
+    assert groups["val"]
+    assert not groups["train"] & groups["val"]
+    assert data.manifest["leaks"] == [] or {leak["kind"] for leak in data.manifest["leaks"]} == {
+        "same content"
+    }
+
+
+def test_the_first_frames_and_the_first_channel_are_taken(tmp_path, tree, gray):
+    data = prepare(tmp_path, tree, front_end="wave", audio_seconds=3.0)
+    frames = data.array("test", "visual").mean(axis=(2, 3, 4))
+    np.testing.assert_allclose(frames[0], [gray(1 + 10 * second) for second in range(4)], atol=6)
+    loudness = np.abs(data.array("test", "audio")[0].astype(float)).max() / 32768
+    assert abs(loudness - 0.5) < 0.06
+
+
+def test_a_bad_line_is_named(tmp_path, tree):
+    own = tmp_path / "own/ucfTrainTestlist"
+    own.mkdir(parents=True)
+    (own / "testlist01.txt").write_text((tree / "ucfTrainTestlist/testlist01.txt").read_text())
+    (own / "trainlist01.txt").write_text("Archery/clip.avi 1\n")
+    with pytest.raises(UserError, match=r"trainlist01\.txt: line 1: 'Archery/clip.avi'"):
+        prepare(tmp_path, own.parent)
+
+
+def test_a_missing_fold_list_says_where_to_get_it(tmp_path, tree):
+    with pytest.raises(UserError, match=r"trainlist02\.txt.*UCF101TrainTestSplits"):
+        prepare(tmp_path, tree, fold=2)
