@@ -74,8 +74,11 @@ rule report:
         "counterpoise report {params.common} > {log} 2>&1"
 
 
+# Plan files are targets too: an intermediate file that is missing behind an existing table is not noticed.
 rule tables_all:
     input:
+        [plan_file(f"{paper}-{table}") for paper, table in PLAN.tables],
+        [plan_file(paper) for paper in PAPERS],
         [
             f"results/tables/{paper}/{table}{suffix}"
             for paper, table in PLAN.tables
@@ -90,4 +93,5 @@ rule tables_all:
 
 rule report_all:
     input:
+        plan_file("report"),
         rules.report.output,
