@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import DescrStatsW
 
@@ -75,6 +76,12 @@ def test_a_diverged_run_counts_as_one_lost_pair():
 def test_holm_of_the_textbook_example():
     assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert statistics.holm([]).size == 0
+
+
+def test_holm_is_statsmodels_for_each_family():
+    families = np.random.default_rng(6).uniform(0, 0.2, (5, 8))
+    theirs = np.array([multipletests(family, method="holm")[1] for family in families.T]).T
+    assert statistics.holm(families) == pytest.approx(theirs)
 
 
 def test_detectable_difference_has_the_power_it_promises():

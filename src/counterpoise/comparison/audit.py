@@ -117,7 +117,7 @@ def _granularity(paper: Paper) -> Iterator[Finding]:
 
 
 def _percentages(table: PaperTable, dataset: str) -> dict[float, str]:
-    """Return the distinct two-decimal accuracies that a table prints for a dataset, each with its first place."""
+    """Return the distinct two-decimal accuracies of a table for a dataset, each with its first place."""
     found: dict[float, str] = {}
     accuracies = [column.id for column in table.columns if column.metric == "accuracy"]
     for row in table.row_ids:

@@ -99,13 +99,19 @@ def combine(above: ArrayLike, below: ArrayLike, over: Literal["all", "any"]) -> 
     return (for_all, against_all) if over == "all" else (for_any, against_any)
 
 
-def answer_claims(paper: Paper, entries: Sequence[Entry]) -> list[ClaimResult]:
-    """Return an answer for each claim of ``paper`` and each variant of its row, in the paper's order."""
+def answer_claims(
+    paper: Paper, entries: Sequence[Entry], family_sizes: Mapping[str, int] | None = None
+) -> list[ClaimResult]:
+    """Return an answer for each claim of ``paper`` and each variant of its row, in the paper's order.
+
+    ``family_sizes`` are the sizes for Holm's correction where some of a family's claims are not tested
+    now but are at another look; by default a family is what is tested.
+    """
     index: dict[tuple[str, str, str], list[Entry]] = {}
     for entry in entries:
         index.setdefault((entry.table.table, entry.row, entry.column.id), []).append(entry)
     raw = [result for claim in paper.claims for result in _raw_results(paper, claim, index)]
-    return _corrected(raw, paper.alpha)
+    return _corrected(raw, paper.alpha, family_sizes or {})
 
 
 def _raw_results(
@@ -190,19 +196,24 @@ def paired_differences(ours: SeedValues, other: SeedValues, sign: float) -> Floa
     return np.array(differences)
 
 
-def _corrected(raw: list[ClaimResult], alpha: float) -> list[ClaimResult]:
-    families: dict[str, list[int]] = {}
-    for position, result in enumerate(raw):
+def families(results: Sequence[ClaimResult]) -> dict[str, list[int]]:
+    """Return the positions of the tested claims by family."""
+    found: dict[str, list[int]] = {}
+    for position, result in enumerate(results):
         if result.p_support is not None:
-            families.setdefault(result.claim.family, []).append(position)
+            found.setdefault(result.claim.family, []).append(position)
+    return found
+
+
+def _corrected(raw: list[ClaimResult], alpha: float, sizes: Mapping[str, int]) -> list[ClaimResult]:
     results = list(raw)
-    for positions in families.values():
-        support = statistics.holm([raw[position].p_support for position in positions])
-        refute = statistics.holm([raw[position].p_refute for position in positions])
-        for position, for_it, against_it in zip(positions, support, refute, strict=True):
-            results[position] = _answered(
-                raw[position], float(for_it), float(against_it), alpha, len(positions)
-            )
+    for family, positions in families(raw).items():
+        size = max(sizes.get(family, 0), len(positions))
+        untested = [1.0] * (size - len(positions))
+        support = statistics.holm([*(raw[position].p_support for position in positions), *untested])
+        refute = statistics.holm([*(raw[position].p_refute for position in positions), *untested])
+        for position, for_it, against_it in zip(positions, support, refute, strict=False):
+            results[position] = _answered(raw[position], float(for_it), float(against_it), alpha, size)
     return results
 
 
