@@ -67,10 +67,19 @@ class RawFiles:
         return any(path.is_relative_to(folder) for folder in self.folders[:-1])
 
 
+def place(source: Source, raw: RawFiles) -> Path | None:
+    """Return where a source's file is, or the folder that it unpacks to, or what takes its place; else
+    ``None``.
+    """
+    for path in (source.path, *([source.unpack] if source.unpack else []), *source.instead):
+        if (raw / path).exists():
+            return raw / path
+    return None
+
+
 def is_there(source: Source, raw: RawFiles) -> bool:
-    """Return whether a source's file, the folder that it unpacks to, or what can take its place is there."""
-    paths = (source.path, *source.instead, *([source.unpack] if source.unpack else []))
-    return any((raw / path).exists() for path in paths)
+    """Return whether a source, or what can take its place, is there."""
+    return place(source, raw) is not None
 
 
 def check_file(path: Path, source: Source, *, always: bool = False) -> None:

@@ -1,0 +1,99 @@
+"""Looking at datasets, and the commands that fetch and prepare them on their own."""
+
+import os
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from counterpoise.data.commands import app, mirror_app
+from counterpoise.data.status import dataset_names, dataset_status, prepared_folder
+from counterpoise.errors import UserError
+from counterpoise.spec.plan import make_plan
+
+
+@pytest.fixture
+def project(tmp_path, repository):
+    shutil.copytree(repository / "configs", tmp_path / "project/configs")
+    return tmp_path / "project"
+
+
+def run(command, *arguments):
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_every_dataset_config_can_be_looked_at_before_anything_is_fetched(project):
+    names = dataset_names(project)
+    assert {"cg_digits", "crema_d", "kinetics_sounds", "nyuv2"} <= set(names)
+    for name in names:
+        found = dataset_status(project, name)
+        assert found.prepared is None
+        assert found.licence
+        assert found.complete == (name in ("cg_digits", "multi_digits"))
+        assert found.command == f"counterpoise data {'prepare' if found.complete else 'fetch'} {name}"
+
+
+def test_prepared_data_has_the_place_that_the_plan_gives_it(repository):
+    plan = make_plan(repository, repository / "configs/benchmarks/digits.yaml")
+    for data in plan.datasets:
+        assert prepared_folder(repository, data.name).name == data.directory.name
+
+
+def test_files_are_counted_and_wrong_ones_named(project, shared):
+    raw = project / "data/raw/mnist"
+    raw.mkdir(parents=True)
+    for path in (shared / "mirror/mnist").iterdir():
+        shutil.copyfile(path, raw / path.name)
+    found = dataset_status(project, "cg_mnist")
+    assert (found.there, found.missing, found.wrong) == (4, (), ())
+    assert found.size == sum(path.stat().st_size for path in raw.iterdir())
+    labels = raw / "t10k-labels-idx1-ubyte.gz"
+    labels.write_bytes(bytes(byte ^ 1 for byte in labels.read_bytes()))
+    (raw / "train-images-idx3-ubyte.gz").unlink()
+    found = dataset_status(project, "cg_mnist")
+    assert found.missing == ("train-images-idx3-ubyte.gz",)
+    assert "sha256" in found.wrong[0]
+
+
+def test_a_dataset_is_fetched_and_prepared_alone(project, shared):
+    run(app, "fetch", "multi_mnist", "--mirror", shared / "mirror", "--root", project)
+    output = run(app, "prepare", "multi_mnist", "--root", project)
+    assert "train 60000, test 10000" in output
+    assert dataset_status(project, "multi_mnist").prepared is not None
+
+
+def test_status_lists_every_dataset_with_its_licence_and_next_command(project):
+    output = run(app, "status", "--root", project)
+    for name in dataset_names(project):
+        assert name[:8] in output
+
+
+def test_a_mirror_is_packed_from_what_is_here_and_verified(project, shared, tmp_path):
+    run(app, "fetch", "cg_mnist", "--mirror", shared / "mirror", "--root", project)
+    run(mirror_app, "pack", tmp_path / "packed", "cg_mnist", "--root", project)
+    assert "4 files are as listed" in run(mirror_app, "verify", tmp_path / "packed")
+    os.truncate(tmp_path / "packed/mnist/t10k-labels-idx1-ubyte.gz", 10)
+    with pytest.raises(UserError, match="1 changed"):
+        run(mirror_app, "verify", tmp_path / "packed")
+
+
+def test_an_unknown_dataset_is_named_with_the_nearest(project):
+    with pytest.raises(UserError, match="did you mean 'crema_d'"):
+        run(app, "fetch", "cremad", "--root", project)
+
+
+def test_a_data_root_without_a_name_is_refused(project):
+    with pytest.raises(UserError, match="must be name=folder"):
+        run(app, "fetch", "crema_d", "--data-root", "/somewhere", "--root", project)
+
+
+def test_clips_in_the_users_own_folder_show_as_there(project, shared, tmp_path):
+    folder = tmp_path / "grid"
+    shutil.copytree(shared / "mirror/grid", folder)
+    found = dataset_status(project, "grid_sample", data_roots={"grid": folder})
+    assert found.missing == ()
+    assert found.size > 20_000_000
