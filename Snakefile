@@ -7,11 +7,13 @@
 # The benchmark is resolved, and all of its configuration checked, before the first job: every run's path carries the
 # key of its configuration, source and data (docs/design.md), so that existence alone says whether it is still to be
 # done. Nothing here imports torch.
+import itertools
 import shlex
 from pathlib import Path
 
 from counterpoise.errors import UserError
 from counterpoise.spec.plan import make_plan
+from counterpoise.spec.weights import weights_of
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -24,6 +26,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/guard.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
+include: "workflow/rules/probe.smk"
 include: "workflow/rules/results.smk"
 
 

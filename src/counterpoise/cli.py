@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from counterpoise.spec.plan import Cell, Plan
 
 DEFAULT_BENCHMARK = Path("configs/benchmarks/digits.yaml")
+WEIGHTS_FOLDER = Path("data/weights")
 
 # Newer Typers bring a Click of their own, older ones need the real one: the base of usage errors is found.
 USAGE_ERROR = typer.BadParameter.__mro__[2]
@@ -170,12 +171,13 @@ def train(
     from counterpoise.training.job import run_job
 
     save_seconds = plan.benchmark.job.save_seconds
-    runs = _cell_to_train(found, root)
+    runs = _cell_to_train(plan, found, root)
     code = run_job(runs, chosen, choose_device(device), save_seconds=save_seconds, attempt=attempt, log=log)
     raise typer.Exit(code)
 
 
-def _cell_to_train(cell: Cell, root: Path) -> Any:
+def _cell_to_train(plan: Plan, cell: Cell, root: Path) -> Any:
+    from counterpoise.training.stages import ParentCell
     from counterpoise.training.train import CellToTrain
 
     return CellToTrain(
@@ -191,7 +193,51 @@ def _cell_to_train(cell: Cell, root: Path) -> Any:
         data_directory=root / cell.data_directory,
         directory=root / cell.directory,
         work_directory=root / "work" / cell.name,
+        weights_directory=root / WEIGHTS_FOLDER,
+        parents={name: ParentCell(root / parent.directory, parent.key) for name, parent in cell.parents},
+        keep_weights=cell.name in plan.keeping,
     )
+
+
+@app.command("fetch-weights")
+def fetch_weights(
+    name: str,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Fetch pretrained weights into data/weights: from the benchmark's mirror, a cache, or the publisher."""
+    from counterpoise.data.weights import fetch_weights as fetch_file
+    from counterpoise.errors import suggest
+    from counterpoise.models.pretrained import PretrainedWeights
+    from counterpoise.spec.weights import WEIGHTS
+
+    if name not in WEIGHTS:
+        raise UserError(f"fetch-weights: no pretrained weights '{name}'{suggest(name, WEIGHTS)}")
+    mirror = _plan(root, benchmark, overrides).benchmark.mirror
+    caches = PretrainedWeights.default().folders
+    print(fetch_file(WEIGHTS[name], root / WEIGHTS_FOLDER, mirror=mirror, caches=caches))
+
+
+@app.command()
+def probe(
+    cell: CellArgument,
+    seeds: SeedsOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")] = "auto",
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Train a linear classifier on each frozen encoder of a cell's finished runs."""
+    plan = _plan(root, benchmark, overrides)
+    found = plan.cell(cell)
+    chosen = _seeds(seeds, plan)
+    from counterpoise.training.device import choose_device
+    from counterpoise.training.probe import probe_run
+
+    runs = _cell_to_train(plan, found, root)
+    for seed in chosen:
+        print(probe_run(runs, seed, plan.benchmark.probe, plan.probe_name, choose_device(device)))
 
 
 @app.command()
@@ -210,7 +256,8 @@ def evaluate(
 
     for seed in _seeds(seeds, plan):
         folder = root / found.run_directory(seed)
-        print(evaluate_run(folder, plan.metrics_name, found.key, seed, plan.benchmark.evaluation.ece_bins))
+        bins, probe = plan.benchmark.evaluation.ece_bins, plan.probe_of(found)
+        print(evaluate_run(folder, plan.metrics_name, found.key, seed, bins, probe))
         WorkFolder(root / "work" / found.name / f"seed-{seed}").remove()
 
 
@@ -336,7 +383,8 @@ def redo(
     from counterpoise.comparison.trace import differences
     from counterpoise.spec.record import read_record
 
-    found = _plan(root, benchmark, overrides).cell(cell)
+    plan = _plan(root, benchmark, overrides)
+    found = plan.cell(cell)
     recorded = read_record(root / found.run_directory(seed), found.key, seed)
     from counterpoise.training.device import choose_device
     from counterpoise.training.train import train_cell
@@ -344,7 +392,7 @@ def redo(
     (root / "work").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".redo-", dir=root / "work") as scratch:
         aside = {"directory": Path(scratch, "runs"), "work_directory": Path(scratch, "work")}
-        runs = dataclasses.replace(_cell_to_train(found, root), **aside)
+        runs = dataclasses.replace(_cell_to_train(plan, found, root), **aside)
         (folder,) = train_cell(runs, [seed], choose_device(device))
         lines = differences(recorded, read_record(folder, found.key, seed))
     print("\n".join(lines) if lines else "the same, bit for bit: history, predictions and weights")

@@ -71,8 +71,12 @@ def _recover(plan: Plan, root: Path, cell: Cell, seed: int) -> bool:
         if not work.is_finished(cell.key, seed):
             return False
         publish(work.finished, folder)
+    probe = plan.probe_of(cell)
+    if probe is not None and not (folder / f"{probe}.json").is_file():
+        return True  # its metrics wait for the probe, which takes training
     if not (folder / plan.metrics_name).is_file():
-        evaluate_run(folder, plan.metrics_name, cell.key, seed, plan.benchmark.evaluation.ece_bins)
+        bins = plan.benchmark.evaluation.ece_bins
+        evaluate_run(folder, plan.metrics_name, cell.key, seed, bins, probe)
     return True
 
 

@@ -59,5 +59,20 @@ def run_files(*names, seeds):
     return [f"{RUN}{seed}/{name}" for seed in seeds for name in names]
 
 
+def probes_of(seeds):
+    """The probes that the metrics of a cell's runs take in, if they do."""
+
+    def files(wildcards):
+        cell = cell_of(wildcards)
+        probe = PLAN.probe_of(cell)
+        if probe is None:
+            return []
+        return ancient(
+            [str(cell.run_directory(seed) / f"{probe}.json") for seed in seeds]
+        )
+
+    return files
+
+
 def batch_name(seeds):
     return "-".join(map(str, seeds))

@@ -1,6 +1,11 @@
 # From sources to prepared arrays. Prepared data is named by its key, so it is made once and never again.
 
 DATA = {data.directory.name: data for data in PLAN.datasets}
+WEIGHTS_BY_FILE = {
+    weights.file: weights.name
+    for cell in PLAN.cells
+    for weights in weights_of(cell.config["model"])
+}
 
 
 rule fetch:
@@ -29,9 +34,23 @@ rule prepare:
         "counterpoise prepare {wildcards.dataset}.{wildcards.key} {params.common} > {log} 2>&1"
 
 
+rule fetch_weights:
+    output:
+        "data/weights/{file}",
+    log:
+        "logs/fetch/weights/{file}.log",
+    retries: 2
+    params:
+        common=COMMON,
+        name=lambda wildcards: WEIGHTS_BY_FILE[wildcards.file],
+    shell:
+        "counterpoise fetch-weights {params.name} {params.common} > {log} 2>&1"
+
+
 rule fetch_all:
     input:
         expand("data/raw/{name}.json", name=DATA),
+        expand("data/weights/{file}", file=WEIGHTS_BY_FILE),
 
 
 rule prepare_all:

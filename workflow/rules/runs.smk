@@ -1,26 +1,60 @@
 # Training and evaluation: a job takes one cell and a batch of seeds. The seeds of a batch stand literally in the
-# outputs, so there is one rule per batch: `train` for the first, `train_2`, `train_3` and so on for the others.
+# outputs, so there is one rule per batch: `train` for the first, `train_2`, `train_3` and so on for the others. Runs
+# that something else is made of (fine-tuning, a probe) keep their weights, too: `train_keeping`, `train_keeping_2`, ...
 
 JOB = PLAN.benchmark.job
+KEEPING = sorted(CELLS[name].key for name in PLAN.keeping)
+KEPT_KEY = "|".join(KEEPING) or "(?!)"
+RUN_FILES = ("record.json", "history.csv", "predictions.npz")
 
 
 def numbered(name, number):
     return name if number == 1 else f"{name}_{number}"
 
 
-for number, seeds in enumerate(BATCHES, start=1):
+def starts_from(seeds):
+    """What the runs of a cell start from besides data: its parents' weights, and pretrained ones."""
+
+    def files(wildcards):
+        cell = cell_of(wildcards)
+        parents = [
+            str(parent.run_directory(seed) / "weights.safetensors")
+            for _, parent in cell.parents
+            for seed in seeds
+        ]
+        published = weights_of(cell.config["model"])
+        return ancient(
+            parents + [f"data/weights/{weights.file}" for weights in published]
+        )
+
+    return files
+
+
+def kinds_of_runs():
+    """(name, constraint of the key, files) of the rules for runs without and with weights."""
+    yield "train", f"(?!({KEPT_KEY})/)[0-9a-f]+", RUN_FILES
+    if KEEPING:
+        yield "train_keeping", KEPT_KEY, (*RUN_FILES, "weights.safetensors")
+
+
+for (kind, keys, names), (number, seeds) in itertools.product(
+    kinds_of_runs(), enumerate(BATCHES, start=1)
+):
 
     rule:
         name:
-            numbered("train", number)
+            numbered(kind, number)
         input:
+            starts_from(seeds),
             manifest=lambda wildcards: ancient(
                 str(cell_of(wildcards).data_directory / "manifest.json")
             ),
         output:
-            run_files("record.json", "history.csv", "predictions.npz", seeds=seeds),
+            run_files(*names, seeds=seeds),
         log:
             f"logs/train/{{dataset}}/{{model}}/{{method}}.{{key}}/seeds-{batch_name(seeds)}.log",
+        wildcard_constraints:
+            key=keys,
         threads: 1
         resources:
             # A further attempt follows one that ran out of memory or time, or that the machine let down.
@@ -35,11 +69,15 @@ for number, seeds in enumerate(BATCHES, start=1):
             "counterpoise train {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
             " --seeds {params.seeds} --attempt {resources.attempt} --log {log} {params.common} > {log} 2>&1"
 
+
+for number, seeds in enumerate(BATCHES, start=1):
+
     rule:
         name:
             numbered("evaluate", number)
         input:
             ancient(run_files("record.json", "predictions.npz", seeds=seeds)),
+            probes_of(seeds),
         output:
             run_files(PLAN.metrics_name, seeds=seeds),
         log:

@@ -16,11 +16,16 @@ from counterpoise.spec.record import read_record
 SCHEMA = 1
 
 
-def evaluate_run(folder: Path, name: str, key: str, seed: int, ece_bins: int) -> Path:
+def evaluate_run(
+    folder: Path, name: str, key: str, seed: int, ece_bins: int, probe: str | None = None
+) -> Path:
     """Compute the metrics of the run in ``folder`` and write them there as the file ``name``.
 
+    ``probe`` is the name of a probe of the run's encoders; its predictions become the outputs
+    ``probe:<modality>`` of the last epoch, whose encoders it was trained on.
+
     Raises:
-        UserError: record or predictions are missing, torn, or those of another run.
+        UserError: record, predictions or probe are missing, torn, or those of another run.
     """
     record = read_record(folder, key, seed)
     path = folder / "predictions.npz"
@@ -40,16 +45,17 @@ def evaluate_run(folder: Path, name: str, key: str, seed: int, ece_bins: int) ->
         "predictions_sha256": found,
         **_measure(path, record, ece_bins),
     }
+    if probe is not None and record["status"] == "completed":
+        (target,) = set(record["output_targets"].values())
+        labels = _load(path)[f"labels.{target}"]
+        outputs = _measure_probe(folder, probe, key, seed, labels, ece_bins)
+        metrics["selections"]["last"]["outputs"] |= outputs
     files.write_json(folder / name, metrics)
     return folder / name
 
 
 def _measure(path: Path, record: dict[str, Any], ece_bins: int) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"{path}: not a file of predictions: {error}") from error
+    arrays = _load(path)
     targets: dict[str, str] = record["output_targets"]
     labels = {target: arrays[f"labels.{target}"] for target in targets.values()}
     selections = {}
@@ -60,3 +66,27 @@ def _measure(path: Path, record: dict[str, Any], ece_bins: int) -> dict[str, Any
         }
         selections[name] = {"epoch": selected["epoch"], "outputs": outputs}
     return {"n_test": len(next(iter(labels.values()))), "selections": selections}
+
+
+def _measure_probe(
+    folder: Path, probe: str, key: str, seed: int, labels: np.ndarray, ece_bins: int
+) -> dict[str, dict[str, float]]:
+    path = folder / f"{probe}.json"
+    found = files.read_json(path, "probe of a run")
+    if not isinstance(found, dict) or (found.get("key"), found.get("seed")) != (key, seed):
+        raise UserError(f"{path}: not the probe of this run; delete it to probe again")
+    predictions = path.with_name(f"{probe}.npz")
+    if not predictions.is_file() or files.sha256_file(predictions) != found["files"][predictions.name]:
+        raise UserError(f"{predictions}: is not there, or was changed; delete {path.name} to probe again")
+    return {
+        f"probe:{name.removeprefix('logits.')}": classification_metrics(logits, labels, ece_bins)
+        for name, logits in _load(predictions).items()
+    }
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise UserError(f"{path}: not a file of predictions: {error}") from error

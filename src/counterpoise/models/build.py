@@ -20,7 +20,7 @@ def build_network(
     generator_seed: int,
     weights: PretrainedWeights | None = None,
 ) -> Network:
-    """Return a freshly initialised network.
+    """Return a freshly initialised network, with pretrained weights where its settings ask for them.
 
     Args:
         config: the ``model`` part of a cell's configuration (encoders, inputs, fusion, head, init).
@@ -33,6 +33,19 @@ def build_network(
         UserError: a part cannot take its input or the other parts' features, or pretrained weights are
         missing.
     """
+    network = build_architecture(config, shapes, classes, generator_seed)
+    weights = weights or PretrainedWeights.default()
+    for name, part in config["encoders"].items():
+        _settings("encoder", part).load_pretrained(network.encoders[name], weights)
+    if config["fusion"] is not None:
+        _settings("fusion", config["fusion"]).load_pretrained(network.fusion, weights)
+    return network
+
+
+def build_architecture(
+    config: dict[str, Any], shapes: dict[str, tuple[int, ...]], classes: dict[str, int], generator_seed: int
+) -> Network:
+    """Return a network with all parameters at random, for weights that are put into it afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(generator_seed)
         settings = {name: _settings("encoder", part) for name, part in config["encoders"].items()}
@@ -42,11 +55,6 @@ def build_network(
         network = _assemble(encoders, fusion, classes, config["head"]["hidden"])
         if config["init"] == "xavier":
             network.apply(_initialise_xavier)
-    weights = weights or PretrainedWeights.default()
-    for name, part in settings.items():
-        part.load_pretrained(network.encoders[name], weights)
-    if fusion is not None:
-        fusion.load_pretrained(network.fusion, weights)
     return network
 
 

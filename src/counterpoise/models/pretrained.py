@@ -6,7 +6,6 @@ mirror. A model that asks for weights never starts without them.
 
 from __future__ import annotations
 
-import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from counterpoise import files
 from counterpoise.errors import UserError, suggest
-from counterpoise.spec.weights import WEIGHTS, WeightsFile
+from counterpoise.spec.weights import WEIGHTS, check_digest
 
 VARIABLE = "COUNTERPOISE_WEIGHTS"
 
@@ -55,29 +53,6 @@ class PretrainedWeights:
             f"pretrained weights '{name}' are not there: put {weights.file} into {places}; "
             f"published at {weights.url} ({weights.source}); or run: counterpoise fetch-weights {name}"
         )
-
-
-def check_digest(path: Path, weights: WeightsFile) -> None:
-    """Raise ``UserError`` where a file is not the published one, or not the one that was fetched."""
-    beside = path.with_name(f"{path.name}.sha256")
-    noted = beside.read_text(encoding="utf-8").split()[0] if beside.is_file() else ""
-    expected = weights.sha256 or noted
-    if not expected:
-        raise UserError(
-            f"{path}: the publisher names no checksum and there is none beside it; check where the file "
-            f"comes from, then write its sha256 to {beside}"
-        )
-    found = _sha256(path, path.stat().st_mtime_ns)
-    if not found.startswith(expected):
-        raise UserError(
-            f"{path}: sha256 is {found}, must begin with {expected}; delete it and fetch it again"
-        )
-
-
-@functools.lru_cache(maxsize=16)
-def _sha256(path: Path, changed: int) -> str:
-    """Return a file's digest; ``changed`` is its time of change, so that a new file is read anew."""
-    return files.sha256_file(path)
 
 
 def load_matching(module: nn.Module, state: State, what: str) -> None:

@@ -159,6 +159,10 @@ class Plan:
         """The names of the cells whose encoders are probed: a table measures them on a probe's output."""
         return frozenset(value.cell.name for value in self.values if value.cell and self._is_probed(value))
 
+    def probe_of(self, cell: Cell) -> str | None:
+        """Return the name of the probe that a cell's metrics take in, if they do."""
+        return self.probe_name if cell.name in self.probed else None
+
     def _is_probed(self, value: PlannedValue) -> bool:
         table = self.papers[value.paper].tables[value.table]
         return value.row in table.row_ids and table.output(value.row, value.column).startswith("probe:")

@@ -6,8 +6,13 @@ or is ``None`` for a random start. No torch: planning says which files a run wil
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from counterpoise import files
+from counterpoise.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -71,3 +76,26 @@ def weights_of(model: dict[str, Any]) -> list[WeightsFile]:
     parts = [*model["encoders"].values(), *([model["fusion"]] if model["fusion"] is not None else [])]
     names = [part["settings"].get("weights") for part in parts]
     return [WEIGHTS[name] for name in dict.fromkeys(names) if name is not None]
+
+
+def check_digest(path: Path, weights: WeightsFile) -> None:
+    """Raise ``UserError`` where a file is not the published one, or not the one that was fetched."""
+    beside = path.with_name(f"{path.name}.sha256")
+    noted = beside.read_text(encoding="utf-8").split()[0] if beside.is_file() else ""
+    expected = weights.sha256 or noted
+    if not expected:
+        raise UserError(
+            f"{path}: the publisher names no checksum and there is none beside it; check where the file "
+            f"comes from, then write its sha256 to {beside}"
+        )
+    found = _sha256(path, path.stat().st_mtime_ns)
+    if not found.startswith(expected):
+        raise UserError(
+            f"{path}: sha256 is {found}, must begin with {expected}; delete it and fetch it again"
+        )
+
+
+@functools.lru_cache(maxsize=16)
+def _sha256(path: Path, changed: int) -> str:
+    """Return a file's digest; ``changed`` is its time of change, so that a new file is read anew."""
+    return files.sha256_file(path)

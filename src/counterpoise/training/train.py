@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,14 @@ from counterpoise.errors import UserError
 from counterpoise.methods.interface import Method
 from counterpoise.models.build import build_network
 from counterpoise.models.network import digest_state
+from counterpoise.models.pretrained import PretrainedWeights
 from counterpoise.spec.components import component
 from counterpoise.spec.protocol import Protocol
 from counterpoise.training.attempt import Stopped, WorkFolder, publish
 from counterpoise.training.checkpoint import Checkpoints
 from counterpoise.training.device import describe, exactness
 from counterpoise.training.loop import Control, Data, Interrupted, Progress, Trainer
+from counterpoise.training.stages import WEIGHTS, ParentCell, Weights, write_weights
 from counterpoise.training.streams import stream_seed
 
 SCHEMA = 1
@@ -37,7 +39,11 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class CellToTrain:
-    """What a training job needs of a cell: resolved configuration, identity, and where its files go."""
+    """What a training job needs of a cell: resolved configuration, identity, and where its files go.
+
+    ``parents`` are the unimodal cells, by modality, that its runs start from. ``keep_weights``: something is
+    made of its runs' weights, so they are published too.
+    """
 
     dataset: str
     model: str
@@ -51,6 +57,9 @@ class CellToTrain:
     data_directory: Path
     directory: Path
     work_directory: Path
+    weights_directory: Path | None = None
+    parents: dict[str, ParentCell] = field(default_factory=dict)
+    keep_weights: bool = False
 
 
 def train_cell(
@@ -88,7 +97,7 @@ def _settle(cell: CellToTrain, seed: int, device: torch.device, control: Control
         with work.held(control.stop):
             if is_published(cell, seed):
                 return
-            if not work.is_finished(cell.key, seed):
+            if not work.is_finished(cell.key, seed) or not _is_complete(cell, work.finished):
                 _train_run(cell, seed, device, control, work)
             publish(work.finished, run_directory(cell, seed))
     except Stopped:
@@ -110,7 +119,13 @@ def is_published(cell: CellToTrain, seed: int) -> bool:
         raise UserError(
             f"{path}: the record of another run (key {record.get('key')}); delete the folder to run again"
         )
-    return all((path.parent / name).is_file() for name in record["files"])
+    return _is_complete(cell, path.parent)
+
+
+def _is_complete(cell: CellToTrain, folder: Path) -> bool:
+    """Return whether a record's folder has all its files, and weights where they are wanted."""
+    names = files.read_json(folder / "record.json", "run record")["files"]
+    return all((folder / name).is_file() for name in names) and (WEIGHTS in names or not cell.keep_weights)
 
 
 def _train_run(
@@ -120,7 +135,8 @@ def _train_run(
     protocol = Protocol.model_validate(cell.config["protocol"])
     started = datetime.datetime.now(datetime.UTC)
     with exactness(protocol, device):
-        trainer = make_trainer(cell.config, protocol, data, seed, device)
+        weights = PretrainedWeights.default(cell.weights_directory)
+        trainer = make_trainer(cell.config, protocol, data, seed, device, weights)
         checkpoints = Checkpoints(work.states, cell.key, seed)
         saved, passed_over = checkpoints.load()
         for line in passed_over:
@@ -131,20 +147,34 @@ def _train_run(
                 f"seed {seed}: resumed at epoch {trainer.epoch}, step {trainer.progress.step}",
                 file=sys.stderr,
             )
+        else:
+            trainer.method.initialise(trainer.network, lambda modality: _unimodal_run(cell, modality, seed))
         progress = trainer.run(checkpoints, control)
     _write_finished(cell, seed, trainer, progress, data, started, saved is not None, work.finished)
     checkpoints.remove()
 
 
+def _unimodal_run(cell: CellToTrain, modality: str, seed: int) -> Weights:
+    if modality not in cell.parents:
+        raise UserError(
+            f"method '{cell.method}': the plan gives it no run of '{modality}' alone to start from"
+        )
+    return cell.parents[modality].weights(seed)
+
+
 def make_trainer(
-    config: dict[str, Any], protocol: Protocol, data: PreparedData, seed: int, device: torch.device
+    config: dict[str, Any],
+    protocol: Protocol,
+    data: PreparedData,
+    seed: int,
+    device: torch.device,
+    weights: PretrainedWeights | None = None,
 ) -> Trainer:
     """Build network, method and data of a run from a cell's resolved configuration."""
-    shapes = {name: tuple(data.modalities[name]["shape"]) for name in config["model"]["encoders"]}
-    classes = {name: target["classes"] for name, target in data.targets.items()}
-    network = build_network(config["model"], shapes, classes, stream_seed(seed, "initialisation"))
+    shapes, classes = shapes_and_classes(config, data)
+    network = build_network(config["model"], shapes, classes, stream_seed(seed, "initialisation"), weights)
     method: Method = component("method", config["method"]["name"]).load()(**config["method"]["settings"])
-    splits = _open_splits(config["model"], protocol, data, device)
+    splits = open_splits(config["model"], protocol, data, device)
     if "validation_split" in method.info.needs and splits.val is None:
         raise UserError(
             f"method '{method.info.name}' needs validation data: dataset '{data.dataset}' has none; "
@@ -153,7 +183,17 @@ def make_trainer(
     return Trainer(network, method, protocol, splits, seed, device)
 
 
-def _open_splits(model: dict[str, Any], protocol: Protocol, data: PreparedData, device: torch.device) -> Data:
+def shapes_and_classes(
+    config: dict[str, Any], data: PreparedData
+) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
+    """Return the stored shape of each modality of a cell's model, and the number of classes of each target.
+    """
+    shapes = {name: tuple(data.modalities[name]["shape"]) for name in config["model"]["encoders"]}
+    return shapes, {name: target["classes"] for name, target in data.targets.items()}
+
+
+def open_splits(model: dict[str, Any], protocol: Protocol, data: PreparedData, device: torch.device) -> Data:
+    """Return the splits of prepared data as a run sees them: presented, and with validation data held out."""
     transforms = {name: _transform(settings) for name, settings in model["inputs"].items()}
     plain = {name: transform.for_evaluation() for name, transform in transforms.items()}
     train = open_batches(data, "train", device, transforms)
@@ -195,10 +235,10 @@ def _write_finished(
         }
         logits = {} if progress.diverged else {k: v.numpy() for k, v in progress.selections.tensors().items()}
         np.savez(folder / "predictions.npz", **labels, **logits)
+        if cell.keep_weights:
+            write_weights(folder, trainer.network)
         record = _record(cell, seed, trainer, progress, outputs, started, resumed)
-        record["files"] = {
-            name: files.sha256_file(folder / name) for name in ("history.csv", "predictions.npz")
-        }
+        record["files"] = {path.name: files.sha256_file(path) for path in sorted(folder.iterdir())}
         files.write_json(folder / "record.json", record)
 
 
