@@ -56,6 +56,18 @@ def test_a_diverged_run_is_kept_apart_with_its_reason(study):
     assert (values.n, values.diverged) == (0, {0: "loss is not finite"})
 
 
+def test_a_run_that_failed_is_missing_with_its_reason(study):
+    cell = study.cell("mmpareto")
+    folder = study.root / cell.run_directory(0)
+    folder.mkdir(parents=True)
+    note = {"key": cell.key, "seed": 0, "status": "out_of_memory", "reason": "8 GiB"}
+    (folder / "failure.json").write_text(json.dumps(note))
+    values = read(study).values("last", "joint", "accuracy")
+    assert (values.missing, values.failed) == ((0, 1, 2), {0: "out of memory (8 GiB)"})
+    rewrite(folder / "failure.json", key="ffffffffffff")
+    fails(study, "failure.json", "ffffffffffff")
+
+
 def test_an_output_that_the_runs_lack_is_named(study):
     study.runs("mmpareto", [0.91])
     assert "probe:audio" in read(study).values("last", "probe:audio", "accuracy").absent
@@ -64,14 +76,18 @@ def test_an_output_that_the_runs_lack_is_named(study):
 
 @pytest.mark.parametrize("name", ["metrics", "record.json"])
 def test_a_truncated_file_is_named(study, name):
-    path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / (study.plan.metrics_name if name == "metrics" else name)
+    path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / (
+        study.plan.metrics_name if name == "metrics" else name
+    )
     path.write_text(path.read_text()[:40])
     fails(study, str(path), "truncated")
 
 
 @pytest.mark.parametrize("name", ["metrics", "record.json"])
 def test_a_file_with_another_key_than_its_path_is_refused(study, name):
-    path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / (study.plan.metrics_name if name == "metrics" else name)
+    path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / (
+        study.plan.metrics_name if name == "metrics" else name
+    )
     rewrite(path, key="ffffffffffff")
     fails(study, str(path), "ffffffffffff", study.cell("mmpareto").key)
 

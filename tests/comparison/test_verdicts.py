@@ -103,6 +103,16 @@ def test_any_diverged_seed_makes_the_verdict_diverged_with_the_others_mean(stand
     assert "loss is not finite" in found.reason
 
 
+def test_seeds_that_failed_are_named_and_only_if_all_did_is_that_the_verdict():
+    some = judge(PRINTED, seeds(71.0, 71.4, 71.2, missing=(3,), failed={3: "out of memory (8 GiB)"}), RULE)
+    assert some.verdict is Verdict.REPRODUCED
+    assert "seed 3 out of memory (8 GiB)" in some.reason
+    none = judge(PRINTED, seeds(missing=(0, 1), failed={0: "failed (boom)"}), RULE)
+    assert none.verdict is Verdict.FAILED
+    assert "seed 0 failed (boom)" in none.reason
+    assert "seed 1 missing" in none.reason
+
+
 def test_if_all_seeds_diverge_there_is_no_mean():
     found = judge(PRINTED, SeedValues(diverged={0: "nan", 1: "nan"}), RULE)
     assert (found.verdict, found.mean, found.n) == (Verdict.DIVERGED, None, 0)
