@@ -61,7 +61,7 @@ class CremaD(Dataset):
         None, above=0.0, doc="length of the sound; None: the front-end's own"
     )
     audio_normalisation: str = setting("none", choices=("none", "measured"), doc="mean and std of the audio")
-    frames: int = setting(3, minimum=1, maximum=5, doc="stored frames per clip")
+    frames: int = setting(3, minimum=1, maximum=150, doc="stored frames per clip")
     fps: float = setting(1.0, above=0.0, maximum=30.0, doc="frames per second that they are taken at")
     sampling: str = setting("first", choices=("first", "even"), doc="which of them are kept")
     frame_size: list = setting([256, 342], doc="height and width of stored frames; the clips are 360 by 480")
