@@ -1,5 +1,6 @@
 """AVE: the real lists with their duplicates, and a miniature of the dataset's folder."""
 
+import data_trees
 import numpy as np
 import pytest
 
@@ -9,37 +10,13 @@ from counterpoise.data.sources import RawFiles
 from counterpoise.data.store import ArrayStore
 from counterpoise.errors import UserError
 
+LISTS = data_trees.AVE
 TINY = {"frame_size": [24, 32]}
-LISTS = {
-    "train": [
-        "Bark&aaaaaaaaaaa&good&0&10",
-        "Cat&bbbbbbbbbbb&good&2&5",
-        "Cat&bbbbbbbbbbb&good&7&9",
-        "Clock&ccccccccccc&good&0&0",
-        "Goat&ddddddddddd&good&4&5",
-        "Bus&eeeeeeeeeee&good&0&10",
-    ],
-    "val": ["Bark&fffffffffff&good&0&10", "Cat&ggggggggggg&good&1&3"],
-    "test": ["Bus&eeeeeeeeeee&good&0&10", "Goat&hhhhhhhhhhh&good&0&6"],
-}
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory, clip):
-    root = tmp_path_factory.mktemp("ave")
-    names = sorted({line.split("&")[1] for lines in LISTS.values() for line in lines})
-    for place, name in enumerate(names):
-        clip(
-            root / f"AVE_Dataset/AVE/{name}.mp4",
-            seconds=10.0,
-            video="libx264",
-            audio="aac",
-            rate=16000,
-            first_frame=place,
-        )
-    for split, lines in LISTS.items():
-        (root / f"{split}Set.txt").write_text("\n".join(lines) + "\n")
-    return root
+def tree(tmp_path_factory):
+    return data_trees.ave(tmp_path_factory.mktemp("ave"))
 
 
 def prepare(folder, tree, **settings):

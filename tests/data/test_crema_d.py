@@ -1,8 +1,8 @@
 """CREMA-D: the real split lists, and a miniature of the real tree."""
 
-import json
 import shutil
 
+import data_trees
 import numpy as np
 import pytest
 
@@ -12,38 +12,13 @@ from counterpoise.data.prepare import make_dataset, prepare_dataset
 from counterpoise.data.sources import RawFiles
 from counterpoise.errors import UserError
 
-NAMES = [f"{1001 + place % 4}_IEO_{emotion}_HI" for place, emotion in enumerate([*EMOTIONS] * 4)]
-NAMES = sorted({f"{name[:5]}{sentence}{name[8:]}" for name in NAMES for sentence in ("DFA", "IOM")})
+NAMES = data_trees.CREMA_D
 TINY = {"frame_size": [24, 32], "frames": 3}
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory, clip, wav):
-    """A clone of CREMA-D with its media in FLV and WAV and both kinds of lists, in small."""
-    root = tmp_path_factory.mktemp("crema")
-    for place, name in enumerate(NAMES):
-        seconds = 1.2 + 0.4 * (place % 6)
-        clip(
-            root / f"VideoFlash/{name}.flv",
-            seconds=seconds,
-            fps=30,
-            video="flv",
-            audio="libmp3lame",
-            first_frame=place,
-        )
-        wav(root / f"AudioWAV/{name}.wav", seconds=seconds, frequency=300 + 10 * place)
-    (root / "ogm_ge").mkdir()
-    for half, members in (("train", NAMES[::2]), ("test", NAMES[1::2])):
-        lines = [f"{name},{name.split('_')[2]}\r\n" for name in members]
-        (root / f"ogm_ge/{half}.csv").write_text("\ufeff" + "".join(lines), encoding="utf-8")
-    actors = sorted({name[:4] for name in NAMES})
-    fold = {
-        split: [f"{name}.wav" for name in NAMES if name[:4] in members]
-        for split, members in (("train", actors[:-2]), ("val", actors[-2:-1]), ("test", actors[-1:]))
-    }
-    (root / "mlb").mkdir()
-    (root / "mlb/data_splits_VALV.json").write_text(json.dumps({"1": fold}))
-    return root
+def tree(tmp_path_factory):
+    return data_trees.crema_d(tmp_path_factory.mktemp("crema_d"))
 
 
 def prepare(folder, tree, **settings):

@@ -3,7 +3,7 @@
 import gzip
 import shutil
 
-import numpy as np
+import data_trees
 import pytest
 
 from counterpoise.data import mirrors
@@ -17,23 +17,6 @@ NAMES = [
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 ]
-
-
-def idx(path, array):
-    """Write an array in MNIST's file format."""
-    header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(header + array.tobytes(), mtime=0))
-
-
-def miniature_mnist(folder, train=60, test=20):
-    random = np.random.default_rng(0)
-    for prefix, count in (("train", train), ("t10k", test)):
-        images = np.zeros((count, 28, 28), np.uint8)
-        images[:, 6:22, 6:22] = random.integers(0, 256, (count, 16, 16))
-        idx(folder / f"{prefix}-images-idx3-ubyte.gz", images)
-        idx(folder / f"{prefix}-labels-idx1-ubyte.gz", (np.arange(count) % 10).astype(np.uint8))
-    return folder
 
 
 def test_a_mirror_folder_gives_the_published_files(tmp_path, shared):
@@ -65,7 +48,7 @@ def test_a_damaged_file_that_is_there_is_not_taken_for_good(tmp_path, shared):
 
 
 def test_preparing_from_files_that_are_not_the_published_ones_is_refused(tmp_path):
-    miniature_mnist(tmp_path / "raw/mnist")
+    data_trees.mnist(tmp_path / "raw/mnist")
     with pytest.raises(UserError, match="the published file has"):
         prepare_dataset("cg_mnist", {}, tmp_path / "raw", tmp_path / "cg_mnist.k", "k")
     assert not (tmp_path / "cg_mnist.k").exists()
@@ -77,7 +60,7 @@ def test_preparing_without_files_says_how_to_get_them(tmp_path):
 
 
 def test_the_users_own_folder_is_used_in_place_and_recorded(tmp_path):
-    own = miniature_mnist(tmp_path / "mine")
+    own = data_trees.mnist(tmp_path / "mine")
     for path in own.iterdir():
         path.chmod(0o444)
     own.chmod(0o555)
@@ -170,7 +153,7 @@ def test_a_mirror_address_is_the_first_that_is_tried(tmp_path, monkeypatch):
 
 
 def test_a_damaged_idx_file_is_named(tmp_path):
-    own = miniature_mnist(tmp_path / "mine")
+    own = data_trees.mnist(tmp_path / "mine")
     path = own / NAMES[0]
     for content in (path.read_bytes()[:200], gzip.compress(b"\0\0\x08\x03" + bytes(40)), b"<html>"):
         path.write_bytes(content)

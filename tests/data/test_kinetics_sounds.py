@@ -1,9 +1,10 @@
 """Kinetics-Sounds: the real lists, and a miniature Kinetics folder."""
 
+import data_trees
 import numpy as np
 import pytest
 
-from counterpoise.data.kinetics_sounds import CLASSES, KineticsSounds, possible_stems
+from counterpoise.data.kinetics_sounds import KineticsSounds, possible_stems
 from counterpoise.data.prepare import prepare_dataset
 from counterpoise.data.sources import RawFiles
 from counterpoise.errors import UserError
@@ -12,24 +13,8 @@ TINY = {"frame_size": [24, 32], "max_dropped": 0.5}
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory, clip):
-    """Training clips flat, validation clips in class folders, as the two usual downloads have them."""
-    root = tmp_path_factory.mktemp("k400")
-    train, test = [], []
-    for place in range(8):
-        name = f"video{place:06d}_{place:06d}_{place + 10:06d}"
-        train.append(f"{name},10,{place % 3}")
-        if place != 5:
-            clip(root / f"train/{name}.mp4", seconds=3.0 if place == 6 else 6.0, video="libx264", audio="aac")
-    for place in range(4):
-        name = f"other{place:06d}"
-        test.append(f"{name}_{place + 60},10,{place % 3}")
-        folder = CLASSES[place % 3]
-        stem = f"{name}_{place + 60:06d}_{place + 70:06d}"
-        clip(root / f"val/{folder}/{stem}.mp4", seconds=6.0, video="libx264", audio="aac", first_frame=place)
-    (root / "my_train.txt").write_text("\n".join(train))
-    (root / "my_test.txt").write_text("\n".join(test))
-    return root
+def tree(tmp_path_factory):
+    return data_trees.kinetics_sounds(tmp_path_factory.mktemp("kinetics_sounds"))
 
 
 def prepare(folder, tree, **settings):

@@ -1,8 +1,8 @@
 """ModelNet40: the real lists, views in the published layout, and meshes rendered here."""
 
+import data_trees
 import numpy as np
 import pytest
-from PIL import Image
 
 from counterpoise.data.media import MediaError
 from counterpoise.data.meshes import read_off, render
@@ -11,37 +11,12 @@ from counterpoise.data.prepare import prepare_dataset
 from counterpoise.data.sources import RawFiles
 from counterpoise.errors import UserError
 
-CUBE = """8 12 0
--1 -1 -1\n1 -1 -1\n1 1 -1\n-1 1 -1\n-1 -1 1\n1 -1 1\n1 1 1\n-1 1 1
-3 0 1 2\n3 0 2 3\n3 4 6 5\n3 4 7 6\n3 0 5 1\n3 0 4 5\n3 1 6 2\n3 1 5 6\n3 2 7 3\n3 2 6 7\n3 3 4 0\n3 3 7 4
-"""
-SHAPES = [(half, name, number) for half in ("train", "test") for number, name in enumerate(("bed", "sofa"))]
+CUBE = data_trees.CUBE
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    root = tmp_path_factory.mktemp("modelnet")
-    lines = {"train": [], "test": []}
-    for half, name, label in SHAPES:
-        for shape in range(3):
-            stem = f"{name}_{shape:04d}"
-            folder = root / "modelnet40_images_new_12x" / name / half
-            folder.mkdir(parents=True, exist_ok=True)
-            for view in range(12):
-                level = 20 * view + shape + (5 if half == "test" else 0)
-                Image.new("RGB", (224, 224), (level, label, 0)).save(
-                    folder / f"{stem}.obj.shaded_v{view + 1:03d}.png"
-                )
-            lines[half].append(
-                f"../modelnet40_images_new_12x/{name}/{half}/{stem}.obj.shaded_v001.png\t{label}"
-            )
-            mesh = root / "ModelNet40" / name / half / f"{stem}.off"
-            mesh.parent.mkdir(parents=True, exist_ok=True)
-            # Half of ModelNet's files have the counts on the first line, behind OFF.
-            mesh.write_text(("OFF" if shape % 2 else "OFF\n") + CUBE)
-    for half, rows in lines.items():
-        (root / f"{half}.txt").write_text("\n".join(rows) + "\n")
-    return root
+    return data_trees.modelnet40(tmp_path_factory.mktemp("modelnet40"))
 
 
 def prepare(folder, tree, **settings):

@@ -1,5 +1,6 @@
 """NYUv2: MTAN's layout of arrays, masks kept."""
 
+import data_trees
 import numpy as np
 import pytest
 
@@ -9,20 +10,7 @@ from counterpoise.errors import UserError
 
 @pytest.fixture
 def tree(tmp_path):
-    random = np.random.default_rng(0)
-    root = tmp_path / "own"
-    for half, count in (("train", 3), ("val", 2)):
-        for number in range(count):
-            arrays = {
-                "image": random.random((288, 384, 3)),
-                "label": random.integers(-1, 13, (288, 384)).astype(np.float32),
-                "depth": random.random((288, 384, 1)) * (random.random((288, 384, 1)) > 0.2),
-                "normal": random.random((288, 384, 3)),
-            }
-            for kind, array in arrays.items():
-                (root / half / kind).mkdir(parents=True, exist_ok=True)
-                np.save(root / half / kind / f"{number}.npy", array)
-    return root
+    return data_trees.nyuv2(tmp_path / "own")
 
 
 def prepare(folder, tree, **settings):

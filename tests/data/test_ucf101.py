@@ -1,5 +1,6 @@
 """UCF101: the real folds, and a miniature of the dataset's folder."""
 
+import data_trees
 import numpy as np
 import pytest
 
@@ -12,29 +13,8 @@ TINY = {"frame_size": [24, 32], "max_dropped": 0.5, "val_fraction": 0.3}
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory, clip):
-    root = tmp_path_factory.mktemp("ucf")
-    train, test = ["Biking/v_Biking_g08_c01.avi 11"], []
-    for number, name in enumerate(("Archery", "HandstandPushups", "Typing")):
-        spelled = "HandStandPushups" if name == "HandstandPushups" else name
-        for group in range(1, 6):
-            for place in (1, 2):
-                file = f"{name}/v_{spelled}_g{group:02d}_c{place:02d}.avi"
-                (test if group == 1 else train).append(file if group == 1 else f"{file} {number + 1}")
-                silent = (name, group, place) == ("Typing", 2, 1)
-                short = (name, group, place) == ("Archery", 2, 2)
-                clip(
-                    root / "UCF-101" / file,
-                    seconds=2.0 if short else 5.0,
-                    video="mpeg4",
-                    audio=None if silent else "pcm_s16le",
-                    layout="stereo",
-                    first_frame=group,
-                )
-    (root / "ucfTrainTestlist").mkdir()
-    (root / "ucfTrainTestlist/trainlist01.txt").write_text("\r\n".join(train) + "\r\n")
-    (root / "ucfTrainTestlist/testlist01.txt").write_text("\n".join(test) + "\n")
-    return root
+def tree(tmp_path_factory):
+    return data_trees.ucf101(tmp_path_factory.mktemp("ucf101"))
 
 
 def prepare(folder, tree, **settings):
