@@ -251,10 +251,11 @@ def evaluate(
     """Compute accuracy, macro-F1 and ECE of a cell's runs from their stored predictions."""
     plan = _plan(root, benchmark, overrides)
     found = plan.cell(cell)
+    chosen = _seeds(seeds, plan)
     from counterpoise.evaluation.evaluate import evaluate_run
     from counterpoise.training.attempt import WorkFolder
 
-    for seed in _seeds(seeds, plan):
+    for seed in chosen:
         folder = root / found.run_directory(seed)
         bins, probe = plan.benchmark.evaluation.ece_bins, plan.probe_of(found)
         print(evaluate_run(folder, plan.metrics_name, found.key, seed, bins, probe))
@@ -377,9 +378,7 @@ def redo(
     overrides: SetOption = [],
     root: RootOption = Path(),
 ) -> None:
-    """Train a recorded run once more, aside, and say whether it gives the same bits. Exit code 3: it does
-    not.
-    """
+    """Train a recorded run once more, aside: does it give the same bits? Exit code 3: it does not."""
     from counterpoise.comparison.trace import differences
     from counterpoise.spec.record import read_record
 
