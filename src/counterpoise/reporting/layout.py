@@ -288,7 +288,7 @@ def _notes(
         yield f"Verdicts: equivalence margin {', '.join(margins)} in printed units, {tests}."
     yield from _stand_in_notes(running)
     missing = dict.fromkeys(
-        (e.column.group or e.row, e.reason) for e in entries if e.ours is None and e.reason
+        (_group_name(entry), entry.reason) for entry in entries if entry.ours is None and entry.reason
     )
     if missing:
         yield "Not run: " + "; ".join(f"{group} ({reason})" for group, reason in missing) + "."
@@ -305,6 +305,11 @@ def _notes(
     if table.unprinted:
         yield f"No numbers beside ours: {table.unprinted}."
     yield from table.notes
+
+
+def _group_name(entry: Entry) -> str:
+    group = entry.table.group(entry.row, entry.column.id)
+    return ", ".join(group.heading) or group.id
 
 
 def _stand_in_notes(entries: Sequence[Entry]) -> Iterator[str]:

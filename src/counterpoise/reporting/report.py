@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from counterpoise.comparison.audit import audit_paper
 from counterpoise.comparison.compare import Comparison, compare_paper
 from counterpoise.comparison.results import CellResults, read_results
 from counterpoise.files import read_json, write_json, write_text
 from counterpoise.reporting.layout import TableView, lay_out
 from counterpoise.reporting.tables import environment
-from counterpoise.reporting.words import MEANINGS, marked
+from counterpoise.reporting.words import MEANINGS
 from counterpoise.spec.plan import Plan
 
 SUMMARY_SCHEMA = 1
@@ -71,8 +72,9 @@ def as_page(
 ) -> str:
     """Return the report as one page that asks for nothing from elsewhere."""
     template = environment().get_template("report.html.j2")
+    audits = {comparison.paper.paper: audit_paper(comparison.paper) for comparison in comparisons}
     return template.render(
-        plan=plan, comparisons=comparisons, views=views, origins=origins, meanings=MEANINGS, marked=marked
+        plan=plan, comparisons=comparisons, views=views, origins=origins, meanings=MEANINGS, audits=audits
     )
 
 

@@ -13,6 +13,7 @@ from counterpoise.comparison.results import read_results
 from counterpoise.errors import UserError, suggest
 from counterpoise.files import write_text
 from counterpoise.reporting.layout import TableCell, TableColumn, TableView, lay_out
+from counterpoise.reporting.words import marked
 from counterpoise.spec.plan import Plan
 
 _LATEX = {
@@ -120,6 +121,7 @@ def environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     found.filters["own_title"] = _own_title
+    found.filters["marked"] = lambda verdict: marked(str(verdict))
     found.filters["slug"] = lambda text: re.sub(r"[^a-z0-9]+", "-", str(text).lower()).strip("-")
     return found
 
