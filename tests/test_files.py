@@ -1,0 +1,149 @@
+"""A file is whole or not there, whatever happens while it is written."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+import pytest
+
+from counterpoise import files
+from counterpoise.errors import UserError
+
+
+def names(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    path = tmp_path / "deep" / "down" / "x.json"
+    files.write_json(path, {"b": [1, 2.5, None], "a": "é"})
+    assert files.read_json(path, "thing") == {"a": "é", "b": [1, 2.5, None]}
+
+
+def test_json_does_not_depend_on_the_order_of_keys(tmp_path):
+    files.write_json(tmp_path / "a", {"x": 1, "y": 2})
+    files.write_json(tmp_path / "b", {"y": 2, "x": 1})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_numbers_that_json_has_not_are_refused_and_the_old_file_stays(tmp_path):
+    files.write_json(tmp_path / "x", {"a": 1})
+    with pytest.raises(ValueError):
+        files.write_json(tmp_path / "x", {"a": float("nan")})
+    assert files.read_json(tmp_path / "x", "thing") == {"a": 1}
+
+
+def test_a_failure_while_writing_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("old")
+
+    def fail():
+        with files.atomic_path(path) as temporary:
+            temporary.write_text("half of the n")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["x"]
+
+
+def test_while_a_file_is_written_the_old_one_is_there(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("old")
+    with files.atomic_path(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+def test_written_files_are_readable_as_the_umask_says(tmp_path):
+    files.write_text(tmp_path / "x", "")
+    (tmp_path / "y").touch()
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == stat.S_IMODE((tmp_path / "y").stat().st_mode)
+
+
+def test_a_folder_appears_whole(tmp_path):
+    path = tmp_path / "x"
+    with files.atomic_directory(path) as temporary:
+        (temporary / "a").write_text("1")
+        assert not path.exists()
+    assert (path / "a").read_text() == "1"
+    assert names(tmp_path) == ["x"]
+
+
+def test_a_folder_replaces_the_old_one(tmp_path):
+    path = tmp_path / "x"
+    path.mkdir()
+    (path / "old").touch()
+    with files.atomic_directory(path) as temporary:
+        (temporary / "new").touch()
+    assert names(path) == ["new"]
+    assert names(tmp_path) == ["x"]
+
+
+def test_a_failure_leaves_the_old_folder_and_no_litter(tmp_path):
+    path = tmp_path / "x"
+    path.mkdir()
+    (path / "old").touch()
+
+    def fail():
+        with files.atomic_directory(path) as temporary:
+            (temporary / "new").touch()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert names(path) == ["old"]
+    assert names(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize(
+    "write", [lambda path: files.write_text(path, "x"), lambda path: files.write_json(path, 1)]
+)
+def test_a_place_that_cannot_be_written_is_named(tmp_path, write):
+    (tmp_path / "file").touch()  # root may write into any folder, but not below a file
+    with pytest.raises(UserError, match=r"file/x: cannot be written"):
+        write(tmp_path / "file" / "x")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(UserError, match=r"file/x: cannot be written"),
+        files.atomic_directory(tmp_path / "file" / "x"),
+    ):
+        pass
+
+
+def test_a_missing_file_is_named_with_what_it_is(tmp_path):
+    with pytest.raises(UserError, match=r"x\.json: the run record is not there"):
+        files.read_json(tmp_path / "x.json", "run record")
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"a": 1', "nothing"])
+def test_a_truncated_file_is_named_with_what_to_do(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(UserError, match=r"x\.json: the run record is truncated or not JSON .* delete it"):
+        files.read_json(tmp_path / "x.json", "run record")
+
+
+def test_a_folder_in_place_of_a_file_is_an_error_of_the_user(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        files.read_json(tmp_path, "run record")
+
+
+def test_the_digest_is_that_of_the_bytes(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert (
+        files.sha256_file(tmp_path / "x")
+        == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+
+
+def test_the_same_data_gives_the_same_bytes(tmp_path):
+    data = {"a": [1, 2.5], "b": {"c": None}}
+    files.write_json(tmp_path / "x", data)
+    files.write_json(tmp_path / "y", json.loads((tmp_path / "x").read_text()))
+    assert files.sha256_file(tmp_path / "x") == files.sha256_file(tmp_path / "y")
