@@ -9,6 +9,7 @@ from typing import Literal
 from counterpoise.comparison.compare import judge_entry
 from counterpoise.comparison.entries import Entry, collect_table
 from counterpoise.comparison.results import CellResults
+from counterpoise.comparison.statistics import binomial_error
 from counterpoise.comparison.verdicts import SeedValues, Verdict
 from counterpoise.spec.paper import Column, Paper, PaperTable, PrintedValue
 from counterpoise.spec.plan import Cell, Plan
@@ -286,6 +287,7 @@ def _notes(
     if margins:
         tests = f"{1 - paper.alpha:.0%} prediction intervals, tests at α = {paper.alpha:g}"
         yield f"Verdicts: equivalence margin {', '.join(margins)} in printed units, {tests}."
+    yield from _sampling_notes(running)
     yield from _stand_in_notes(running)
     missing = dict.fromkeys(
         (_group_name(entry), entry.reason) for entry in entries if entry.ours is None and entry.reason
@@ -305,6 +307,19 @@ def _notes(
     if table.unprinted:
         yield f"No numbers beside ours: {table.unprinted}."
     yield from table.notes
+
+
+def _sampling_notes(entries: Sequence[Entry]) -> Iterator[str]:
+    """Say how far one accuracy may be off because the test set is finite, which the spread over seeds leaves out."""
+    errors: dict[tuple[str, int], list[float]] = {}
+    for entry in entries:
+        size = entry.results.n_test
+        if entry.column.metric == "accuracy" and entry.ours.mean is not None and size:
+            share = entry.ours.mean / entry.column.scale
+            errors.setdefault((_group_name(entry), size), []).append(100 * binomial_error(share, size))
+    each = [f"{name} (N = {size:,}) {min(e):.2f} to {max(e):.2f}" for (name, size), e in errors.items()]
+    if each:
+        yield f"Binomial standard error of one accuracy on the test set, in points: {'; '.join(each)}."
 
 
 def _group_name(entry: Entry) -> str:
