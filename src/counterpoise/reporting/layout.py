@@ -317,7 +317,7 @@ def _sampling_notes(entries: Sequence[Entry]) -> Iterator[str]:
         if entry.column.metric == "accuracy" and entry.ours.mean is not None and size:
             share = entry.ours.mean / entry.column.scale
             errors.setdefault((_group_name(entry), size), []).append(100 * binomial_error(share, size))
-    each = [f"{name} (N = {size:,}) {min(e):.2f} to {max(e):.2f}" for (name, size), e in errors.items()]
+    each = [f"{name} (N = {n:,}) {min(found):.2f} to {max(found):.2f}" for (name, n), found in errors.items()]
     if each:
         yield f"Binomial standard error of one accuracy on the test set, in points: {'; '.join(each)}."
 
