@@ -310,7 +310,7 @@ def _notes(
 
 
 def _sampling_notes(entries: Sequence[Entry]) -> Iterator[str]:
-    """Say how far one accuracy may be off because the test set is finite, which the spread over seeds leaves out."""
+    """Say how far one accuracy may be off because the test set is finite, beside the spread over seeds."""
     errors: dict[tuple[str, int], list[float]] = {}
     for entry in entries:
         size = entry.results.n_test
