@@ -35,7 +35,7 @@ def prepare(folder, tree, **settings):
 
 def test_the_real_lists_have_their_counts(shared):
     raw = RawFiles((shared / "mirror/crema_d",))
-    splits = CremaD()._items(raw)
+    splits = CremaD().listed_items(raw)
     assert {split: len(items) for split, items in splits.items()} == {"train": 6698, "test": 744}
     counts = {
         split: np.bincount([item.targets["emotion"] for item in items]).tolist()
@@ -49,7 +49,7 @@ def test_the_real_lists_have_their_counts(shared):
     ("fold", "sizes"), [(1, (4043, 878, 899)), (2, (4024, 881, 915)), (3, (4017, 869, 934))]
 )
 def test_the_real_folds_have_their_counts_and_share_no_actor(shared, fold, sizes):
-    splits = CremaD(split="mlb", fold=fold)._items(RawFiles((shared / "mirror/crema_d",)))
+    splits = CremaD(split="mlb", fold=fold).listed_items(RawFiles((shared / "mirror/crema_d",)))
     assert tuple(len(items) for items in splits.values()) == sizes
     actors = [{item.group for item in items} for items in splits.values()]
     assert [len(found) for found in actors] == [63, 14, 14]

@@ -30,7 +30,7 @@ def prepare(folder, tree, **settings):
 
 
 def test_the_real_lists_have_their_counts(shared):
-    splits = KineticsSounds()._splits(RawFiles((shared / "mirror/kinetics_sounds",)))
+    splits = KineticsSounds().listed_items(RawFiles((shared / "mirror/kinetics_sounds",)))
     assert {split: len(items) for split, items in splits.items()} == {"train": 14799, "test": 2597}
     counts = np.bincount([item.targets["action"] for item in splits["train"]])
     assert (len(counts), counts.min(), counts.max()) == (31, 197, 690)

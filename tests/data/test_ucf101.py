@@ -37,7 +37,7 @@ def test_the_classes_with_sound_are_51_of_the_official_names(shared):
 
 @pytest.mark.parametrize("fold", [1, 2, 3])
 def test_the_real_folds_keep_groups_apart_and_every_class(shared, fold):
-    splits = Ucf101(fold=fold)._splits(RawFiles((shared / "mirror/ucf101",)))
+    splits = Ucf101(fold=fold).listed_items(RawFiles((shared / "mirror/ucf101",)))
     groups = {split: {item.group for item in items} for split, items in splits.items()}
     assert not groups["train"] & groups["val"]
     assert not (groups["train"] | groups["val"]) & groups["test"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 from counterpoise.data import lists
 from counterpoise.data.audiovisual import ClipReader, declare_clips, frame_size, normalise_audio
@@ -105,37 +106,46 @@ class Ave(Dataset):
         )
         store.target("event", names=list(CLASSES))
         declare_clips(store, reader)
-        splits = {split: self._items(raw, split, store) for split in ("train", "val", "test")}
-        if self.remove_leaks:
-            elsewhere = {item.id for split in ("val", "test") for item in splits[split]}
-            splits["train"] = [item for item in splits["train"] if item.id not in elsewhere]
+        splits = self.listed_items(raw)
+        for split in splits:
+            self._note_oddities(raw, split, store)
         prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
         report_leaks(store, splits, group="video")
         normalise_audio(store, self.audio_normalisation, reader)
 
-    def _items(self, raw: RawFiles, split: str, store: ArrayStore) -> list[Item]:
-        """Return a split's clips; repeated ids and empty events are noted in the manifest."""
+    def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
+        splits = {split: self._items(raw, split) for split in ("train", "val", "test")}
+        if self.remove_leaks:
+            elsewhere = {item.id for split in ("val", "test") for item in splits[split]}
+            splits["train"] = [item for item in splits["train"] if item.id not in elsewhere]
+        return splits
+
+    def _items(self, raw: RawFiles, split: str) -> list[Item]:
         path = raw / f"{split}Set.txt"
         folder = raw.first("AVE", "AVE_Dataset/AVE", "AVE_Dataset/AVE_Dataset/AVE")
         classes = {name: number for number, name in enumerate(CLASSES)}
         items: dict[str, Item] = {}
-        rows = [line.split("&") for line in lists.read_text(path, "split list").splitlines() if line]
-        for number, row in enumerate(rows, start=1):
+        for number, row in enumerate(self._rows(path), start=1):
             label, name, start, end = self._parse(row, path, number, classes)
             if end > start and name not in items:
                 facts = {"start": float(start), "end": float(end)}
                 items[name] = Item(name, {"event": label}, (folder / f"{name}.mp4",), name, facts)
-        empty = [row[1] for row in rows if int(row[4]) <= int(row[3])]
-        repeated = sorted(name for name, count in Counter(row[1] for row in rows).items() if count > 1)
-        store.note(f"{split}: listed", len(rows))
-        store.note(f"{split}: events without length", empty)
-        store.note(f"{split}: listed more than once", repeated)
         return list(items.values())
 
     @staticmethod
-    def _parse(
-        row: list[str], path: object, number: int, classes: dict[str, int]
-    ) -> tuple[int, str, int, int]:
+    def _rows(path: Path) -> list[list[str]]:
+        return [line.split("&") for line in lists.read_text(path, "split list").splitlines() if line]
+
+    def _note_oddities(self, raw: RawFiles, split: str, store: ArrayStore) -> None:
+        """Say in the manifest which ids a list repeats and which of its events have no length."""
+        rows = self._rows(raw / f"{split}Set.txt")
+        repeated = sorted(name for name, count in Counter(row[1] for row in rows).items() if count > 1)
+        store.note(f"{split}: listed", len(rows))
+        store.note(f"{split}: events without length", [row[1] for row in rows if int(row[4]) <= int(row[3])])
+        store.note(f"{split}: listed more than once", repeated)
+
+    @staticmethod
+    def _parse(row: list[str], path: Path, number: int, classes: dict[str, int]) -> tuple[int, str, int, int]:
         line = f"line {number}"
         if len(row) != 5:
             raise UserError(f"{path}: {line} is not class&id&quality&start&end")

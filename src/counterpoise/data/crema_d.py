@@ -84,7 +84,7 @@ class CremaD(Dataset):
             rows = lists.read_rows(raw / MEDIA_LIST, 3, "list of official files")
             known = {path: (int(size), sha256) for path, sha256, size in rows[1:]}
         found = []
-        for name in sorted({item.id for items in self._items(raw).values() for item in items}):
+        for name in sorted({item.id for items in self.listed_items(raw).values() for item in items}):
             for path in (f"AudioWAV/{name}.wav", f"VideoFlash/{name}.flv"):
                 size, sha256 = known.get(path, (None, None))
                 found.append(Source(path, (MEDIA + path,), size, sha256, LICENCE))
@@ -94,7 +94,7 @@ class CremaD(Dataset):
         reader = self._reader()
         store.target("emotion", names=NAMES)
         declare_clips(store, reader)
-        splits = self._items(raw)
+        splits = self.listed_items(raw)
         prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
         report_leaks(store, splits, group="actor", group_expected=self.split == "ogm")
         normalise_audio(store, self.audio_normalisation, reader)
@@ -109,7 +109,7 @@ class CremaD(Dataset):
             size=frame_size(self.frame_size, "crema_d"),
         )
 
-    def _items(self, raw: RawFiles) -> dict[str, list[Item]]:
+    def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
         if self.split == "ogm":
             return {half: self._from_csv(raw, half) for half in ("train", "test")}
         path = raw / "mlb/data_splits_VALV.json"

@@ -106,11 +106,7 @@ class Grid(Dataset):
         names = GRAMMAR[self.word]
         store.target("word", names=list(names.values()))
         declare_clips(store, reader)
-        items = self._items(raw)
-        labels = np.array([item.targets["word"] for item in items])
-        fractions = {"test": self.test_fraction, "val": self.val_fraction}
-        rows = stratified_split(labels, fractions, self.split_seed)
-        splits = {split: [items[row] for row in members] for split, members in rows.items()}
+        splits = self.listed_items(raw)
         prepare_items(
             store,
             splits,
@@ -120,8 +116,15 @@ class Grid(Dataset):
             how_to_get="run: counterpoise data fetch grid, or set clips: present to use those that are there",
         )
         report_leaks(store, splits, group="speaker", group_expected=True)
-        store.note("clips", len(items))
+        store.note("clips", sum(len(items) for items in splits.values()))
         normalise_audio(store, self.audio_normalisation, reader)
+
+    def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
+        items = self._items(raw)
+        labels = np.array([item.targets["word"] for item in items])
+        fractions = {"test": self.test_fraction, "val": self.val_fraction}
+        rows = stratified_split(labels, fractions, self.split_seed)
+        return {split: [items[row] for row in members] for split, members in rows.items()}
 
     def _reader(self) -> ClipReader:
         return ClipReader(

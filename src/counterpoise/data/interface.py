@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from counterpoise.data.clips import Item
 from counterpoise.data.sources import RawFiles, Source
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.work import Work
@@ -33,6 +34,13 @@ class Dataset:
     def all_sources(self, raw: RawFiles) -> list[Source]:
         """Return every file that belongs to the dataset, as far as what is there tells."""
         return [*self.sources(), *self.listed_sources(raw)]
+
+    def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
+        """Return the items of each split that the dataset's lists name, whether their files are there or not.
+
+        Empty for datasets that are not made of listed files.
+        """
+        return {}
 
     def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
         """Read the files of ``raw`` and write every split to ``store``.

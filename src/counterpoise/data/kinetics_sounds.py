@@ -126,7 +126,7 @@ class KineticsSounds(Dataset):
         )
         store.target("action", names=list(CLASSES))
         declare_clips(store, reader)
-        splits = self._splits(raw)
+        splits = self.listed_items(raw)
         prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
         report_leaks(store, splits, group="video")
         store.note("listed", {split: self._per_class(items) for split, items in splits.items()})
@@ -137,7 +137,7 @@ class KineticsSounds(Dataset):
         labels = [item.targets["action"] for item in items]
         return np.bincount(labels, minlength=len(CLASSES)).tolist()
 
-    def _splits(self, raw: RawFiles) -> dict[str, list[Item]]:
+    def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
         present = dict(clips_below(raw.folders))
         train = self._items(raw / self.train_list, present)
         test = self._items(raw / self.test_list, present)

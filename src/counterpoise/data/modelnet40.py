@@ -74,13 +74,16 @@ class ModelNet40(Dataset):
             store.modality(
                 name, shape=(3, self.size, self.size), dtype="uint8", mean=IMAGENET_MEAN, std=IMAGENET_STD
             )
-        train, test = self._items(raw, "train"), self._items(raw, "test")
-        labels = np.array([item.targets["shape"] for item in train])
-        rows = stratified_split(labels, {"val": self.val_fraction}, self.split_seed)
-        splits = {**{split: [train[row] for row in members] for split, members in rows.items()}, "test": test}
+        splits = self.listed_items(raw)
         reader = ViewReader(self.source, (self.front, self.back), self.size)
         prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
         report_leaks(store, splits, group="shape")
+
+    def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
+        train, test = self._items(raw, "train"), self._items(raw, "test")
+        labels = np.array([item.targets["shape"] for item in train])
+        rows = stratified_split(labels, {"val": self.val_fraction}, self.split_seed)
+        return {**{split: [train[row] for row in members] for split, members in rows.items()}, "test": test}
 
     def _rows(self, raw: RawFiles, half: str) -> list[tuple[str, str, int]]:
         """Return class, name and label of each shape of a half."""

@@ -76,12 +76,15 @@ class NyuV2(Dataset):
             ignore=-1,
         )
         store.dense_target("depth", kind="depth", shape=(1, HEIGHT, WIDTH), dtype="float32", invalid=0.0)
-        splits = {
+        splits = self.listed_items(raw)
+        prepare_items(store, splits, SceneReader(), work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
+        report_leaks(store, splits, group="scene")
+
+    def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
+        return {
             "train": self._items(raw, "train", self.train_images),
             "test": self._items(raw, "val", self.test_images),
         }
-        prepare_items(store, splits, SceneReader(), work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
-        report_leaks(store, splits, group="scene")
 
     def _items(self, raw: RawFiles, half: str, count: int) -> list[Item]:
         folder = raw.first(half, f"nyuv2/{half}", f"nyuv2/nyuv2/{half}")

@@ -142,12 +142,12 @@ class Ucf101(Dataset):
         )
         store.target("action", names=list(CLASSES))
         declare_clips(store, reader)
-        splits = self._splits(raw)
+        splits = self.listed_items(raw)
         prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
         report_leaks(store, splits, group="group")
         normalise_audio(store, self.audio_normalisation, reader)
 
-    def _splits(self, raw: RawFiles) -> dict[str, list[Item]]:
+    def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
         train = self._items(raw, f"trainlist0{self.fold}.txt")
         test = self._items(raw, f"testlist0{self.fold}.txt")
         groups = {item.group: item.targets["action"] for item in train}
