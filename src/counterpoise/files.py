@@ -132,9 +132,12 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Write ``data`` as indented JSON with sorted keys, atomically. NaN and infinity are errors."""
-    write_text(path, json.dumps(data, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+def write_json(path: Path, data: Any, *, sort_keys: bool = True) -> None:
+    """Write ``data`` as indented JSON, atomically; keys are sorted or in their order. NaN and infinity are
+    errors.
+    """
+    text = json.dumps(data, indent=1, sort_keys=sort_keys, allow_nan=False, ensure_ascii=False)
+    write_text(path, text + "\n")
 
 
 def read_json(path: Path, what: str) -> Any:

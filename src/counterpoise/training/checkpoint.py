@@ -8,6 +8,8 @@ Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +54,11 @@ class Checkpoints:
             "key": self.key,
             "seed": self.seed,
             "sha256": files.sha256_file(tensors),
+            "tensors": list(state.tensors),
+            "state_sha256": _digest(state.plain),
         }
-        files.write_json(self._path(number, "json"), identity | {"state": state.plain})
+        # In their order, not sorted: it becomes that of columns and arrays in what the run publishes.
+        files.write_json(self._path(number, "json"), identity | {"state": state.plain}, sort_keys=False)
         for old in sorted(self._numbers())[:-KEPT]:
             self._path(old, "json").unlink()
             self._path(old, "safetensors").unlink(missing_ok=True)
@@ -80,12 +85,19 @@ class Checkpoints:
             if not isinstance(found, dict) or found.get(name) != value:
                 raise UserError(f"{path}: not the state of this run: '{name}' is not {value!r}")
         tensors = self._path(number, "safetensors")
+        if _digest(found.get("state")) != found.get("state_sha256"):
+            raise UserError(f"{path}: torn: its digest is not the one noted when it was saved")
         if not tensors.is_file() or files.sha256_file(tensors) != found["sha256"]:
             raise UserError(f"{tensors}: torn or missing: its digest is not the one noted when it was saved")
-        return RunState(safetensors.torch.load(tensors.read_bytes()), found["state"])
+        stored = safetensors.torch.load(tensors.read_bytes())
+        return RunState({name: stored[name] for name in found["tensors"]}, found["state"])
 
     def _numbers(self) -> list[int]:
         return [int(path.stem.partition("-")[2]) for path in self.folder.glob("state-*.json")]
 
     def _path(self, number: int, suffix: str) -> Path:
         return self.folder / f"state-{number:06d}.{suffix}"
+
+
+def _digest(plain: Any) -> str:
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
