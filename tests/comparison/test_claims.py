@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -138,6 +139,24 @@ def test_rows_without_a_number_in_the_column_are_no_rivals(make_study):
         study.runs(method, jitter(0.75, row))
     study.runs("mmpareto", jitter(0.80, 8))
     assert answers(study)["t7-best"].answer is Answer.SUPPORTED
+
+
+def test_a_rival_that_is_not_defined_there_is_left_out_and_named(make_study):
+    study = make_study("figure5", {"crema_d_conformer_late": "crema_d_vavl"}, SEEDS, paper="mlb")
+    for row, method in enumerate(["joint", "mmcosine", "mslr", "agm", "pmr", "uniform"]):
+        study.runs(method, jitter(0.20, row))
+    study.runs("mlb", jitter(0.05, 8))
+    assert answers(study)["f5-lowest-ece"].answer is Answer.NOT_RUN
+    values = [
+        dataclasses.replace(value, cell=None, reason="OGM needs one weight slice")
+        if value.row == "OGM"
+        else value
+        for value in study.plan.values
+    ]
+    study.plan = dataclasses.replace(study.plan, values=values)
+    found = answers(study)["f5-lowest-ece"]
+    assert found.answer is Answer.SUPPORTED
+    assert "without OGM" in found.reason
 
 
 def test_lower_is_better_where_the_column_says_so(make_study):

@@ -141,6 +141,11 @@ def test_errors_are_better_when_lower(mmpareto):
     assert better["absolute_error"] == better["relative_error"] == "lower"
 
 
+def test_a_column_of_variances_is_another_measure_than_that_of_means(mmpareto):
+    names = [column.measure for column in mmpareto.table("table8").columns]
+    assert names == ["seconds_per_iteration", "seconds_per_iteration_variance"]
+
+
 def test_rows_of_datasets_name_their_column_group(mmpareto):
     assert mmpareto.table("table8").group("CG-MNIST", "seconds_per_iteration_mean").dataset == "cg_mnist"
     assert mmpareto.table("table2").group("AGM", "crema_d_pretrained.accuracy").model == "mbt_pretrained"
@@ -207,20 +212,26 @@ def test_an_unknown_metric_is_refused(configs):
 
 
 def test_a_missing_value_is_refused(configs):
-    edit(configs / "papers/mmpareto/table3.yaml",
-         lambda data: data["rows"][0]["values"].pop("cg_mnist.accuracy"))
+    edit(
+        configs / "papers/mmpareto/table3.yaml",
+        lambda data: data["rows"][0]["values"].pop("cg_mnist.accuracy"),
+    )
     fails(configs, "table3.yaml", "One joint loss", "cg_mnist.accuracy")
 
 
 def test_text_that_is_no_number_is_refused(configs):
-    edit(configs / "papers/mmpareto/table3.yaml",
-         lambda data: data["rows"][0]["values"].update({"cg_mnist.accuracy": "60,50"}))
+    edit(
+        configs / "papers/mmpareto/table3.yaml",
+        lambda data: data["rows"][0]["values"].update({"cg_mnist.accuracy": "60,50"}),
+    )
     fails(configs, "table3.yaml", "60,50")
 
 
 def test_a_value_in_an_unknown_column_is_refused(configs):
-    edit(configs / "papers/mmpareto/table3.yaml",
-         lambda data: data["rows"][0]["values"].update({"cg_mnist.acuracy": "60.50"}))
+    edit(
+        configs / "papers/mmpareto/table3.yaml",
+        lambda data: data["rows"][0]["values"].update({"cg_mnist.acuracy": "60.50"}),
+    )
     fails(configs, "table3.yaml", "did you mean 'cg_mnist.accuracy'")
 
 
@@ -230,8 +241,9 @@ def test_two_rows_of_one_name_are_refused(configs):
 
 
 def test_a_claim_about_an_unknown_row_is_refused(configs):
-    edit(configs / "papers/mmpareto/claims.yaml",
-         lambda data: data["claims"][0]["test"].update(row="MMPerato"))
+    edit(
+        configs / "papers/mmpareto/claims.yaml", lambda data: data["claims"][0]["test"].update(row="MMPerato")
+    )
     fails(configs, "claims.yaml", "t1-crema-d-best", "did you mean 'MMPareto'")
 
 

@@ -22,6 +22,7 @@ from counterpoise.comparison import statistics
 from counterpoise.comparison.entries import Entry, row_label
 from counterpoise.comparison.verdicts import SeedValues
 from counterpoise.spec.paper import Claim, ClaimTest, Paper, PaperTable
+from counterpoise.spec.plan import NOT_IN_BENCHMARK
 
 Floats = NDArray[np.float64]
 
@@ -80,6 +81,7 @@ class ClaimResult:
     n: int = 0
     seeds_needed: int | None = None
     contrasts: tuple[Contrast, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -127,16 +129,21 @@ def _raw_results(
 
 def _raw_result(table: PaperTable, claim: Claim, index: Mapping, variant: str | None) -> ClaimResult:
     test = claim.test
-    pairs = _pairs(table, test, index, variant)
-    for entry in (entry for pair in pairs for entry in pair):
+    every = _pairs(table, test, index, variant)
+    pairs = [(ours, other) for ours, other in every if not _undefined(other)]
+    for entry in (entry for pair in pairs or every for entry in pair):
         missing = _why_missing(entry)
         if missing:
             return ClaimResult(claim, variant, Answer.NOT_RUN, f"{entry.label}, {entry.column.id}: {missing}")
+    left_out = dict.fromkeys(other.label for _, other in every if _undefined(other))
     stand_in = any(entry.stand_in for pair in pairs for entry in pair)
     contrasts = tuple(_contrast(test, ours, other) for ours, other in pairs)
     n = min(contrast.n for contrast in contrasts)
     observed = (all if test.over == "all" else any)(c.holds_in_the_mean for c in contrasts) if n else None
-    result = ClaimResult(claim, variant, Answer.UNDECIDED, "", stand_in, observed, n=n, contrasts=contrasts)
+    result = ClaimResult(
+        claim, variant, Answer.UNDECIDED, "", stand_in, observed, n=n,
+        contrasts=contrasts, left_out=tuple(left_out),
+    )  # fmt: skip
     if n < 2:
         return replace(result, reason=f"{n} seed pair{'s' if n != 1 else ''}: two or more are needed")
     p_values = [statistics.paired_p(contrast.differences, contrast.bound) for contrast in contrasts]
@@ -158,6 +165,11 @@ def _pairs(
             if other.printed.kind in ("number", "unprinted"):
                 pairs.append((ours, other))
     return pairs
+
+
+def _undefined(entry: Entry) -> bool:
+    """Whether the benchmark would run the entry but the method is not defined for its model or data."""
+    return entry.ours is None and entry.reason != NOT_IN_BENCHMARK
 
 
 def _why_missing(entry: Entry) -> str:
@@ -219,14 +231,11 @@ def _corrected(raw: list[ClaimResult], alpha: float, sizes: Mapping[str, int]) -
 
 def _answered(result: ClaimResult, support: float, refute: float, alpha: float, family: int) -> ClaimResult:
     result = replace(result, p_support=support, p_refute=refute)
-    if support < alpha:
-        return replace(
-            result, answer=Answer.SUPPORTED, reason=f"p = {support:.2g} (Holm), {result.n} seed pairs"
-        )
-    if refute < alpha:
-        return replace(
-            result, answer=Answer.REFUTED, reason=f"p = {refute:.2g} (Holm), {result.n} seed pairs"
-        )
+    without = f"; without {', '.join(result.left_out)}, not defined there" if result.left_out else ""
+    for p_value, answer in ((support, Answer.SUPPORTED), (refute, Answer.REFUTED)):
+        if p_value < alpha:
+            reason = f"p = {p_value:.2g} (Holm), {result.n} seed pairs{without}"
+            return replace(result, answer=answer, reason=reason)
     needed = _seeds_needed(result, alpha / family)
     shown = "it holds" if result.observed else "it does not hold"
     more = (
@@ -234,7 +243,7 @@ def _answered(result: ClaimResult, support: float, refute: float, alpha: float, 
         if needed
         else f"more than {statistics.MOST_SEEDS} seeds to decide"
     )
-    return replace(result, seeds_needed=needed, reason=f"in the means {shown}; {more}")
+    return replace(result, seeds_needed=needed, reason=f"in the means {shown}; {more}{without}")
 
 
 def _seeds_needed(result: ClaimResult, level: float) -> int | None:

@@ -101,6 +101,11 @@ class Column(_Data):
     dataset: str | None = Field(None, description="the group's dataset; filled in from it")
 
     @property
+    def measure(self) -> str:
+        """The name in a run's metrics: the metric's, with ``_variance`` where the column is of a variance."""
+        return self.metric if self.statistic == "mean" else f"{self.metric}_{self.statistic}"
+
+    @property
     def scale(self) -> float:
         """The factor from a measured value (fractions in [0, 1]) to the units printed."""
         return 100.0 if self.unit == "percent" else 1.0
@@ -165,15 +170,18 @@ class PaperTable(_Data):
         if column.group is None:
             return
         if column.group not in self.group_ids:
-            raise ValueError(f"the column '{column.id}' is in an unknown group '{column.group}'"
-                             f"{suggest(column.group, self.group_ids)}")
+            raise ValueError(
+                f"the column '{column.id}' is in an unknown group '{column.group}'"
+                f"{suggest(column.group, self.group_ids)}"
+            )
         if not column.id.startswith(f"{column.group}."):
             raise ValueError(f"the column '{column.id}' must be named '{column.group}.<metric>'")
 
     def _check_row(self, row: Row) -> None:
         if row.group is not None and row.group not in self.group_ids:
-            raise ValueError(f"the row '{row.id}' is in an unknown group '{row.group}'"
-                             f"{suggest(row.group, self.group_ids)}")
+            raise ValueError(
+                f"the row '{row.id}' is in an unknown group '{row.group}'{suggest(row.group, self.group_ids)}"
+            )
         grouped = [column.group is not None for column in self.columns]
         if (row.group is None) != all(grouped) or any(grouped) != all(grouped):
             raise ValueError(f"the row '{row.id}': either every column or every row names its group")
@@ -182,8 +190,9 @@ class PaperTable(_Data):
         wanted = [] if self.unprinted else self.column_ids
         for column in row.values:
             if column not in wanted:
-                raise ValueError(f"the row '{row.id}' has a value in an unknown column '{column}'"
-                                 f"{suggest(column, wanted)}")
+                raise ValueError(
+                    f"the row '{row.id}' has a value in an unknown column '{column}'{suggest(column, wanted)}"
+                )
         missing = [column for column in wanted if column not in row.values]
         if missing:
             raise ValueError(f"the row '{row.id}' has no value in the column '{missing[0]}'")
