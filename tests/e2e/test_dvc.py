@@ -61,9 +61,5 @@ def test_dvc_gives_what_snakemake_gives_and_carries_it_through_a_remote(recorded
     pulled = Project(clone, recorded.checkout).artifacts()
     assert pulled == mine
 
-    planned = subprocess.run(
-        ["snakemake", "--cores", "1", "--dry-run", "--quiet", "rules"],
-        cwd=clone, env=recorded.environment(), capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "train" not in planned.stdout + planned.stderr
-    assert "evaluate" not in planned.stdout + planned.stderr
+    # What depends on the order in which files arrived (tables, report) may be written again; nothing that costs.
+    assert not set(Project(clone, recorded.checkout).planned_jobs()) & {"fetch", "prepare", "train", "evaluate"}

@@ -19,19 +19,9 @@ from counterpoise.spec.plan import make_plan
 pytestmark = pytest.mark.slow
 
 
-def planned_jobs(project: Project, source: Path | None = None) -> Counter[str]:
-    """Return how many jobs of each rule a dry run plans."""
-    extra = {} if source is None else {"PYTHONPATH": str(source)}
-    done = subprocess.run(
-        ["snakemake", "--cores", "2", "--configfile", BENCHMARK, "--dry-run", "--quiet", "rules"],
-        cwd=project.root,
-        env=project.environment(**extra),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    stats = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE)
-    return Counter({rule: int(count) for rule, count in stats if rule not in ("total", "all")})
+def planned_jobs(project: Project) -> Counter[str]:
+    """Return how many jobs of each rule a dry run of the miniature plans."""
+    return project.planned_jobs("--configfile", BENCHMARK)
 
 
 def planned_cells(project: Project, source: Path | None = None) -> set[str]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,8 @@ MOMENTARY = ("started", "finished", "seconds", "resumed", "command", "git")
 MODEL = {
     "title": "Tiny encoders",
     "encoders": {
-        "gray": {"component": "conv4", "settings": {"channels": 2, "width": 8}},
-        "colour": {"component": "conv4", "settings": {"channels": 2, "width": 8}},
+        "gray": {"component": "conv4", "settings": {"channels": 4, "width": 16}},
+        "colour": {"component": "conv4", "settings": {"channels": 4, "width": 16}},
     },
     "fusion": {"component": "concat"},
 }
@@ -42,10 +44,16 @@ TASKS_MODEL = {
     "head": {"hidden": 8},
 }
 PROTOCOL = {
-    "title": "A few steps",
-    "optimiser": {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 1e-4},
+    "title": "A few steps of Adam",
+    "optimiser": {"name": "adam", "lr": 0.005},
     "epochs": 3,
     "batch_size": 64,
+}
+TASKS_PROTOCOL = {
+    "title": "A few steps of SGD",
+    "optimiser": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
+    "epochs": 2,
+    "batch_size": 128,
 }
 TABLES = [
     {
@@ -60,7 +68,7 @@ TABLES = [
         "paper": "mmpareto",
         "table": "table5",
         "columns": {
-            "multi_mnist": {"dataset": "multi_digits", "model": "multi_digits_tiny", "protocol": "tiny"},
+            "multi_mnist": {"dataset": "multi_digits", "model": "multi_digits_tiny", "protocol": "tiny_sgd"},
         },
         "rows": ["MetaBalance"],
     },
@@ -89,6 +97,7 @@ class Project:
         project.write("configs/models/cg_digits_tiny.yaml", MODEL)
         project.write("configs/models/multi_digits_tiny.yaml", TASKS_MODEL)
         project.write("configs/protocols/tiny.yaml", PROTOCOL)
+        project.write("configs/protocols/tiny_sgd.yaml", TASKS_PROTOCOL)
         project.write(
             BENCHMARK,
             {
@@ -160,6 +169,19 @@ class Project:
             check=False,
             timeout=DEADLINE,
         )
+
+    def planned_jobs(self, *arguments: str, **environment: str) -> Counter[str]:
+        """How many jobs of each rule a dry run plans, collecting rules left out."""
+        done = subprocess.run(
+            ["snakemake", "--cores", "2", "--dry-run", "--quiet", "rules", *arguments],
+            cwd=self.root,
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        counts = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE)
+        return Counter({rule: int(count) for rule, count in counts if rule not in ("total", "all")})
 
     def said(self) -> str:
         """Everything that Snakemake said so far, for messages."""
