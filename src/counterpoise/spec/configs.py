@@ -27,10 +27,14 @@ class Part(_Config):
 
 
 class DatasetConfig(_Config):
-    """A dataset: the component that prepares it, and whether it stands in for a paper's dataset."""
+    """A dataset: the component that prepares it, and whether it stands in for a paper's dataset.
+
+    ``known_as`` is its name in the papers' tables, where the file is named after one of its folds or forms.
+    """
 
     component: str
     title: str
+    known_as: str | None = None
     stand_in_for: str | None = None
     note: str = ""
     settings: dict[str, Any] = {}

@@ -348,8 +348,10 @@ class _Planner:
         target = run.columns[group.id]
         wanted = _wanted(target, row, variant)
         cell, reason = self._resolve(wanted, f"{where}: column {group.id}: row {row.id}")
-        stand_in = target.dataset != group.dataset or self.configs.dataset(target.dataset).stand_in_for
-        return cell, reason, bool(stand_in) or self.benchmark.scale == "tiny"
+        dataset = self.configs.dataset(target.dataset)
+        same = (dataset.known_as or target.dataset) == group.dataset
+        stand_in = not same or bool(dataset.stand_in_for) or self.benchmark.scale == "tiny"
+        return cell, reason, stand_in
 
     def _resolve(self, wanted: _Wanted, where: str) -> tuple[Cell | None, str]:
         if wanted not in self.resolved:
