@@ -1,4 +1,4 @@
-"""The miniature benchmark, run once through Snakemake for all tests that look at it or change a copy of it."""
+"""The miniature benchmark, run once through Snakemake for tests that look at it or change a copy of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Proj
 
 @pytest.fixture
 def copied(finished: Project, tmp_path: Path) -> Project:
-    """A copy of the finished benchmark, as after ``git clone`` and ``dvc pull``: without Snakemake's notes."""
+    """A copy of the finished benchmark, as after a clone and ``dvc pull``: without Snakemake's notes."""
     root = tmp_path / "copied"
     shutil.copytree(finished.root, root, symlinks=True, ignore=shutil.ignore_patterns(".snakemake"))
     return Project(root, finished.checkout)
