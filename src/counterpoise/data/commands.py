@@ -133,6 +133,23 @@ def data_prepare(
         print(f"{' and '.join(leak['splits'])} share: {leak['kind']}: {leak['count']}{expected}")
 
 
+@app.command("counts")
+def data_counts(
+    mirror: Annotated[Path, typer.Option("--mirror", help="folder with the lists and the data")],
+    document: Annotated[Path | None, typer.Option("--write", help="document to put the table into")] = None,
+    root: RootOption = Path(),
+) -> None:
+    """Count what the datasets hold, as the table of docs/datasets.md."""
+    from counterpoise.data.counts import as_markdown, count_datasets, put_into
+    from counterpoise.files import write_text
+
+    table = as_markdown(count_datasets(root, mirror))
+    if document is None:
+        print(table)
+    else:
+        write_text(document, put_into(document.read_text(encoding="utf-8"), table))
+
+
 @mirror_app.command("pack")
 def mirror_pack(
     folder: Annotated[Path, typer.Argument(help="folder to make or add to")],

@@ -19,8 +19,8 @@ def stratified_split(labels: np.ndarray, fractions: Mapping[str, float], seed: i
     """
     if "train" in fractions or any(share < 0 for share in fractions.values()) or sum(fractions.values()) >= 1:
         raise UserError(f"split fractions {dict(fractions)}: each must be at least 0 and together below 1")
-    parts: dict[str, list[np.ndarray]] = {name: [] for name, share in fractions.items() if share > 0}
-    parts["train"] = []
+    parts: dict[str, list[np.ndarray]] = {"train": []}
+    parts.update({name: [] for name in ("val", *fractions) if fractions.get(name, 0.0) > 0})
     for value in np.unique(labels):
         members = np.flatnonzero(labels == value)
         members = members[stream(seed, "split", int(value)).permutation(len(members))]
@@ -31,4 +31,4 @@ def stratified_split(labels: np.ndarray, fractions: Mapping[str, float], seed: i
                 parts[name].append(members[start:stop])
                 start = stop
         parts["train"].append(members[start:])
-    return {name: np.sort(np.concatenate(indices)) for name, indices in sorted(parts.items())}
+    return {name: np.sort(np.concatenate(indices)) for name, indices in parts.items()}
