@@ -12,17 +12,22 @@ from miniature import Project
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> dict[str, str]:
-    """The artifacts of the miniature benchmark when nothing happens to it, made once for all test processes."""
+def undisturbed_home(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+    """A project where the miniature benchmark ran and nothing happened to it, one for all test processes."""
     base = tmp_path_factory.getbasetemp()
-    home = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    found = home / "undisturbed.json"
-    with filelock.FileLock(f"{found}.lock"):
-        if not found.exists():
-            project = Project.create(home / "undisturbed", repository)
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "undisturbed"
+    with filelock.FileLock(f"{home}.lock"):
+        if not (home / "artifacts.json").exists():
+            project = Project.create(home, repository)
             assert project.run() == 0, project.said()[-4000:]
-            found.write_text(json.dumps(project.artifacts()))
-    return json.loads(found.read_text())
+            (home / "artifacts.json").write_text(json.dumps(project.artifacts()))
+    return home
+
+
+@pytest.fixture(scope="session")
+def undisturbed(undisturbed_home: Path) -> dict[str, str]:
+    """The artifacts of that project."""
+    return json.loads((undisturbed_home / "artifacts.json").read_text())
 
 
 @pytest.fixture

@@ -1,0 +1,173 @@
+"""Kill anything at any moment, give the same command again: the same bytes as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from miniature import BENCHMARK, Project, kill, kill_group
+
+TARGETS = ("train", "train", "train", "evaluate", "prepare", "group", "group")
+
+
+def strike(project: Project, workflow: subprocess.Popen[bytes], target: str, rng: random.Random) -> bool:
+    """Kill ``target`` at a random moment; return whether it was there to be killed."""
+    if target == "group":
+        time.sleep(rng.uniform(1.0, 8.0))
+        alive = workflow.poll() is None
+        kill_group(workflow)
+        return alive
+    if target == "train" and rng.random() < 0.7:  # among its steps, not in its start
+        project.until(project.states, workflow)
+        time.sleep(rng.uniform(0.0, 0.5))
+    victims = project.until(lambda: project.processes(target), workflow)
+    time.sleep(rng.uniform(0.0, 1.5) if target == "prepare" else rng.uniform(0.0, 0.5))
+    return bool(victims) and kill(rng.choice(victims))
+
+
+def pick(project: Project, rng: random.Random) -> str:
+    """Return what to kill next: something that this project still has to do."""
+    while True:
+        target = rng.choice(TARGETS)
+        if target != "prepare" or len(list(project.root.glob("data/prepared/*/manifest.json"))) < 2:
+            return target
+
+
+def survive(project: Project, expected: dict[str, str], kills: int, seed: int) -> Counter[str]:
+    """Kill ``kills`` times while the benchmark runs, as often over as that takes; return what was killed."""
+    rng = random.Random(seed)
+    done: Counter[str] = Counter()
+    while sum(done.values()) < kills:
+        workflow = project.start()
+        while workflow.poll() is None and sum(done.values()) < kills:
+            target = pick(project, rng)
+            done[target] += strike(project, workflow, target, rng)
+        if workflow.wait() == 0 or sum(done.values()) == kills:
+            finish(project, expected)
+            project.clear()
+    return done
+
+
+def finish(project: Project, expected: dict[str, str]) -> None:
+    """Give the same command until it says that all is done: once, or again for runs left after two kills."""
+    assert project.run() == 0 or project.run() == 0, project.said()[-6000:]
+    assert project.artifacts() == expected
+    assert not list(project.root.glob("work/**/state-*")), "a settled run leaves no state behind"
+
+
+@pytest.mark.slow
+def test_six_kills_leave_no_trace(project: Project, undisturbed: dict[str, str]):
+    done = survive(project, undisturbed, kills=6, seed=7)
+    assert sum(done.values()) == 6
+
+
+@pytest.mark.slow_full
+def test_sixty_kills_leave_no_trace(project: Project, undisturbed: dict[str, str], record_property):
+    done = survive(project, undisturbed, kills=60, seed=60)
+    record_property("kills", dict(done))
+    print(dict(done))
+    assert sum(done.values()) == 60
+    assert all(done[target] > 0 for target in set(TARGETS))
+
+
+@pytest.mark.slow
+def test_snakemake_killed_alone_and_started_at_once_trains_no_run_twice(
+    project: Project, undisturbed: dict[str, str]
+):
+    workflow = project.start()
+    project.until(project.states, workflow)
+    orphans = project.processes("train")
+    kill(workflow.pid)
+    workflow.wait()
+    assert orphans
+    assert all(pid in project.processes("train") for pid in orphans), "children outlive a killed Snakemake"
+    finish(project, undisturbed)
+
+
+def expected_of(artifacts: dict[str, str], cell: str, seed: int) -> dict[str, str]:
+    """The files of one run by name, without its metrics."""
+    run = f"results/runs/{cell}/seed-{seed}/"
+    names = {path: path.removeprefix(run) for path in artifacts if path.startswith(run)}
+    return {name: artifacts[path] for path, name in names.items() if not name.startswith("metrics")}
+
+
+def trained(project: Project, cell: str, seed: int) -> dict[str, str]:
+    return expected_of(project.artifacts(), cell, seed)
+
+
+def start_training(project: Project, cell: str, seed: int) -> subprocess.Popen[bytes]:
+    with project.log.open("ab") as log:
+        return subprocess.Popen(
+            ["counterpoise", "train", cell, "--seeds", str(seed), "--benchmark", BENCHMARK],
+            cwd=project.root,
+            env=project.environment(),
+            stdout=log,
+            stderr=log,
+        )
+
+
+def steps_saved(project: Project) -> list[int]:
+    """The steps of the states that are there, as far as they can be read while they change."""
+    found = []
+    for path in project.states():
+        try:
+            found.append(json.loads(path.read_text())["state"]["step"])
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+@pytest.fixture
+def prepared(
+    tmp_path: Path, repository: Path, undisturbed: dict[str, str], undisturbed_home: Path
+) -> Project:
+    """A project with prepared data that saves after every step."""
+    project = Project.create(tmp_path / "prepared", repository, job={"save_seconds": 0.0})
+    shutil.copytree(undisturbed_home / "data", project.root / "data")
+    return project
+
+
+def cell_of(project: Project, method: str) -> str:
+    return next(cell for cell in project.cells() if f"/{method}-" in cell)
+
+
+@pytest.mark.slow
+def test_a_run_killed_inside_its_epochs_gives_the_same_weights_and_predictions(
+    prepared: Project, undisturbed: dict[str, str]
+):
+    cell = cell_of(prepared, "gradnorm")
+    for step in (5, 44):  # of 17 steps an epoch: inside the first and the last of three
+        process = start_training(prepared, cell, 1)
+        prepared.until(lambda wanted=step: max(steps_saved(prepared), default=0) >= wanted, process)
+        assert kill(process.pid)
+        process.wait()
+        assert not list(prepared.root.glob("results/runs/**/record.json"))
+    assert start_training(prepared, cell, 1).wait() == 0, prepared.said()[-4000:]
+    here = trained(prepared, cell, 1)
+    assert set(here) == {"record.json", "history.csv", "predictions.npz"}
+    record = json.loads(next(prepared.root.glob("results/runs/**/record.json")).read_text())
+    assert record["resumed"] is True
+    assert here == expected_of(undisturbed, cell, 1)
+
+
+@pytest.mark.slow
+def test_a_signal_saves_the_state_and_the_same_command_goes_on(
+    prepared: Project, undisturbed: dict[str, str]
+):
+    cell = cell_of(prepared, "mmpareto")
+    for number, step in ((signal.SIGTERM, 3), (signal.SIGUSR1, 20), (signal.SIGINT, 36)):
+        process = start_training(prepared, cell, 0)
+        prepared.until(lambda wanted=step: max(steps_saved(prepared), default=0) >= wanted, process)
+        kill(process.pid, number)
+        assert process.wait() == 75, prepared.said()[-4000:]
+        assert step <= max(steps_saved(prepared)) < 51
+    assert prepared.said().count("the same command goes on") == 3
+    assert start_training(prepared, cell, 0).wait() == 0
+    assert trained(prepared, cell, 0) == expected_of(undisturbed, cell, 0)
