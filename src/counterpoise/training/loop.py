@@ -157,7 +157,7 @@ class Trainer:
             copy.deepcopy(self.network), method, self.protocol, self.data, branch_seed, self.device
         )
         for _ in range(epochs):
-            trainer._train_epoch(Control(), lambda: None)
+            trainer._train_epoch(lambda: None)
             trainer.progress.epoch += 1
         return trainer.network
 
@@ -171,14 +171,10 @@ class Trainer:
         """
         control = control or Control()
         save = _Saver(self, checkpoints, control)
-        while (
-            self.progress.epoch < self.protocol.epochs
-            and not self.progress.diverged
-            and not self._out_of_patience()
-        ):
+        while not self._is_over():
             if self._step_in_epoch() == 0:
                 self.state = self.method.start_epoch(self, self.state)
-            self._train_epoch(control, save.if_due)
+            self._train_epoch(save.if_due_or_stopped)
             self._check_losses()
             if not self.progress.diverged:
                 self.state = self.method.end_epoch(self, self.state)
@@ -186,12 +182,14 @@ class Trainer:
             self.progress.epoch += 1
             self._sums = self._new_sums()
             control.report(self.progress.epoch, self.progress.history[-1] if self.progress.history else {})
-            save.if_due()
-            if control.stop() and self.progress.epoch < self.protocol.epochs:
-                save.now()
-                raise Interrupted
+            if not self._is_over():
+                save.if_due_or_stopped()
         save.count_time()
         return self.progress
+
+    def _is_over(self) -> bool:
+        done = self.progress.epoch >= self.protocol.epochs
+        return done or bool(self.progress.diverged) or self._out_of_patience()
 
     def _steps_per_epoch(self) -> int:
         count, size = len(self.data.train_order), self.protocol.batch_size
@@ -200,7 +198,7 @@ class Trainer:
     def _step_in_epoch(self) -> int:
         return self.progress.step - self.progress.epoch * self._steps_per_epoch()
 
-    def _train_epoch(self, control: Control, save_if_due: Callable[[], None]) -> None:
+    def _train_epoch(self, between_steps: Callable[[], None]) -> None:
         self.network.train()
         epoch, steps = self.progress.epoch, self._steps_per_epoch()
         shuffled = torch.randperm(
@@ -214,9 +212,7 @@ class Trainer:
             self._train_step(inputs, targets)
             self.progress.step += 1
             if self._step_in_epoch() < steps:
-                save_if_due()
-                if control.stop():
-                    raise Interrupted
+                between_steps()
 
     def _train_step(self, inputs: dict[str, Tensor], targets: dict[str, Tensor]) -> None:
         epoch, step = self.progress.epoch, self.progress.step
@@ -367,9 +363,12 @@ class _Saver:
         self.control = control
         self.saved_at = self.counted_to = control.clock()
 
-    def if_due(self) -> None:
-        if self.control.stop() or self.control.clock() - self.saved_at >= self.control.save_seconds:
+    def if_due_or_stopped(self) -> None:
+        stopped = self.control.stop()  # asked once: between two questions the answer may change
+        if stopped or self.control.clock() - self.saved_at >= self.control.save_seconds:
             self.now()
+        if stopped:
+            raise Interrupted
 
     def now(self) -> None:
         self.count_time()
