@@ -49,7 +49,8 @@ class Greedy(LossMethod):
     )
 
     def initial_state(self, network: Network) -> State:
-        means = {f"mean/{name}": torch.zeros(network.encoders[name].width) for name in network.modalities}
+        encoders = network.encoders.items()
+        means = {f"mean/{name}": torch.zeros(part.width, dtype=_dtype(part)) for name, part in encoders}
         return means | {
             "steps": torch.zeros((), dtype=torch.float64),
             "bypass": torch.zeros(2, dtype=torch.float64),
@@ -98,6 +99,10 @@ class Greedy(LossMethod):
         remaining = torch.where(begins, self.window, (state["remaining"] - 1).clamp_min(0))
         alone = torch.where(begins, (difference < 0).long(), state["alone"])
         return state | {"bypass": bypass, "main": main, "remaining": remaining, "alone": alone}
+
+
+def _dtype(module: nn.Module) -> torch.dtype:
+    return next(module.parameters()).dtype
 
 
 def _speed(parameters: list[nn.Parameter]) -> Tensor:

@@ -216,7 +216,10 @@ class IntegrationMethod(Method):
 
 def true_class_score(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the sum over the batch of the softmax probability of the true class, a scalar."""
-    return logits.float().softmax(dim=1).gather(1, labels[:, None]).sum()
+    wide = logits.to(
+        torch.promote_types(logits.dtype, torch.float32)
+    )  # a half-precision sum would lose digits
+    return wide.softmax(dim=1).gather(1, labels[:, None]).sum()
 
 
 def slice_scores(step: Step) -> Tensor:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from counterpoise.errors import UserError
 from counterpoise.methods.interface import (
@@ -90,7 +89,7 @@ class _Forward:
         outputs = self.method.predict(self.network, features)
         labels = {objective: targets[self.network.targets[objective]] for objective in outputs}
         losses = {
-            objective: functional.cross_entropy(outputs[objective], labels[objective])
+            objective: self.network.loss(objective, outputs[objective], labels[objective])
             for objective in outputs
         }
         return Step(self.network, inputs, features, outputs, losses, labels, epoch, noise)

@@ -7,9 +7,9 @@ linear), only narrow.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from counterpoise.training.loop import Data, Trainer
 MODALITIES = ("left", "right", "third", "fourth")
 TASKS = ("shape", "place")
 CLASSES = 3
+LR = 0.02
 SHAPE = (1, 8, 8)
 ENCODER = {"component": "conv4", "settings": {"channels": 3, "width": 6}}
 
@@ -37,7 +38,7 @@ class Toy:
     fusion: str = "concat"
     dtype: torch.dtype = torch.float32
     device: str = "cpu"
-    clarity: tuple[float, ...] = field(default=(2.0, 1.0, 1.0, 1.0))
+    clarity: tuple[float, ...] = field(default=(3.0, 1.5, 1.5, 1.5))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,32 +74,37 @@ class Toy:
 
     def batch(self, size: int = 16, seed: int = 3) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return one batch of inputs and targets."""
-        whole = self.split(size, seed)
-        return whole.inputs, whole.targets
+        drawn = self.split(size, seed)
+        return drawn.inputs, drawn.targets
 
     def data(self) -> Data:
         """Return training, validation and test splits."""
-        train, val, test = self.split(96, 0), self.split(48, 1), self.split(48, 2)
-        return Data(train, torch.arange(96), train, test, val, torch.arange(48))
+        train, val, test = (_split(self, size, seed) for seed, size in enumerate((72, 24, 24)))
+        return Data(train, torch.arange(72), train, test, val, torch.arange(24))
 
-    def trainer(self, method: Method, epochs: int = 8, seed: int = 0, **protocol: Any) -> Trainer:
+    def trainer(self, method: Method, epochs: int = 8, seed: int = 0) -> Trainer:
         """Return the training loop of a method on this toy, its network initialised as the method wants."""
         network = self.network(seed)
         method.initialise(network, self.unimodal_run)
-        settings = Protocol(
-            optimiser=Optimiser(lr=0.05, momentum=0.9, weight_decay=1e-4),
-            epochs=epochs,
-            batch_size=24,
-            **protocol,
-        )
-        return Trainer(network, method, settings, self.data(), seed, torch.device(self.device))
+        optimiser = Optimiser(lr=LR, momentum=0.9, weight_decay=1e-4)
+        protocol = Protocol(optimiser=optimiser, epochs=epochs, batch_size=24, evaluate_every=epochs)
+        return Trainer(network, method, protocol, self.data(), seed, torch.device(self.device))
 
     def unimodal_run(self, modality: str) -> Weights:
         """Return the weights of a network on which one modality was trained alone."""
-        method = component("method", "unimodal").load()(modality=modality)
-        trainer = self.trainer(method, epochs=2)
-        trainer.run()
-        return trainer.network.state_dict()
+        return _unimodal_run(self, modality)
+
+
+@functools.cache
+def _split(toy: Toy, size: int, seed: int) -> ToyBatches:
+    return toy.split(size, seed)
+
+
+@functools.cache
+def _unimodal_run(toy: Toy, modality: str) -> Weights:
+    trainer = toy.trainer(component("method", "unimodal").load()(modality=modality), epochs=2)
+    trainer.run()
+    return trainer.network.state_dict()
 
 
 def stripes() -> Tensor:

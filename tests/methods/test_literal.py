@@ -1,0 +1,136 @@
+"""Three training steps of every method and variant against the method written out a second time
+(literal.py).
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from counterpoise.models.network import Network
+from counterpoise.spec.components import components
+from counterpoise.training.step import initial_state, step_function
+from counterpoise.training.toy import CLASSES, Toy, make_method
+
+LR, MOMENTUM, DECAY = 0.05, 0.9, 1e-3
+BUILT_IN = {
+    name: found for name, found in components("method").items() if found.module.startswith("counterpoise.")
+}
+VARIANTS = [(name, variant) for name, found in BUILT_IN.items() for variant in found.info.variants]
+TASK_VARIANTS = [(name, variant) for name, variant in VARIANTS if BUILT_IN[name].info.tasks]
+
+# Settings under which the special cases of a method occur within three steps.
+SPECIAL = {
+    "greedy": {"starts": 0, "window": 1},
+    "mlb": {"alpha": 0.5, "beta_max": 10.0},
+    "mslr": {"initial": [0.7, 1.3]},
+    "pmr": {"alpha": 1.5},
+}
+
+
+def prepared(name: str, variant: str, toy: Toy) -> tuple[object, Network]:
+    method = make_method(name, variant, toy)
+    method = dataclasses.replace(method, **SPECIAL.get(name, {}))
+    return method, toy.network(seed=4)
+
+
+def start_state(method, network: Network, toy: Toy) -> dict[str, Tensor]:
+    """The state before the first step, with what would come out of looking at the data put in by hand."""
+    state = initial_state(method, network)
+    random = torch.Generator().manual_seed(8)
+    if method.info.name == "pmr":
+        for name in network.modalities:
+            made = torch.randn(CLASSES, network.encoders[name].width, generator=random, dtype=torch.float64)
+            state[f"prototypes/{name}"] = made.to(toy.dtype)
+    if method.info.name == "g_blending":
+        state["weights"] = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
+    return state
+
+
+def steps_of_the_product(name: str, variant: str, toy: Toy) -> Network:
+    method, network = prepared(name, variant, toy)
+    optimiser = torch.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=DECAY)
+    step, state = step_function(method, network), start_state(method, network, toy)
+    for number in range(3):
+        inputs, targets = toy.batch(seed=number)
+        _, state = step(inputs, targets, state, number, torch.Generator().manual_seed(number))
+        optimiser.step()
+    return network
+
+
+def steps_written_out(literal, name: str, variant: str, toy: Toy) -> Network:
+    method, network = prepared(name, variant, toy)
+    settings = dataclasses.asdict(method)
+    descent = literal.Descent(network, LR, MOMENTUM, DECAY)
+    memory = dict(start_state(method, network, toy))
+    for number in range(3):
+        inputs, targets = toy.batch(seed=number)
+        untouched = copy.deepcopy(network.encoders)
+        noise = torch.Generator().manual_seed(number)
+        scene = literal.Scene(network, inputs, targets, memory, noise, epoch=number)
+        gradients = literal.METHODS[name](scene, settings)
+        if name == "unimodal":
+            for other in network.modalities:
+                if other != settings["modality"]:
+                    network.encoders[other].load_state_dict(untouched[other].state_dict())
+        descent.step(gradients)
+    return network
+
+
+def largest_difference(found: Network, expected: Network) -> float:
+    """The largest relative difference of any tensor of the two networks."""
+    differences = []
+    for (name, a), (_, b) in zip(found.state_dict().items(), expected.state_dict().items(), strict=True):
+        assert a.shape == b.shape, name
+        differences.append(float((a - b).double().norm() / b.double().norm().clamp_min(1e-12)))
+    return max(differences)
+
+
+def moved(name: str, variant: str, toy: Toy, network: Network) -> bool:
+    fresh = prepared(name, variant, toy)[1]
+    return largest_difference(network, fresh) > 1e-4
+
+
+TOYS = {torch.float64: 1e-10, torch.float32: 1e-5}
+
+
+@pytest.mark.parametrize("dtype", TOYS, ids=["float64", "float32"])
+@pytest.mark.parametrize(("name", "variant"), VARIANTS)
+def test_steps_are_those_written_out(literal, name, variant, dtype):
+    toy = Toy(dtype=dtype)
+    found = steps_of_the_product(name, variant, toy)
+    expected = steps_written_out(literal, name, variant, toy)
+    assert moved(name, variant, toy, expected)
+    assert largest_difference(found, expected) < TOYS[dtype]
+
+
+@pytest.mark.parametrize("dtype", TOYS, ids=["float64", "float32"])
+@pytest.mark.parametrize(("name", "variant"), TASK_VARIANTS)
+def test_steps_on_tasks_are_those_written_out(literal, name, variant, dtype):
+    toy = Toy(tasks=True, dtype=dtype)
+    found = steps_of_the_product(name, variant, toy)
+    expected = steps_written_out(literal, name, variant, toy)
+    assert largest_difference(found, expected) < TOYS[dtype]
+
+
+def test_every_built_in_method_is_written_out(literal):
+    assert set(BUILT_IN) == set(literal.METHODS)
+
+
+def test_conflicts_occur_in_these_steps(literal):
+    """Otherwise the comparison above would not see the Pareto branch of MMPareto."""
+    toy = Toy(dtype=torch.float64)
+    uniform = steps_of_the_product("uniform", "published", toy)
+    mmpareto = steps_of_the_product("mmpareto", "gamma_1", toy)
+    assert largest_difference(mmpareto, uniform) > 1e-3
+
+
+def test_greedy_trains_one_modality_alone_in_these_steps(literal):
+    toy = Toy(dtype=torch.float64)
+    greedy = steps_of_the_product("greedy", "published", toy)
+    joint = steps_of_the_product("joint", "published", toy)
+    assert largest_difference(greedy, joint) > 1e-3
