@@ -158,5 +158,6 @@ def test_the_device_gets_the_numbers_of_the_cpu(data, kind):
         strict=True,
     ):
         for name, values in inputs.items():
-            torch.testing.assert_close(inputs2[name].cpu(), values, atol=2e-3, rtol=2e-3)
+            # Cropped pictures may differ by one level of 255, over the smallest standard deviation.
+            torch.testing.assert_close(inputs2[name].cpu(), values, atol=1.01 / 255 / 0.2, rtol=0)
         assert all(torch.equal(targets[name], targets2[name].cpu()) for name in targets)

@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from counterpoise.data.transforms import InputTransform, random_boxes, resample
+from counterpoise.data.transforms import InputTransform, crop_and_resize, random_boxes, resample
 
 
 def images(count=6, height=33, width=47, seed=0):
@@ -23,6 +23,20 @@ def test_crops_have_the_numbers_of_torchvision(size):
         if flip:
             expected = functional.horizontal_flip(expected)
         torch.testing.assert_close(crop, expected, atol=2e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (40, 24), (64, 80)])
+def test_both_ways_of_cropping_eight_bit_images_agree_to_a_level(size):
+    batch = images().to(torch.uint8)
+    boxes = random_boxes(6, (33, 47), (0.08, 1.0), (3 / 4, 4 / 3), torch.Generator().manual_seed(1))
+    flips = torch.tensor([True, False] * 3)
+    one = crop_and_resize(batch, size, boxes, flips)
+    other = resample(batch.float(), size, boxes, flips).round()
+    assert one.dtype == torch.uint8
+    assert (one.float() - other).abs().max() <= 1
+    assert (one.float() - other).mean().abs() < 0.05
+    whole = crop_and_resize(batch, size)
+    assert (whole.float() - resample(batch.float(), size).round()).abs().max() <= 1
 
 
 def test_resizing_whole_images_has_the_numbers_of_torchvision():

@@ -131,7 +131,9 @@ class ResidentBatches(Batches):
         values = self._inputs[name]
         frames = draws[name].frames if name in draws else None
         if frames is not None:
-            chosen = values[place[:, None], frames.to(self.device, non_blocking=True)]
+            flat = values.reshape(-1, *values.shape[2:])
+            places = place[:, None] * values.shape[1] + frames.to(self.device, non_blocking=True)
+            chosen = flat.index_select(0, places.reshape(-1)).reshape(len(place), -1, *values.shape[2:])
         else:
             chosen = values.index_select(0, place)
         return chosen if name in self._ready else self._finish(name, chosen, draws)
@@ -221,10 +223,12 @@ class Normaliser:
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         """Return ``values`` (B, ...) as normalised float32."""
+        floats = values.float()
         if self._mean is not None:
-            return (values - self._mean) * self._factor
-        values = values.float()
-        return values if self._scale == 1.0 else values * (1.0 / self._scale)
+            # In place where a copy was made: a fresh megabyte of memory costs more than the arithmetic on it.
+            floats = floats - self._mean if floats is values else floats.sub_(self._mean)
+            return floats.mul_(self._factor)
+        return floats if self._scale == 1.0 else floats * (1.0 / self._scale)
 
 
 def open_batches(

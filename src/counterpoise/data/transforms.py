@@ -82,17 +82,48 @@ class InputTransform:
         return torch.minimum(chosen, counts[:, None] - 1)
 
     def apply(self, values: torch.Tensor, draw: Draw) -> torch.Tensor:
-        """Return ``values`` (B, C, H, W) or (B, T, C, H, W) cropped, flipped and resized, as float.
+        """Return ``values`` (B, C, H, W) or (B, T, C, H, W) cropped, flipped and resized.
 
         Frames are expected to be chosen already (``draw.frames`` is for whoever reads the stored array).
-        Integer levels stay on their scale of 0 to 255.
+        Integer levels stay whole levels of 0 to 255, as they do in the 8-bit pictures of the released
+        loaders.
         """
         if self.size is None and draw.boxes is None and draw.flips is None:
             return values
-        images = values.reshape(-1, *values.shape[-3:]).float()
+        images = values.reshape(-1, *values.shape[-3:])
         size = self.size or tuple(images.shape[-2:])
-        images = resample(images, size, draw.boxes, draw.flips)
+        images = crop_and_resize(images, size, draw.boxes, draw.flips)
         return images.reshape(*values.shape[:-2], *size)
+
+
+def crop_and_resize(
+    images: torch.Tensor,
+    size: tuple[int, int],
+    boxes: torch.Tensor | None = None,
+    flips: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return ``images`` (N, C, H, W), each cropped to its own box, flipped and resized: (N, C, *size).
+
+    The numbers are those of ``torchvision.transforms.v2.functional.resized_crop`` with antialiasing. It takes
+    one box per call: on the CPU that is the fastest way, on an accelerator N calls are N launches, and the
+    whole batch goes through two matrix products instead (:func:`resample`). For 8-bit images the two agree to
+    within one level.
+    """
+    if images.device.type != "cpu":
+        resized = resample(images.float(), size, boxes, flips)
+        return resized.round().clamp(0, 255) if images.dtype == torch.uint8 else resized
+    from torchvision.transforms.v2 import functional
+
+    if boxes is None:
+        resized = functional.resize(images, list(size), antialias=True)
+    else:
+        crops = zip(images, boxes.long().tolist(), strict=True)
+        resized = torch.stack(
+            [functional.resized_crop(image, *box, size=list(size), antialias=True) for image, box in crops]
+        )
+    if flips is not None:
+        resized = torch.where(flips[:, None, None, None], resized.flip(-1), resized)
+    return resized
 
 
 def random_boxes(
