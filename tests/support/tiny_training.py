@@ -34,9 +34,8 @@ class NoisyBatches(ToyBatches):
 
 def protocol(**changes: Any) -> Protocol:
     """Return a protocol of three epochs with momentum; ``optimiser`` may be given in part."""
-    optimiser = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-3} | changes.pop(
-        "optimiser", {}
-    )
+    optimiser = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-3}
+    optimiser |= changes.pop("optimiser", {})
     return Protocol.model_validate({"optimiser": optimiser, "epochs": 3, "batch_size": BATCH} | changes)
 
 
