@@ -12,7 +12,9 @@ from types import FrameType
 
 import torch
 
+from counterpoise.training.device import choose_device
 from counterpoise.training.failure import classify, forget_failure, read_failure, write_failure
+from counterpoise.training.lease import NoLease, candidates, lease_folder, leased, visible
 from counterpoise.training.loop import Control, Interrupted
 from counterpoise.training.train import CellToTrain, run_directory, train_cell
 
@@ -26,17 +28,39 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 def run_job(
     cell: CellToTrain,
     seeds: list[int],
-    device: torch.device,
+    device: str,
     *,
     save_seconds: float,
+    gpu_share: float = 1.0,
     attempt: int = 1,
     log: str | None = None,
 ) -> int:
-    """Train ``seeds`` of a cell and return the process's exit code.
+    """Train ``seeds`` of a cell on a leased device and return the process's exit code.
 
     A run that fails is noted and does not keep the others from being trained. From the second ``attempt`` on,
-    a run that failed by a mistake in code or configuration is left alone: it would fail again.
+    a run that failed by a mistake in code or configuration is left alone, because it would fail again, and
+    the others get a whole device.
     """
+    stop = stop_on_signals()
+    share = gpu_share if attempt == 1 else 1.0
+    try:
+        with leased(candidates(device), share, lease_folder(), stop) as found, visible(found):
+            chosen = choose_device(device if found is None else "cuda")
+            return _train(cell, seeds, chosen, stop, save_seconds, attempt, log)
+    except (Interrupted, NoLease):
+        print("stopped as asked; the state is saved, the same command goes on from it", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _train(
+    cell: CellToTrain,
+    seeds: list[int],
+    device: torch.device,
+    stop: Callable[[], bool],
+    save_seconds: float,
+    attempt: int,
+    log: str | None,
+) -> int:
     hopeless = [seed for seed in seeds if attempt > 1 and _is_hopeless(cell, seed)]
     failed: list[int] = []
 
@@ -47,20 +71,15 @@ def run_job(
         print(f"{_name(cell)} seed {seed}: {failure.status}: {failure.reason}", file=sys.stderr)
         failed.append(seed)
 
-    stop = stop_on_signals()
     epochs = cell.config["protocol"]["epochs"]
     wanted = [seed for seed in seeds if seed not in hopeless]
-    try:
-        train_cell(
-            cell,
-            wanted,
-            device,
-            lambda seed: Control(stop, _Report(_name(cell), seed, epochs), save_seconds),
-            note,
-        )
-    except Interrupted:
-        print("stopped as asked; the state is saved, the same command goes on from it", file=sys.stderr)
-        return INTERRUPTED
+    train_cell(
+        cell,
+        wanted,
+        device,
+        lambda seed: Control(stop, _Report(_name(cell), seed, epochs), save_seconds),
+        note,
+    )
     for seed in wanted:
         if seed not in failed:
             forget_failure(run_directory(cell, seed))
