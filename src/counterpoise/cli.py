@@ -167,13 +167,11 @@ def train(
     plan = _plan(root, benchmark, overrides)
     found = plan.cell(cell)
     chosen = _seeds(seeds, plan)
-    from counterpoise.training.device import choose_device
     from counterpoise.training.job import run_job
 
-    save_seconds = plan.benchmark.job.save_seconds
-    runs = _cell_to_train(plan, found, root)
-    code = run_job(runs, chosen, choose_device(device), save_seconds=save_seconds, attempt=attempt, log=log)
-    raise typer.Exit(code)
+    runs, job = _cell_to_train(plan, found, root), plan.benchmark.job
+    asked = {"save_seconds": job.save_seconds, "gpu_share": job.gpu_share}
+    raise typer.Exit(run_job(runs, chosen, device, **asked, attempt=attempt, log=log))
 
 
 def _cell_to_train(plan: Plan, cell: Cell, root: Path) -> Any:
