@@ -34,6 +34,8 @@ def test_the_public_split_has_its_counts(tmp_path, mirror):
     assert data.class_counts("train", "sentiment") == [738, 709]
     assert data.class_counts("test", "sentiment") == [285, 467]
     assert data.manifest["leaks"] == []
+    digest = "161440ebea417b02f98d41698efc054ecc859cf8a3b0ddb3c95eb2c819e3e42b"
+    assert data.manifest["splits"]["test"]["arrays"]["audio"]["sha256"] == digest
 
 
 def test_every_row_is_given_its_own_utterance(tmp_path, mirror, utterances):
