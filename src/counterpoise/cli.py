@@ -255,8 +255,9 @@ def evaluate(
 
     for seed in chosen:
         folder = root / found.run_directory(seed)
-        bins, probe = plan.benchmark.evaluation.ece_bins, plan.probe_of(found)
-        print(evaluate_run(folder, plan.metrics_name, found.key, seed, bins, probe))
+        asked, probe = plan.benchmark.evaluation, plan.probe_of(found)
+        where = (folder, plan.metrics_name, found.key, seed)
+        print(evaluate_run(*where, asked.ece_bins, probe, asked.stationarity))
         WorkFolder(root / "work" / found.name / f"seed-{seed}").remove()
 
 

@@ -75,8 +75,9 @@ def _recover(plan: Plan, root: Path, cell: Cell, seed: int) -> bool:
     if probe is not None and not (folder / f"{probe}.json").is_file():
         return True  # its metrics wait for the probe, which takes training
     if not (folder / plan.metrics_name).is_file():
-        bins = plan.benchmark.evaluation.ece_bins
-        evaluate_run(folder, plan.metrics_name, cell.key, seed, bins, probe)
+        asked = plan.benchmark.evaluation
+        where = (folder, plan.metrics_name, cell.key, seed)
+        evaluate_run(*where, asked.ece_bins, probe, asked.stationarity)
     return True
 
 

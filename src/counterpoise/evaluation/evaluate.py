@@ -10,19 +10,27 @@ import numpy as np
 
 from counterpoise import files
 from counterpoise.errors import UserError
-from counterpoise.evaluation.metrics import classification_metrics
+from counterpoise.evaluation.diagnostics import step_metrics
+from counterpoise.evaluation.metrics import classification_metrics, depth_metrics, segmentation_metrics
 from counterpoise.spec.record import read_record
 
 SCHEMA = 1
 
 
 def evaluate_run(
-    folder: Path, name: str, key: str, seed: int, ece_bins: int, probe: str | None = None
+    folder: Path,
+    name: str,
+    key: str,
+    seed: int,
+    ece_bins: int,
+    probe: str | None = None,
+    stationarity: float = 1e-3,
 ) -> Path:
     """Compute the metrics of the run in ``folder`` and write them there as the file ``name``.
 
     ``probe`` is the name of a probe of the run's encoders; its predictions become the outputs
-    ``probe:<modality>`` of the last epoch, whose encoders it was trained on.
+    ``probe:<modality>`` of the last epoch, whose encoders it was trained on. ``stationarity``: the norm of
+    the smallest combination of an encoder's gradients below which a step counts as Pareto-stationary.
 
     Raises:
         UserError: record, predictions or probe are missing, torn, or those of another run.
@@ -50,6 +58,9 @@ def evaluate_run(
         labels = _load(path)[f"labels.{target}"]
         outputs = _measure_probe(folder, probe, key, seed, labels, ece_bins)
         metrics["selections"]["last"]["outputs"] |= outputs
+    for output, values in step_metrics(folder, record, stationarity).items():
+        for selection in metrics["selections"].values():
+            selection["outputs"].setdefault(output, {}).update(values)
     files.write_json(folder / name, metrics)
     return folder / name
 
@@ -57,15 +68,21 @@ def evaluate_run(
 def _measure(path: Path, record: dict[str, Any], ece_bins: int) -> dict[str, Any]:
     arrays = _load(path)
     targets: dict[str, str] = record["output_targets"]
-    labels = {target: arrays[f"labels.{target}"] for target in targets.values()}
+    kinds = record["output_kinds"]
+
+    def measure(selection: str, output: str, target: str) -> dict[str, float]:
+        if kinds[output] == "segmentation":
+            return segmentation_metrics(arrays[f"{selection}.statistics.{output}"])
+        if kinds[output] == "depth":
+            return depth_metrics(arrays[f"{selection}.statistics.{output}"])
+        logits = arrays[f"{selection}.logits.{output}"]
+        return classification_metrics(logits, arrays[f"labels.{target}"], ece_bins)
+
     selections = {}
     for name, selected in record["selections"].items():
-        outputs = {
-            output: classification_metrics(arrays[f"{name}.logits.{output}"], labels[target], ece_bins)
-            for output, target in targets.items()
-        }
+        outputs = {output: measure(name, output, target) for output, target in targets.items()}
         selections[name] = {"epoch": selected["epoch"], "outputs": outputs}
-    return {"n_test": len(next(iter(labels.values()))), "selections": selections}
+    return {"n_test": record["n_test"], "selections": selections}
 
 
 def _measure_probe(

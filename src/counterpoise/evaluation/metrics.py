@@ -9,14 +9,38 @@ from sklearn.metrics import accuracy_score, f1_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 
+def segmentation_metrics(confusion: np.ndarray) -> dict[str, float]:
+    """Return mIoU and pixel accuracy of a whole split, from its confusion matrix ``(C, C)``, labels down.
+
+    mIoU is the mean over the classes that occur in labels or predictions (MTAN since November 2020, facts
+    section 7.7).
+    """
+    hits = confusion.diagonal()
+    union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
+    occurs = union > 0
+    return {
+        "miou": float((hits[occurs] / union[occurs]).mean()),
+        "pixel_accuracy": float(hits.sum() / confusion.sum()),
+    }
+
+
+def depth_metrics(sums: np.ndarray) -> dict[str, float]:
+    """Return the mean absolute and relative error over a whole split's known pixels.
+
+    Args:
+        sums: of absolute errors, of relative errors, and the number of pixels, ``(3,)``.
+    """
+    return {"absolute_error": float(sums[0] / sums[2]), "relative_error": float(sums[1] / sums[2])}
+
+
 def classification_metrics(logits: np.ndarray, labels: np.ndarray, ece_bins: int) -> dict[str, float]:
     """Return accuracy, macro-F1 and ECE as fractions in [0, 1].
 
     Args:
-        logits: ``(N, C)``.
-        labels: classes ``(N,)``, 0 to C - 1.
-        ece_bins: number of equal-width bins of the confidence, the largest softmax probability (Guo et al., ICML
-            2017). MLB's released code hands logits to the metric (facts section 7.0); here it gets probabilities.
+        logits: ``(N, C)``. labels: classes ``(N,)``, 0 to C - 1. ece_bins: number of equal-width bins of the
+        confidence, the largest softmax probability (Guo et al., ICML
+            2017). MLB's released code hands logits to the metric (facts section 7.0); here it gets
+            probabilities.
 
     Macro-F1 averages over the classes that occur in ``labels`` or among the predictions.
     """

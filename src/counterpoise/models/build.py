@@ -19,21 +19,24 @@ def build_network(
     classes: dict[str, int],
     generator_seed: int,
     weights: PretrainedWeights | None = None,
+    kinds: dict[str, str] | None = None,
 ) -> Network:
     """Return a freshly initialised network, with pretrained weights where its settings ask for them.
 
     Args:
         config: the ``model`` part of a cell's configuration (encoders, inputs, fusion, head, init).
         shapes: modality -> shape of what is stored, without the batch dimension.
-        classes: target -> number of classes.
+        classes: target -> number of classes; 1 for depth.
         generator_seed: seeds the initialisation and nothing else; the global generator is left as it was.
         weights: where pretrained weights are looked for, for models that ask for some.
+        kinds: target -> its kind; one that is not named is classification.
 
     Raises:
         UserError: a part cannot take its input or the other parts' features, or pretrained weights are
         missing.
     """
     network = build_architecture(config, shapes, classes, generator_seed)
+    network.kinds = dict(kinds or {})
     weights = weights or PretrainedWeights.default()
     for name, part in config["encoders"].items():
         _settings("encoder", part).load_pretrained(network.encoders[name], weights)

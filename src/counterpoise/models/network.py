@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoise.models.interface import Features, FusionModule
+from counterpoise.models.tasks import CLASSIFICATION, task_loss
 
 JOINT = "joint"
 
@@ -27,6 +28,7 @@ class Network(nn.Module):
         fusion: module mapping a dict of features to joint logits ``(B, C)``, or ``None`` (multi-task).
         heads: objective -> module mapping features ``(B, d)`` to logits ``(B, C)``.
         targets: objective -> name of the target that it predicts.
+        kinds: target -> its kind (:mod:`counterpoise.models.tasks`); one that is not named is classification.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class Network(nn.Module):
         fusion: nn.Module | None,
         heads: dict[str, nn.Module],
         targets: dict[str, str],
+        kinds: dict[str, str] | None = None,
     ) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = fusion
         self.heads = nn.ModuleDict(heads)
         self.targets = dict(targets)
+        self.kinds = dict(kinds or {})
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -92,6 +96,14 @@ class Network(nn.Module):
     def predict(self, features: Features, objectives: Iterable[str]) -> dict[str, Tensor]:
         """Map features to logits ``{objective: (B, C)}``."""
         return {objective: self._logits(features, objective) for objective in objectives}
+
+    def kind(self, objective: str) -> str:
+        """Return the kind of the target that an objective predicts."""
+        return self.kinds.get(self.targets[objective], CLASSIFICATION)
+
+    def loss(self, objective: str, output: Tensor, target: Tensor) -> Tensor:
+        """Return an objective's mean loss on a batch, a scalar."""
+        return task_loss(self.kind(objective), output, target)
 
     def _logits(self, features: Features, objective: str) -> Tensor:
         if objective == JOINT:

@@ -16,14 +16,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from counterpoise.data.batches import Batches
 from counterpoise.declare import MethodInfo
 from counterpoise.methods.interface import LossMethod, Method, State
 from counterpoise.models.network import JOINT, Network
+from counterpoise.models.tasks import DENSE, dense_score, dense_statistics
 from counterpoise.spec.protocol import Protocol
 from counterpoise.training.checkpoint import Checkpoints, RunState
+from counterpoise.training.diagnostics import Recorder, Row
 from counterpoise.training.optimiser import (
     build_optimiser,
     learning_rate,
@@ -37,6 +38,7 @@ from counterpoise.training.streams import generator, stream_seed
 
 LARGEST_LOSS = 1e6
 EVALUATION_BATCH = 512
+DENSE_EVALUATION_BATCH = 16
 
 
 class Interrupted(Exception):
@@ -77,7 +79,10 @@ class Control:
 
 @dataclass
 class Progress:
-    """Where a run is and what it has found so far; ``seconds`` counts all attempts up to their last save."""
+    """Where a run is and what it has found so far; ``seconds`` counts all attempts up to their last save.
+
+    ``steps`` has a row of diagnostics for every step, where the protocol asks for them.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -85,6 +90,7 @@ class Progress:
     selections: Selections = field(default_factory=Selections)
     diverged: str = ""
     seconds: float = 0.0
+    steps: list[Row] = field(default_factory=list)
 
 
 class Trainer:
@@ -106,7 +112,8 @@ class Trainer:
         self.device = device
         self.network = network.to(device, memory_format=_memory_format(protocol))
         self.objectives = method.objectives(network)
-        self.step_of = step_function(method, self.network)
+        self.recorder = Recorder(self.network) if protocol.diagnostics else None
+        self.step_of = step_function(method, self.network, recorder=self.recorder)
         self.optimiser = build_optimiser(self.network, protocol)
         self.state: State = {k: v.to(device) for k, v in initial_state(method, self.network).items()}
         self.progress = Progress()
@@ -131,7 +138,10 @@ class Trainer:
         if fraction < 1:
             shuffled = torch.randperm(len(order), generator=self.generator(f"subset/{split}"))
             order = order[shuffled[: max(1, round(fraction * len(order)))]]
-        for inputs, targets, _ in source.batches(order, EVALUATION_BATCH):
+        dense = any(self.network.kind(name) in DENSE for name in self.network.objectives)
+        for inputs, targets, _ in source.batches(
+            order, DENSE_EVALUATION_BATCH if dense else EVALUATION_BATCH
+        ):
             yield self._formatted(inputs), targets
 
     def objective_losses(self, split: str, network: Network | None = None) -> dict[str, Tensor]:
@@ -142,10 +152,12 @@ class Trainer:
         with _evaluating(network):
             for inputs, targets in self.batches(split):
                 outputs = network.predict(network.encode(inputs), network.objectives)
+                size = len(next(iter(targets.values())))
                 for name, logits in outputs.items():
-                    loss = functional.cross_entropy(logits, targets[network.targets[name]], reduction="sum")
-                    total[name] = total[name] + loss
-                count += len(next(iter(targets.values())))
+                    total[name] = total[name] + size * network.loss(
+                        name, logits, targets[network.targets[name]]
+                    )
+                count += size
         return {name: value / count for name, value in total.items()}
 
     def train_branch(self, objectives: tuple[str, ...], epochs: int) -> Network:
@@ -153,9 +165,8 @@ class Trainer:
         name = "+".join(objectives)
         branch_seed = stream_seed(self.seed, f"branch/{name}", self.epoch)
         method = _Branch(objectives)
-        trainer = Trainer(
-            copy.deepcopy(self.network), method, self.protocol, self.data, branch_seed, self.device
-        )
+        protocol = self.protocol.model_copy(update={"diagnostics": False})
+        trainer = Trainer(copy.deepcopy(self.network), method, protocol, self.data, branch_seed, self.device)
         for _ in range(epochs):
             trainer._train_epoch(lambda: None)
             trainer.progress.epoch += 1
@@ -176,6 +187,7 @@ class Trainer:
                 self.state = self.method.start_epoch(self, self.state)
             self._train_epoch(save.if_due_or_stopped)
             self._check_losses()
+            self._collect_steps()
             if not self.progress.diverged:
                 self.state = self.method.end_epoch(self, self.state)
                 self._evaluate()
@@ -225,8 +237,20 @@ class Trainer:
             losses, self.state = self.step_of(self._formatted(inputs), targets, self.state, epoch, noise)
         if self.protocol.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.protocol.clip_norm, foreach=True)
+        if self.recorder is not None:
+            self.recorder.before_update()
         self.optimiser.step()
+        if self.recorder is not None:
+            self.recorder.after_update()
         self._accumulate(losses)
+
+    def _collect_steps(self) -> None:
+        """Bring the diagnostics of the steps since the last time over from the device."""
+        if self.recorder is not None:
+            first = len(self.progress.steps)
+            self.progress.steps += [
+                row | {"step": first + place} for place, row in enumerate(self.recorder.flush())
+            ]
 
     def _accumulate(self, losses: dict[str, Tensor]) -> None:
         """Add up the losses and note the first step whose loss is not finite or explodes, on the device."""
@@ -269,20 +293,31 @@ class Trainer:
         self.progress.selections.update(epoch, logits, primary_accuracy(test), val_primary)
 
     def _accuracies(self, split: str) -> tuple[Logits, dict[str, float]]:
+        """Return of each output the logits, or the statistics of a dense one, and its accuracy."""
         parts: dict[str, list[Tensor]] = {name: [] for name in self.objectives}
         labels: dict[str, list[Tensor]] = {name: [] for name in self.objectives}
+        encoders = self.method.encoders(self.network)
         with _evaluating(self.network):
             for inputs, targets in self.batches(split):
-                for name, logits in self.method.predict(self.network, self.network.encode(inputs)).items():
-                    parts[name].append(logits.float())
-                    labels[name].append(targets[self.network.targets[name]])
-        logits = {name: torch.cat(values) for name, values in parts.items()}
-        hits = [
-            (logits[name].argmax(dim=1) == torch.cat(labels[name])).double().mean()
-            for name in self.objectives
-        ]
-        found = dict(zip(self.objectives, torch.stack(hits).tolist(), strict=True))
-        return {name: values.cpu() for name, values in logits.items()}, found
+                features = self.network.encode(inputs, encoders)
+                for name, output in self.method.predict(self.network, features).items():
+                    kind, target = self.network.kind(name), targets[self.network.targets[name]]
+                    if kind in DENSE:
+                        parts[name].append(dense_statistics(kind, output.float(), target))
+                    else:
+                        parts[name].append(output.float())
+                        labels[name].append(target)
+        kept, scores = {}, []
+        for name, values in parts.items():
+            kind = self.network.kind(name)
+            if kind in DENSE:
+                kept[name] = torch.stack(values).sum(dim=0)
+                scores.append(dense_score(kind, kept[name]))
+            else:
+                kept[name] = torch.cat(values)
+                scores.append((kept[name].argmax(dim=1) == torch.cat(labels[name])).double().mean())
+        found = dict(zip(parts, torch.stack(scores).tolist(), strict=True))
+        return {name: values.cpu() for name, values in kept.items()}, found
 
     def _out_of_patience(self) -> bool:
         if self.protocol.patience is None:
@@ -302,7 +337,10 @@ class Trainer:
     # -- saving and resuming
 
     def snapshot(self) -> RunState:
-        """Return everything that the rest of the run depends on."""
+        """Return everything that the rest of the run depends on, and all that it has found."""
+        self._collect_steps()
+        columns = sorted({name for row in self.progress.steps for name in row})
+        rows = [[row.get(name, float("nan")) for name in columns] for row in self.progress.steps]
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"optimiser.{name}": value for name, value in optimiser_tensors(self.optimiser).items()}
         tensors |= {f"method.{name}": value for name, value in self.state.items()}
@@ -315,7 +353,10 @@ class Trainer:
             "selections": self.progress.selections.plain(),
             "diverged": self.progress.diverged,
             "seconds": self.progress.seconds,
+            "step_columns": columns,
         }
+        if rows:
+            tensors["steps.rows"] = torch.tensor(rows, dtype=torch.float64)
         return RunState(tensors, plain)
 
     def restore(self, saved: RunState) -> None:
@@ -333,6 +374,9 @@ class Trainer:
         self.progress = Progress(
             plain["epoch"], plain["step"], plain["history"], selections, plain["diverged"], plain["seconds"]
         )
+        if "steps" in parts:
+            rows = parts["steps"]["rows"].tolist()
+            self.progress.steps = [dict(zip(plain["step_columns"], row, strict=True)) for row in rows]
 
 
 def primary_accuracy(accuracies: dict[str, float]) -> float:

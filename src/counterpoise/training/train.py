@@ -25,6 +25,7 @@ from counterpoise.methods.interface import Method
 from counterpoise.models.build import build_network
 from counterpoise.models.network import digest_state
 from counterpoise.models.pretrained import PretrainedWeights
+from counterpoise.models.tasks import DENSE
 from counterpoise.spec.components import component
 from counterpoise.spec.protocol import Protocol
 from counterpoise.training.attempt import Stopped, WorkFolder, publish
@@ -35,6 +36,11 @@ from counterpoise.training.stages import WEIGHTS, ParentCell, Weights, write_wei
 from counterpoise.training.streams import stream_seed
 
 SCHEMA = 1
+TIME = "integration_seconds"
+DIAGNOSTICS = "diagnostics.csv"
+TIMINGS = "timings.csv"
+"""The steps' times: published with a run but not listed in its record, since no two runs take equally long.
+"""
 
 
 @dataclass(frozen=True)
@@ -172,7 +178,10 @@ def make_trainer(
 ) -> Trainer:
     """Build network, method and data of a run from a cell's resolved configuration."""
     shapes, classes = shapes_and_classes(config, data)
-    network = build_network(config["model"], shapes, classes, stream_seed(seed, "initialisation"), weights)
+    kinds = {name: target["kind"] for name, target in data.targets.items()}
+    network = build_network(
+        config["model"], shapes, classes, stream_seed(seed, "initialisation"), weights, kinds
+    )
     method: Method = component("method", config["method"]["name"]).load()(**config["method"]["settings"])
     splits = open_splits(config["model"], protocol, data, device)
     if "validation_split" in method.info.needs and splits.val is None:
@@ -186,10 +195,10 @@ def make_trainer(
 def shapes_and_classes(
     config: dict[str, Any], data: PreparedData
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
-    """Return the stored shape of each modality of a cell's model, and the number of classes of each target.
+    """Return the stored shape of each modality of a cell's model, and the classes of each target (depth: 1).
     """
     shapes = {name: tuple(data.modalities[name]["shape"]) for name in config["model"]["encoders"]}
-    return shapes, {name: target["classes"] for name, target in data.targets.items()}
+    return shapes, {name: target.get("classes", 1) for name, target in data.targets.items()}
 
 
 def open_splits(model: dict[str, Any], protocol: Protocol, data: PreparedData, device: torch.device) -> Data:
@@ -227,19 +236,46 @@ def _write_finished(
     finished: Path,
 ) -> None:
     with files.atomic_directory(finished) as folder:
-        (folder / "history.csv").write_text(_history(progress))
+        (folder / "history.csv").write_text(_table(progress.history, ["epoch", "step", "lr"]))
         outputs = {name: trainer.network.targets[name] for name in trainer.objectives}
-        labels = {
-            f"labels.{target}": np.asarray(data.array("test", target))
-            for target in sorted(set(outputs.values()))
-        }
-        logits = {} if progress.diverged else {k: v.numpy() for k, v in progress.selections.tensors().items()}
-        np.savez(folder / "predictions.npz", **labels, **logits)
+        np.savez(folder / "predictions.npz", **_labels(trainer, data), **_predictions(trainer, progress))
         if cell.keep_weights:
             write_weights(folder, trainer.network)
+        if trainer.recorder is not None:
+            steps, times = _apart(progress.steps)
+            (folder / DIAGNOSTICS).write_text(_table(steps, ["step"]))
+            (folder / TIMINGS).write_text(_table(times, ["step"]))
         record = _record(cell, seed, trainer, progress, outputs, started, resumed)
-        record["files"] = {path.name: files.sha256_file(path) for path in sorted(folder.iterdir())}
+        record["n_test"] = data.size("test")
+        record["files"] = {
+            path.name: files.sha256_file(path) for path in sorted(folder.iterdir()) if path.name != TIMINGS
+        }
         files.write_json(folder / "record.json", record)
+
+
+def _labels(trainer: Trainer, data: PreparedData) -> dict[str, np.ndarray]:
+    """Return the test split's labels of each target that is predicted; a dense one keeps none."""
+    network = trainer.network
+    targets = {network.targets[name] for name in trainer.objectives if network.kind(name) not in DENSE}
+    return {f"labels.{target}": np.asarray(data.array("test", target)) for target in sorted(targets)}
+
+
+def _predictions(trainer: Trainer, progress: Progress) -> dict[str, np.ndarray]:
+    """Return ``<selection>.logits.<output>``, or ``<selection>.statistics.<output>`` of a dense output."""
+    if progress.diverged:
+        return {}
+    found = {}
+    for name, values in progress.selections.tensors().items():
+        rule, _, output = name.partition(".logits.")
+        dense = trainer.network.kind(output) in DENSE
+        found[f"{rule}.statistics.{output}" if dense else name] = values.numpy()
+    return found
+
+
+def _apart(steps: list[dict[str, float]]) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """Return the rows of the steps without and with their times alone."""
+    timed = [{k: v for k, v in row.items() if k == "step" or k.startswith(TIME)} for row in steps]
+    return [{k: v for k, v in row.items() if not k.startswith(TIME)} for row in steps], timed
 
 
 def _record(
@@ -268,6 +304,7 @@ def _record(
         "steps_run": progress.step,
         "selections": {} if progress.diverged else progress.selections.plain(),
         "output_targets": outputs,
+        "output_kinds": {name: trainer.network.kind(name) for name in outputs},
         "parameters": sum(p.numel() for p in trainer.network.parameters()),
         "weights_sha256": digest_state(trainer.network.state_dict()),
         "environment": describe(trainer.device, trainer.protocol),
@@ -280,12 +317,13 @@ def _record(
     }
 
 
-def _history(progress: Progress) -> str:
+def _table(rows: list[dict[str, float]], without_rows: list[str]) -> str:
+    """Return rows as CSV; columns in the order in which they first occur, an absent value empty."""
     text = io.StringIO()
-    names = list(progress.history[0]) if progress.history else ["epoch", "step", "lr"]
+    names = list(dict.fromkeys(name for row in rows for name in row)) or without_rows
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(progress.history)
+    writer.writerows(rows)
     return text.getvalue()
 
 
