@@ -58,6 +58,12 @@ def test_a_printed_mean_of_more_runs_has_a_narrower_interval():
     assert triple.high - triple.low < single.high - single.low
 
 
+def test_the_interval_of_a_share_ends_where_shares_do():
+    found = judge(PRINTED, seeds(60.0, 80.0, 95.0), Rule(2.0, highest=100.0))
+    assert (found.verdict, found.high) == (Verdict.CONSISTENT, 100.0)
+    assert judge(PRINTED, seeds(1.0, 5.0, 9.0), Rule(2.0)).low == 0.0
+
+
 def test_one_seed_decides_nothing():
     found = judge(PRINTED, seeds(71.1), RULE)
     assert (found.verdict, found.n, found.std, found.low) == (Verdict.UNDECIDED, 1, None, None)

@@ -152,7 +152,7 @@ def test_every_format_says_what_the_numbers_rest_on(study):
 def test_the_sampling_error_of_the_test_set_is_beside_the_spread_over_seeds(study):
     note = next(note for note in view(study).notes if note.startswith("Binomial"))
     low, high = 100 * (0.86 * 0.14 / 1000) ** 0.5, 100 * (0.61 * 0.39 / 1000) ** 0.5
-    assert f"CG-MNIST (N = 1,000) {low:.2f} to {high:.2f}" in note
+    assert f"Colored-and-gray-MNIST (N = 1,000) {low:.2f} to {high:.2f}" in note
 
 
 def test_a_table_without_stand_ins_has_no_notice_of_one(make_study):

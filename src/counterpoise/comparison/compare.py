@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -201,7 +202,9 @@ def judge_entry(paper: Paper, entry: Entry) -> NumberVerdict:
     if entry.ours is None:
         return NumberVerdict(Verdict.NOT_RUN, entry.reason)
     margin = entry.table.margin(entry.column.id, paper)
-    return judge(entry.printed, entry.ours, Rule(margin, paper.printed_runs, paper.alpha), entry.stand_in)
+    highest = 100.0 if entry.column.unit == "percent" else math.inf
+    rule = Rule(margin, paper.printed_runs, paper.alpha, highest)
+    return judge(entry.printed, entry.ours, rule, entry.stand_in)
 
 
 def as_csv(columns: Sequence[str], records: Iterable[dict[str, str]]) -> str:

@@ -64,11 +64,16 @@ class SeedValues:
 
 @dataclass(frozen=True)
 class Rule:
-    """What a paper declares before anything runs: margin, runs per printed number, level of the tests."""
+    """What a paper declares before anything runs: margin, runs per printed number, level of the tests.
+
+    ``highest`` is the largest possible value of the metric; intervals end there and at 0, which no
+    decision feels.
+    """
 
     margin: float | None
     printed_runs: int = 1
     alpha: float = 0.05
+    highest: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def _seen(ours: SeedValues, rule: Rule) -> NumberVerdict:
         bounds = statistics.prediction_interval(
             ours.mean, ours.std, ours.n, rule.printed_runs, 1 - rule.alpha
         )
-        low, high = (float(bound) for bound in bounds)
+        low, high = (min(max(float(bound), 0.0), rule.highest) for bound in bounds)
     return NumberVerdict(Verdict.UNDECIDED, mean=ours.mean, std=ours.std, n=ours.n, low=low, high=high)
 
 

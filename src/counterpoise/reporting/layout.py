@@ -287,10 +287,10 @@ def _notes(
     if margins:
         tests = f"{1 - paper.alpha:.0%} prediction intervals, tests at α = {paper.alpha:g}"
         yield f"Verdicts: equivalence margin {', '.join(margins)} in printed units, {tests}."
-    yield from _sampling_notes(running)
-    yield from _stand_in_notes(running)
+    yield from _sampling_notes(paper, running)
+    yield from _stand_in_notes(paper, running)
     missing = dict.fromkeys(
-        (_group_name(entry), entry.reason) for entry in entries if entry.ours is None and entry.reason
+        (_group_name(paper, entry), entry.reason) for entry in entries if entry.ours is None and entry.reason
     )
     if missing:
         yield "Not run: " + "; ".join(f"{group} ({reason})" for group, reason in missing) + "."
@@ -309,29 +309,28 @@ def _notes(
     yield from table.notes
 
 
-def _sampling_notes(entries: Sequence[Entry]) -> Iterator[str]:
+def _sampling_notes(paper: Paper, entries: Sequence[Entry]) -> Iterator[str]:
     """Say how far one accuracy may be off because the test set is finite, beside the spread over seeds."""
     errors: dict[tuple[str, int], list[float]] = {}
     for entry in entries:
         size = entry.results.n_test
         if entry.column.metric == "accuracy" and entry.ours.mean is not None and size:
             share = entry.ours.mean / entry.column.scale
-            errors.setdefault((_group_name(entry), size), []).append(100 * binomial_error(share, size))
+            errors.setdefault((_group_name(paper, entry), size), []).append(100 * binomial_error(share, size))
     each = [f"{name} (N = {n:,}) {min(found):.2f} to {max(found):.2f}" for (name, n), found in errors.items()]
     if each:
         yield f"Binomial standard error of one accuracy on the test set, in points: {'; '.join(each)}."
 
 
-def _group_name(entry: Entry) -> str:
+def _group_name(paper: Paper, entry: Entry) -> str:
+    """Return what a note calls a column group: its dataset, and its setting where there are several."""
     group = entry.table.group(entry.row, entry.column.id)
-    return ", ".join(group.heading) or group.id
+    facts = paper.datasets.get(group.dataset)
+    return ", ".join([facts.title if facts else group.id, *group.heading[1:]])
 
 
-def _stand_in_notes(entries: Sequence[Entry]) -> Iterator[str]:
-    seen = dict.fromkeys(
-        (entry.table.group(entry.row, entry.column.id), entry.results.cell.data.title)
-        for entry in entries if entry.stand_in
-    )  # fmt: skip
-    for group, title in seen:
-        name = " ".join(group.heading) or group.dataset
+def _stand_in_notes(paper: Paper, entries: Sequence[Entry]) -> Iterator[str]:
+    stand_ins = [entry for entry in entries if entry.stand_in]
+    seen = dict.fromkeys((_group_name(paper, entry), entry.results.cell.data.title) for entry in stand_ins)
+    for name, title in seen:
         yield f"Stand-in: {name} ran on other data ({title}); not comparable with the paper's numbers."
