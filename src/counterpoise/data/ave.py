@@ -15,7 +15,11 @@ from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
 
-LISTS = "https://raw.githubusercontent.com/YapengTian/AVE-ECCV18/93f843fe/data/"
+LISTS = (
+    "https://raw.githubusercontent.com/kkontras/MLB/main/datasets/AVE/",
+    "https://raw.githubusercontent.com/fanyunfeng-bit/DI-MML/83b9b7acc47ac9f1666e72ed984eacd18cfd3d5c/data/AVE/",
+    "https://raw.githubusercontent.com/YapengTian/AVE-ECCV18/master/data/",
+)
 ARCHIVE = "https://drive.usercontent.google.com/download?id=1FjKwe79e0u96vdjIVwfRQ1V6SoDHe7kK&export=download&confirm=t"
 PUBLISHED = {
     "trainSet.txt": (116313, "4f6c37aff56d4a3407f8beff47ca59dcefb8e94b3e02bbc34b0c89b5cdad6945"),
@@ -89,7 +93,7 @@ class Ave(Dataset):
 
     def sources(self) -> list[Source]:
         found = [
-            Source(name, (LISTS + name,), size, sha256, "CC BY 4.0")
+            Source(name, tuple(place + name for place in LISTS), size, sha256, "CC BY 4.0")
             for name, (size, sha256) in PUBLISHED.items()
         ]
         videos = ("AVE", "AVE_Dataset/AVE")

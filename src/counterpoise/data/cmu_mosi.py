@@ -18,8 +18,9 @@ from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
 
-PORIA = "https://raw.githubusercontent.com/declare-lab/multimodal-deep-learning/111b401d/bc-LSTM/data/"
-SDK = "https://raw.githubusercontent.com/A2Zadeh/CMU-MultimodalSDK/fd18d71d/mmsdk/mmdatasdk/dataset/standard_datasets/"
+PORIA = "https://raw.githubusercontent.com/declare-lab/multimodal-deep-learning/master/bc-LSTM/data/"
+SDK_HOMES = ("A2Zadeh/CMU-MultimodalSDK/master", "CMU-MultiComp-Lab/CMU-MultimodalSDK/main")
+SDK_FOLDS = "mmsdk/mmdatasdk/dataset/standard_datasets/CMU_MOSI/cmu_mosi_std_folds.py"
 LICENCE = "MIT (features); CMU-MOSI for research"
 TRAIN_VIDEOS = 62
 WIDTHS = {"text": 100, "audio": 73, "visual": 100}
@@ -75,13 +76,15 @@ class CmuMosi(Dataset):
             how = f"fetch {self.pickle} from the MulT package (github.com/yaohungt/Multimodal-Transformer)"
             return [Source(self.pickle, licence=LICENCE, manual=how)]
         found = [
-            Source(name, (PORIA + name,), size, sha256, LICENCE) for name, (size, sha256) in PUBLISHED.items()
+            Source(name, (_poria_url(name),), size, sha256, LICENCE)
+            for name, (size, sha256) in PUBLISHED.items()
         ]
         found.append(Source("utterances.csv", licence=LICENCE, optional=True))
         if self.split == "standard":
             name = "cmu_mosi_std_folds.py"
+            folds = tuple(f"https://raw.githubusercontent.com/{home}/{SDK_FOLDS}" for home in SDK_HOMES)
             found.append(Source("std_folds.json", licence="MIT", optional=True))
-            found.append(Source(name, (f"{SDK}CMU_MOSI/{name}",), licence="MIT", instead=("std_folds.json",)))
+            found.append(Source(name, folds, licence="MIT", instead=("std_folds.json",)))
         return found
 
     def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
@@ -193,6 +196,12 @@ class CmuMosi(Dataset):
             return values
         real = (values != 0).any(axis=2, keepdims=True)
         return (values.sum(axis=1) / np.maximum(real.sum(axis=1), 1)).astype(np.float32)
+
+
+def _poria_url(name: str) -> str:
+    """Return where a feature file is published: each modality has a folder of its own."""
+    folder = "" if name == "transcripts.csv" else name.split("_")[0] + "/"
+    return f"{PORIA}{folder}{name}"
 
 
 def _read_vectors(raw: RawFiles) -> dict[str, dict[str, Any]]:

@@ -14,8 +14,14 @@ from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
 
-OGM = "https://raw.githubusercontent.com/GeWu-Lab/OGM-GE_CVPR2022/main/data/CREMAD/"
-MLB = "https://raw.githubusercontent.com/kkontras/MLB/main/datasets/CREMAD/data_splits_VALV.pkl"
+OGM = tuple(
+    f"https://raw.githubusercontent.com/GeWu-Lab/OGM-GE_CVPR2022/{commit}/data/CREMAD/"
+    for commit in ("65a8324464207f5efd41533cb362648c0cdee8a8", "main")
+)
+MLB = tuple(
+    f"https://raw.githubusercontent.com/kkontras/MLB/{commit}/datasets/CREMAD/data_splits_VALV.pkl"
+    for commit in ("68ad48d45fe001499e1506fa9e36a793ef0e5d84", "main")
+)
 MEDIA = "https://media.githubusercontent.com/media/CheyneyComputerScience/CREMA-D/master/"
 LICENCE = "ODbL 1.0 (database), DbCL 1.0 (contents)"
 MEDIA_LIST = "official_media_sha256.csv"
@@ -74,8 +80,10 @@ class CremaD(Dataset):
         found = []
         for name in names:
             size, sha256 = SPLIT_FILES[name]
-            url = MLB if self.split == "mlb" else OGM + name.removeprefix("ogm_ge/")
-            found.append(Source(name, (url,), size, sha256, "MIT" if self.split == "ogm" else "not stated"))
+            urls = (
+                MLB if self.split == "mlb" else tuple(place + name.removeprefix("ogm_ge/") for place in OGM)
+            )
+            found.append(Source(name, urls, size, sha256, "MIT" if self.split == "ogm" else "not stated"))
         return [*found, Source(MEDIA_LIST, licence=LICENCE, optional=True)]
 
     def listed_sources(self, raw: RawFiles) -> list[Source]:

@@ -18,7 +18,10 @@ from counterpoise.data.store import ArrayStore
 from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 
-OGM = "https://raw.githubusercontent.com/GeWu-Lab/OGM-GE_CVPR2022/main/data/KineticSound/"
+OGM = tuple(
+    f"https://raw.githubusercontent.com/GeWu-Lab/OGM-GE_CVPR2022/{commit}/data/KineticSound/"
+    for commit in ("149c68e5987f92484dd30cd468d444f6d98f57bd", "main")
+)
 LISTS = {
     "my_train.txt": (483173, "e75bb596c30bf839adb3c2dc73b4a4617add66b36c2f416f96ac2e56a251751f"),
     "my_test.txt": (56016, "3bb1fee2c9d30919cec6887a3e2fa27b7936cc3f46dff447d85ea21892a80a58"),
@@ -108,7 +111,7 @@ class KineticsSounds(Dataset):
 
     def sources(self) -> list[Source]:
         return [
-            Source(name, (OGM + name,), *LISTS[name], licence="MIT")
+            Source(name, tuple(place + name for place in OGM), *LISTS[name], licence="MIT")
             if name in LISTS
             else Source(name, manual="your own list, as named in the settings")
             for name in (self.train_list, self.test_list)

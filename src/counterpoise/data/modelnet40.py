@@ -20,7 +20,7 @@ from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
 
-LISTS = "https://raw.githubusercontent.com/fanyunfeng-bit/DI-MML/83b9b7ac/"
+LISTS = "https://raw.githubusercontent.com/fanyunfeng-bit/DI-MML/83b9b7acc47ac9f1666e72ed984eacd18cfd3d5c/data/ModelNet/"
 PUBLISHED = {
     "train.txt": (751319, "69587fcf810d20207069301edded878c4f682e1b8f0eb96ee08e21029f0ab9e4"),
     "test.txt": (187406, "31d9eeae282eecbb628c0d0849479111416cf99a5bc685c69e984ed9da54aab8"),
