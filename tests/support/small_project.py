@@ -101,6 +101,8 @@ class SmallProject:
             "epochs_run": cell.config["protocol"]["epochs"],
             "selections": {"last": {"epoch": 19, "accuracy": None}},
             "output_targets": dict.fromkeys(outputs, "digit"),
+            "output_kinds": dict.fromkeys(outputs, "classification"),
+            "n_test": TEST_SIZE,
             "weights_sha256": "a" * 64,
             "environment": {
                 "device": "cpu",

@@ -67,6 +67,15 @@ def evaluate_run(
 
 def _measure(path: Path, record: dict[str, Any], ece_bins: int) -> dict[str, Any]:
     arrays = _load(path)
+    try:
+        return _measure_arrays(arrays, record, ece_bins)
+    except KeyError as error:
+        raise UserError(
+            f"{path}: it or its record lacks {error}; delete {path.parent} to run this seed again"
+        ) from error
+
+
+def _measure_arrays(arrays: dict[str, np.ndarray], record: dict[str, Any], ece_bins: int) -> dict[str, Any]:
     targets: dict[str, str] = record["output_targets"]
     kinds = record["output_kinds"]
 

@@ -37,10 +37,10 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray, ece_bins: int
     """Return accuracy, macro-F1 and ECE as fractions in [0, 1].
 
     Args:
-        logits: ``(N, C)``. labels: classes ``(N,)``, 0 to C - 1. ece_bins: number of equal-width bins of the
-        confidence, the largest softmax probability (Guo et al., ICML
-            2017). MLB's released code hands logits to the metric (facts section 7.0); here it gets
-            probabilities.
+        logits: ``(N, C)``.
+        labels: classes ``(N,)``, 0 to C - 1.
+        ece_bins: number of equal-width bins of the confidence, the largest softmax probability (Guo et al.,
+            ICML 2017). MLB's released code hands logits to the metric; here it gets probabilities.
 
     Macro-F1 averages over the classes that occur in ``labels`` or among the predictions.
     """
