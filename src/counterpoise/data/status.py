@@ -55,7 +55,7 @@ def dataset_names(root: Path) -> list[str]:
 
 
 def prepared_key(config: DatasetConfig, where: str) -> str:
-    """Return the key of prepared data: a digest of its component, settings and source (DESIGN section 4)."""
+    """Return the key of prepared data: a digest of its component, settings and source (docs/design.md)."""
     found = component("dataset", config.component, where)
     settings = found.resolve(config.settings, f"{where}: settings")
     source = source_digest((found.module, PREPARATION))

@@ -1,4 +1,4 @@
-"""What a method provides: three small families, each a formula (DESIGN section 5).
+"""What a method provides: three small families, each a formula (docs/design.md).
 
 * :class:`LossMethod`: which objectives are summed, with which weights or extra terms. *
 :class:`ModulationMethod`: a coefficient per modality that scales its encoder's gradient after one backward

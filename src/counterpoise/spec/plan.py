@@ -1,8 +1,8 @@
 """From a benchmark to cells and runs: names resolved, settings checked, every run named by its identity.
 
 A cell is dataset x model x method x protocol; with a seed it is a run. A cell's key is a digest of its
-resolved configuration, of the source that can change its result and of its prepared data's key (DESIGN
-section 4).
+resolved configuration, of the source that can change its result and of its prepared data's key
+(docs/design.md, Identity).
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 
 from counterpoise.declare import DatasetInfo, FusionInfo, MethodInfo
 from counterpoise.errors import UserError, suggest
-from counterpoise.spec.benchmark import Benchmark, ColumnRun, TableRun, load_benchmark
+from counterpoise.spec.benchmark import Benchmark, ColumnRun, FigureRun, TableRun, load_benchmark
 from counterpoise.spec.components import Component, component, components
 from counterpoise.spec.configs import Configs, DatasetConfig, MethodConfig, MethodOverride, Part
+from counterpoise.spec.figures import FIGURES, MEASURES, Figure
 from counterpoise.spec.identity import short_key, source_digest
 from counterpoise.spec.paper import ColumnGroup, Paper, PaperTable, load_paper
 
@@ -112,6 +113,25 @@ class PlannedValue:
 
 
 @dataclass(frozen=True)
+class PlannedFigure:
+    """One figure, and of each of its methods the cell that it is drawn from, or the reason why there is none.
+
+    ``output`` is the modality that it looks at, by the dataset's name. ``stand_in``: not on the paper's data.
+    """
+
+    figure: Figure
+    cells: tuple[tuple[str, Cell | None, str], ...] = ()
+    output: str = ""
+    note: str = ""
+    stand_in: bool = False
+
+    @property
+    def id(self) -> str:
+        """``<paper>/<figure>``, as in its path."""
+        return f"{self.figure.paper}/{self.figure.name}"
+
+
+@dataclass(frozen=True)
 class Plan:
     """A benchmark resolved: its distinct cells in order of first use, and every value of its tables."""
 
@@ -121,6 +141,7 @@ class Plan:
     cells: list[Cell]
     values: list[PlannedValue]
     papers: dict[str, Paper]
+    figures: list[PlannedFigure] = field(default_factory=list)
 
     @property
     def seeds(self) -> list[int]:
@@ -170,7 +191,48 @@ class Plan:
     @functools.cached_property
     def keeping(self) -> frozenset[str]:
         """The names of the cells whose runs keep their network's weights: something is made of them."""
-        return self.probed | {parent.name for cell in self.cells for _, parent in cell.parents}
+        parents = {parent.name for cell in self.cells for _, parent in cell.parents}
+        return self.probed | parents | set(self.measured)
+
+    @functools.cached_property
+    def measured(self) -> dict[str, frozenset[str]]:
+        """By the name of a cell, the measurements that figures want of its runs' weights."""
+        found: dict[str, frozenset[str]] = {}
+        for planned in self.figures:
+            for _, cell, _ in planned.cells:
+                if cell is not None and planned.figure.measure:
+                    found[cell.name] = found.get(cell.name, frozenset()) | {planned.figure.measure}
+        return found
+
+    def measure_name(self, kind: str) -> str:
+        """Return the name, without its suffix, of a measurement's file: it carries the key of its source."""
+        return f"{kind}.{short_key({'source': source_digest((MEASURES[kind],))})}"
+
+    def figure(self, paper: str, name: str) -> PlannedFigure:
+        """Return a figure of the benchmark."""
+        for planned in self.figures:
+            if planned.id == f"{paper}/{name}":
+                return planned
+        hint = suggest(f"{paper}.{name}", [planned.id.replace("/", ".") for planned in self.figures])
+        raise UserError(f"{self.path}: figure '{paper}.{name}' is not in this benchmark{hint}")
+
+    def figure_digest(self, planned: PlannedFigure) -> str:
+        """Return the digest of everything besides the runs' files that a figure rests on."""
+        cells = [(label, cell and cell.name, reason) for label, cell, reason in planned.cells]
+        values = [
+            (v.row, v.variant, v.column, v.cell and v.cell.name, v.reason)
+            for v in self.values
+            if (v.paper, v.table) == (planned.figure.paper, planned.figure.table)
+        ]
+        content = {
+            "cells": cells,
+            "values": values,
+            "note": planned.note,
+            "stand_in": planned.stand_in,
+            "benchmark": [self.benchmark.name, self.benchmark.selection, self.seeds, self.benchmark.scale],
+            "source": source_digest(("counterpoise.reporting.figures.draw",)),
+        }
+        return short_key(content)
 
     def digest(self, what: str) -> str:
         """Return the digest of everything besides metrics that ``report``, a ``<paper>`` or a
@@ -255,9 +317,40 @@ class _Planner:
             component("method", name, str(self.configs.path("methods", name)))
         for run in self.benchmark.tables:
             self._add_table(run)
-        return Plan(
-            self.benchmark, self.path, self.overrides, list(self.cells.values()), self.values, self.papers
-        )
+        figures = [self._figure(run) for run in self.benchmark.figures]
+        cells = list(self.cells.values())
+        return Plan(self.benchmark, self.path, self.overrides, cells, self.values, self.papers, figures)
+
+    def _figure(self, run: FigureRun) -> PlannedFigure:
+        where = f"{self.path}: figure {run.paper}.{run.figure}"
+        if (run.paper, run.figure) not in FIGURES:
+            hint = suggest(f"{run.paper}.{run.figure}", [".".join(name) for name in FIGURES])
+            raise UserError(f"{where}: there is no such figure{hint}")
+        figure = FIGURES[run.paper, run.figure]
+        if figure.table and all(
+            (t.paper, t.table) != (run.paper, figure.table) for t in self.benchmark.tables
+        ):
+            raise UserError(f"{where}: draws table '{figure.table}', which is not among 'tables'")
+        if figure.needs_runs != (run.runs is not None):
+            raise UserError(
+                f"{where}: the key 'runs' {'is missing' if figure.needs_runs else 'does not belong here'}"
+            )
+        if run.runs is None:
+            return PlannedFigure(figure, note=run.note)
+        for folder, name in (("datasets", run.runs.dataset), ("models", run.runs.model)):
+            self._check_exists(folder, name, f"{where}: runs")
+        self._check_exists("protocols", run.runs.protocol, f"{where}: runs")
+        cells = []
+        for series in figure.series:
+            row = _Row(series.label, series.method, series.settings)
+            cell, reason = self._resolve(_wanted(run.runs, row, "published"), f"{where}: {series.label}")
+            if cell is not None:
+                self.cells.setdefault(cell.name, cell)
+            cells.append((series.label, cell, reason))
+        output = run.runs.modalities.get(figure.output, figure.output)
+        config = self.configs.dataset(run.runs.dataset)
+        stand_in = bool(config.stand_in_for) or self.benchmark.scale == "tiny"
+        return PlannedFigure(figure, tuple(cells), output, run.note, stand_in)
 
     def _add_table(self, run: TableRun) -> None:
         where = f"{self.path}: table {run.paper}.{run.table}"
