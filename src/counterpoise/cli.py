@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from counterpoise.data.commands import app as data_app
+from counterpoise.data.commands import mirror_app
 from counterpoise.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Regenerate the tables and figures of two papers on balanced multimodal learning, and judge them.",
 )
+
+app.add_typer(data_app, name="data")
+app.add_typer(mirror_app, name="mirror")
 
 BenchmarkOption = Annotated[Path, typer.Option("--benchmark", "-b", help="benchmark file")]
 SetOption = Annotated[list[str], typer.Option("--set", help="key=value laid over the benchmark file")]
@@ -438,6 +443,16 @@ def adopt(
         print(f"changed: {line}")
     for folder in adopted.folders:
         print(folder)
+
+
+@app.command()
+def audit(paper: str, root: RootOption = Path()) -> None:
+    """Hold a paper's printed numbers against themselves: test sizes, repeated values, counts, bold and underline."""
+    from counterpoise.reporting.audit import write_audit
+    from counterpoise.spec.paper import load_paper
+
+    path = write_audit(load_paper(root / "configs", paper), root)
+    print(path.read_text(encoding="utf-8"), end="")
 
 
 @app.command("paper-values")
