@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,11 @@ def read_record(folder: Path, key: str, seed: int) -> dict[str, Any]:
                 f"delete {folder} to run again"
             )
     listed = record.get("files")
-    if not isinstance(listed, dict) or any(Path(name).name != name for name in listed):
+    if not isinstance(listed, dict) or any("/" in name or name in ("", ".", "..") for name in listed):
         raise UserError(f"{path}: 'files' must map the names of the run's files to their digests")
     return record
 
 
 def absent_files(folder: Path, record: dict[str, Any]) -> list[str]:
     """Return the names of the files that a record lists and that are not beside it."""
-    return [name for name in record["files"] if not (Path(folder) / name).is_file()]
+    return [name for name in record["files"] if not os.path.isfile(os.path.join(folder, name))]
