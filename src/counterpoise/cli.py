@@ -282,6 +282,48 @@ def table(
 
 
 @app.command()
+def figure(
+    paper: str,
+    name: str,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Write a paper's figure as CSV, and from that as SVG and PNG."""
+    from counterpoise.reporting.figures.draw import write_figure
+
+    for path in write_figure(_plan(root, benchmark, overrides), root, paper, name):
+        print(path)
+
+
+@app.command()
+def measure(
+    kind: Annotated[str, typer.Argument(help="landscape or gradients")],
+    cell: CellArgument,
+    seeds: SeedsOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")] = "auto",
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Measure a cell's finished runs for a figure, on the weights that they kept."""
+    from counterpoise.errors import suggest
+    from counterpoise.spec.figures import MEASURES
+
+    if kind not in MEASURES:
+        raise UserError(f"measure: no measurement '{kind}'{suggest(kind, MEASURES)}")
+    plan = _plan(root, benchmark, overrides)
+    found = plan.cell(cell)
+    chosen = _seeds(seeds, plan)
+    from counterpoise.training.device import choose_device
+    from counterpoise.training.measure import measure_run
+
+    runs = _cell_to_train(plan, found, root)
+    for seed in chosen:
+        print(measure_run(runs, seed, kind, plan.measure_name(kind), choose_device(device)))
+
+
+@app.command()
 def compare(
     paper: str,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
@@ -445,9 +487,40 @@ def adopt(
         print(folder)
 
 
+@app.command("check-method")
+def check_method(name: str) -> None:
+    """Check the properties that every method must have, on a built-in or an installed method."""
+    from rich.console import Console
+
+    from counterpoise.training.conformance import check_method as check
+
+    console = Console(soft_wrap=True)
+    results = check(name)
+    for result in results:
+        mark = "[green]holds[/]" if result.passed else "[red]fails[/]"
+        detail = f": {result.detail}" if result.detail else ""
+        console.print(f"{mark}  {name} ({result.variant})  {result.name}{detail}", highlight=False)
+    failed = sum(not result.passed for result in results)
+    console.print(f"{len(results) - failed} of {len(results)} properties hold")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command("new-method")
+def new_method(
+    name: str,
+    family: Annotated[str, typer.Option(help="loss, modulation or integration")] = "loss",
+    root: RootOption = Path(),
+) -> None:
+    """Write a working method and its test: in this checkout built in, elsewhere a package of its own."""
+    from counterpoise.methods.new_method import new_method as write
+
+    for path in write(name, root, family):
+        print(path)
+
+
 @app.command()
 def audit(paper: str, root: RootOption = Path()) -> None:
-    """Hold a paper's printed numbers against themselves: test sizes, repeated values, counts, bold and underline."""
+    """Hold a paper's printed numbers against themselves: test sizes, repeated values, counts, marks."""
     from counterpoise.reporting.audit import write_audit
     from counterpoise.spec.paper import load_paper
 
