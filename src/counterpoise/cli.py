@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from counterpoise.data.commands import app as data_app
-from counterpoise.data.commands import mirror_app
 from counterpoise.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,8 +29,8 @@ app = typer.Typer(
     help="Regenerate the tables and figures of two papers on balanced multimodal learning, and judge them.",
 )
 
-app.add_typer(data_app, name="data")
-app.add_typer(mirror_app, name="mirror")
+# A group of another layer takes all that follows its name: its module is imported only when it is called.
+GROUP: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 BenchmarkOption = Annotated[Path, typer.Option("--benchmark", "-b", help="benchmark file")]
 SetOption = Annotated[list[str], typer.Option("--set", help="key=value laid over the benchmark file")]
@@ -84,6 +82,27 @@ def _seeds(text: str | None, plan: Plan) -> list[int]:
     if len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds '{text}': must be distinct")
     return seeds
+
+
+@app.command(add_help_option=False, context_settings=GROUP)
+def data(context: typer.Context) -> None:
+    """Fetch, prepare and look at datasets on their own; 'counterpoise data --help' lists the commands."""
+    from counterpoise.data.commands import app as group
+
+    _hand_over(group, context)
+
+
+@app.command(add_help_option=False, context_settings=GROUP)
+def mirror(context: typer.Context) -> None:
+    """Make or check a folder with the datasets' files; 'counterpoise mirror --help' lists the commands."""
+    from counterpoise.data.commands import mirror_app as group
+
+    _hand_over(group, context)
+
+
+def _hand_over(group: typer.Typer, context: typer.Context) -> None:
+    code = group(context.args or ["--help"], prog_name=context.command_path, standalone_mode=False)
+    raise typer.Exit(code if isinstance(code, int) else 0)
 
 
 @app.command()
