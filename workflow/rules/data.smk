@@ -8,6 +8,13 @@ WEIGHTS_BY_FILE = {
 }
 
 
+# Compute nodes often have no way out: what fetches runs where snakemake was started.
+localrules:
+    fetch,
+    fetch_all,
+    prepare_all,
+
+
 rule fetch:
     output:
         receipt="data/raw/{dataset}.{key}.json",

@@ -22,6 +22,15 @@ PAPERS = list(PLAN.papers)
 COMPARED = [".csv", ".claims.csv", ".rankings.csv", ".summary.json"]
 
 
+localrules:
+    plan_file,
+    table,
+    compare,
+    report,
+    tables_all,
+    report_all,
+
+
 rule plan_file:
     output:
         "results/plan/{what}.{digest,[0-9a-f]+}",

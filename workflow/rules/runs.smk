@@ -107,6 +107,11 @@ def records_of(cells):
     ]
 
 
+localrules:
+    train_all,
+    runs_all,
+
+
 # The runs themselves are targets: a missing run behind an existing table would not be noticed by the table alone.
 rule train_all:
     input:
