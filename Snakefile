@@ -28,7 +28,6 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/probe.smk"
 include: "workflow/rules/results.smk"
-include: "workflow/rules/figures.smk"
 
 
 localrules:
@@ -40,5 +39,4 @@ rule all:
     input:
         rules.runs_all.input,
         rules.tables_all.input,
-        rules.figures_all.input,
         rules.report_all.input,
