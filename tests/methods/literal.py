@@ -289,10 +289,12 @@ def greedy(scene: Scene, settings: dict[str, Any]) -> Gradients:
         top = bottom = 0.0
         for name in scene.names_of(main):
             top += float(gradients[name].square().sum())
-            bottom += float(scene.network.get_parameter(name).square().sum())
+            bottom += float(scene.network.get_parameter(name).detach().square().sum())
         memory["main"][k] += top / bottom
         part = gradients["fusion.linear.weight"][:, scene.columns(other)]
-        memory["bypass"][k] += float(part.square().sum() / weight[:, scene.columns(other)].square().sum())
+        memory["bypass"][k] += float(
+            part.square().sum() / weight.detach()[:, scene.columns(other)].square().sum()
+        )
     speeds = [math.log10(memory["bypass"][k] / memory["main"][k]) for k in (0, 1)]
     difference = speeds[0] - speeds[1]
     if scene.epoch >= settings["starts"] and abs(difference) > settings["tolerance"]:

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from counterpoise.declare import method, setting
 from counterpoise.methods.interface import COEFFICIENTS, LossMethod, State, Step
+from counterpoise.models.interface import Features
 from counterpoise.models.network import JOINT, Network
+
+
+@runtime_checkable
+class GatedBranches(Protocol):
+    """What Greedy needs of a fusion to be itself (MMTM): branches, what carries the others into each, and
+    gates that can be held.
+    """
+
+    held: Tensor | None
+
+    def branch_logits(self, features: Features) -> dict[str, Tensor]:
+        """Return the prediction of each branch ``{modality: (B, C)}``."""
+
+    def head(self, modality: str) -> list[nn.Parameter]:
+        """Return the parameters of a branch after its encoder."""
+
+    def bypass(self, modality: str) -> list[nn.Parameter]:
+        """Return the parameters through which others reach a modality's branch."""
 
 
 @method(
@@ -16,30 +37,32 @@ from counterpoise.models.network import JOINT, Network
     title="Greedy",
     family="modulation",
     paper="Wu et al., ICML 2022",
-    source="balanced multi-modal learning by conditional learning speed; our adaptation to late fusion, "
-    "since the original needs MMTM fusion and MMPareto does not say how it went without",
+    source="balanced multi-modal learning by conditional learning speed, on MMTM fusion as there; elsewhere "
+    "an adaptation that is ours, since MMPareto does not say how it went without MMTM",
     trains="joint",
     needs=("weight_slices",),
     modalities=(2, 2),
     variants={
         "published": {
             "settings": {"tolerance": 0.01, "window": 5, "starts": 2},
-            "source": "values of the released training_guided.gin; the adaptation is ours",
+            "source": "values of the released training_guided.gin",
         },
     },
 )
 class Greedy(LossMethod):
-    """Where one modality's conditional learning speed is ahead, some steps train the other one by itself.
+    """Where one modality's conditional learning speed is ahead, some steps train that one by itself.
 
     The speed of modality k is ``log10(sum_t mu(bypass_k) / sum_t mu(main_k))`` with ``mu = ||gradient||^2 /
-    ||weights||^2``: how fast what is learned beside encoder k moves, against encoder k itself. When the two
+    ||weights||^2``: how fast what is learned beside branch k moves, against branch k itself. When the two
     speeds differ by more than ``tolerance``, the modality with the larger one, which leans on the other, is
-    trained alone for ``window`` steps; then speeds are measured again.
+    trained by itself for ``window`` steps; then speeds are measured again. They are not added up during those
+    steps, as in the released code.
 
-    In the original, ``bypass_k`` is the part of MMTM that carries the other modality into branch k, and to
-    train k alone its gates are replaced by their running average. Here, in late fusion, ``bypass_k`` is the
-    other modality's columns of the fusion's weight, and the other's features are replaced by their running
-    average. Speeds are not added up during those steps, as in the released code.
+    On MMTM the loss is the sum of the branches' losses, ``bypass_k`` is the part of MMTM that carries the
+    other modality into branch k, and while k is trained by itself its gates stand at their running average.
+    (The released code adds the first modality's gates to the second's average; that slip is not repeated.)
+    With any other fusion ``bypass_k`` is the other modality's columns of the fusion's weight, and the other's
+    features are replaced by their running average.
     """
 
     tolerance: float = setting(0.01, minimum=0.0, doc="epsilon: difference of speeds that is left alone")
@@ -57,31 +80,44 @@ class Greedy(LossMethod):
             "main": torch.zeros(2, dtype=torch.float64),
             "remaining": torch.zeros((), dtype=torch.int64),
             "alone": torch.zeros((), dtype=torch.int64),
-            COEFFICIENTS: torch.ones(2, dtype=torch.float64),
+            COEFFICIENTS: torch.zeros(2, dtype=torch.float64),
         }
 
+    def before_forward(self, network: Network, state: State) -> None:
+        if isinstance(network.fusion, GatedBranches):
+            network.fusion.held = _alone(state)
+
     def loss(self, step: Step, state: State) -> tuple[Tensor, State]:
-        names, means = step.network.modalities, {}
-        index = torch.arange(2, device=state["alone"].device)
-        live = (state["remaining"] == 0) | (state["alone"] == index)
-        features = {}
-        for i, name in enumerate(names):
+        state = state | {COEFFICIENTS: _alone(state).double()}
+        fusion, labels = step.network.fusion, step.labels[JOINT]
+        if isinstance(fusion, GatedBranches):
+            branches = fusion.branch_logits(step.features).values()
+            return torch.stack([functional.cross_entropy(logits, labels) for logits in branches]).sum(), state
+        features, state = self._replaced(step, state)
+        return functional.cross_entropy(step.network.predict(features, (JOINT,))[JOINT], labels), state
+
+    def _replaced(self, step: Step, state: State) -> tuple[Features, State]:
+        """Return the features with the other's at its running average while one modality is trained alone."""
+        alone, count = _alone(state), state["steps"]
+        features, means = {}, {"steps": count + 1}
+        for name, other in zip(step.network.modalities, alone.flip(0).unbind(), strict=True):
             values, mean = step.features[name], state[f"mean/{name}"]
-            features[name] = torch.where(live[i], values, mean.to(values.dtype))
-            means[f"mean/{name}"] = (mean * state["steps"] + values.detach().mean(dim=0)) / (
-                state["steps"] + 1
-            )
-            means[f"mean/{name}"] = means[f"mean/{name}"].to(mean.dtype)
-        logits = step.network.predict(features, (JOINT,))[JOINT]
-        state = state | means | {"steps": state["steps"] + 1, COEFFICIENTS: live.double()}
-        return functional.cross_entropy(logits, step.labels[JOINT]), state
+            features[name] = torch.where(other, mean.to(values.dtype), values)
+            newest = (mean * count + values.detach().mean(dim=0)) / (count + 1)
+            means[f"mean/{name}"] = newest.to(mean.dtype)
+        return features, state | means
 
     def after_backward(self, step: Step, state: State) -> State:
-        network = step.network
-        main = torch.stack([_speed(list(network.encoders[name].parameters())) for name in network.modalities])
-        slices = network.fusion.weight_slices()
-        own = torch.stack([_slice_speed(*slices[name]) for name in network.modalities])
-        return self.balance(own.flip(0), main, state, step.epoch >= self.starts)
+        network, fusion, names = step.network, step.network.fusion, step.network.modalities
+        mains = {name: list(network.encoders[name].parameters()) for name in names}
+        if isinstance(fusion, GatedBranches):
+            mains = {name: [*parameters, *fusion.head(name)] for name, parameters in mains.items()}
+            bypass = [_speed(fusion.bypass(name)) for name in names]
+        else:
+            slices = fusion.weight_slices()
+            bypass = [_slice_speed(*slices[name]) for name in reversed(names)]
+        main = torch.stack([_speed(mains[name]) for name in names])
+        return self.balance(torch.stack(bypass), main, state, step.epoch >= self.starts)
 
     def balance(self, bypass: Tensor, main: Tensor, state: State, unlocked: bool) -> State:
         """Return the next state from the step's ``mu`` of bypass and main, both ``(2,)``: the formula.
@@ -99,6 +135,11 @@ class Greedy(LossMethod):
         remaining = torch.where(begins, self.window, (state["remaining"] - 1).clamp_min(0))
         alone = torch.where(begins, (difference < 0).long(), state["alone"])
         return state | {"bypass": bypass, "main": main, "remaining": remaining, "alone": alone}
+
+
+def _alone(state: State) -> Tensor:
+    """Return which of the two modalities is trained by itself in this step, ``(2,)``."""
+    return (state["remaining"] > 0) & (state["alone"] == torch.arange(2, device=state["alone"].device))
 
 
 def _dtype(module: nn.Module) -> torch.dtype:

@@ -131,6 +131,9 @@ class LossMethod(Method):
         """Return the scalar to descend and the next state; by default the plain sum of the objectives."""
         return torch.stack(list(step.losses.values())).sum(), state
 
+    def before_forward(self, network: Network, state: State) -> None:
+        """Set what of the network the step's forward pass depends on, besides its parameters."""
+
     def after_backward(self, step: Step, state: State) -> State:
         """Return the next state, given the gradients that now stand in every parameter's ``.grad`` (or
         ``None``).

@@ -107,6 +107,7 @@ class _LossStep:
     def __call__(
         self, inputs: Tensors, targets: Tensors, state: State, epoch: int, noise: torch.Generator
     ) -> tuple[Tensors, State]:
+        self.method.before_forward(self.forward.network, state)
         with self.forward.precision():
             step = self.forward.step(inputs, self.forward.encode(inputs), targets, epoch, noise)
             loss, state = self.method.loss(step, state)
