@@ -28,6 +28,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/probe.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/figures.smk"
 
 
 localrules:
@@ -39,4 +40,5 @@ rule all:
     input:
         rules.runs_all.input,
         rules.tables_all.input,
+        rules.figures_all.input,
         rules.report_all.input,

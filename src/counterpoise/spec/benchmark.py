@@ -60,6 +60,18 @@ class TableRun(_Config):
         return self
 
 
+class FigureRun(_Config):
+    """One figure of a paper and, where it is of runs, what they are made on.
+
+    ``note`` is printed under the figure.
+    """
+
+    paper: str
+    figure: str
+    runs: ColumnRun | None = None
+    note: str = ""
+
+
 class Evaluation(_Config):
     """How predictions become metrics.
 
@@ -130,6 +142,7 @@ class Benchmark(_Config):
     data_roots: dict[str, str] = {}
     methods: dict[str, MethodOverride] = {}
     tables: list[TableRun] = Field(min_length=1)
+    figures: list[FigureRun] = []
 
     @field_validator("seeds")
     @classmethod
@@ -144,6 +157,12 @@ class Benchmark(_Config):
     def _tables_are_distinct(cls, tables: list[TableRun]) -> list[TableRun]:
         _refuse_twice("tables", [f"{run.paper}.{run.table}" for run in tables])
         return tables
+
+    @field_validator("figures")
+    @classmethod
+    def _figures_are_distinct(cls, figures: list[FigureRun]) -> list[FigureRun]:
+        _refuse_twice("figures", [f"{run.paper}.{run.figure}" for run in figures])
+        return figures
 
     def seed_batches(self) -> list[tuple[int, ...]]:
         """Return the seeds in the batches that one training job takes."""

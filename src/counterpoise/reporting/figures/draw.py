@@ -1,0 +1,266 @@
+"""From a figure's CSV to SVG and PNG. Legible in print, and for the colour-blind: Okabe and Ito's colours,
+and a line style, marker or hatching of its own for every method.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Picture
+
+from counterpoise import files
+from counterpoise.reporting.figures.collect import collect
+from counterpoise.spec.plan import Plan, PlannedFigure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+HATCHES = ("", "//", "..", "xx", "\\\\", "oo", "++", "--")
+STYLE = {"font.size": 9, "svg.hashsalt": "counterpoise", "svg.fonttype": "path", "axes.grid": True,
+         "grid.alpha": 0.3, "axes.axisbelow": True, "legend.fontsize": 8}  # fmt: skip
+SUFFIXES = (".csv", ".svg", ".png")
+
+Rows = list[dict[str, Any]]
+
+
+def write_figure(plan: Plan, root: Path, paper: str, name: str) -> list[Path]:
+    """Write a figure as CSV, SVG and PNG below ``results/figures``; the pictures are drawn from the CSV."""
+    planned = plan.figure(paper, name)
+    base = Path(root) / "results/figures" / paper / name
+    paths = [base.with_name(f"{name}{suffix}") for suffix in SUFFIXES]
+    rows = collect(plan, root, planned)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(paths[0], text.getvalue())
+    stored = read_rows(paths[0])
+    with mpl.rc_context(STYLE):
+        picture = draw(planned, stored, caption(plan, planned))
+        for path in paths[1:]:
+            image = io.BytesIO()
+            dated = {"Date": None} if path.suffix == ".svg" else {}
+            picture.savefig(image, format=path.suffix[1:], dpi=200, bbox_inches="tight", metadata=dated)
+            files.write_bytes(path, image.getvalue())
+    return paths
+
+
+def read_rows(path: Path) -> Rows:
+    """Read a figure's CSV; what reads as a number is one."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{name: _number(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def caption(plan: Plan, planned: PlannedFigure) -> str:
+    """Return the line under a figure: on what it was made, and what is not there."""
+    parts = []
+    cells = [cell for _, cell, _ in planned.cells if cell is not None]
+    if cells:
+        seeds = ", ".join(map(str, plan.seeds))
+        parts.append(f"{cells[0].dataset}, {cells[0].model}, {cells[0].protocol}; seeds {seeds}")
+    if planned.stand_in or (planned.figure.table and plan.benchmark.scale == "tiny"):
+        parts.append("stand-in data: not comparable with the paper")
+    parts += [f"{label}: {reason}" for label, cell, reason in planned.cells if cell is None]
+    return "; ".join([*parts, *([planned.note] if planned.note else [])])
+
+
+def draw(planned: PlannedFigure, rows: Rows, below: str) -> Picture:
+    """Return the picture of a figure's rows, with the line ``below`` it."""
+    picture = Picture(figsize=(6.4, 4.0), layout="constrained")
+    _DRAWERS[planned.figure.kind](picture, rows)
+    picture.suptitle(planned.figure.title, fontsize=10)
+    if below:
+        picture.supxlabel(below, fontsize=6.5)
+    return picture
+
+
+def _values(rows: Rows, name: str) -> list[Any]:
+    return list(dict.fromkeys(row[name] for row in rows))
+
+
+def _where(rows: Rows, **wanted: Any) -> Rows:
+    return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+
+def _mean_bars(axes: Axes, rows: Rows, across: str, within: str, value: str) -> None:
+    """Draw groups of bars, the mean over seeds, with the standard deviation where there are several."""
+    groups, members = _values(rows, across), _values(rows, within)
+    width = 0.8 / len(members)
+    for place, member in enumerate(members):
+        found = [[row[value] for row in _where(rows, **{across: g, within: member})] for g in groups]
+        shown = [number for number, values in enumerate(found) if values]
+        axes.bar(
+            [number + (place - (len(members) - 1) / 2) * width for number in shown],
+            [np.mean(found[number]) for number in shown],
+            width,
+            yerr=[np.std(found[n], ddof=1) if len(found[n]) > 1 else 0.0 for n in shown],
+            capsize=2,
+            label=str(member),
+            color=COLOURS[place % len(COLOURS)],
+            hatch=HATCHES[place % len(HATCHES)],
+            edgecolor="white",
+        )
+    axes.set_xticks(range(len(groups)), [str(group) for group in groups], rotation=20, ha="right")
+    axes.legend(ncols=2)
+
+
+def _draw_cosine(picture: Picture, rows: Rows) -> None:
+    axes = picture.subplots()
+    for seed in _values(rows, "seed"):
+        found = _where(rows, seed=seed)
+        axes.plot([r["iteration"] for r in found], [r["cosine"] for r in found], ".", ms=2, alpha=0.6,
+                  color=COLOURS[int(seed) % len(COLOURS)], label=f"seed {seed:.0f}")  # fmt: skip
+    axes.axhline(0, color="black", lw=0.8)
+    share = 100 * np.mean([row["cosine"] < 0 for row in rows])
+    axes.set(xlabel="iteration", ylabel="cosine of the two gradients", ylim=(-1.05, 1.05))
+    axes.set_title(f"{share:.1f} % of iterations conflict (cosine below 0)", fontsize=8)
+    axes.legend(markerscale=4)
+
+
+def _draw_bars(picture: Picture, rows: Rows) -> None:
+    axes = picture.subplots()
+    _mean_bars(axes, rows, "method", "output", "accuracy")
+    axes.set_ylabel("test accuracy (%)")
+
+
+def _draw_table(picture: Picture, rows: Rows) -> None:
+    (value,) = (name for name in rows[0] if name not in ("panel", "method", "seed"))
+    picture.set_size_inches(max(6.4, 1.6 * len(_values(rows, "panel"))), 4.4)
+    axes = picture.subplots()
+    _mean_bars(axes, rows, "panel", "method", value)
+    axes.set_ylabel("test accuracy (%)" if value == "accuracy" else f"{value} (%)")
+
+
+def _draw_magnitudes(picture: Picture, rows: Rows) -> None:
+    axes = picture.subplots()
+    kinds = ("multimodal", "unimodal")
+    edges = np.histogram_bin_edges([row[kind] for row in rows for kind in kinds], bins=30)
+    for place, kind in enumerate(kinds):
+        axes.hist([row[kind] for row in rows], edges, label=f"{kind} loss", alpha=0.7,
+                  color=COLOURS[place], hatch=HATCHES[place], edgecolor="white")  # fmt: skip
+    ratios = [_where(rows, seed=seed)[0]["k"] for seed in _values(rows, "seed")]
+    axes.set_title(f"covariance ratio k = {np.mean(ratios):.2f}, mean over {len(ratios)} seeds", fontsize=8)
+    axes.set(xlabel="gradient norm", ylabel="mini-batches")
+    axes.legend()
+
+
+def _draw_landscape(picture: Picture, rows: Rows) -> None:
+    left, right = picture.subplots(1, 2)
+    for place, method in enumerate(_values(rows, "method")):
+        found = _where(rows, method=method)
+        steps = sorted(_values(found, "step"))
+        sharpness = np.mean([_where(found, seed=seed)[0]["sharpness"] for seed in _values(found, "seed")])
+        look = {"color": COLOURS[place], "ls": LINES[place], "label": f"{method} (sharpness {sharpness:.2f})"}
+        for axes, name, scale in ((left, "loss", 1), (right, "accuracy", 100)):
+            axes.plot(
+                steps, [scale * np.mean([r[name] for r in _where(found, step=s)]) for s in steps], **look
+            )
+    left.set(xlabel="step (filter norms)", ylabel="test loss (nats)", yscale="log")
+    right.set(xlabel="step (filter norms)", ylabel="test accuracy (%)")
+    left.legend(fontsize=6)
+
+
+def _draw_agreement(picture: Picture, rows: Rows) -> None:
+    methods, cases = _values(rows, "method"), _values(rows, "unimodal")
+    panels = np.atleast_1d(picture.subplots(1, len(methods), sharey=True))
+    for axes, method in zip(panels, methods, strict=True):
+        shares = [
+            [
+                np.mean([r["share"] for r in _where(rows, method=method, unimodal=c, correct=right)])
+                for c in cases
+            ]
+            for right in ("True", "False")
+        ]
+        axes.imshow(shares, cmap="cividis", vmin=0, vmax=100, aspect="auto")
+        axes.grid(visible=False)
+        for (line, column), share in np.ndenumerate(np.array(shares)):
+            colour = "black" if share > 50 else "white"
+            axes.text(column, line, f"{share:.1f}", ha="center", va="center", color=colour, fontsize=7)
+        axes.set_xticks(range(len(cases)), cases, rotation=60, ha="right", fontsize=7)
+        axes.set_yticks((0, 1), ("right", "wrong"))
+        axes.set_title(method, fontsize=8)
+        axes.set_xlabel("unimodal models", fontsize=7)
+    panels[0].set_ylabel("multimodal prediction (% of test)")
+
+
+def _draw_reliability(picture: Picture, rows: Rows) -> None:
+    left, right = picture.subplots(1, 2)
+    methods = _values(rows, "method")
+    ece = [
+        {"method": method, "seed": seed, "ece": _where(rows, method=method, seed=seed)[0]["ece"]}
+        for method in methods
+        for seed in _values(_where(rows, method=method), "seed")
+    ]
+    for place, method in enumerate(methods):
+        values = [row["ece"] for row in ece if row["method"] == method]
+        spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
+        left.bar(place, np.mean(values), yerr=spread, capsize=2, color=COLOURS[place], hatch=HATCHES[place],
+                 edgecolor="white")  # fmt: skip
+        found = _where(rows, method=method)
+        points = []
+        for number in sorted(_values(found, "bin")):
+            inside = _where(found, bin=number)
+            weights = [row["count"] for row in inside]
+            points.append(
+                [
+                    np.average([row[name] for row in inside], weights=weights)
+                    for name in ("confidence", "accuracy")
+                ]
+            )
+        right.plot(
+            *zip(*points, strict=True), color=COLOURS[place], ls=LINES[place], marker="o", ms=3, label=method
+        )
+    left.set_xticks(range(len(methods)), methods, rotation=20, ha="right")
+    left.set_ylabel("expected calibration error (%)")
+    right.plot((0, 100), (0, 100), color="grey", lw=0.8)
+    right.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 100), ylim=(0, 100))
+    right.legend()
+
+
+def _draw_bound(picture: Picture, rows: Rows) -> None:
+    axes = picture.subplots()
+    axes.plot([row["k"] for row in rows], [row["bound"] for row in rows], color=COLOURS[0])
+    axes.axvline(3, color="grey", lw=0.8, ls="--")
+    axes.axhline(1, color="grey", lw=0.8, ls="--")
+    axes.set(
+        xlabel="k, covariance of the unimodal over the multimodal gradient", ylabel="(3k − 1) / (2k + 2)"
+    )
+
+
+def _draw_coefficient(picture: Picture, rows: Rows) -> None:
+    axes = picture.subplots()
+    pairs = itertools.product(_values(rows, "alpha"), _values(rows, "beta_max"))
+    for place, (alpha, beta) in enumerate(pairs):
+        found = _where(rows, alpha=alpha, beta_max=beta)
+        axes.plot([r["ratio"] for r in found], [r["coefficient"] for r in found], color=COLOURS[place],
+                  ls=LINES[place], label=f"α {alpha:g}, β_max {beta:g}")  # fmt: skip
+    axes.axhline(1, color="grey", lw=0.8)
+    axes.set(xlabel="performance ratio r (others over own)", ylabel="coefficient k (times the gradient)")
+    axes.legend()
+
+
+_DRAWERS: dict[str, Callable[[Picture, Rows], None]] = {
+    "cosine": _draw_cosine,
+    "bars": _draw_bars,
+    "table": _draw_table,
+    "magnitudes": _draw_magnitudes,
+    "landscape": _draw_landscape,
+    "agreement": _draw_agreement,
+    "reliability": _draw_reliability,
+    "bound": _draw_bound,
+    "coefficient": _draw_coefficient,
+}

@@ -1,0 +1,84 @@
+# Figures: measurements on kept weights where one needs them, a CSV from what the runs left, pictures from the CSV.
+# As for tables, what a figure rests on besides its runs enters as a plan file named by its digest.
+
+FIGURES = {planned.id: planned for planned in PLAN.figures}
+MEASURED = [
+    str(CELLS[name].run_directory(seed) / f"{PLAN.measure_name(kind)}.csv")
+    for name, kinds in PLAN.measured.items()
+    for kind in sorted(kinds)
+    for seed in PLAN.seeds
+]
+
+
+def figure_plan(planned):
+    what = planned.id.replace("/", "-")
+    return f"results/plan/figure-{what}.{PLAN.figure_digest(planned)}"
+
+
+def figure_inputs(wildcards):
+    planned = FIGURES[f"{wildcards.paper}/{wildcards.figure}"]
+    cells = [cell for _, cell, _ in planned.cells if cell is not None]
+    if planned.figure.table:
+        cells = cells_of(planned.figure.paper, planned.figure.table)
+    kind = planned.figure.measure
+    measured = [
+        str(cell.run_directory(seed) / f"{PLAN.measure_name(kind)}.csv")
+        for cell in (cells if kind else [])
+        for seed in PLAN.seeds
+    ]
+    return [*metrics_of(cells), *measured, figure_plan(planned)]
+
+
+for number, seeds in enumerate(BATCHES, start=1):
+    for kind in sorted({kind for kinds in PLAN.measured.values() for kind in kinds}):
+
+        rule:
+            name:
+                numbered(f"measure_{kind}", number)
+            input:
+                ancient(run_files("record.json", "weights.safetensors", seeds=seeds)),
+                manifest=lambda wildcards: ancient(
+                    str(cell_of(wildcards).data_directory / "manifest.json")
+                ),
+            output:
+                run_files(f"{PLAN.measure_name(kind)}.csv", seeds=seeds),
+            log:
+                f"logs/measure/{kind}/{{dataset}}/{{model}}/{{method}}.{{key}}/seeds-{batch_name(seeds)}.log",
+            threads: 1
+            resources:
+                mem_mb=lambda wildcards, attempt: JOB.mem_mb * attempt,
+                runtime=lambda wildcards, attempt: JOB.minutes * attempt,
+                gpu=JOB.gpus,
+            params:
+                common=COMMON,
+                kind=kind,
+                seeds=",".join(map(str, seeds)),
+            shell:
+                "counterpoise measure {params.kind}"
+                " {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
+                " --seeds {params.seeds} {params.common} > {log} 2>&1"
+
+
+rule figure:
+    input:
+        figure_inputs,
+    output:
+        multiext("results/figures/{paper}/{figure}", ".csv", ".svg", ".png"),
+    log:
+        "logs/figure/{paper}-{figure}.log",
+    wildcard_constraints:
+        figure=r"[^/.]+",
+    params:
+        common=COMMON,
+    shell:
+        "counterpoise figure {wildcards.paper} {wildcards.figure} {params.common} > {log} 2>&1"
+
+
+rule figures_all:
+    input:
+        [figure_plan(planned) for planned in PLAN.figures],
+        [
+            f"results/figures/{name}{suffix}"
+            for name in FIGURES
+            for suffix in (".csv", ".svg", ".png")
+        ],
