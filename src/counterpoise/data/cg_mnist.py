@@ -39,7 +39,7 @@ class CGMnist(Dataset):
     """MNIST as two modalities: the original gray image and a copy in one colour.
 
     Colour is tied to the digit in ``train`` and ``val`` and drawn at random in ``test``. Made from the MNIST
-    files by the recipe of facts section 7.3, or read from the authors' own files; either way gray and colour
+    files by the recipe of Kim et al., or read from the authors' own files; either way gray and colour
     are paired by index, and the pairing is checked.
     """
 

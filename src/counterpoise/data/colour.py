@@ -1,5 +1,4 @@
-"""Colouring digits: the recipe of Colored MNIST (Kim et al., CVPR 2019) as MMPareto uses it (facts section
-7.3).
+"""Colouring digits: the recipe of Colored MNIST (Kim et al., CVPR 2019) as MMPareto uses it.
 
 Every image gets one colour. In training it is drawn around the mean colour of its digit, so that colour
 nearly gives the label away; in the test set the mean colour is drawn at random among the ten, so that it says

@@ -1,4 +1,4 @@
-"""From sound to what a model hears: the front-ends that the papers and their code use (facts section 7.1).
+"""From sound to what a model hears: the front-ends that the papers and their code use.
 
 They differ in rate, length, window and normalisation, and the choice moves results by more than methods do;
 each is therefore a named, tested function and part of the dataset's settings.

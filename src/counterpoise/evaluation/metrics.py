@@ -12,8 +12,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 def segmentation_metrics(confusion: np.ndarray) -> dict[str, float]:
     """Return mIoU and pixel accuracy of a whole split, from its confusion matrix ``(C, C)``, labels down.
 
-    mIoU is the mean over the classes that occur in labels or predictions (MTAN since November 2020, facts
-    section 7.7).
+    mIoU is the mean over the classes that occur in labels or predictions (MTAN since November 2020).
     """
     hits = confusion.diagonal()
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits

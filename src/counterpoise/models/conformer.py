@@ -39,7 +39,7 @@ class Refinement(nn.Module):
     """A narrow projection without bias, one to the Conformer's width, and the Conformer: ``(B, T, F) -> (B,
     T, d)``.
 
-    The projection to 50 channels is that of MLB's released code (facts section 7.11).
+    The projection to 50 channels is that of MLB's released code.
     """
 
     def __init__(self, inputs: int, narrow: int, stack: ConformerStack, width: int) -> None:
@@ -56,7 +56,7 @@ class Refinement(nn.Module):
     name="conformer",
     title="Conformer",
     input="(T, F) sequence of feature vectors",
-    source="MLB (BMVC 2024), Section 4.2; sizes as in its released code (facts section 7.11)",
+    source="MLB (BMVC 2024), Section 4.2; sizes as in its released code",
 )
 class Conformer(Encoder):
     """Projection to 50 channels, 5 Conformer layers; the mean over positions."""

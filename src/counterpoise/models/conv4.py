@@ -13,7 +13,7 @@ from counterpoise.models.interface import Encoder, EncoderModule
     name="conv4",
     title="4 convolutions and average pooling",
     input="(C, H, W) image, at least 8 x 8",
-    source="MMPareto, Section 4.1; layers as in PMR's released code (facts section 7.3)",
+    source="MMPareto, Section 4.1; layers as in PMR's released code",
 )
 class Conv4(Encoder):
     """BN, conv 5x5 (w), ReLU, max-pool 3 stride 2, conv 3x3 (w), conv 3x3 stride 2 (2w), conv 3x3 (2w), mean,

@@ -20,7 +20,7 @@ from counterpoise.models.pretrained import PretrainedWeights, load_matching
     title="EfficientNet-B2 and Conformer",
     input="(T, 3, H, W) frames of faces",
     source="MLB (BMVC 2024), Section 4.2: EfficientNet-B2 as a frozen descriptor, 5 Conformer layers. Its "
-    "weights were trained on faces and are not in torchvision; ImageNet's are (facts section 7.1)",
+    "weights were trained on faces and are not in torchvision; ImageNet's are",
 )
 class EfficientNetConformer(Encoder):
     """Each frame described by the frozen network, always in evaluation mode; a Conformer over time; the mean.

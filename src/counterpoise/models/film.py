@@ -13,7 +13,7 @@ from counterpoise.models.interface import Features, Fusion, FusionModule
     name="film",
     title="FiLM",
     modalities=(2, 2),
-    source="Perez et al., AAAI 2018; in MLB audio conditions video (facts section 7.11)",
+    source="Perez et al., AAAI 2018; in MLB audio conditions video",
 )
 class FiLM(Fusion):
     """``o = W (gamma * z_v + beta) + b`` with ``(gamma, beta) = W' z_a + b'``."""

@@ -14,7 +14,7 @@ from counterpoise.models.interface import Features, Fusion, FusionModule
     name="gated",
     title="Gated",
     modalities=(2, 2),
-    source="Kiela et al., AAAI 2018; in MLB audio gates video (facts section 7.11)",
+    source="Kiela et al., AAAI 2018; in MLB audio gates video",
 )
 class Gated(Fusion):
     """``o = W (sigmoid(W_a z_a + b_a) * (W_v z_v + b_v)) + b``."""

@@ -14,7 +14,7 @@ from counterpoise.models.interface import Encoder, EncoderModule
     name="lenet",
     title="LeNet",
     input="(C, H, W) image, at least 16 x 16 (16 with kernel 5)",
-    source="MultiLeNet of Sener & Koltun (2018), without its channel dropout (facts section 7.6)",
+    source="MultiLeNet of Sener & Koltun (2018), without its channel dropout",
 )
 class LeNet(Encoder):
     """Conv k x k (w), max-pool 2, ReLU, conv k x k (2w), max-pool 2, ReLU, linear (d), ReLU."""

@@ -13,7 +13,7 @@ from counterpoise.models.interface import Features, Fusion, FusionModule
 @fusion(
     name="mid_mlp",
     title="Mid-MLP",
-    source="MLB (BMVC 2024), Section 4.3: 2-layer perceptron; its released code (facts section 7.11)",
+    source="MLB (BMVC 2024), Section 4.3: 2-layer perceptron; its released code",
 )
 class MidMLP(Fusion):
     """``s = sum_u W_u z_u``, then ReLU, dropout, linear, ReLU, dropout, linear. No part belongs to one

@@ -14,7 +14,7 @@ from counterpoise.models.interface import Encoder, EncoderModule, SequenceEncode
     title="ResNet-18",
     input="(C, H, W) image or spectrogram of any number of channels, or (T, C, H, W) frames",
     source="He et al., CVPR 2016, as in torchvision; frames folded into the batch and averaged over time as "
-    "in MMPareto (Appendix B) and OGM-GE's released code (facts section 7.0)",
+    "in MMPareto (Appendix B) and OGM-GE's released code",
 )
 class ResNet18(Encoder):
     """Stem, four stages of two basic blocks, and the mean over positions and frames."""

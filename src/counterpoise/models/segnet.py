@@ -21,7 +21,7 @@ REDUCTION = 2 ** len(CONVOLUTIONS)
     name="segnet",
     title="SegNet",
     input="(C, H, W) image, H and W multiples of 32",
-    source="Badrinarayanan et al., 2017, as the 'split' model of MTAN's released code (facts section 7.7)",
+    source="Badrinarayanan et al., 2017, as the 'split' model of MTAN's released code",
 )
 class SegNet(Encoder):
     """Five blocks of convolutions (VGG-16's), each followed by pooling; five more that undo the pooling by

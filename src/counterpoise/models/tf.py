@@ -16,7 +16,7 @@ from counterpoise.models.interface import Features, Fusion, FusionModule
     title="TF",
     sequence=True,
     equal_widths=True,
-    source="MLB (BMVC 2024), Section 4.3: 2-layer Conformer, class and modality tokens (facts section 7.11)",
+    source="MLB (BMVC 2024), Section 4.3: 2-layer Conformer, class and modality tokens",
 )
 class TF(Fusion):
     """Every position of every modality plus its modality's token, a class token before them; its output,

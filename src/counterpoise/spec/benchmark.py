@@ -87,7 +87,7 @@ class Evaluation(_Config):
 class Probe(_Config):
     """How a linear classifier is trained on one frozen encoder's features (MMPareto Table 1, starred rows).
 
-    No paper states any of this; the values are those of PMR's released probe (facts section 2), the one whose
+    No paper states any of this; the values are those of PMR's released probe, the one whose
     code is public. ``batch_norm``: whether the frozen encoder normalises by its running statistics (``eval``,
     as there) or by each batch's own (``train``). ``augment``: whether the probe sees augmented samples, as in
     training. Its encoder is that of the last epoch.

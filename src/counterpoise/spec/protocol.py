@@ -18,7 +18,7 @@ class Optimiser(_Frozen):
     integrated.
 
     ``encoder_lr_factor`` multiplies the encoders' learning rate only: the ablation "uniform with encoder lr x
-    gamma" of MMPareto (facts section 9.1).
+    gamma" of MMPareto.
     """
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -35,7 +35,7 @@ class Schedule(_Frozen):
 
     ``constant``; ``step``: times ``factor`` every ``period`` epochs; ``cosine_restarts``: constant for
     ``warm_up_steps`` optimiser steps, then cosine annealing with warm restarts of ``period`` steps, each
-    ``period_factor`` times longer than the last (MLB's released code, facts section 7.0).
+    ``period_factor`` times longer than the last (MLB's released code).
     """
 
     name: Literal["constant", "step", "cosine_restarts"] = "constant"

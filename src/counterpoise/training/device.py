@@ -34,7 +34,7 @@ def choose_device(name: str) -> torch.device:
 def exactness(protocol: Protocol, device: torch.device) -> Iterator[None]:
     """Run a block with the protocol's threads and determinism, and leave every global switch as it was found.
 
-    Results differ between thread counts, memory formats and instruction sets (facts: performance, part 5), so
+    Results differ between thread counts, memory formats and instruction sets, so
     the number of threads is the protocol's, not the machine's. The global random state is restored too.
     """
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()

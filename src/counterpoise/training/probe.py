@@ -2,7 +2,7 @@
 
 The unimodal accuracies of MMPareto's starred rows (Table 1) come from such a classifier, because those
 methods give no unimodal prediction of their own. A probe can be trained on any run, so that unimodal
-accuracies of all rows can be compared like for like (facts section 2).
+accuracies of all rows can be compared like for like.
 """
 
 from __future__ import annotations

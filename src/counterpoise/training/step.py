@@ -155,9 +155,11 @@ class _ModulationStep(_LossStep):
 
 def _scale(gradients: engine.Gradients, coefficient: Tensor, generator: torch.Generator | None) -> None:
     """Multiply gradients in place; with a generator add noise of each one's own standard deviation."""
+    if not gradients:
+        return
+    coefficient = coefficient.to(gradients[0].dtype)
     if generator is None:
-        if gradients:
-            torch._foreach_mul_(gradients, coefficient)
+        torch._foreach_mul_(gradients, coefficient)
         return
     for gradient in gradients:  # its deviation is that from before scaling
         deviation = gradient.std(correction=min(1, gradient.numel() - 1)) + 1e-8
