@@ -23,7 +23,8 @@ def task_loss(kind: str, output: Tensor, target: Tensor) -> Tensor:
     """Return the mean loss of a batch, a scalar.
 
     Classification: cross-entropy of ``(B, C)``. Segmentation: cross-entropy of ``(B, C, H, W)`` over labelled
-    pixels. Depth: absolute error of ``(B, 1, H, W)`` over pixels with a depth, as in MTAN. Unknown pixels are -1 and 0; a batch without any known one has loss 0.
+    pixels. Depth: absolute error of ``(B, 1, H, W)`` over pixels with a depth, as in MTAN. Unknown pixels are
+    -1 and 0; a batch without any known one has loss 0.
     """
     if kind == CLASSIFICATION:
         return functional.cross_entropy(output, target)
