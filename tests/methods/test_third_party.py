@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from third_party import install_halfway
 
 PROGRAM = """
 import json, sys
@@ -35,16 +36,7 @@ def python(arguments: list[str], extra: Path) -> subprocess.CompletedProcess[str
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
-    target = tmp_path_factory.mktemp("site")
-    package = tmp_path_factory.mktemp("source") / "halfway"
-    package.mkdir()
-    for file in (Path(__file__).parent / "third_party/halfway").iterdir():
-        if file.is_file():  # built from a copy: pip leaves its build folder beside the source
-            (package / file.name).write_bytes(file.read_bytes())
-    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
-    done = python(["-m", "pip", "install", *options, "--target", str(target), str(package)], target)
-    assert done.returncode == 0, done.stderr
-    return target
+    return install_halfway(tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ class Fusion:
 class FusionModule(nn.Module):
     """A fusion: maps features ``{modality: (B, d)}`` to joint logits ``(B, C)``.
 
-    Two hooks are for fusions that do not sit behind finished features (decision 010): :meth:`mix` lets
+    Two hooks are for fusions that do not sit behind finished features (docs/decisions/007): :meth:`mix` lets
     features see each other before joint and unimodal predictions are made of them; :meth:`run` runs encoders
     that exchange something on the way. ``crosses`` says that a fusion does either, so that a modality's own
     prediction depends on, and reaches, the other encoders too.
