@@ -10,7 +10,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "methods/third_party/halfway"
 
 
 def install_halfway(site: Path, scratch: Path) -> Path:
-    """Install the package into the folder ``site`` and return it; ``scratch`` is an empty folder to build in."""
+    """Install the package into the folder ``site`` and return it; ``scratch`` is an empty folder."""
     package = scratch / "halfway"
     package.mkdir()
     for file in SOURCE.iterdir():
