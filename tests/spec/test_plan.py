@@ -9,7 +9,7 @@ import yaml
 from small_project import BENCHMARK, SmallProject
 
 from counterpoise.errors import UserError
-from counterpoise.spec.benchmark import parse_overrides
+from counterpoise.spec.benchmark import parse_overrides, typed_overrides
 from counterpoise.spec.components import component
 from counterpoise.spec.configs import Configs, merge
 from counterpoise.spec.plan import NOT_IN_BENCHMARK, make_plan
@@ -232,4 +232,14 @@ def test_the_small_project_is_what_the_tests_think(project):
         ("uniform", "published"),
         ("mmpareto", "published"),
         ("mmpareto", "released"),
+    }
+
+
+def test_nested_values_of_the_engines_config_get_their_types():
+    given = {"seeds": ["0", "1"], "evaluation": {"ece_bins": "10"}, "seeds_per_job": 2, "selection": "last"}
+    assert typed_overrides(given) == {
+        "seeds": [0, 1],
+        "evaluation": {"ece_bins": 10},
+        "seeds_per_job": 2,
+        "selection": "last",
     }

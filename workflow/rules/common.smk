@@ -12,7 +12,7 @@ def benchmark_file():
 
 def overrides():
     """What --config laid over the benchmark file's top-level keys."""
-    return dict(workflow.config_settings.config)
+    return typed_overrides(dict(workflow.config_settings.config))
 
 
 def resolve():

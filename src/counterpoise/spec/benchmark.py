@@ -198,6 +198,19 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     return result
 
 
+def typed_overrides(config: dict[str, Any]) -> dict[str, Any]:
+    """Give the values of Snakemake's ``--config`` their types: it hands over what is nested as text."""
+    return {key: _typed(value, f"--config {key}") for key, value in config.items()}
+
+
+def _typed(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _typed(inner, where) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_typed(inner, where) for inner in value]
+    return _parse_value(value, where) if isinstance(value, str) else value
+
+
 def _parse_value(text: str, where: str) -> Any:
     try:
         return ast.literal_eval(text)

@@ -1,0 +1,153 @@
+"""A full disk, a folder that cannot be written, files changed behind the tool's back, two Snakemakes at
+once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from miniature import BENCHMARK, Project
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path):
+    """Mount a small file system of its own and return it with a function that fills and frees it."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    home = tmp_path / "small"
+    home.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", home], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip(f"no small file system here: {done.stderr.strip()}")
+    yield home
+    subprocess.run(["umount", "-l", home], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Take every byte that is left; return the file that holds them."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(1 << 16))
+        except OSError:
+            pass
+    return ballast
+
+
+@pytest.fixture
+def finished(tmp_path: Path, repository: Path, undisturbed_home: Path) -> Project:
+    """A project in which everything is done."""
+    shutil.copytree(undisturbed_home, tmp_path / "finished", symlinks=True)
+    return Project(tmp_path / "finished", repository)
+
+
+def without_data(artifacts: dict[str, str]) -> dict[str, str]:
+    return {path: digest for path, digest in artifacts.items() if not path.startswith("data/")}
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said_and_freeing_it_gives_the_same_bytes(
+    tmpfs: Path, tmp_path: Path, repository: Path, undisturbed: dict[str, str], undisturbed_home: Path
+):
+    project = Project.create(tmpfs / "project", repository)
+    project.log = tmp_path / "snakemake.log"  # what it says is not lost with the disk
+    (project.root / "data").symlink_to(undisturbed_home / "data")
+    for name in ("logs", ".snakemake"):  # the workflow engine and the logs elsewhere: ours is what fails
+        (tmp_path / name).mkdir()
+        (project.root / name).symlink_to(tmp_path / name)
+    ballast = fill(tmpfs)
+    assert project.run("--", "runs_all") == 1
+    assert "No space left on device" in project.said()
+    assert not list(project.root.glob("results/runs/**/record.json"))
+    ballast.unlink()
+    assert project.run() == 0, project.said()[-4000:]
+    assert without_data(project.artifacts()) == without_data(undisturbed)
+
+
+@pytest.mark.slow
+def test_a_results_folder_that_cannot_be_written_is_named(
+    project: Project, undisturbed: dict[str, str], undisturbed_home: Path
+):
+    (project.root / "data").symlink_to(undisturbed_home / "data")
+    (project.root / "results").write_text("not a folder: root may write into any that is")
+    assert project.run("--", "runs_all") == 1
+    assert "results" in project.said()
+    assert (project.root / "results").read_text().startswith("not a folder")
+    (project.root / "results").unlink()
+    assert project.run() == 0, project.said()[-4000:]
+    assert without_data(project.artifacts()) == without_data(undisturbed)
+
+
+def first(project: Project, pattern: str) -> Path:
+    return sorted(project.root.glob(pattern))[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["record.json", "predictions.npz", "metrics.*.json"])
+def test_a_truncated_file_never_enters_a_table(finished: Project, name: str):
+    victim = first(finished, f"results/runs/cg_digits/**/seed-0/{name}")
+    victim.write_bytes(victim.read_bytes()[:-20])
+    before = (finished.root / "results/tables/mmpareto/table3.csv").read_bytes()
+    cell = "/".join(victim.relative_to(finished.root).parts[2:5])
+    evaluated = finished.counterpoise("evaluate", cell, "--seeds", "0")
+    written = finished.counterpoise("table", "mmpareto", "table3")
+    refused = [done for done in (evaluated, written) if done.returncode != 0]
+    if name.startswith("metrics"):
+        assert refused == [], "evaluating again makes the metrics anew"
+        assert (finished.root / "results/tables/mmpareto/table3.csv").read_bytes() == before
+        return
+    assert refused
+    for done in refused:
+        assert done.returncode == 2
+        assert str(victim.name) in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_truncated_array_of_prepared_data_is_refused_by_name(finished: Project):
+    victim = first(finished, "data/prepared/cg_digits.*/train/gray.npy")
+    victim.write_bytes(victim.read_bytes()[:-100])
+    cell = next(cell for cell in finished.cells() if "/uniform-" in cell)
+    shutil.rmtree(finished.root / "results/runs" / cell)
+    done = finished.counterpoise("train", cell, "--seeds", "0")
+    assert done.returncode == 1
+    assert "gray.npy" in done.stderr
+    note = json.loads((finished.root / f"results/runs/{cell}/seed-0/failure.json").read_text())
+    assert (note["status"], note["again"]) == ("failed", False)
+
+
+@pytest.mark.slow
+def test_a_missing_run_behind_a_finished_table_is_made_again(finished: Project, undisturbed: dict[str, str]):
+    cell = next(cell for cell in finished.cells() if "/gradnorm-" in cell)
+    shutil.rmtree(finished.root / f"results/runs/{cell}/seed-1")
+    assert finished.run() == 0, finished.said()[-4000:]
+    assert without_data(finished.artifacts()) == without_data(undisturbed)
+
+
+@pytest.mark.slow
+def test_of_two_workflows_at_once_the_second_is_refused_and_the_first_is_not_disturbed(
+    project: Project, undisturbed: dict[str, str], undisturbed_home: Path
+):
+    (project.root / "data").symlink_to(undisturbed_home / "data")
+    one = project.start()
+    project.until(lambda: project.processes("train"), one)
+    done = subprocess.run(
+        ["snakemake", "--cores", "1", "--configfile", BENCHMARK],
+        cwd=project.root,
+        env=project.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "another snakemake is at work" in done.stdout + done.stderr
+    assert one.wait() == 0, project.said()[-4000:]
+    assert without_data(project.artifacts()) == without_data(undisturbed)
