@@ -56,7 +56,7 @@ def model(encoders: dict[str, Part], fusion: Part | None, **rest: Any) -> dict[s
 def build(
     fusion: str, /, init: str = "torch", seed: int = 0, **encoders: str
 ) -> tuple[Network, dict[str, torch.Tensor]]:
-    """A network of 5 classes (``build("concat", audio="resnet18", visual="vit")``) and inputs of 3 samples."""
+    """A network of 5 classes (``build("concat", audio="resnet18", visual="vit")``) and 3 samples."""
     config = model(
         {name: ENCODERS[kind][0] for name, kind in encoders.items()}, (fusion, FUSIONS[fusion]), init=init
     )
