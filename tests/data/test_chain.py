@@ -40,6 +40,9 @@ MODELS = {
         "encoders": {"image": {"component": "lenet", "settings": {"channels": 2, "width": 8}}},
         "head": {"hidden": 8},
     },
+    "dense": {
+        "encoders": {"image": {"component": "segnet", "settings": {"width": 4}}},
+    },
     "vectors": {
         "encoders": {
             name: {"component": "mlp", "settings": {"width": 8}} for name in ("text", "audio", "visual")
@@ -62,6 +65,7 @@ DATASETS = {
     "cmu_mosi": ("mmpareto", "table7", "cmu_mosi", "vectors", {}),
     "ave": ("mlb", "figure3", "ave_resnet_late", "av", SMALL),
     "ucf101": ("mlb", "figure3", "ucf101_resnet_late", "av", {"val_fraction": 0.3, **SMALL}),
+    "nyuv2": ("mmpareto", "table4", "nyuv2", "dense", {"train_images": 3, "test_images": 2}),
     "grid": ("mlb", "figure3", "crema_d_resnet_late", "av", {"clips": "present", **SMALL}),
 }
 TREES = {"cg_mnist": "mnist", "multi_mnist": "mnist"}
