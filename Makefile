@@ -15,7 +15,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 # Packages of the caller's own must not shadow the pinned ones.
 unexport PYTHONPATH
 
-.PHONY: reproduce test lint bench clean
+.PHONY: reproduce test test-slurm lint bench clean
 .DELETE_ON_ERROR:
 
 reproduce: $(VENV)/.installed
@@ -23,7 +23,12 @@ reproduce: $(VENV)/.installed
 
 test: export OMP_NUM_THREADS := 1
 test: $(VENV)/.installed-with-tests
-	$(IN_VENV) $(BIN)/python -m pytest -n 2 --benchmark-disable -m "not slow_full and not performance" $(ARGS)
+	$(IN_VENV) $(BIN)/python -m pytest -n 2 --benchmark-disable -m "not slow_full and not performance and not slurm" $(ARGS)
+
+# Brings up a SLURM of one node on this machine, from the distribution's packages, and takes it down again.
+test-slurm: export OMP_NUM_THREADS := 1
+test-slurm: $(VENV)/.installed-with-tests
+	$(IN_VENV) $(BIN)/python -m pytest -m slurm $(ARGS)
 
 lint: $(VENV)/.installed-with-tests
 	$(BIN)/ruff check .

@@ -58,7 +58,9 @@ def test_under_contention_no_device_is_given_beyond_its_whole(context, tmp_path,
         assert worker.exitcode == 0
     rows = [line.split() for line in log.read_text().splitlines()]
     assert len(rows) == 12
-    for name in names:
+    used = {row[0] for row in rows}  # on a busy machine one device may be free again before the next job asks
+    assert used <= set(names)
+    for name in used:
         spans = [(float(began), float(ended)) for device, _, began, ended in rows if device == name]
         most = max(sum(began <= at < ended for began, ended in spans) for at, _ in spans)
         assert most <= at_once
