@@ -243,3 +243,12 @@ def test_nested_values_of_the_engines_config_get_their_types():
         "seeds_per_job": 2,
         "selection": "last",
     }
+
+
+def test_a_stand_in_is_measured_on_its_own_names_of_the_papers_modalities(repository):
+    plan = make_plan(repository, repository / "configs/benchmarks/digits_methods.yaml")
+    outputs = {(value.row, value.column): plan.output(value) for value in plan.values}
+    assert outputs["Audio-only", "crema_d.accuracy_audio"] == "gray"
+    assert outputs["One joint loss", "crema_d.accuracy_visual"] == "probe:colour"
+    assert outputs["MLB", "crema_d.accuracy_audio"] == "gray"
+    assert outputs["MMPareto", "crema_d.accuracy"] == "joint"

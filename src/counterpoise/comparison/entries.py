@@ -76,9 +76,7 @@ def _entry(plan: Plan, results: Mapping, table: PaperTable, column: Column, valu
         dataset = table.group(value.row, column.id).dataset
         return Entry(table, value.row, value.variant, column, dataset, reason=value.reason)
     cell_results = results[value.cell.name]
-    ours = cell_results.values(
-        plan.benchmark.selection, table.output(value.row, column.id), column.measure, column.scale
-    )
+    ours = cell_results.values(plan.benchmark.selection, plan.output(value), column.measure, column.scale)
     return Entry(
         table, value.row, value.variant, column, value.cell.dataset, ours, cell_results, "", value.stand_in
     )  # fmt: skip

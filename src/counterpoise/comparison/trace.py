@@ -130,7 +130,7 @@ def _plain(text: str) -> str:
 
 def _trace(plan: Plan, root: Path, table: PaperTable, column: Column, value: PlannedValue) -> Trace:
     in_paper = value.row in table.row_ids
-    output = table.output(value.row, column.id) if in_paper else column.output
+    output = plan.output(value)
     printed = table.value(value.row, column.id).printed if in_paper else ""
     row = value.row if value.variant is None else f"{value.row}@{value.variant}"
     runs = () if value.cell is None else tuple(_runs(plan, root, value.cell, column, output))

@@ -12,7 +12,7 @@ from counterpoise.comparison.results import CellResults
 from counterpoise.comparison.statistics import binomial_error
 from counterpoise.comparison.verdicts import SeedValues, Verdict
 from counterpoise.spec.paper import Column, Paper, PaperTable, PrintedValue
-from counterpoise.spec.plan import Cell, Plan
+from counterpoise.spec.plan import Cell, Plan, PlannedValue
 
 EXTRA_METRICS = {"macro_f1": "macro F1", "ece": "ECE"}
 CLASSIFICATION = {"accuracy", *EXTRA_METRICS}
@@ -203,12 +203,14 @@ def _extra_cell(plan: Plan, column: TableColumn, entries: Sequence[Entry]) -> Ta
     if entry is None:
         reason = next(entry.reason for entry in entries if entry.column.group == column.group)
         return TableCell(reason=reason)
-    return _own_cell(plan, column, entry.results, entry.stand_in)
-
-
-def _own_cell(plan: Plan, column: TableColumn, results: CellResults, stand_in: bool) -> TableCell:
-    """Return a cell without a printed number: a metric or a method that the paper does not have."""
     output = column.id.partition(f".{column.metric}_")[2] or "joint"
+    return _own_cell(plan, column, entry.results, output, entry.stand_in)
+
+
+def _own_cell(
+    plan: Plan, column: TableColumn, results: CellResults, output: str, stand_in: bool
+) -> TableCell:
+    """Return a cell without a printed number: a metric or a method that the paper does not have."""
     values = results.values(plan.benchmark.selection, output, column.metric, 100.0)
     verdict, reason = _own_verdict(values, stand_in)
     return TableCell(
@@ -243,9 +245,18 @@ def _added_lines(
             if planned is None:
                 cells.append(TableCell(reason=next(value.reason for value in group)))
             else:
-                cells.append(_own_cell(plan, column, results[planned.cell.name], planned.stand_in))
+                found = results[planned.cell.name]
+                output = _added_output(plan, column, by_column)
+                cells.append(_own_cell(plan, column, found, output, planned.stand_in))
         title = row if variant is None else f"{row} ({variant})"
         yield TableLine(title, title, tuple(cells), added=True)
+
+
+def _added_output(plan: Plan, column: TableColumn, by_column: Mapping[str, PlannedValue]) -> str:
+    """Return the output that a column measures in a row that the benchmark adds."""
+    if column.ours_only:
+        return column.id.partition(f".{column.metric}_")[2] or "joint"
+    return plan.output(by_column[column.id])
 
 
 def _mark(columns: Sequence[TableColumn], lines: Sequence[TableLine]) -> list[TableLine]:

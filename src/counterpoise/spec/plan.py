@@ -188,6 +188,21 @@ class Plan:
         table = self.papers[value.paper].tables[value.table]
         return value.row in table.row_ids and table.output(value.row, value.column).startswith("probe:")
 
+    def output(self, value: PlannedValue) -> str:
+        """Return the output of a run that a value is measured on.
+
+        It is the one that the paper's column names (``joint``, ``probe:audio``), with the modality's name in
+        the dataset that ran.
+        """
+        table = self.papers[value.paper].tables[value.table]
+        column = table.column(value.column)
+        in_paper = value.row in table.row_ids
+        named = table.output(value.row, value.column) if in_paper else column.output
+        group = table.group(value.row, value.column).id if in_paper else column.group
+        run = self.table_run(value.paper, value.table).columns.get(group)
+        probe, separator, output = named.rpartition(":")
+        return f"{probe}{separator}{output if run is None else run.modalities.get(output, output)}"
+
     @functools.cached_property
     def keeping(self) -> frozenset[str]:
         """The names of the cells whose runs keep their network's weights: something is made of them."""
