@@ -34,8 +34,9 @@ lint: $(VENV)/.installed-with-tests
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile workflow
 
-# One process and one thread: what else runs at the same time is part of a measurement.
+# One process and one thread: what else runs at the same time is part of a measurement. CSV files: results/performance/
 bench: export OMP_NUM_THREADS := 1
+bench: export COUNTERPOISE_PERFORMANCE := results/performance
 bench: $(VENV)/.installed-with-tests
 	$(IN_VENV) $(BIN)/python -m pytest -m performance $(ARGS)
 

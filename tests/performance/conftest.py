@@ -1,0 +1,50 @@
+"""How measurements are made and kept (tests/support/measured.py)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from measured import FOLDER, Action, Comparison, Results, comparison, interleaved
+
+
+@pytest.fixture(scope="module")
+def results(request, repository: Path) -> Iterator[Results]:
+    """Where a module's measurements go: printed, and written where ``$COUNTERPOISE_PERFORMANCE`` says."""
+    named = os.environ.get(FOLDER)
+    found = Results(repository / named if named else None, request.path.stem.removeprefix("test_"))
+    yield found
+    found.write()
+
+
+@pytest.fixture
+def side_by_side(benchmark, results: Results) -> Callable[..., list[Comparison]]:
+    """Run actions in turns and keep each one's comparison with the baseline, which is one of them.
+
+    ``side_by_side({"ours": f, "usual": g}, "usual", kind="speed-up", goals={"ours": 50})``; ``samples`` where
+    an action's round goes through another number of samples than the baseline's.
+    """
+
+    def run(
+        actions: dict[str, Action],
+        baseline: str,
+        *,
+        rounds: int = 7,
+        kind: Literal["cost", "speed-up"] = "cost",
+        goals: dict[str, float] | None = None,
+        samples: dict[str, int] | None = None,
+    ) -> list[Comparison]:
+        times = benchmark.pedantic(lambda: interleaved(actions, rounds), rounds=1)
+        found = [
+            comparison(name, times, baseline, kind=kind, goal=(goals or {}).get(name), samples=samples)
+            for name in actions
+            if name != baseline
+        ]
+        benchmark.extra_info |= {row.name: row.ratio for row in found}
+        results.add(*found)
+        return found
+
+    return run
