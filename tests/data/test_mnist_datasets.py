@@ -103,6 +103,14 @@ def test_a_validation_share_is_taken_from_train_only(tmp_path, raw):
     assert all(name.startswith("train/") for name in data.ids("val"))
 
 
+def test_a_share_of_the_training_images_can_be_left_out(tmp_path, raw):
+    data = prepare_dataset("cg_mnist", {"unused_fraction": 0.9}, raw, tmp_path / "cg_mnist.k", "k")
+    shares = np.array(data.class_counts("train", "digit")) / TRAIN_COUNTS
+    assert np.abs(shares - 0.1).max() < 1e-3
+    assert data.size("test") == 10000
+    assert set(data.splits) == {"train", "test"}
+
+
 def authors_file(folder, raw, shuffled=False):
     """Write files laid out and typed like the authors', with colours of our own."""
     data = {}

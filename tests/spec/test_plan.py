@@ -60,6 +60,32 @@ def test_another_dataset_than_the_papers_is_a_stand_in(project):
     assert not any(value.stand_in for value in values(project.plan(), column="cg_mnist.accuracy"))
 
 
+def test_a_shortened_protocol_makes_a_stand_in_of_the_papers_own_dataset(project):
+    column = {"dataset": "cg_mnist", "model": "cg_mnist_conv4", "protocol": "short"}
+    project.table(columns={"cg_mnist": column})
+    short = yaml.safe_load((project.root / "configs/protocols/mmpareto/published.yaml").read_text())
+    path = project.root / "configs/protocols/short.yaml"
+    path.write_text(yaml.safe_dump({**short, "epochs": 3, "title": "3 epochs"}))
+    told = values(project.plan(), column="cg_mnist.accuracy")
+    assert told
+    assert not any(value.stand_in for value in told)
+    path.write_text(
+        yaml.safe_dump({**short, "epochs": 3, "title": "3 epochs", "stand_in_for": "mmpareto/published"})
+    )
+    marked = values(project.plan(), column="cg_mnist.accuracy")
+    assert {(value.stand_in, value.other_training) for value in marked} == {(True, "3 epochs")}
+    assert [value.cell.key for value in marked] == [value.cell.key for value in told]
+
+
+def test_a_protocol_cannot_stand_in_for_one_that_does_not_exist(project):
+    path = project.root / "configs/protocols/mmpareto/published.yaml"
+    path.write_text(path.read_text() + "stand_in_for: mmpareto/publishd\n")
+    column = {"dataset": "cg_mnist", "model": "cg_mnist_conv4", "protocol": "mmpareto/published"}
+    project.table(columns={"cg_mnist": column})
+    with pytest.raises(UserError, match=r"mmpareto/publishd.*did you mean 'mmpareto/published'"):
+        project.plan()
+
+
 def test_a_method_that_a_model_cannot_carry_is_not_run_and_says_why(project):
     (table,) = project.benchmark()["tables"]
     column = {"dataset": "multi_digits", "model": "multi_digits_lenet", "protocol": "digits"}

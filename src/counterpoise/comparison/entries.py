@@ -24,6 +24,7 @@ class Entry:
     results: CellResults | None = None
     reason: str = ""
     stand_in: bool = False
+    other_training: str = ""
 
     @property
     def label(self) -> str:
@@ -77,6 +78,5 @@ def _entry(plan: Plan, results: Mapping, table: PaperTable, column: Column, valu
         return Entry(table, value.row, value.variant, column, dataset, reason=value.reason)
     cell_results = results[value.cell.name]
     ours = cell_results.values(plan.benchmark.selection, plan.output(value), column.measure, column.scale)
-    return Entry(
-        table, value.row, value.variant, column, value.cell.dataset, ours, cell_results, "", value.stand_in
-    )  # fmt: skip
+    place = (table, value.row, value.variant, column, value.cell.dataset)
+    return Entry(*place, ours, cell_results, "", value.stand_in, value.other_training)

@@ -75,6 +75,9 @@ class CGMnist(Dataset):
         0.3, minimum=0.0, maximum=1.0, doc="brightness from which a pixel is coloured"
     )
     val_fraction: float = setting(0.0, minimum=0.0, below=1.0, doc="share of each class taken from train")
+    unused_fraction: float = setting(
+        0.0, minimum=0.0, below=1.0, doc="share of each class of train that is left out"
+    )
     normalisation: str = setting(
         "released",
         choices=("released", "measured"),
@@ -118,7 +121,10 @@ class CGMnist(Dataset):
     def _splits(self, half: str, labels: np.ndarray) -> dict[str, np.ndarray]:
         if half == "test":
             return {"test": np.arange(len(labels))}
-        return stratified_split(labels, {"val": self.val_fraction}, self.generation_seed)
+        fractions = {"val": self.val_fraction, "unused": self.unused_fraction}
+        splits = stratified_split(labels, fractions, self.generation_seed)
+        splits.pop("unused", None)
+        return splits
 
     def _parts(
         self,

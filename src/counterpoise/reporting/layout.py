@@ -342,6 +342,12 @@ def _group_name(paper: Paper, entry: Entry) -> str:
 
 def _stand_in_notes(paper: Paper, entries: Sequence[Entry]) -> Iterator[str]:
     stand_ins = [entry for entry in entries if entry.stand_in]
-    seen = dict.fromkeys((_group_name(paper, entry), entry.results.cell.data.title) for entry in stand_ins)
-    for name, title in seen:
-        yield f"Stand-in: {name} ran on other data ({title}); not comparable with the paper's numbers."
+    other = dict.fromkeys((_group_name(paper, entry), _what_differs(entry)) for entry in stand_ins)
+    for name, what in other:
+        yield f"Stand-in: {name} ran {what}; not comparable with the paper's numbers."
+
+
+def _what_differs(entry: Entry) -> str:
+    if entry.other_training:
+        return f"with another training ({entry.other_training})"
+    return f"on other data ({entry.results.cell.data.title})"

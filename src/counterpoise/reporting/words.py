@@ -23,7 +23,7 @@ MEANINGS = {
     "deviates": "outside the prediction interval and not shown equivalent",
     "diverged": "a run of it diverged",
     "failed": "every run of it that was tried failed",
-    "stand-in": "ran on other data than the paper's; not compared",
+    "stand-in": "ran on other data than the paper's, or with another training; not compared",
     "not run": "nothing has run for it; the reason is given",
     "not defined": "the paper leaves the entry open",
     "not printed": "the paper shows it without a number",

@@ -104,7 +104,11 @@ class Configs:
 
     def protocol(self, name: str) -> Protocol:
         """Read ``protocols/<name>.yaml``; the name may have a folder (``mmpareto/published``)."""
-        return self._load("protocols", name, ProtocolFile, "protocol").protocol()
+        return self.protocol_file(name).protocol()
+
+    def protocol_file(self, name: str) -> ProtocolFile:
+        """Read ``protocols/<name>.yaml`` with what it says about itself."""
+        return self._load("protocols", name, ProtocolFile, "protocol")
 
     def method(self, name: str) -> MethodConfig:
         """Read ``methods/<name>.yaml``; a method without one has no overrides."""

@@ -7,6 +7,7 @@ resolved configuration, of the source that can change its result and of its prep
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from counterpoise.spec.configs import Configs, DatasetConfig, MethodConfig, Meth
 from counterpoise.spec.figures import FIGURES, MEASURES, Figure
 from counterpoise.spec.identity import short_key, source_digest
 from counterpoise.spec.paper import ColumnGroup, Paper, PaperTable, load_paper
+from counterpoise.spec.protocol import ProtocolFile
 
 NOT_IN_BENCHMARK = "not in this benchmark"
 TRAINING = "counterpoise.training.train"
@@ -99,7 +101,8 @@ class PlannedValue:
     """One value of a paper's table and the cell that regenerates it, or the ``reason`` why none does.
 
     ``variant`` is ``None`` where the row runs in one variant. ``stand_in`` says that another dataset takes
-    the paper dataset's place, so that the value is never compared with the printed one.
+    the paper dataset's place, or another training its protocol's, so that the value is never compared with
+    the printed one. ``other_training`` is that protocol's title.
     """
 
     paper: str
@@ -110,6 +113,7 @@ class PlannedValue:
     cell: Cell | None
     reason: str = ""
     stand_in: bool = False
+    other_training: str = ""
 
 
 @dataclass(frozen=True)
@@ -262,8 +266,10 @@ class Plan:
         ]
         content = {
             "values": [
-                (v.paper, v.table, v.row, v.variant, v.column, v.cell and v.cell.name, v.reason, v.stand_in)
-                for v in values
+                [getattr(value, field.name) for field in dataclasses.fields(value) if field.name != "cell"]
+                for value in values
+            ],
+            "cells": [value.cell and value.cell.name for value in values
             ],
             "benchmark": self.benchmark.model_dump(
                 mode="json", exclude={"tables", "methods", "seeds_per_job", "job", "mirror", "data_roots"}
@@ -364,7 +370,8 @@ class _Planner:
             cells.append((series.label, cell, reason))
         output = run.runs.modalities.get(figure.output, figure.output)
         config = self.configs.dataset(run.runs.dataset)
-        stand_in = bool(config.stand_in_for) or self.benchmark.scale == "tiny"
+        shortened = self._protocol_file(run.runs.protocol).stand_in_for
+        stand_in = bool(config.stand_in_for or shortened) or self.benchmark.scale == "tiny"
         return PlannedFigure(figure, tuple(cells), output, run.note, stand_in)
 
     def _add_table(self, run: TableRun) -> None:
@@ -438,28 +445,35 @@ class _Planner:
         }
         for column in table.columns:
             for variant in variants:
-                cell, reason, stand_in = found[row.group or column.group, variant]
+                cell, reason, stand_in, training = found[row.group or column.group, variant]
                 for needed in () if cell is None else (*(parent for _, parent in cell.parents), cell):
                     self.cells.setdefault(needed.name, needed)
                 shown = variant if len(variants) > 1 else None
-                self.values.append(
-                    PlannedValue(run.paper, run.table, row.id, shown, column.id, cell, reason, stand_in)
-                )
+                place = (run.paper, run.table, row.id, shown, column.id)
+                self.values.append(PlannedValue(*place, cell, reason, stand_in, training))
 
     def _value(
         self, run: TableRun, row: _Row, variant: str, group: ColumnGroup, where: str
-    ) -> tuple[Cell | None, str, bool]:
+    ) -> tuple[Cell | None, str, bool, str]:
         if group.id not in run.columns:
-            return None, NOT_IN_BENCHMARK, False
+            return None, NOT_IN_BENCHMARK, False, ""
         if row.method not in components("method"):
-            return None, f"method '{row.method}' is not available", False
+            return None, f"method '{row.method}' is not available", False, ""
         target = run.columns[group.id]
         wanted = _wanted(target, row, variant)
         cell, reason = self._resolve(wanted, f"{where}: column {group.id}: row {row.id}")
         dataset = self.configs.dataset(target.dataset)
         same = (dataset.known_as or target.dataset) == group.dataset
+        protocol = self._protocol_file(wanted.protocol)
         stand_in = not same or bool(dataset.stand_in_for) or self.benchmark.scale == "tiny"
-        return cell, reason, stand_in
+        training = protocol.title or wanted.protocol if protocol.stand_in_for else ""
+        return cell, reason, stand_in or bool(training), training
+
+    def _protocol_file(self, name: str) -> ProtocolFile:
+        file = self.configs.protocol_file(name)
+        if file.stand_in_for is not None:
+            self._check_exists("protocols", file.stand_in_for, f"{self.configs.path('protocols', name)}")
+        return file
 
     def _resolve(self, wanted: _Wanted, where: str) -> tuple[Cell | None, str]:
         if wanted not in self.resolved:

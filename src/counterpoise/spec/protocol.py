@@ -70,11 +70,16 @@ class Protocol(_Frozen):
 
 
 class ProtocolFile(Protocol):
-    """A protocol with what its file says about it; title and source are not part of a run's identity."""
+    """A protocol with what its file says about it, none of which is part of a run's identity.
+
+    ``stand_in_for`` names the protocol in whose place this one trains, say for fewer epochs: what it gives is
+    shown, and never compared with a printed number.
+    """
 
     title: str = ""
     source: str = ""
+    stand_in_for: str | None = None
 
     def protocol(self) -> Protocol:
         """Return the protocol alone."""
-        return Protocol.model_validate(self.model_dump(exclude={"title", "source"}))
+        return Protocol.model_validate(self.model_dump(exclude={"title", "source", "stand_in_for"}))
