@@ -221,6 +221,36 @@ def _cell_to_train(plan: Plan, cell: Cell, root: Path) -> Any:
     )
 
 
+@app.command()
+def search(
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")] = "auto",
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Choose what the papers leave open: train the benchmark's candidates on a validation split and print
+    the section 'methods' that they speak for.
+    """
+    from counterpoise.search import candidate_plans, chosen_methods, run_search, write_search
+    from counterpoise.spec.benchmark import parse_overrides
+
+    candidates = candidate_plans(root, root / benchmark, parse_overrides(overrides))
+    from counterpoise.training.job import DONE, run_job
+
+    def train(plan: Plan, cell: Cell, seeds: list[int]) -> None:
+        job = plan.benchmark.job
+        asked = {"save_seconds": job.save_seconds, "gpu_share": job.gpu_share}
+        code = run_job(_cell_to_train(plan, cell, root), seeds, device, **asked)
+        if code != DONE:
+            raise typer.Exit(code)
+
+    scores = run_search(candidates, root, train)
+    print(write_search(candidates, scores, root))
+    import yaml
+
+    print(yaml.safe_dump({"methods": chosen_methods(candidates.search, scores)}, sort_keys=False), end="")
+
+
 @app.command("fetch-weights")
 def fetch_weights(
     name: str,

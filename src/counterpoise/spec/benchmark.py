@@ -102,6 +102,18 @@ class Probe(_Config):
     augment: bool = False
 
 
+class Search(_Config):
+    """A search for what the papers leave open, the same for every method (see :mod:`counterpoise.search`).
+
+    ``candidates`` are laid over every method one at a time; ``validation_fraction`` of the training split is
+    held out to decide between them. ``seeds`` are none of the benchmark's own.
+    """
+
+    candidates: list[MethodOverride] = Field(min_length=2)
+    seeds: list[int] = Field(min_length=1)
+    validation_fraction: float = Field(0.2, gt=0, lt=1)
+
+
 class Job(_Config):
     """What a training job asks of the machine; no part of a run's identity.
 
@@ -141,6 +153,7 @@ class Benchmark(_Config):
     mirror: str | None = None
     data_roots: dict[str, str] = {}
     methods: dict[str, MethodOverride] = {}
+    search: Search | None = None
     tables: list[TableRun] = Field(min_length=1)
     figures: list[FigureRun] = []
 
@@ -151,6 +164,13 @@ class Benchmark(_Config):
         if min(seeds) < 0:
             raise ValueError(f"seeds must be 0 or more; got {min(seeds)}")
         return seeds
+
+    @model_validator(mode="after")
+    def _search_seeds_are_its_own(self) -> Self:
+        shared = sorted(set(self.seeds) & set(self.search.seeds)) if self.search else []
+        if shared:
+            raise ValueError(f"search.seeds must be none of the benchmark's seeds; both have {shared}")
+        return self
 
     @field_validator("tables")
     @classmethod
