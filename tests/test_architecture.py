@@ -30,8 +30,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "methods": {"models", "spec"},
     "training": {"data", "methods", "models", "spec"},
     "salvage": {"comparison", "evaluation", "reporting", "spec", "training"},
+    "search": {"spec"},
     "cli": {
-        *("comparison", "data", "evaluation", "methods", "models", "reporting", "salvage", "spec", "training")
+        *(
+            "comparison",
+            "data",
+            "evaluation",
+            "methods",
+            "models",
+            "reporting",
+            "salvage",
+            "search",
+            "spec",
+            "training",
+        )
     },
     "__main__": {"cli"},
 }
