@@ -123,7 +123,7 @@ def test_a_metric_that_is_no_number_is_refused(study):
 
 def test_an_unknown_format_version_is_refused(study):
     path = study.run(study.cell("mmpareto"), 0, {"joint": 0.9}) / study.plan.metrics_name
-    rewrite(path, schema=2)
+    rewrite(path, schema=3)
     fails(study, str(path), "schema")
 
 

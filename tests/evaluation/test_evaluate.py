@@ -63,6 +63,22 @@ def test_every_output_of_every_selection_is_measured(cell, run):
     assert set(outputs["joint"]) == {"accuracy", "macro_f1", "ece"}
 
 
+def test_confusion_counts_have_labels_down_and_predictions_across(cell, run):
+    details = evaluate(cell, run)["selections"]["last"]["details"]
+    assert set(details) == {"joint", "gray", "colour"}
+    confusion = np.array(details["joint"]["confusion"])
+    # The first 15 of 20 are right; each later one is taken for the next of the four classes.
+    wrong = np.bincount(np.arange(15, TEST_SIZE) % 4, minlength=4)
+    assert confusion.sum() == TEST_SIZE
+    assert confusion.trace() == 15
+    assert np.array_equal(np.roll(confusion, -1, axis=1).diagonal(), wrong)
+
+
+def test_each_row_of_counts_is_one_line_of_the_file(cell, run):
+    text = evaluate_run(run, NAME, cell.key, 0, 15).read_text()
+    assert len(text.splitlines()) < 200
+
+
 def test_metrics_name_what_they_were_made_of(cell, run):
     found = evaluate(cell, run, bins=7)
     assert found["predictions_sha256"] == sha256_file(run / "predictions.npz")

@@ -16,24 +16,41 @@ from counterpoise.files import read_json
 from counterpoise.spec.plan import Cell, Plan
 from counterpoise.spec.validation import validate
 
-SCHEMA = 1
-
 
 class _Read(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+class Reliability(_Read):
+    """By bin of the confidence: the number of examples, their mean confidence and their accuracy."""
+
+    count: list[int]
+    confidence: list[float | None]
+    accuracy: list[float | None]
+
+
+class OutputDetails(_Read):
+    """What one output took for what: ``confusion[label][predicted]`` counts, and reliability by bin."""
+
+    confusion: list[list[int]] = []
+    reliability: Reliability | None = None
+
+
 class SelectionMetrics(_Read):
-    """The metrics of one checkpoint: output name → metric name → fraction."""
+    """The metrics of one checkpoint: output name → metric name → fraction.
+
+    ``details`` are by output; metrics of schema 1 have none.
+    """
 
     epoch: int | None = None
     outputs: dict[str, dict[str, float]]
+    details: dict[str, OutputDetails] = {}
 
 
 class RunMetrics(_Read):
-    """The metrics of one run."""
+    """The metrics of one run; schema 1 is the same without details."""
 
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: Literal[1, 2] = Field(alias="schema")
     key: str
     seed: int
     status: Literal["completed", "diverged"]

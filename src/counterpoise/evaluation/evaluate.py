@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,13 @@ import numpy as np
 
 from counterpoise import files
 from counterpoise.errors import UserError
+from counterpoise.evaluation.details import classification_details, segmentation_details
 from counterpoise.evaluation.diagnostics import step_metrics
 from counterpoise.evaluation.metrics import classification_metrics, depth_metrics, segmentation_metrics
 from counterpoise.spec.record import read_record
 
-SCHEMA = 1
+SCHEMA = 2
+"""2 added each output's ``details``: confusion counts and reliability bins."""
 
 
 def evaluate_run(
@@ -61,8 +65,16 @@ def evaluate_run(
     for output, values in step_metrics(folder, record, stationarity).items():
         for selection in metrics["selections"].values():
             selection["outputs"].setdefault(output, {}).update(values)
-    files.write_json(folder / name, metrics)
+    files.write_text(folder / name, _as_json(metrics))
     return folder / name
+
+
+def _as_json(metrics: dict[str, Any]) -> str:
+    """Return indented JSON with each list of numbers on one line: confusion counts are long."""
+    text = json.dumps(metrics, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    # No JSON string has a line break in it, so nothing but lists of numbers and null is matched.
+    rows = re.compile(r"\[\n([-+.\deE,\snul]+?)\n\s*\]")
+    return rows.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
 
 
 def _measure(path: Path, record: dict[str, Any], ece_bins: int) -> dict[str, Any]:
@@ -87,10 +99,19 @@ def _measure_arrays(arrays: dict[str, np.ndarray], record: dict[str, Any], ece_b
         logits = arrays[f"{selection}.logits.{output}"]
         return classification_metrics(logits, arrays[f"labels.{target}"], ece_bins)
 
+    def detail(selection: str, output: str, target: str) -> dict[str, Any]:
+        if kinds[output] == "segmentation":
+            return segmentation_details(arrays[f"{selection}.statistics.{output}"])
+        if kinds[output] == "depth":
+            return {}
+        logits = arrays[f"{selection}.logits.{output}"]
+        return classification_details(logits, arrays[f"labels.{target}"], ece_bins)
+
     selections = {}
     for name, selected in record["selections"].items():
         outputs = {output: measure(name, output, target) for output, target in targets.items()}
-        selections[name] = {"epoch": selected["epoch"], "outputs": outputs}
+        details = {output: detail(name, output, target) for output, target in targets.items()}
+        selections[name] = {"epoch": selected["epoch"], "outputs": outputs, "details": details}
     return {"n_test": record["n_test"], "selections": selections}
 
 
