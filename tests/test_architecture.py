@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"data", "methods", "models", "spec"},
     "salvage": {"comparison", "evaluation", "reporting", "spec", "training"},
     "search": {"spec"},
+    "publication": {"comparison", "evaluation", "reporting", "spec"},
     "cli": {
         *(
             "comparison",
@@ -38,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "evaluation",
             "methods",
             "models",
+            "publication",
             "reporting",
             "salvage",
             "search",

@@ -413,6 +413,64 @@ def report(
 
 
 @app.command()
+def publish(
+    name: Annotated[
+        str | None,
+        typer.Option(help="the record's folder in results/published; default: the benchmark's name"),
+    ] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="also where runs are missing or failed")] = False,
+    weights: Annotated[
+        bool, typer.Option("--weights", help="also networks' weights, where runs kept them")
+    ] = False,
+    readme: Annotated[
+        bool, typer.Option("--readme", help="only write a record's README again, after notes.md has changed")
+    ] = False,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Write results/published/<name>: a record of a finished benchmark that stands on its own."""
+    from counterpoise.publication import publish as publication
+    from counterpoise.publication.record import find_record
+
+    plan = _plan(root, benchmark, overrides)
+    if readme:
+        print(publication.rewrite_readme(find_record(root, name or plan.benchmark.name)))
+        return
+    found = publication.publish(plan, root, name, partial=partial, weights=weights)
+    print(
+        f"{found.folder}: {found.runs} runs, {found.size / 1e6:.2f} MB for Git; "
+        f"{found.with_predictions} runs with predictions, which Git leaves to DVC"
+    )
+    for folder in found.tracked:
+        print(f"{folder}: tracked by DVC; 'dvc push {folder}.dvc' brings it to a remote")
+    for kind in found.left_out:
+        print(f"left out for size: {kind} of every run")
+
+
+@app.command()
+def verify(
+    folder: Annotated[
+        str | None, typer.Argument(help="a published record, by folder or name; default: the current results")
+    ] = None,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Recompute metrics, verdicts and tables, and compare. Exit code 0: the same, 3: something differs."""
+    from counterpoise.publication.record import find_record
+    from counterpoise.publication.verify import verify_published, verify_results
+
+    if folder is None:
+        done = verify_results(_plan(root, benchmark, overrides), root)
+    else:
+        done = verify_published(find_record(root, folder))
+    for line in done.lines():
+        print(line)
+    raise typer.Exit(done.exit_code)
+
+
+@app.command()
 def salvage(
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
 ) -> None:

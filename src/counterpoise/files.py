@@ -136,8 +136,12 @@ def write_json(path: Path, data: Any, *, sort_keys: bool = True) -> None:
     """Write ``data`` as indented JSON, atomically; keys are sorted or in their order. NaN and infinity are
     errors.
     """
-    text = json.dumps(data, indent=1, sort_keys=sort_keys, allow_nan=False, ensure_ascii=False)
-    write_text(path, text + "\n")
+    write_text(path, json_text(data, sort_keys=sort_keys))
+
+
+def json_text(data: Any, *, sort_keys: bool = True) -> str:
+    """Return ``data`` as :func:`write_json` writes it."""
+    return json.dumps(data, indent=1, sort_keys=sort_keys, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path, what: str) -> Any:

@@ -142,7 +142,8 @@ def test_writing_gives_the_same_bytes_each_time_and_a_summary(stand_in, tmp_path
     again = {path.name: path.read_bytes() for path in stand_in.compare().write(tmp_path)}
     assert first == again
     assert set(first) == {
-        "mmpareto.csv", "mmpareto.claims.csv", "mmpareto.rankings.csv", "mmpareto.summary.json"
+        "mmpareto.csv", "mmpareto.claims.csv", "mmpareto.rankings.csv", "mmpareto.seeds.csv",
+        "mmpareto.summary.json",
     }  # fmt: skip
     summary = json.loads(first["mmpareto.summary.json"])
     assert summary["numbers"]["stand_in"] == 16

@@ -19,7 +19,7 @@ def cells_of(paper, table=None):
 
 
 PAPERS = list(PLAN.papers)
-COMPARED = [".csv", ".claims.csv", ".rankings.csv", ".summary.json"]
+COMPARED = [".csv", ".claims.csv", ".rankings.csv", ".seeds.csv", ".summary.json"]
 
 
 localrules:

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from counterpoise.comparison.entries import Entry, collect
 from counterpoise.comparison.results import CellResults, read_results
 from counterpoise.comparison.verdicts import NumberVerdict, Rule, Verdict, judge
 from counterpoise.errors import UserError, suggest
-from counterpoise.files import write_json, write_text
+from counterpoise.files import json_text, write_text
 from counterpoise.spec.paper import Paper
 from counterpoise.spec.plan import Plan
 
@@ -34,6 +34,9 @@ CLAIM_COLUMNS = (
 RANKING_COLUMNS = (
     "paper", "table", "variant", "column", "dataset", "rows", "n", "tau", "low", "high", "stand_in",
     "reason",
+)  # fmt: skip
+SEED_COLUMNS = (
+    "paper", "table", "row", "column", "dataset", "better", "stand_in", "seed", "status", "value",
 )  # fmt: skip
 BOOTSTRAP_SEED = 20240531
 ALL_WELL, DEVIATIONS, REFUTED = 0, 3, 4
@@ -77,6 +80,26 @@ class ComparisonRow:
             "verdict": str(number.verdict),
             "reason": number.reason,
         }
+
+    def seed_records(self) -> Iterator[dict[str, str]]:
+        """Yield the rows of the seeds' file: what each run that is there gives for this entry."""
+        entry = self.entry
+        if entry.ours is None:
+            return
+        for seed in sorted({*entry.ours.finished, *entry.ours.diverged}):
+            value = entry.ours.finished.get(seed)
+            yield {
+                "paper": entry.table.paper,
+                "table": entry.table.table,
+                "row": entry.label,
+                "column": entry.column.id,
+                "dataset": entry.dataset,
+                "better": entry.column.better,
+                "stand_in": _text(entry.stand_in),
+                "seed": str(seed),
+                "status": "diverged" if value is None else "completed",
+                "value": "" if value is None else f"{value:.12g}",
+            }
 
 
 @dataclass(frozen=True)
@@ -158,21 +181,26 @@ class Comparison:
         """Return the comparison in long form, one line per printed entry and variant."""
         return as_csv(COLUMNS, (row.record() for row in self.rows))
 
-    def write(self, root: Path) -> list[Path]:
-        """Write ``results/comparison/<paper>.{csv,claims.csv,rankings.csv,summary.json}``."""
-        home = Path(root) / "results" / "comparison"
-        texts = {
-            ".csv": self.csv(),
-            ".claims.csv": as_csv(
-                CLAIM_COLUMNS, (_claim_record(self.paper.paper, claim) for claim in self.claims)
-            ),
-            ".rankings.csv": as_csv(RANKING_COLUMNS, (ranking.record() for ranking in self.rankings)),
+    def texts(self) -> dict[str, str]:
+        """Return the text of every file of the comparison, by the file's name."""
+        paper = self.paper.paper
+        claims = (_claim_record(paper, claim) for claim in self.claims)
+        seeds = (record for row in self.rows for record in row.seed_records())
+        return {
+            f"{paper}.csv": self.csv(),
+            f"{paper}.claims.csv": as_csv(CLAIM_COLUMNS, claims),
+            f"{paper}.rankings.csv": as_csv(RANKING_COLUMNS, (r.record() for r in self.rankings)),
+            f"{paper}.seeds.csv": as_csv(SEED_COLUMNS, seeds),
+            f"{paper}.summary.json": json_text(self.summary()),
         }
-        paths = [home / f"{self.paper.paper}{suffix}" for suffix in texts]
-        for path, text in zip(paths, texts.values(), strict=True):
-            write_text(path, text)
-        write_json(home / f"{self.paper.paper}.summary.json", self.summary())
-        return [*paths, home / f"{self.paper.paper}.summary.json"]
+
+    def write(self, root: Path) -> list[Path]:
+        """Write ``results/comparison/<paper>.{csv,claims.csv,rankings.csv,seeds.csv,summary.json}``."""
+        home = Path(root) / "results" / "comparison"
+        texts = self.texts()
+        for name, text in texts.items():
+            write_text(home / name, text)
+        return [home / name for name in texts]
 
 
 def compare_paper(

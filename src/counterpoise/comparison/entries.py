@@ -13,7 +13,10 @@ from counterpoise.spec.plan import NOT_IN_BENCHMARK, Plan, PlannedValue
 
 @dataclass(frozen=True)
 class Entry:
-    """A printed entry and one variant of ours; ``ours`` is None where no cell runs, ``reason`` says why."""
+    """A printed entry and one variant of ours; ``ours`` is None where no cell runs, ``reason`` says why.
+
+    ``output`` is the output of the runs that it is measured on, empty where none run.
+    """
 
     table: PaperTable
     row: str
@@ -25,6 +28,7 @@ class Entry:
     reason: str = ""
     stand_in: bool = False
     other_training: str = ""
+    output: str = ""
 
     @property
     def label(self) -> str:
@@ -77,6 +81,7 @@ def _entry(plan: Plan, results: Mapping, table: PaperTable, column: Column, valu
         dataset = table.group(value.row, column.id).dataset
         return Entry(table, value.row, value.variant, column, dataset, reason=value.reason)
     cell_results = results[value.cell.name]
-    ours = cell_results.values(plan.benchmark.selection, plan.output(value), column.measure, column.scale)
+    output = plan.output(value)
+    ours = cell_results.values(plan.benchmark.selection, output, column.measure, column.scale)
     place = (table, value.row, value.variant, column, value.cell.dataset)
-    return Entry(*place, ours, cell_results, "", value.stand_in, value.other_training)
+    return Entry(*place, ours, cell_results, "", value.stand_in, value.other_training, output)

@@ -30,17 +30,21 @@ def write_table(plan: Plan, root: Path, paper: str, table: str) -> list[Path]:
     Raises:
         UserError: there is no such paper or table in the benchmark, or a result file is broken or foreign.
     """
-    view = view_table(plan, Path(root), paper, table)
+    texts = table_texts(view_table(plan, Path(root), paper, table))
     home = Path(root) / "results" / "tables" / paper
-    texts = {
+    for suffix, text in texts.items():
+        write_text(home / f"{table}{suffix}", text)
+    return [home / f"{table}{suffix}" for suffix in texts]
+
+
+def table_texts(view: TableView) -> dict[str, str]:
+    """Return the text of a table in every format, by the suffix of its file."""
+    return {
         ".md": as_markdown(view),
         ".csv": as_table_csv(view),
         ".tex": as_latex(view),
         ".html": as_html(view),
     }
-    for suffix, text in texts.items():
-        write_text(home / f"{table}{suffix}", text)
-    return [home / f"{table}{suffix}" for suffix in texts]
 
 
 def view_table(plan: Plan, root: Path, paper: str, table: str) -> TableView:

@@ -1,0 +1,77 @@
+"""A small benchmark with finished runs, published once; tests change copies of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small_project import SmallProject
+
+from counterpoise.evaluation.evaluate import evaluate_run
+from counterpoise.files import sha256_file
+from counterpoise.publication.publish import publish
+
+CORRECT = {"joint": 11, "uniform": 13, "mmpareto": 15}
+
+
+def finish(project: SmallProject, shift: int = 0, **overrides: object) -> None:
+    """Give every planned run predictions of which more are right with another seed, and metrics."""
+    plan = project.plan(**overrides)
+    for cell in plan.cells:
+        for seed in plan.seeds:
+            command = "counterpoise train x --set 'mirror=/somewhere/here' --root /home/someone"
+            correct = CORRECT[cell.method] + seed + shift
+            folder = project.run(cell, seed, correct, command=command)
+            evaluate_run(folder, plan.metrics_name, cell.key, seed, plan.benchmark.evaluation.ece_bins)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> SmallProject:
+    """The project with its finished runs and its record; not to be changed."""
+    project = SmallProject(tmp_path_factory.mktemp("published") / "project", repository)
+    finish(project)
+    publish(project.plan(), project.root)
+    return project
+
+
+@pytest.fixture
+def record(once: SmallProject, tmp_path: Path) -> Path:
+    """A copy of the record, alone: no configurations, no runs, no other results."""
+    return Path(shutil.copytree(once.root / "results/published/small", tmp_path / "small"))
+
+
+@pytest.fixture
+def project(once: SmallProject, repository: Path, tmp_path: Path) -> SmallProject:
+    """A copy of the project."""
+    copy = SmallProject.__new__(SmallProject)
+    copy.root = Path(shutil.copytree(once.root, tmp_path / "project"))
+    return copy
+
+
+@pytest.fixture
+def rewrite() -> Callable[..., None]:
+    """Change a JSON file through a function of its content."""
+
+    def write(path: Path, change: Callable[[dict], object]) -> None:
+        data = json.loads(path.read_text())
+        change(data)
+        path.write_text(json.dumps(data))
+
+    return write
+
+
+@pytest.fixture
+def forge() -> Callable[[Path], None]:
+    """Enter all of a record's files in its manifest as they are now, as a careful forger would."""
+
+    def enter(folder: Path) -> None:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["files"] = {
+            name: sha256_file(folder / name) for name in manifest["files"] if (folder / name).is_file()
+        }
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    return enter

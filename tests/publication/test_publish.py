@@ -1,0 +1,210 @@
+"""A published record holds what its numbers rest on, little of it in Git, and nothing of the machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from counterpoise.comparison.compare import compare_paper
+from counterpoise.errors import UserError
+from counterpoise.files import sha256_file
+from counterpoise.publication import publish as publication
+from counterpoise.publication.publish import publish, rewrite_readme
+from counterpoise.publication.record import StoredCell, StoredData, StoredValue, find_record, read_published
+from counterpoise.publication.verify import verify_published
+from counterpoise.spec.plan import Cell, PlannedValue, PreparedDataset
+
+
+def texts(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    names = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
+    done = subprocess.run(["git", *names, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def test_every_run_is_there_with_record_metrics_and_learning_curves(record, once):
+    plan = once.plan()
+    for cell in plan.cells:
+        for seed in plan.seeds:
+            place, source = record / "runs" / cell.name / f"seed-{seed}", once.root / cell.run_directory(seed)
+            assert (place / plan.metrics_name).read_bytes() == (source / plan.metrics_name).read_bytes()
+            assert (
+                gzip.decompress((place / "history.csv.gz").read_bytes())
+                == (source / "history.csv").read_bytes()
+            )
+            found, own = (json.loads((folder / "record.json").read_text()) for folder in (place, source))
+            assert found | {"command": ""} == own | {"command": ""}
+
+
+def test_the_plan_that_is_read_back_gives_the_same_numbers_verdicts_and_claims(record, once):
+    ours = compare_paper(once.plan(), once.root, "mmpareto")
+    theirs = compare_paper(read_published(record).plan, record, "mmpareto")
+    assert theirs.texts() == ours.texts()
+
+
+def test_everything_that_a_planned_value_and_a_cell_are_is_stored():
+    def names(kind) -> set[str]:
+        return {field.name for field in dataclasses.fields(kind)}
+
+    assert set(StoredValue.model_fields) == names(PlannedValue)
+    assert set(StoredCell.model_fields) == names(Cell)
+    assert set(StoredData.model_fields) == names(PreparedDataset)
+
+
+def test_nothing_of_the_machine_is_in_the_record(record):
+    for name, data in texts(record).items():
+        if not name.startswith("predictions"):
+            assert b"/home/someone" not in data, name
+            assert b"/somewhere/here" not in data, name
+
+
+def test_a_local_folder_in_the_benchmark_file_stays_local(project):
+    project.benchmark(mirror="/somewhere/here", data_roots={"cg_digits": "/somewhere/else"})
+    folder = publish(project.plan(), project.root).folder
+    assert b"/somewhere" not in b"".join(
+        (folder / name).read_bytes() for name in ("plan.json", "benchmark.yaml", "README.md")
+    )
+    assert verify_published(folder).exit_code == 0
+
+
+def test_overrides_are_in_the_record(project):
+    folder = publish(project.plan(selection="last", evaluation={"ece_bins": 15}), project.root).folder
+    assert read_published(folder).stored.overrides == {"selection": "last", "evaluation": {"ece_bins": 15}}
+
+
+def test_publishing_twice_gives_the_same_bytes(project):
+    folder = project.root / "results/published/small"
+    before = texts(folder)
+    assert publish(project.plan(), project.root).folder == folder
+    assert texts(folder) == before
+
+
+def test_the_words_of_a_person_survive_another_publication(project):
+    folder = project.root / "results/published/small"
+    (folder / "notes.md").write_text("The ordering holds, to our surprise.\n")
+    publish(project.plan(), project.root)
+    assert (folder / "notes.md").read_text() == "The ordering holds, to our surprise.\n"
+    readme = (folder / "README.md").read_text()
+    assert readme.index("to our surprise") < readme.index("## What was run")
+    assert verify_published(folder).exit_code == 0
+
+
+def test_notes_enter_the_readme_without_the_runs(record):
+    (record / "notes.md").write_text("Written years later.\n")
+    rewrite_readme(record)
+    assert "Written years later." in (record / "README.md").read_text()
+    assert verify_published(record).exit_code == 0
+
+
+def test_the_readme_says_what_was_run_and_what_came_of_it(record):
+    text = (record / "README.md").read_text()
+    for fact in ("An Old Processor", "8 completed", "seeds 0, 1", "c0ffee", "batch size", "stand-in"):
+        assert fact in text, fact
+
+
+def test_the_readme_gives_the_optimism_of_choosing_on_the_test_set(project, rewrite):
+    plan = project.plan()
+    for cell in plan.cells:
+        for seed in plan.seeds:
+
+            def add(metrics):
+                outputs = metrics["selections"]["last"]["outputs"]
+                better = {o: {m: v + 0.015 for m, v in values.items()} for o, values in outputs.items()}
+                metrics["selections"]["best_test"] = {"epoch": 1, "outputs": better}
+
+            rewrite(project.root / cell.run_directory(seed) / plan.metrics_name, add)
+    folder = publish(plan, project.root).folder
+    lines = (folder / "README.md").read_text().splitlines()
+    assert any("cg_mnist.accuracy" in line and "+1.50" in line for line in lines)
+
+
+def test_an_unfinished_benchmark_is_published_only_on_request(project):
+    cell = project.cell("uniform")
+    (project.root / cell.run_directory(1) / project.plan().metrics_name).unlink()
+    for path in (project.root / cell.run_directory(0)).iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="2 of 8 runs"):
+        publish(project.plan(), project.root)
+    folder = publish(project.plan(), project.root, "part", partial=True).folder
+    assert folder.name == "part"
+    assert "1 missing" in (folder / "README.md").read_text()
+
+
+def test_a_refused_publication_leaves_the_record_as_it_was(project, monkeypatch):
+    folder = project.root / "results/published/small"
+    before = texts(folder)
+    monkeypatch.setattr(publication, "LIMIT", 1000)
+    with pytest.raises(UserError, match="1,000 are allowed"):
+        publish(project.plan(), project.root)
+    assert texts(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["small"]
+
+
+def test_learning_curves_are_left_out_where_there_is_no_room_and_that_is_said(project, monkeypatch):
+    monkeypatch.setattr(publication, "LIMIT", 200_000)
+    monkeypatch.setattr(publication.gzip, "compress", lambda data, mtime: data * 10_000)
+    done = publish(project.plan(), project.root)
+    assert done.left_out == ("history.csv",)
+    assert not list(done.folder.rglob("history*"))
+    assert "history.csv" in (done.folder / "README.md").read_text()
+    found = verify_published(done.folder)
+    assert found.exit_code == 0
+    assert any("history.csv" in note for note in found.notes)
+
+
+def test_git_takes_the_record_but_not_the_predictions(project, repository):
+    (project.root / ".gitignore").write_bytes((repository / ".gitignore").read_bytes())
+    git(project.root, "init", "-q")
+    git(project.root, "add", "-A")
+    held = set(git(project.root, "ls-files", "results").split())
+    record = project.root / "results/published/small"
+    wanted = {
+        str(path.relative_to(project.root))
+        for path in record.rglob("*")
+        if path.is_file() and path.suffix != ".npz"
+    }
+    assert held == wanted
+
+
+@pytest.mark.slow
+def test_dvc_carries_the_predictions_to_a_fresh_clone(project, repository, tmp_path):
+    root = project.root
+    (root / ".gitignore").write_bytes((repository / ".gitignore").read_bytes())
+    git(root, "init", "-q")
+
+    def dvc(folder: Path, *arguments: str) -> None:
+        subprocess.run(["dvc", *arguments], cwd=folder, check=True, capture_output=True)
+
+    dvc(root, "init", "-q")
+    done = publish(project.plan(), root)
+    assert [folder.name for folder in done.tracked] == ["predictions"]
+    dvc(root, "remote", "add", "-q", "-d", "lab", str(tmp_path / "remote"))
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "A record")
+    dvc(root, "push", "-q")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(root), str(clone))
+    record = find_record(clone, "small")
+    bare = verify_published(record)
+    assert (bare.exit_code, bare.recomputed, bare.by_digest) == (0, 0, 8)
+    dvc(clone, "pull", "-q", str(record / "predictions.dvc"))
+    pulled = verify_published(record)
+    assert (pulled.exit_code, pulled.recomputed, pulled.by_digest) == (0, 8, 0)
+
+
+def test_an_unknown_record_is_named_with_the_nearest(project):
+    with pytest.raises(UserError, match="did you mean 'small'"):
+        find_record(project.root, "smal")
+
+
+def test_the_digests_of_the_papers_files_are_in_the_plan(record):
+    stored = read_published(record).stored.papers["mmpareto"]
+    assert stored["table3.yaml"] == sha256_file(record / "papers/mmpareto/table3.yaml")
