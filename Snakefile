@@ -12,6 +12,7 @@ import shlex
 from pathlib import Path
 
 from counterpoise.errors import UserError
+from counterpoise.spec.batches import batch_shapes
 from counterpoise.spec.benchmark import typed_overrides
 from counterpoise.spec.plan import make_plan
 from counterpoise.spec.weights import weights_of

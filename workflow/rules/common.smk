@@ -24,7 +24,7 @@ def resolve():
 
 PLAN = resolve()
 CELLS = {cell.name: cell for cell in PLAN.cells}
-BATCHES = PLAN.benchmark.seed_batches()
+SHAPES = batch_shapes(PLAN.benchmark.seed_batches())
 COMMON = shlex.join(
     [
         "--benchmark",
@@ -52,14 +52,31 @@ def cell_of(wildcards):
     return CELLS[name]
 
 
-RUN = "results/runs/{dataset}/{model}/{method}.{key}/seed-"
+CELL = "{dataset}/{model}/{method}.{key}"
 
 
-def run_files(*names, seeds):
-    return [f"{RUN}{seed}/{name}" for seed in seeds for name in names]
+# A job takes a cell and a batch of seeds; a rule, all batches of one shape: they differ in how their seeds' numbers
+# begin, which is the wildcard `stem`.
 
 
-def probes_of(seeds):
+def run_files(*names, shape):
+    return [
+        f"results/runs/{CELL}/seed-{{stem}}{ending}/{name}"
+        for ending in shape.endings
+        for name in names
+    ]
+
+
+def log_of(kind, shape):
+    seeds = "-".join(f"{{stem}}{ending}" for ending in shape.endings)
+    return f"logs/{kind}/{CELL}/seeds-{seeds}.log"
+
+
+def seeds_of(shape):
+    return lambda wildcards: ",".join(map(str, shape.seeds(wildcards.stem)))
+
+
+def probes_of(shape):
     """The probes that the metrics of a cell's runs take in, if they do."""
 
     def files(wildcards):
@@ -67,12 +84,9 @@ def probes_of(seeds):
         probe = PLAN.probe_of(cell)
         if probe is None:
             return []
+        seeds = shape.seeds(wildcards.stem)
         return ancient(
             [str(cell.run_directory(seed) / f"{probe}.json") for seed in seeds]
         )
 
     return files
-
-
-def batch_name(seeds):
-    return "-".join(map(str, seeds))

@@ -29,21 +29,23 @@ def figure_inputs(wildcards):
     return [*metrics_of(cells), *measured, figure_plan(planned)]
 
 
-for number, seeds in enumerate(BATCHES, start=1):
+for number, shape in enumerate(SHAPES, start=1):
     for kind in sorted({kind for kinds in PLAN.measured.values() for kind in kinds}):
 
         rule:
             name:
                 numbered(f"measure_{kind}", number)
             input:
-                ancient(run_files("record.json", "weights.safetensors", seeds=seeds)),
+                ancient(run_files("record.json", "weights.safetensors", shape=shape)),
                 manifest=lambda wildcards: ancient(
                     str(cell_of(wildcards).data_directory / "manifest.json")
                 ),
             output:
-                run_files(f"{PLAN.measure_name(kind)}.csv", seeds=seeds),
+                run_files(f"{PLAN.measure_name(kind)}.csv", shape=shape),
             log:
-                f"logs/measure/{kind}/{{dataset}}/{{model}}/{{method}}.{{key}}/seeds-{batch_name(seeds)}.log",
+                log_of(f"measure/{kind}", shape),
+            wildcard_constraints:
+                stem=shape.pattern,
             threads: 1
             resources:
                 mem_mb=lambda wildcards, attempt: JOB.mem_mb * attempt,
@@ -52,7 +54,7 @@ for number, seeds in enumerate(BATCHES, start=1):
             params:
                 common=COMMON,
                 kind=kind,
-                seeds=",".join(map(str, seeds)),
+                seeds=seeds_of(shape),
             shell:
                 "counterpoise measure {params.kind}"
                 " {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"

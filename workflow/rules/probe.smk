@@ -1,19 +1,21 @@
-# Linear probes of frozen encoders, for the cells that a table measures so: one rule per batch of seeds, as for runs.
+# Linear probes of frozen encoders, for the cells that a table measures so: one rule for each shape of batches, as for runs.
 
-for number, seeds in enumerate(BATCHES, start=1):
+for number, shape in enumerate(SHAPES, start=1):
 
     rule:
         name:
             numbered("probe", number)
         input:
-            ancient(run_files("record.json", "weights.safetensors", seeds=seeds)),
+            ancient(run_files("record.json", "weights.safetensors", shape=shape)),
             manifest=lambda wildcards: ancient(
                 str(cell_of(wildcards).data_directory / "manifest.json")
             ),
         output:
-            run_files(f"{PLAN.probe_name}.json", f"{PLAN.probe_name}.npz", seeds=seeds),
+            run_files(f"{PLAN.probe_name}.json", f"{PLAN.probe_name}.npz", shape=shape),
         log:
-            f"logs/probe/{{dataset}}/{{model}}/{{method}}.{{key}}/seeds-{batch_name(seeds)}.log",
+            log_of("probe", shape),
+        wildcard_constraints:
+            stem=shape.pattern,
         threads: 1
         resources:
             mem_mb=lambda wildcards, attempt: JOB.mem_mb * attempt,
@@ -21,7 +23,7 @@ for number, seeds in enumerate(BATCHES, start=1):
             gpu=JOB.gpus,
         params:
             common=COMMON,
-            seeds=",".join(map(str, seeds)),
+            seeds=seeds_of(shape),
         shell:
             "counterpoise probe {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
             " --seeds {params.seeds} {params.common} > {log} 2>&1"

@@ -1,5 +1,5 @@
-# Training and evaluation: a job takes one cell and a batch of seeds. The seeds of a batch stand literally in the
-# outputs, so there is one rule per batch: `train` for the first, `train_2`, `train_3` and so on for the others. Runs
+# Training and evaluation: a job takes one cell and a batch of seeds, a rule the batches of one shape: `train` those
+# of the first, `train_2`, `train_3` the others (seeds 0 to 29 in fives: 0-4, 10-14, 20-24 and 5-9, 15-19, 25-29). Runs
 # that something else is made of (fine-tuning, a probe) keep their weights, too: `train_keeping`, `train_keeping_2`, ...
 
 JOB = PLAN.benchmark.job
@@ -12,7 +12,7 @@ def numbered(name, number):
     return name if number == 1 else f"{name}_{number}"
 
 
-def starts_from(seeds):
+def starts_from(shape):
     """What the runs of a cell start from besides data: its parents' weights, and pretrained ones."""
 
     def files(wildcards):
@@ -20,7 +20,7 @@ def starts_from(seeds):
         parents = [
             str(parent.run_directory(seed) / "weights.safetensors")
             for _, parent in cell.parents
-            for seed in seeds
+            for seed in shape.seeds(wildcards.stem)
         ]
         published = weights_of(cell.config["model"])
         return ancient(
@@ -37,24 +37,25 @@ def kinds_of_runs():
         yield "train_keeping", KEPT_KEY, (*RUN_FILES, "weights.safetensors")
 
 
-for (kind, keys, names), (number, seeds) in itertools.product(
-    kinds_of_runs(), enumerate(BATCHES, start=1)
+for (kind, keys, names), (number, shape) in itertools.product(
+    kinds_of_runs(), enumerate(SHAPES, start=1)
 ):
 
     rule:
         name:
             numbered(kind, number)
         input:
-            starts_from(seeds),
+            starts_from(shape),
             manifest=lambda wildcards: ancient(
                 str(cell_of(wildcards).data_directory / "manifest.json")
             ),
         output:
-            run_files(*names, seeds=seeds),
+            run_files(*names, shape=shape),
         log:
-            f"logs/train/{{dataset}}/{{model}}/{{method}}.{{key}}/seeds-{batch_name(seeds)}.log",
+            log_of("train", shape),
         wildcard_constraints:
             key=keys,
+            stem=shape.pattern,
         threads: 1
         resources:
             # A further attempt follows one that ran out of memory or time, or that the machine let down.
@@ -64,28 +65,30 @@ for (kind, keys, names), (number, seeds) in itertools.product(
             attempt=lambda wildcards, attempt: attempt,
         params:
             common=COMMON,
-            seeds=",".join(map(str, seeds)),
+            seeds=seeds_of(shape),
         shell:
             "counterpoise train {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
             " --seeds {params.seeds} --attempt {resources.attempt} --log {log} {params.common} > {log} 2>&1"
 
 
-for number, seeds in enumerate(BATCHES, start=1):
+for number, shape in enumerate(SHAPES, start=1):
 
     rule:
         name:
             numbered("evaluate", number)
         input:
-            ancient(run_files("record.json", "predictions.npz", seeds=seeds)),
-            probes_of(seeds),
+            ancient(run_files("record.json", "predictions.npz", shape=shape)),
+            probes_of(shape),
         output:
-            run_files(PLAN.metrics_name, seeds=seeds),
+            run_files(PLAN.metrics_name, shape=shape),
         log:
-            f"logs/evaluate/{{dataset}}/{{model}}/{{method}}.{{key}}/seeds-{batch_name(seeds)}.log",
+            log_of("evaluate", shape),
+        wildcard_constraints:
+            stem=shape.pattern,
         threads: 1
         params:
             common=COMMON,
-            seeds=",".join(map(str, seeds)),
+            seeds=seeds_of(shape),
         shell:
             "counterpoise evaluate {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
             " --seeds {params.seeds} {params.common} > {log} 2>&1"
@@ -113,12 +116,21 @@ localrules:
 
 
 # The runs themselves are targets: a missing run behind an existing table would not be noticed by the table alone.
+# They are named when they are asked for, not each time the rules are read, which every job does.
+def all_records(wildcards):
+    return records_of(PLAN.cells)
+
+
+def all_metrics(wildcards):
+    return metrics_of(PLAN.cells)
+
+
 rule train_all:
     input:
-        records_of(PLAN.cells),
+        all_records,
 
 
 rule runs_all:
     input:
-        records_of(PLAN.cells),
-        metrics_of(PLAN.cells),
+        all_records,
+        all_metrics,

@@ -1,0 +1,55 @@
+"""Twice the runs cost the workflow twice the work, not four times: seen by counting calls, not by the clock."""
+
+from __future__ import annotations
+
+import os
+import pstats
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from big_project import BENCHMARK, BigProject
+
+pytestmark = pytest.mark.slow
+
+DRY_RUN = ("--dry-run", "--quiet", "all", "--cores", "1", "--configfile", BENCHMARK)
+
+
+def environment(repository: Path) -> dict[str, str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(repository / "src")}
+
+
+def calls(folder: Path, repository: Path, cells: int, seeds: int) -> int:
+    """How many function calls a dry run of so many untrained runs takes."""
+    project = BigProject.create(folder, repository, cells, seeds=list(range(seeds)))
+    profile = folder / "profile"
+    command = [sys.executable, "-m", "cProfile", "-o", profile, "-m", "snakemake", *DRY_RUN]
+    subprocess.run(command, cwd=project.root, env=environment(repository), check=True, capture_output=True)
+    return pstats.Stats(str(profile)).total_calls
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param([(8, 5), (16, 5), (32, 5)], id="cells"),
+        pytest.param([(8, 20), (8, 40), (8, 80)], id="batches of seeds"),
+    ],
+)
+def test_the_work_of_a_dry_run_grows_no_faster_than_the_runs(tmp_path, repository, sizes):
+    found = [calls(tmp_path / str(number), repository, *size) for number, size in enumerate(sizes)]
+    first, second = found[1] - found[0], found[2] - found[1]  # what the next 1x, and the next 2x runs add
+    assert second < 2.3 * first, f"calls: {found}"
+
+
+def test_a_hundred_batches_of_seeds_take_as_many_rules_as_two(tmp_path, repository):
+    def rules(number: int) -> list[str]:
+        project = BigProject.create(tmp_path / str(number), repository, 8, seeds=list(range(5 * number)))
+        command = ["snakemake", "--list-rules", "--quiet", "all", "--configfile", BENCHMARK]
+        run = {"cwd": project.root, "env": environment(repository), "capture_output": True, "text": True}
+        return subprocess.run(command, check=True, **run).stdout.splitlines()
+
+    few, many = rules(2), rules(100)
+    assert "train" in few
+    assert many == few
