@@ -1,4 +1,4 @@
-"""Twice the runs cost the workflow twice the work, not four times: seen by counting calls, not by the clock."""
+"""Twice the runs cost the workflow twice the work, not four times: calls are counted, nothing is timed."""
 
 from __future__ import annotations
 
