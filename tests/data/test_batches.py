@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from counterpoise.data import memory
 from counterpoise.data.batches import ResidentBatches, StreamedBatches, open_batches
+from counterpoise.data.memory import FloatMemory
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.transforms import InputTransform
@@ -85,6 +87,50 @@ def test_streamed_and_resident_batches_are_bit_equal(data, transform):
         for one, other in ((inputs, inputs2), (targets, targets2)):
             assert one.keys() == other.keys()
             assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("transform", [None, CROP, CROP.for_evaluation()])
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_that_are_kept_stay_as_they_were(data, kind, transform, monkeypatch):
+    monkeypatch.setattr(memory, "SMALL_BYTES", 0)
+    batches = kind(data, "train", transforms={} if transform is None else {"video": transform})
+
+    def epoch():
+        return batches.batches(torch.arange(N), 4, torch.Generator().manual_seed(3))
+
+    copies = [{name: values.clone() for name, values in inputs.items()} for inputs, _, _ in epoch()]
+    kept = list(epoch())
+    for (inputs, _, _), expected in zip(kept, copies, strict=True):
+        assert all(torch.equal(inputs[name], expected[name]) for name in expected)
+
+
+def test_memory_comes_back_only_when_nothing_refers_to_it(monkeypatch):
+    monkeypatch.setattr(memory, "SMALL_BYTES", 0)
+    lender = FloatMemory()
+    first = lender.empty((4, 3)).fill_(2.0)
+    place = first.data_ptr()
+    view, weight = first[1:], torch.ones(3, requires_grad=True)
+    loss = (first * weight).sum()
+    del first
+    assert lender.empty((4, 3)).data_ptr() != place
+    del view
+    # What autograd has saved counts too.
+    assert lender.empty((4, 3)).data_ptr() != place
+    loss.backward()
+    assert torch.equal(weight.grad, torch.full((3,), 8.0))
+    del loss
+    assert lender.empty((2, 3)).data_ptr() == place
+
+
+def test_pictures_that_are_always_shown_alike_are_made_once(data, monkeypatch):
+    from counterpoise.data import transforms
+
+    batches = ResidentBatches(data, "train", transforms={"video": CROP.for_evaluation()})
+    some = torch.tensor([5, 2])
+    first = next(batches.batches(some, 2))[0]["video"]
+    monkeypatch.setattr(transforms, "crop_one", lambda *_: pytest.fail("made again"))
+    again = next(batches.batches(some.flip(0), 2))[0]["video"]
+    assert torch.equal(again, first.flip(0))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -26,6 +26,18 @@ def test_crops_have_the_numbers_of_torchvision(size):
 
 
 @pytest.mark.parametrize("size", [(16, 16), (40, 24), (64, 80)])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_eight_bit_crops_on_the_cpu_are_torchvisions_to_the_bit(size, order):
+    if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
+        pytest.skip("here torchvision resizes in floats")
+    batch = images().to(torch.uint8).contiguous(memory_format=order)
+    boxes = random_boxes(6, (33, 47), (0.08, 1.0), (3 / 4, 4 / 3), torch.Generator().manual_seed(1))
+    found = crop_and_resize(batch, size, boxes)
+    for image, box, crop in zip(batch, boxes.int().tolist(), found, strict=True):
+        assert torch.equal(crop, functional.resized_crop(image, *box, size=list(size), antialias=True))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (40, 24), (64, 80)])
 def test_both_ways_of_cropping_eight_bit_images_agree_to_a_level(size):
     batch = images().to(torch.uint8)
     boxes = random_boxes(6, (33, 47), (0.08, 1.0), (3 / 4, 4 / 3), torch.Generator().manual_seed(1))

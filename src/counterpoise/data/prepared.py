@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -81,14 +81,16 @@ class PreparedData:
         """Return how many samples of a split each class has."""
         return self._split(split)["class_counts"][target]
 
-    def array(self, split: str, name: str) -> np.ndarray:
-        """Return a modality, target or ``"id"`` (N, ...) as a read-only memory map."""
+    def array(self, split: str, name: str, mode: Literal["r", "c"] = "r") -> np.ndarray:
+        """Return a modality, target or ``"id"`` (N, ...) as a memory map: read-only (``"r"``), or one that
+        may be written to without changing the file (``"c"``).
+        """
         arrays = self._split(split)["arrays"]
         if name not in arrays:
             raise UserError(f"{self.path}: {split} has no array '{name}'{suggest(name, arrays)}")
         path = self.path / arrays[name]["file"]
         try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            return np.load(path, mmap_mode=mode, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{path}: cannot be read ({error}); delete {self.path} and prepare again"

@@ -44,6 +44,16 @@ class InputTransform:
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.0
 
+    @property
+    def is_fixed_size(self) -> bool:
+        """Whether pictures are resized, and each time in the same way."""
+        return self.size is not None and not self.random_frames and self.crop_scale is None and self.flip == 0
+
+    def shown_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape that samples of stored ``shape`` are shown in."""
+        size = self.size or shape[-2:]
+        return (*shape[:-3], shape[-3], *size) if self.frames is None else (self.frames, shape[-3], *size)
+
     def for_evaluation(self) -> InputTransform:
         """Return the same presentation without anything random."""
         return dataclasses.replace(self, random_frames=False, crop_scale=None, flip=0.0)
@@ -105,25 +115,38 @@ def crop_and_resize(
     """Return ``images`` (N, C, H, W), each cropped to its own box, flipped and resized: (N, C, *size).
 
     The numbers are those of ``torchvision.transforms.v2.functional.resized_crop`` with antialiasing. It takes
-    one box per call: on the CPU that is the fastest way, on an accelerator N calls are N launches, and the
-    whole batch goes through two matrix products instead (:func:`resample`). For 8-bit images the two agree to
-    within one level.
+    one box per call: on the CPU that is the fastest way (:func:`crop_one`), on an accelerator N calls are N
+    launches, and the whole batch goes through two matrix products instead (:func:`resample`). For 8-bit
+    images the two agree to within one level.
     """
     if images.device.type != "cpu":
         resized = resample(images.float(), size, boxes, flips)
         return resized.round().clamp(0, 255) if images.dtype == torch.uint8 else resized
-    from torchvision.transforms.v2 import functional
+    out = torch.empty((len(images), images.shape[1], *size), dtype=images.dtype)
+    choices = boxes_and_flips(len(images), Draw(boxes=boxes, flips=flips))
+    for place, (image, box, flip) in enumerate(zip(images, *choices, strict=True)):
+        out[place] = crop_one(image, size, box, flip)
+    return out
 
-    if boxes is None:
-        resized = functional.resize(images, list(size), antialias=True)
-    else:
-        crops = zip(images, boxes.long().tolist(), strict=True)
-        resized = torch.stack(
-            [functional.resized_crop(image, *box, size=list(size), antialias=True) for image, box in crops]
-        )
-    if flips is not None:
-        resized = torch.where(flips[:, None, None, None], resized.flip(-1), resized)
-    return resized
+
+def boxes_and_flips(count: int, draw: Draw) -> tuple[list[list[int] | None], list[bool]]:
+    """Return the box and the flip of each of ``count`` images as :func:`crop_one` takes them."""
+    boxes = [None] * count if draw.boxes is None else draw.boxes.long().tolist()
+    return boxes, [False] * count if draw.flips is None else draw.flips.tolist()
+
+
+def crop_one(image: torch.Tensor, size: tuple[int, int], box: list[int] | None, flip: bool) -> torch.Tensor:
+    """Return one ``image`` (C, H, W) on the CPU cropped to ``box``, resized and flipped: (C, *size).
+
+    This is the call that torchvision's ``resized_crop`` ends in, without what it looks up on the way. It may
+    be a view of ``image``.
+    """
+    if box is not None:
+        top, left, height, width = box
+        image = image.narrow(1, top, height).narrow(2, left, width)
+    if image.shape[1:] != size:
+        image = torch.nn.functional.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
+    return image.flip(-1) if flip else image
 
 
 def random_boxes(
