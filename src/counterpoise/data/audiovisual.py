@@ -1,20 +1,26 @@
-"""Clips with sound and pictures: what every audio-visual dataset stores, and the worker that makes it."""
+"""Clips with sound and pictures: what every audio-visual dataset stores, the worker that makes it, and the
+course of its preparation.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
-from counterpoise.data.clips import Item
+from counterpoise.data.clips import Item, prepare_items, report_leaks
 from counterpoise.data.frontends import FrontEnd, frontend
+from counterpoise.data.interface import Dataset
 from counterpoise.data.media import MediaError, read_frames, read_wave
+from counterpoise.data.sources import RawFiles
 from counterpoise.data.store import ArrayStore
+from counterpoise.data.work import Work
 from counterpoise.errors import UserError
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
-FRONT_ENDS = ("ogm", "fbank", "pmr", "pmr_raw", "stft16", "wave")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,3 +115,57 @@ def frame_size(value: list, where: str) -> tuple[int, int]:
     if len(value) != 2 or not all(isinstance(side, int) and 8 <= side <= 2160 for side in value):
         raise UserError(f"{where}: frame_size {value}: must be [height, width], each of 8 to 2160")
     return value[0], value[1]
+
+
+class ClipDataset(Dataset):
+    """Base of the datasets of clips with sound: each lists its items, the rest is the same for all.
+
+    A dataset declares the settings named here, with its own defaults and bounds (planning reads them from its
+    source text), and one target.
+    """
+
+    front_end: str
+    audio_seconds: float | None
+    audio_normalisation: str
+    frames: int
+    fps: float
+    frame_size: list
+    max_dropped: float
+
+    group: ClassVar[str]
+    """What clips of one group share: ``actor``, ``video`` ... ; splits that share one are reported."""
+    how_to_get: ClassVar[str]
+    """What the user can do where too many clips are missing."""
+
+    def class_names(self) -> Sequence[str]:
+        """Return the names of the target's classes, in the order of their numbers."""
+        raise NotImplementedError
+
+    def reader(self) -> ClipReader:
+        """Return what makes a clip's arrays."""
+        raise NotImplementedError
+
+    def groups_overlap(self) -> bool:
+        """Return whether splits share groups by design."""
+        return False
+
+    def take_notes(self, raw: RawFiles, splits: Mapping[str, Sequence[Item]], store: ArrayStore) -> None:
+        """Keep in the manifest what the arrays do not tell; by default nothing."""
+
+    def clip_reader(self, **more: Any) -> ClipReader:
+        """Return a reader with the settings that all these datasets have, and ``more``."""
+        size = frame_size(self.frame_size, self.info.name)
+        return ClipReader(
+            self.front_end, self.audio_seconds, frames=self.frames, fps=self.fps, size=size, **more
+        )
+
+    def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
+        """See :meth:`Dataset.prepare`."""
+        reader = self.reader()
+        store.target(self.info.targets[0], names=self.class_names())
+        declare_clips(store, reader)
+        splits = self.listed_items(raw)
+        self.take_notes(raw, splits, store)
+        prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=self.how_to_get)
+        report_leaks(store, splits, group=self.group, group_expected=self.groups_overlap())
+        normalise_audio(store, self.audio_normalisation, reader)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from counterpoise.data import lists
-from counterpoise.data.audiovisual import ClipReader, declare_clips, frame_size, normalise_audio
-from counterpoise.data.clips import Item, prepare_items, report_leaks
-from counterpoise.data.interface import Dataset
+from counterpoise.data.audiovisual import ClipDataset, ClipReader
+from counterpoise.data.clips import Item
 from counterpoise.data.sources import RawFiles, Source
 from counterpoise.data.store import ArrayStore
-from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
 
@@ -68,7 +67,7 @@ HOW_TO_GET = "run: counterpoise data fetch ave, or name the AVE_Dataset folder i
     licence="CC BY 4.0 (annotations); videos belong to their uploaders",
     paper="Tian et al., ECCV 2018",
 )
-class Ave(Dataset):
+class Ave(ClipDataset):
     """AVE's event segments: frames and sound of the annotated seconds only.
 
     A clip listed twice in one split counts once (its first event), as in MLB; an event without length is
@@ -76,6 +75,8 @@ class Ave(Dataset):
     """
 
     folder = "ave"
+    group = "video"
+    how_to_get = HOW_TO_GET
 
     front_end: str = setting(
         "pmr_raw", choices=("ogm", "fbank", "pmr", "pmr_raw", "stft16", "wave"), doc="audio front-end"
@@ -99,23 +100,11 @@ class Ave(Dataset):
         videos = ("AVE", "AVE_Dataset/AVE")
         return [*found, Source("AVE_Dataset.zip", (ARCHIVE,), unpack="AVE_Dataset", instead=videos)]
 
-    def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
-        reader = ClipReader(
-            front_end=self.front_end,
-            seconds=self.audio_seconds,
-            frames=self.frames,
-            fps=self.fps,
-            sampling=self.sampling,
-            size=frame_size(self.frame_size, "ave"),
-        )
-        store.target("event", names=list(CLASSES))
-        declare_clips(store, reader)
-        splits = self.listed_items(raw)
-        for split in splits:
-            self._note_oddities(raw, split, store)
-        prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
-        report_leaks(store, splits, group="video")
-        normalise_audio(store, self.audio_normalisation, reader)
+    def class_names(self) -> tuple[str, ...]:
+        return CLASSES
+
+    def reader(self) -> ClipReader:
+        return self.clip_reader(sampling=self.sampling)
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
         splits = {split: self._items(raw, split) for split in ("train", "val", "test")}
@@ -140,8 +129,12 @@ class Ave(Dataset):
     def _rows(path: Path) -> list[list[str]]:
         return [line.split("&") for line in lists.read_text(path, "split list").splitlines() if line]
 
-    def _note_oddities(self, raw: RawFiles, split: str, store: ArrayStore) -> None:
+    def take_notes(self, raw: RawFiles, splits: Mapping[str, Sequence[Item]], store: ArrayStore) -> None:
         """Say in the manifest which ids a list repeats and which of its events have no length."""
+        for split in splits:
+            self._note_oddities(raw, split, store)
+
+    def _note_oddities(self, raw: RawFiles, split: str, store: ArrayStore) -> None:
         rows = self._rows(raw / f"{split}Set.txt")
         repeated = sorted(name for name, count in Counter(row[1] for row in rows).items() if count > 1)
         store.note(f"{split}: listed", len(rows))

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from counterpoise.data import lists
-from counterpoise.data.audiovisual import ClipReader, declare_clips, frame_size, normalise_audio
-from counterpoise.data.clips import Item, prepare_items, report_leaks
-from counterpoise.data.interface import Dataset
+from counterpoise.data.audiovisual import ClipDataset, ClipReader
+from counterpoise.data.clips import Item
 from counterpoise.data.sources import RawFiles, Source
-from counterpoise.data.store import ArrayStore
-from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
 
@@ -48,7 +45,7 @@ HOW_TO_GET = (
     licence="ODbL 1.0",
     paper="Cao et al., IEEE Transactions on Affective Computing 2014",
 )
-class CremaD(Dataset):
+class CremaD(ClipDataset):
     """CREMA-D with the split of OGM-GE (MMPareto) or the actor-disjoint folds of VAVL (MLB).
 
     The label is the emotion that the actor was asked for, as the file name says. In OGM-GE's split
@@ -57,6 +54,8 @@ class CremaD(Dataset):
     """
 
     folder = "crema_d"
+    group = "actor"
+    how_to_get = HOW_TO_GET
 
     split: str = setting("ogm", choices=("ogm", "mlb"), doc="OGM-GE's lists, or a fold of MLB's")
     fold: int = setting(1, minimum=1, maximum=5, doc="mlb: which of the five folds; MLB uses 1 to 3")
@@ -98,24 +97,14 @@ class CremaD(Dataset):
                 found.append(Source(path, (MEDIA + path,), size, sha256, LICENCE))
         return found
 
-    def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
-        reader = self._reader()
-        store.target("emotion", names=NAMES)
-        declare_clips(store, reader)
-        splits = self.listed_items(raw)
-        prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
-        report_leaks(store, splits, group="actor", group_expected=self.split == "ogm")
-        normalise_audio(store, self.audio_normalisation, reader)
+    def class_names(self) -> list[str]:
+        return NAMES
 
-    def _reader(self) -> ClipReader:
-        return ClipReader(
-            front_end=self.front_end,
-            seconds=self.audio_seconds,
-            frames=self.frames,
-            fps=self.fps,
-            sampling=self.sampling,
-            size=frame_size(self.frame_size, "crema_d"),
-        )
+    def reader(self) -> ClipReader:
+        return self.clip_reader(sampling=self.sampling)
+
+    def groups_overlap(self) -> bool:
+        return self.split == "ogm"
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
         if self.split == "ogm":

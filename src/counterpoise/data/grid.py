@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from counterpoise.data import lists
-from counterpoise.data.audiovisual import ClipReader, declare_clips, frame_size, normalise_audio
-from counterpoise.data.clips import Item, prepare_items, report_leaks
-from counterpoise.data.interface import Dataset
+from counterpoise.data.audiovisual import ClipDataset, ClipReader
+from counterpoise.data.clips import Item
 from counterpoise.data.sources import RawFiles, Source
 from counterpoise.data.splits import stratified_split
 from counterpoise.data.store import ArrayStore
-from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
 
@@ -52,7 +51,7 @@ WORDS = list(GRAMMAR)
     licence="CC BY 4.0",
     paper="Cooke et al., JASA 2006",
 )
-class Grid(Dataset):
+class Grid(ClipDataset):
     """1,000 clips of 3 s of one speaker, ``command colour preposition letter digit adverb``.
 
     The label is one of the words, by default the digit. ``window: word`` shows and plays just that word, by
@@ -60,6 +59,8 @@ class Grid(Dataset):
     """
 
     folder = "grid"
+    group = "speaker"
+    how_to_get = "run: counterpoise data fetch grid, or set clips: present to use those that are there"
 
     word: str = setting(
         "digit",
@@ -101,23 +102,17 @@ class Grid(Dataset):
             ),
         ]
 
-    def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
-        reader = self._reader()
-        names = GRAMMAR[self.word]
-        store.target("word", names=list(names.values()))
-        declare_clips(store, reader)
-        splits = self.listed_items(raw)
-        prepare_items(
-            store,
-            splits,
-            reader,
-            work,
-            max_dropped=self.max_dropped,
-            how_to_get="run: counterpoise data fetch grid, or set clips: present to use those that are there",
-        )
-        report_leaks(store, splits, group="speaker", group_expected=True)
+    def class_names(self) -> list[str]:
+        return list(GRAMMAR[self.word].values())
+
+    def reader(self) -> ClipReader:
+        return self.clip_reader(sampling=self.sampling)
+
+    def groups_overlap(self) -> bool:
+        return True
+
+    def take_notes(self, raw: RawFiles, splits: Mapping[str, Sequence[Item]], store: ArrayStore) -> None:
         store.note("clips", sum(len(items) for items in splits.values()))
-        normalise_audio(store, self.audio_normalisation, reader)
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
         items = self._items(raw)
@@ -125,16 +120,6 @@ class Grid(Dataset):
         fractions = {"test": self.test_fraction, "val": self.val_fraction}
         rows = stratified_split(labels, fractions, self.split_seed)
         return {split: [items[row] for row in members] for split, members in rows.items()}
-
-    def _reader(self) -> ClipReader:
-        return ClipReader(
-            front_end=self.front_end,
-            seconds=self.audio_seconds,
-            frames=self.frames,
-            fps=self.fps,
-            sampling=self.sampling,
-            size=frame_size(self.frame_size, "grid"),
-        )
 
     def _items(self, raw: RawFiles) -> list[Item]:
         folder = raw.first("s1", "s1/s1")

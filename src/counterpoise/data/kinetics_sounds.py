@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from counterpoise.data import lists
-from counterpoise.data.audiovisual import ClipReader, declare_clips, frame_size, normalise_audio
-from counterpoise.data.clips import Item, prepare_items, report_leaks
-from counterpoise.data.interface import Dataset
+from counterpoise.data.audiovisual import ClipDataset, ClipReader
+from counterpoise.data.clips import Item
 from counterpoise.data.sources import RawFiles, Source
 from counterpoise.data.splits import stratified_split
 from counterpoise.data.store import ArrayStore
-from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 
 OGM = tuple(
@@ -75,7 +73,7 @@ HOW_TO_GET = (
     licence="CC BY 4.0 (annotations); videos belong to their uploaders",
     paper="Arandjelovic and Zisserman, ICCV 2017; Kay et al., 2017",
 )
-class KineticsSounds(Dataset):
+class KineticsSounds(ClipDataset):
     """Ten-second clips from a user's Kinetics-400 folder, chosen by OGM-GE's lists (14,799/2,597) or by any
     list.
 
@@ -84,6 +82,8 @@ class KineticsSounds(Dataset):
     """
 
     folder = "kinetics_sounds"
+    group = "video"
+    how_to_get = HOW_TO_GET
 
     train_list: str = setting(
         "my_train.txt", doc="list of training clips: id,seconds,class (0 to 30) per line"
@@ -117,26 +117,17 @@ class KineticsSounds(Dataset):
             for name in (self.train_list, self.test_list)
         ]
 
-    def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
-        reader = ClipReader(
-            front_end=self.front_end,
-            seconds=self.audio_seconds,
-            frames=self.frames,
-            fps=self.fps,
-            sampling=self.sampling,
-            size=frame_size(self.frame_size, "kinetics_sounds"),
-            min_frames=self.min_frames,
-        )
-        store.target("action", names=list(CLASSES))
-        declare_clips(store, reader)
-        splits = self.listed_items(raw)
-        prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
-        report_leaks(store, splits, group="video")
+    def class_names(self) -> tuple[str, ...]:
+        return CLASSES
+
+    def reader(self) -> ClipReader:
+        return self.clip_reader(sampling=self.sampling, min_frames=self.min_frames)
+
+    def take_notes(self, raw: RawFiles, splits: Mapping[str, Sequence[Item]], store: ArrayStore) -> None:
         store.note("listed", {split: self._per_class(items) for split, items in splits.items()})
-        normalise_audio(store, self.audio_normalisation, reader)
 
     @staticmethod
-    def _per_class(items: list[Item]) -> list[int]:
+    def _per_class(items: Sequence[Item]) -> list[int]:
         labels = [item.targets["action"] for item in items]
         return np.bincount(labels, minlength=len(CLASSES)).tolist()
 

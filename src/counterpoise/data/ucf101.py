@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from counterpoise.data import lists
-from counterpoise.data.audiovisual import ClipReader, declare_clips, frame_size, normalise_audio
-from counterpoise.data.clips import Item, prepare_items, report_leaks
-from counterpoise.data.interface import Dataset
+from counterpoise.data.audiovisual import ClipDataset, ClipReader
+from counterpoise.data.clips import Item
 from counterpoise.data.sources import RawFiles, Source
 from counterpoise.data.splits import stratified_split
-from counterpoise.data.store import ArrayStore
-from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
 
@@ -93,7 +90,7 @@ HOW_TO_GET = (
     licence="research; videos belong to their uploaders",
     paper="Soomro et al., 2012; MLB, BMVC 2024",
 )
-class Ucf101(Dataset):
+class Ucf101(ClipDataset):
     """The classes with sound of an official fold; clips without sound or with under four frames are dropped.
 
     ``val`` takes whole groups (clips cut from one video) of the training list, so that no video is on both
@@ -102,6 +99,8 @@ class Ucf101(Dataset):
     """
 
     folder = "ucf101"
+    group = "group"
+    how_to_get = HOW_TO_GET
 
     fold: int = setting(1, minimum=1, maximum=3, doc="official fold")
     front_end: str = setting(
@@ -129,23 +128,11 @@ class Ucf101(Dataset):
             found.append(Source(name, (), *PUBLISHED[name], licence="research", manual=how, instead=instead))
         return found
 
-    def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
-        reader = ClipReader(
-            front_end=self.front_end,
-            seconds=self.audio_seconds,
-            frames=self.frames,
-            fps=self.fps,
-            sampling="first",
-            size=frame_size(self.frame_size, "ucf101"),
-            channel="first",
-            min_frames=self.min_frames,
-        )
-        store.target("action", names=list(CLASSES))
-        declare_clips(store, reader)
-        splits = self.listed_items(raw)
-        prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
-        report_leaks(store, splits, group="group")
-        normalise_audio(store, self.audio_normalisation, reader)
+    def class_names(self) -> tuple[str, ...]:
+        return CLASSES
+
+    def reader(self) -> ClipReader:
+        return self.clip_reader(sampling="first", channel="first", min_frames=self.min_frames)
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
         train = self._items(raw, f"trainlist0{self.fold}.txt")
