@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from counterpoise.data import work
 from counterpoise.data.work import Work
 
 
@@ -50,3 +51,25 @@ def test_an_error_is_raised_in_its_place(workers):
 
 def test_no_items_give_no_results():
     assert list(Work(2).map(double, [], lost)) == []
+
+
+def ten(_):
+    return 10
+
+
+@pytest.mark.parametrize(("size", "ahead"), [(0, 8), (10, 5), (1000, 2)])
+def test_the_larger_results_are_the_fewer_are_made_ahead_of_the_one_in_turn(monkeypatch, size, ahead):
+    monkeypatch.setattr(work, "BYTES_AHEAD", 50)
+    taken = []
+
+    class Watched(list):
+        def __iter__(self):
+            for item in list.__iter__(self):
+                taken.append(item)
+                yield item
+
+    results = Work(2).map(ten, Watched(range(30)), lost, lambda _: size)
+    for done, _ in enumerate(results, start=1):
+        if done == 10:
+            # What was given out when the tenth result came: the nine before it, and those under way.
+            assert len(taken) - 9 == ahead

@@ -19,6 +19,7 @@ from counterpoise.data.work import Work
 from counterpoise.errors import UserError
 
 ROWS_PER_APPEND = 64
+BYTES_PER_APPEND = 1 << 25
 CONTENT = "content"
 
 
@@ -45,6 +46,11 @@ class Decoded:
     id: str
     arrays: dict[str, np.ndarray] | None
     reason: str = ""
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory it takes."""
+        return sum(array.nbytes for array in (self.arrays or {}).values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +79,10 @@ def content_digest(paths: Sequence[Path]) -> np.ndarray:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return np.frombuffer(digest.digest()[:8], dtype="<i8")[0]
+
+
+def _nbytes(decoded: Decoded) -> int:
+    return decoded.nbytes
 
 
 def crashed(item: Item) -> Decoded:
@@ -116,9 +126,10 @@ def _prepare_split(
     start = store.consumed(split)
     work.progress(split, start, len(items))
     waiting: list[tuple[Item, Decoded]] = []
-    for done, decoded in enumerate(work.map(decoder, items[start:], crashed), start=start + 1):
+    for done, decoded in enumerate(work.map(decoder, items[start:], crashed, _nbytes), start=start + 1):
         waiting.append((items[done - 1], decoded))
-        if len(waiting) == ROWS_PER_APPEND or done == len(items):
+        size = sum(result.nbytes for _, result in waiting)
+        if len(waiting) == ROWS_PER_APPEND or size >= BYTES_PER_APPEND or done == len(items):
             _append(store, split, waiting)
             waiting = []
             if store.dropped(split) > max_dropped * len(items):

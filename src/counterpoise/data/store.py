@@ -216,7 +216,7 @@ class ArrayStore:
         with self._disk_errors():
             for name, array in checked.items():
                 handle = self._handle(split, name)
-                handle.write(array.tobytes())
+                handle.write(memoryview(array.reshape(-1)).cast("B"))
                 handle.flush()
                 os.fsync(handle.fileno())
             progress["rows"] += len(ids)
@@ -337,15 +337,24 @@ class ArrayStore:
         """Yield the values of a modality (channels, values), some megabytes at a time."""
         shape, dtype = self.layout(name)
         kind = np.int64 if dtype.kind in "iu" else np.float64
-        block = max(1, BLOCK_BYTES // max(1, self._row_bytes(name)))
-        rows = self.read(split, name)
-        for start in range(0, len(rows), block):
-            part = np.asarray(rows[start : start + block], dtype=kind)
+        block = max(1, BLOCK_BYTES // max(1, math.prod(shape) * kind().itemsize))
+        for start in range(0, self.rows(split), block):
+            part = self._read_rows(split, name, start, block)
             if lengths is not None:
-                real = self.read(split, lengths)[start : start + block]
-                yield np.concatenate([row[:length] for row, length in zip(part, real, strict=True)])[None]
+                real = self._read_rows(split, lengths, start, block)
+                values = np.concatenate([row[:length] for row, length in zip(part, real, strict=True)])
+                yield values[None].astype(kind)
             else:
-                yield np.moveaxis(part, channel_axis(shape) + 1, 0).reshape(shape[channel_axis(shape)], -1)
+                channels = np.moveaxis(part, channel_axis(shape) + 1, 0)
+                yield channels.reshape(shape[channel_axis(shape)], -1).astype(kind)
+
+    def _read_rows(self, split: str, name: str, start: int, count: int) -> np.ndarray:
+        """Return some rows as a copy: a memory map's pages would stay with the process."""
+        shape, dtype = self.layout(name)
+        count = min(count, self.rows(split) - start)
+        with self._path(split, name).open("rb") as file:
+            file.seek(HEADER_BYTES + start * self._row_bytes(name))
+            return np.fromfile(file, dtype, count * math.prod(shape)).reshape(count, *shape)
 
     # ---- the end ----
 

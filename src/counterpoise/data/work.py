@@ -14,6 +14,7 @@ from typing import Any
 from counterpoise.data.progress import Progress, quiet
 
 AHEAD = 4
+BYTES_AHEAD = 1 << 28
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +25,16 @@ class Work:
     progress: Progress = quiet
 
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any], crashed: Callable[[Any], Any]
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        crashed: Callable[[Any], Any],
+        nbytes: Callable[[Any], int] = lambda result: 0,
     ) -> Iterator[Any]:
         """Yield ``function(item)`` for each of ``items``, in their order, at most a few per process ahead.
+
+        ``nbytes`` says how much memory a result takes; large ones wait in smaller numbers, one per process at
+        the least.
 
         An item on which a process dies (a codec's fault, or killed for its memory) yields ``crashed(item)``;
         the others are not affected. An exception that ``function`` raises is raised here. With one worker
@@ -35,7 +43,7 @@ class Work:
         if self.workers <= 1:
             yield from map(function, items)
             return
-        yield from _Pool(self.workers, function, items, crashed).results()
+        yield from _Pool(self.workers, function, items, crashed, nbytes).results()
 
 
 class _Pool:
@@ -47,7 +55,10 @@ class _Pool:
         function: Callable[[Any], Any],
         items: Sequence[Any],
         crashed: Callable[[Any], Any],
+        nbytes: Callable[[Any], int],
     ) -> None:
+        self._nbytes = nbytes
+        self._ahead = workers
         self._workers = workers
         self._function = function
         self._items = items
@@ -65,7 +76,7 @@ class _Pool:
         remaining = iter(self._items)
         try:
             while True:
-                while len(waiting) < AHEAD * self._workers and (item := next(remaining, _END)) is not _END:
+                while len(waiting) < self._ahead and (item := next(remaining, _END)) is not _END:
                     waiting.append((item, self._submit(item)))
                 if not waiting:
                     return
@@ -76,9 +87,15 @@ class _Pool:
                     waiting = self._recover(waiting)
                     continue
                 waiting.popleft()
+                self._ahead = self._limit(result)
                 yield result
         finally:
             self._executor.shutdown(cancel_futures=True)
+
+    def _limit(self, result: Any) -> int:
+        """Return how many results may be under way or waiting, if all are like this one."""
+        fitting = BYTES_AHEAD // max(1, self._nbytes(result))
+        return max(self._workers, min(AHEAD * self._workers, fitting))
 
     def _submit(self, item: Any) -> concurrent.futures.Future:
         try:
