@@ -63,6 +63,28 @@ def test_plan_of_a_finished_benchmark_has_nothing_to_train(project, say):
     assert "nothing to train" in say("plan")
 
 
+def test_plan_says_what_is_to_be_fetched_and_what_a_job_asks_for(project, say):
+    said = say("plan")
+    assert "to prepare; nothing to fetch" in said  # the digits come with a dependency
+    assert "4 GB asked for each job, 0 GPU" in said
+
+
+def test_plan_chooses_the_cells_that_a_budget_allows_and_keeps_the_list(project, say):
+    project.run(project.cell("uniform"), 0, seconds=600.0)
+    said = say("plan", "--budget", "100h")
+    chosen = (project.root / "results/plan/chosen.txt").read_text().split()
+    assert set(chosen) <= {cell.name for cell in project.plan().cells}
+    assert chosen
+    assert all(name in said for name in chosen)
+    assert "snakemake chosen" in said
+
+
+def test_plan_with_a_budget_for_nothing_chooses_nothing(project, say):
+    project.run(project.cell("uniform"), 0, seconds=600.0)
+    say("plan", "--budget", "1min")
+    assert not (project.root / "results/plan/chosen.txt").exists()
+
+
 def test_status_names_every_run_that_is_not_well(project, say):
     cell = project.cell("joint")
     project.run(cell, 0, status="diverged", reason="loss not finite at step 3")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BENCHMARK = Path("configs/benchmarks/digits.yaml")
 WEIGHTS_FOLDER = Path("data/weights")
+CHOSEN = Path("results/plan/chosen.txt")
 
 # Newer Typers bring a Click of their own, older ones need the real one: the base of usage errors is found.
 USAGE_ERROR = typer.BadParameter.__mro__[2]
@@ -111,11 +112,69 @@ def plan(
     overrides: SetOption = [],
     root: RootOption = Path(),
     cells: Annotated[bool, typer.Option("--cells", help="list every cell and the state of its runs")] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="train a few steps of what no run is recorded of, aside")
+    ] = False,
+    budget: Annotated[
+        str | None, typer.Option(help="such as 40h: choose the cells that decide the most claims in it")
+    ] = None,
 ) -> None:
     """Before launch: check the whole configuration; say what would run, what is there, how long it takes."""
-    from counterpoise.reporting.plan import print_plan
+    from counterpoise.comparison.budget import parse_budget
+    from counterpoise.files import write_text
+    from counterpoise.reporting.plan import Before, print_plan
 
-    print_plan(_plan(root, benchmark, overrides), root, cells)
+    seconds = None if budget is None else parse_budget(budget)
+    found = _plan(root, benchmark, overrides)
+    measured, notes = _measured(found, root) if measure else ([], [])
+    before = Before(_downloads(found, root), measured, notes)
+    choice = print_plan(found, root, cells, before, seconds)
+    if choice is not None and choice.cells:
+        write_text(root / CHOSEN, "".join(f"{name}\n" for name in choice.cells))
+        print(f"  to run these: snakemake chosen --cores all --configfile {benchmark}")
+
+
+def _downloads(plan: Plan, root: Path) -> dict[str, str]:
+    from counterpoise.reporting.plan import is_prepared, size_text
+
+    roots = {key: Path(value) for key, value in plan.benchmark.data_roots.items()}
+    said = {}
+    for data in plan.datasets:
+        if is_prepared(data, root):
+            continue
+        from counterpoise.data.status import to_fetch
+
+        files, size, unknown = to_fetch(data.component, data.settings, root / "data/raw", roots)
+        more = f" and {unknown} of unknown size" if unknown else ""
+        said[data.name] = f"to fetch: {files} files, {size_text(size)}{more}" if files else "nothing to fetch"
+    return said
+
+
+def _measured(plan: Plan, root: Path) -> tuple[list[Any], list[str]]:
+    """Train a few steps of one cell of every dataset, model and method to do that no run is recorded of."""
+    from counterpoise.comparison.estimate import Recorded, read_recorded
+    from counterpoise.comparison.status import run_statuses
+    from counterpoise.reporting.plan import duration_text, is_prepared, size_text
+
+    known = {(run.dataset, run.model, run.method) for run in read_recorded(root)}
+    found, notes = [], []
+    for cell in {run.cell.name: run.cell for run in run_statuses(plan, root) if not run.finished}.values():
+        names = (cell.dataset, cell.model, cell.method)
+        if names in known or cell.parents or not is_prepared(cell.data, root):
+            continue
+        from counterpoise.training.device import choose_device
+        from counterpoise.training.trial import try_cell
+
+        known.add(names)
+        trial = try_cell(_cell_to_train(plan, cell, root), choose_device("auto"))
+        found.append(Recorded(*names, trial.seconds_per_epoch, 0, trial.device))
+        whole = trial.seconds_per_epoch * cell.config["protocol"]["epochs"]
+        energy = f", {trial.watts * whole / 3.6e6:.3g} kWh at {trial.watts:.0f} W" if trial.watts else ""
+        notes.append(
+            f"measured {trial.steps} steps of {'/'.join(names)} on {trial.device}: "
+            f"{duration_text(whole)} a run, {size_text(trial.peak_memory)} at most{energy}"
+        )
+    return found, notes
 
 
 @app.command()

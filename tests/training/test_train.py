@@ -23,6 +23,7 @@ from counterpoise.spec.protocol import Protocol
 from counterpoise.training.loop import Control, Interrupted
 from counterpoise.training.streams import generator
 from counterpoise.training.train import CellToTrain, make_trainer, train_cell
+from counterpoise.training.trial import try_cell
 
 CPU = torch.device("cpu")
 MODEL = {
@@ -272,3 +273,22 @@ def test_a_method_that_needs_validation_data_says_so(cell, prepared):
     needing = dataclasses.replace(cell, config=cell.config | {"method": method})
     with pytest.raises(UserError, match=r"needs validation data.*validation_fraction"):
         trainer(needing, without_validation(prepared[1]), 0)
+
+
+# A few steps before launch.
+
+
+def test_a_trial_times_the_cells_steps_and_leaves_nothing_behind(cell):
+    trial = try_cell(cell, CPU, steps=2)
+    assert trial.steps == 4  # two of them to warm up
+    assert 0 < trial.seconds_per_epoch < 600
+    assert trial.peak_memory > 1e7
+    assert trial.watts is None  # a CPU does not say
+    assert not cell.directory.exists()
+    assert not cell.work_directory.exists()
+
+
+def test_a_trial_of_a_short_epoch_is_timed_with_its_evaluation(cell):
+    whole = try_cell(with_protocol(cell, batch_size=2000), CPU, steps=5)
+    assert whole.steps == 1
+    assert whole.seconds_per_epoch > 0

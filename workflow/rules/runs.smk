@@ -110,9 +110,31 @@ def records_of(cells):
     ]
 
 
+# What `counterpoise plan --budget` chose. Tables of what is there come by `counterpoise salvage`.
+def chosen_metrics(wildcards):
+    path = Path("results/plan/chosen.txt")
+    if not path.is_file():
+        raise WorkflowError(
+            f"{path}: not there: 'counterpoise plan --budget' writes it"
+        )
+    names = path.read_text().split()
+    gone = [name for name in names if name not in CELLS]
+    if gone:
+        raise WorkflowError(
+            f"{path}: '{gone[0]}' is not in {PLAN.path} as it is now: choose again"
+        )
+    return metrics_of([CELLS[name] for name in names])
+
+
 localrules:
     train_all,
     runs_all,
+    chosen,
+
+
+rule chosen:
+    input:
+        chosen_metrics,
 
 
 # The runs themselves are targets: a missing run behind an existing table would not be noticed by the table alone.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,22 +48,38 @@ def estimate(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> Estimat
     Nearest first: runs of the same dataset, model and method (of other seeds or older keys), then of the same
     dataset and model.
     """
-    by_method = _median_by(records, lambda r: (r.dataset, r.model, r.method))
-    by_model = _median_by(records, lambda r: (r.dataset, r.model))
     seconds = size = 0.0
     unknown = 0
-    for run in to_do:
-        cell = run.cell
-        found = by_method.get((cell.dataset, cell.model, cell.method)) or by_model.get(
-            (cell.dataset, cell.model)
-        )
+    for found in _runs(to_do, records):
         if found is None:
             unknown += 1
             continue
-        seconds += found[0] * cell.config["protocol"]["epochs"]
+        seconds += found[0]
         size += found[1]
     devices = tuple(sorted({record.device for record in records}))
     return Estimate(seconds, size, len(to_do), unknown, len(records), devices)
+
+
+def cell_seconds(runs: Iterable[RunStatus], records: Sequence[Recorded]) -> dict[str, float | None]:
+    """Return by cell the seconds of its runs that are to do, ``None`` where no like of one is on record."""
+    runs = list(runs)
+    total: dict[str, float | None] = {run.cell.name: 0.0 for run in runs}
+    to_do = [run for run in runs if not run.finished]
+    for run, found in zip(to_do, _runs(to_do, records), strict=True):
+        before = total[run.cell.name]
+        total[run.cell.name] = None if before is None or found is None else before + found[0]
+    return total
+
+
+def _runs(to_do: Iterable[RunStatus], records: Sequence[Recorded]) -> Iterator[tuple[float, float] | None]:
+    """Yield seconds and bytes of each run, ``None`` where no like is on record."""
+    by_method = _median_by(records, lambda r: (r.dataset, r.model, r.method))
+    by_model = _median_by(records, lambda r: (r.dataset, r.model))
+    for run in to_do:
+        cell = run.cell
+        names = (cell.dataset, cell.model)
+        found = by_method.get((*names, cell.method)) or by_model.get(names)
+        yield None if found is None else (found[0] * cell.config["protocol"]["epochs"], found[1])
 
 
 def read_recorded(root: Path) -> list[Recorded]:

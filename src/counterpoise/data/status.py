@@ -110,6 +110,20 @@ def dataset_status(
     )
 
 
+def to_fetch(
+    component_name: str, settings: Mapping[str, object], raw_root: Path, data_roots: Mapping[str, Path]
+) -> tuple[int, int, int]:
+    """Return of a dataset's files that are not there yet: how many, their bytes, and how many of unknown
+    size.
+    """
+    data = make_dataset(component_name, dict(settings))
+    raw = raw_files(data, raw_root, data_roots)
+    missing = [source for source in _known_sources(data, raw) if not source.optional]
+    missing = [source for source in missing if place(source, raw) is None]
+    sizes = [source.size for source in missing]
+    return len(sizes), sum(size for size in sizes if size is not None), sizes.count(None)
+
+
 def _known_sources(data: Dataset, raw: RawFiles) -> list[Source]:
     """Return the dataset's files as far as the lists that are there name them."""
     sources = data.sources()

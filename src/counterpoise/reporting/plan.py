@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from counterpoise.comparison.estimate import estimate, read_recorded
+from counterpoise.comparison.budget import Choice, choose, questions
+from counterpoise.comparison.estimate import Recorded, cell_seconds, estimate, read_recorded
 from counterpoise.comparison.status import (
     FINISHED,
     PREPARED,
@@ -19,24 +21,56 @@ from counterpoise.comparison.status import (
     run_statuses,
 )
 from counterpoise.comparison.trace import Trace, TracedRun
-from counterpoise.spec.plan import Plan
+from counterpoise.spec.plan import Plan, PreparedDataset
 
 MOST_LINES = 20
 MOST_SOURCES = 5
 
 
-def print_plan(plan: Plan, root: Path, cells: bool = False) -> None:
-    """Print what a plan comes to: runs to do and there, data to prepare, time and disk; ``cells``: one by
-    one.
+@dataclass(frozen=True)
+class Before:
+    """What is known before launch besides the plan and what is recorded.
+
+    ``downloads`` says, by the name of an unprepared dataset, what is to be fetched. ``measured`` are runs of
+    which a few steps were made for the estimate; ``notes`` say what those steps took.
     """
-    for line in plan_lines(plan, root, cells):
-        print(line)
+
+    downloads: Mapping[str, str] = field(default_factory=dict)
+    measured: Sequence[Recorded] = ()
+    notes: Sequence[str] = ()
 
 
-def plan_lines(plan: Plan, root: Path, cells: bool) -> Iterator[str]:
-    """Yield the lines of :func:`print_plan`."""
-    benchmark = plan.benchmark
+def print_plan(
+    plan: Plan, root: Path, cells: bool = False, before: Before | None = None, budget: float | None = None
+) -> Choice | None:
+    """Print what a plan comes to: runs to do and there, data to prepare, time, memory and disk.
+
+    ``cells``: one by one. ``budget``: also the cells that decide the most claims in so many seconds, which
+    are returned.
+    """
+    before = before or Before()
     runs = run_statuses(plan, root)
+    records = [*read_recorded(root), *before.measured]
+    for line in plan_lines(plan, root, cells, runs, records, before):
+        print(line)
+    if budget is None:
+        return None
+    choice = choose(questions(plan), cell_seconds(runs, records), plan.cells, budget)
+    for line in choice_lines(choice):
+        print(line)
+    return choice
+
+
+def plan_lines(
+    plan: Plan,
+    root: Path,
+    cells: bool,
+    runs: Sequence[RunStatus],
+    records: Sequence[Recorded],
+    before: Before,
+) -> Iterator[str]:
+    """Yield the lines of :func:`print_plan` but for those of a budget."""
+    benchmark = plan.benchmark
     counts = Counter(run.state for run in runs)
     to_do = [run for run in runs if not run.finished]
     yield f"{benchmark.name}: {benchmark.title} ({plan.path})"
@@ -45,8 +79,9 @@ def plan_lines(plan: Plan, root: Path, cells: bool) -> Iterator[str]:
     yield f"  seeds      {seeds}; {benchmark.seeds_per_job} in a job; selection {benchmark.selection}"
     yield f"  cells      {len(plan.cells)}"
     yield f"  runs       {len(runs)}: {len(to_do)} to do, {len(runs) - len(to_do)} there ({_counts(counts)})"
-    yield from _block("data", _data_lines(plan, root))
-    yield from _block("estimate", _estimate_lines(to_do, root))
+    yield from _block("data", _data_lines(plan, root, before.downloads))
+    yield from _block("estimate", [*_estimate_lines(to_do, records), *before.notes])
+    yield from _block("memory", _memory_lines(plan, to_do))
     if cells:
         yield "cells, with the state of each seed:"
         yield from _cell_lines(runs)
@@ -142,21 +177,55 @@ def _table_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def _data_lines(plan: Plan, root: Path) -> list[str]:
-    lines = []
+def _data_lines(plan: Plan, root: Path, downloads: Mapping[str, str]) -> list[str]:
+    prepared, lines = [], []
     for data in plan.datasets:
-        there = (Path(root) / data.directory / "manifest.json").is_file()
-        lines.append(f"{data.directory.relative_to(PREPARED)}: {'prepared' if there else 'to prepare'}")
-    return lines
+        name = data.directory.relative_to(PREPARED)
+        if is_prepared(data, root):
+            prepared.append(f"{name}: prepared")
+        else:
+            lines.append(f"{name}: to prepare; {downloads.get(data.name, 'downloads unknown')}")
+    lines += prepared
+    more = [f"... and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
+    return lines[:MOST_LINES] + more
 
 
-def _estimate_lines(to_do: Sequence[RunStatus], root: Path) -> list[str]:
+def is_prepared(data: PreparedDataset, root: Path) -> bool:
+    """Return whether a dataset's arrays are there."""
+    return (Path(root) / data.directory / "manifest.json").is_file()
+
+
+def _memory_lines(plan: Plan, to_do: Sequence[RunStatus]) -> list[str]:
+    if not to_do:
+        return []
+    job = plan.benchmark.job
+    return [f"{size_text(job.mem_mb * 1e6)} asked for each job, {job.gpus} GPU (the benchmark's key 'job')"]
+
+
+def choice_lines(choice: Choice) -> Iterator[str]:
+    """Yield what a budget decides: the picks in order, and what is left."""
+    picked = sum(len(pick.questions) for pick in choice.picks)
+    total = picked + len(choice.ready) + len(choice.left) + len(choice.unknown)
+    yield f"budget {duration_text(choice.budget)}: decides {picked + len(choice.ready)} of {total} claims"
+    if choice.ready:
+        yield f"  {len(choice.ready)} need no training any more"
+    for pick in choice.picks:
+        yield f"  {duration_text(pick.seconds)}: {', '.join(question.name for question in pick.questions)}"
+        yield from (f"    {name}" for name in pick.cells)
+    if choice.left:
+        yield from _some("  do not fit", [question.name for question in choice.left])
+    if choice.unknown:
+        yield from _some("  of unknown cost", [question.name for question in choice.unknown])
+    yield f"  {duration_text(choice.seconds)} in all, one run after the other"
+
+
+def _estimate_lines(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> list[str]:
     if not to_do:
         return ["nothing to train"]
-    found = estimate(to_do, read_recorded(root))
+    found = estimate(to_do, records)
     known = found.runs - found.unknown
     if known == 0:
-        return ["unknown: no run of these datasets and models is recorded yet"]
+        return ["unknown: no run of these datasets and models is recorded yet; --measure tries a few steps"]
     devices = " and ".join(found.devices)
     time, size = duration_text(found.seconds), size_text(found.size)
     lines = [
