@@ -447,16 +447,36 @@ def compare(
 
 @app.command()
 def diff(
-    paper: str,
+    first: Annotated[str, typer.Argument(metavar="PAPER | A", help="a paper; or, with B, results")],
+    second: Annotated[
+        str | None,
+        typer.Argument(metavar="[B]", help="results: a folder, a published record, or a Git revision"),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="A and B: any other number counts")] = False,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     overrides: SetOption = [],
     root: RootOption = Path(),
 ) -> None:
-    """Print the comparison with a paper. Exit code 0: nothing deviates, 3: deviations, 4: refuted claims."""
+    """Compare results with a paper (one argument), or results B with results A (two).
+
+    PAPER: exit code 0: nothing deviates, 3: deviations, 4: refuted claims. A B: 0: nothing differs beyond
+    seed noise, 3: a number does or is gone, 4: a claim has another verdict.
+    """
+    if second is not None:
+        from counterpoise.comparison.difference import difference
+        from counterpoise.comparison.result_set import load_result_set
+        from counterpoise.reporting.difference import print_difference
+
+        a, b = load_result_set(first, root, like=second), load_result_set(second, root, like=first)
+        changes = difference(a, b)
+        print_difference(changes, strict)
+        raise typer.Exit(changes.exit_code(strict))
+    if strict:
+        raise UserError("--strict: belongs to two results, as in 'diff A B --strict'")
     from counterpoise.comparison.compare import compare_paper
     from counterpoise.reporting.terminal import print_comparison
 
-    comparison = compare_paper(_plan(root, benchmark, overrides), root, paper)
+    comparison = compare_paper(_plan(root, benchmark, overrides), root, first)
     print_comparison(comparison)
     raise typer.Exit(comparison.exit_code)
 

@@ -17,7 +17,7 @@ from counterpoise.publication.publish import publish
 CORRECT = {"joint": 11, "uniform": 13, "mmpareto": 15}
 
 
-def finish(project: SmallProject, shift: int = 0, **overrides: object) -> None:
+def give_runs(project: SmallProject, shift: int = 0, **overrides: object) -> None:
     """Give every planned run predictions of which more are right with another seed, and metrics."""
     plan = project.plan(**overrides)
     for cell in plan.cells:
@@ -32,9 +32,15 @@ def finish(project: SmallProject, shift: int = 0, **overrides: object) -> None:
 def once(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> SmallProject:
     """The project with its finished runs and its record; not to be changed."""
     project = SmallProject(tmp_path_factory.mktemp("published") / "project", repository)
-    finish(project)
+    give_runs(project)
     publish(project.plan(), project.root)
     return project
+
+
+@pytest.fixture
+def finish() -> Callable[..., None]:
+    """Give a project's runs predictions, as :func:`give_runs`."""
+    return give_runs
 
 
 @pytest.fixture

@@ -126,6 +126,13 @@ def test_the_readme_gives_the_optimism_of_choosing_on_the_test_set(project, rewr
     assert any("cg_mnist.accuracy" in line and "+1.50" in line for line in lines)
 
 
+def test_the_outcome_of_a_search_is_in_the_record(project):
+    path = project.write("results/search/small.json", '{"schema": 1, "scores": {}}')
+    folder = publish(project.plan(), project.root).folder
+    assert (folder / "search.json").read_text() == path.read_text()
+    assert "search.json" in (folder / "README.md").read_text()
+
+
 def test_an_unfinished_benchmark_is_published_only_on_request(project):
     cell = project.cell("uniform")
     (project.root / cell.run_directory(1) / project.plan().metrics_name).unlink()

@@ -124,6 +124,7 @@ def _copy_plan(plan: Plan, root: Path, folder: Path) -> None:
     else:
         portable = yaml.safe_dump(published.without_local(written), sort_keys=False, allow_unicode=True)
         write_text(folder / published.BENCHMARK_FILE, portable)
+    _copy(root / "results/search" / f"{plan.benchmark.name}.json", folder / published.SEARCH)
     for paper in plan.papers:
         shutil.copytree(root / "configs/papers" / paper, folder / "papers" / paper)
 

@@ -17,7 +17,7 @@ from counterpoise.comparison.entries import Entry
 from counterpoise.comparison.results import CellResults, read_results
 from counterpoise.comparison.verdicts import Verdict
 from counterpoise.files import read_json
-from counterpoise.publication.record import NOTES, PublishedRecord
+from counterpoise.publication.record import NOTES, SEARCH, PublishedRecord
 from counterpoise.reporting.words import marked
 
 # Two runs of one method differ by more than this many standard deviations once in twenty.
@@ -112,6 +112,7 @@ def readme_text(record: PublishedRecord) -> str:
     return environment.get_template("README.md.j2").render(
         record=record, plan=record.plan, stored=record.stored, benchmark=record.plan.benchmark,
         runs=run_facts(record), protocols=_protocols(record, results), papers=papers, pair=PAIR_OF_RUNS,
+        searched=(record.folder / SEARCH).is_file(),
         notes=notes.read_text(encoding="utf-8").strip() if notes.is_file() else "",
     )  # fmt: skip
 

@@ -25,7 +25,7 @@ from counterpoise.spec.validation import validate
 SCHEMA = 1
 HOME = PurePosixPath("results/published")
 PLAN, MANIFEST, README, NOTES = "plan.json", "manifest.json", "README.md", "notes.md"
-BENCHMARK_FILE = "benchmark.yaml"
+BENCHMARK_FILE, SEARCH = "benchmark.yaml", "search.json"
 RUNS, PREDICTIONS, WEIGHTS = "runs", "predictions", "weights"
 NOT_IN_GIT = (PREDICTIONS, WEIGHTS)
 # Of this machine, not of the record.
