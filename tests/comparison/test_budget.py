@@ -82,9 +82,7 @@ def test_whatever_is_asked_the_budget_holds_and_nothing_more_would_fit(sets, cos
         assert sum(cost[name] for name in q.cells - have) > budget - found.seconds
 
 
-@pytest.mark.parametrize(
-    ("table", "groups"), [("table3", {"cg_mnist": "cg_mnist"}), ("table1", {"crema_d": "crema_d"})]
-)
+@pytest.mark.parametrize(("table", "group"), [("table3", "cg_mnist"), ("table1", "crema_d")])
 def test_the_claims_that_a_plan_can_decide_are_those_that_its_runs_answer(make_study, table, group):
     study = make_study(table, {group: group}, seeds=[0, 1])
     asked = questions(study.plan)
