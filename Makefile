@@ -39,6 +39,7 @@ bench: export OMP_NUM_THREADS := 1
 bench: export COUNTERPOISE_PERFORMANCE := results/performance
 bench: $(VENV)/.installed-with-tests
 	$(IN_VENV) $(BIN)/python -m pytest -m performance $(ARGS)
+	$(BIN)/python tests/performance/page.py
 
 # Data, results and checkpoints stay: they cost hours, all this costs minutes.
 clean:

@@ -216,6 +216,27 @@ def test_layers_without_torch_load_none(graph):
     assert loaded_after(modules) & TORCH == set()
 
 
+def test_snakemakes_process_loads_no_torch(repository):
+    """What the workflow's own code imports, and a plan made with it."""
+    files = [repository / "Snakefile", *(repository / "workflow/rules").glob("*.smk")]
+    lines = [line.strip() for file in files for line in file.read_text().splitlines()]
+    imports = [line for line in lines if line.startswith(("from counterpoise", "import counterpoise"))]
+    assert any("make_plan" in line for line in imports)
+    program = "; ".join(
+        [
+            "import sys",
+            *imports,
+            "from pathlib import Path",
+            "make_plan(Path(), Path('configs/benchmarks/mmpareto.yaml'), {})",
+            f"print(*({TORCH!r} & set(sys.modules)))",
+        ]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
+
+
 # The reader above is itself code: each rule is seen to fail on a package that breaks it.
 
 

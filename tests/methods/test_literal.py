@@ -129,6 +129,31 @@ def test_conflicts_occur_in_these_steps(literal):
     assert largest_difference(mmpareto, uniform) > 1e-3
 
 
+@pytest.mark.parametrize("dtype", TOYS, ids=["float64", "float32"])
+@pytest.mark.parametrize("conflicting", [False, True])
+@pytest.mark.parametrize("variant", ["published", "released"])
+def test_mmparetos_gradients_are_those_written_out_in_both_branches(literal, variant, conflicting, dtype):
+    toy = Toy(dtype=dtype)
+    method, network = prepared("mmpareto", variant, toy)
+    with torch.no_grad():  # unimodal heads that agree with the joint one, or say the opposite
+        for name, (weight, columns) in network.fusion.weight_slices().items():
+            head = network.heads[name]
+            head.weight.copy_((-1 if conflicting else 1) * weight[:, columns])
+            head.bias.copy_((-1 if conflicting else 1) * network.fusion.linear.bias)
+    twin, (inputs, targets) = copy.deepcopy(network), toy.batch()
+    step_function(method, network)(inputs, targets, initial_state(method, network), 0, torch.Generator())
+    scene = literal.Scene(twin, inputs, targets, {}, torch.Generator())
+    expected = literal.METHODS["mmpareto"](scene, dataclasses.asdict(method))
+    for encoder in twin.encoders:
+        names = scene.names_of(encoder)
+        both = [scene.backward(scene.losses[name]) for name in ("joint", encoder)]
+        inner = literal.dot(*(literal.flat(gradients, names) for gradients in both))
+        assert (inner < 0) == conflicting
+    for name, parameter in network.named_parameters():
+        difference = (parameter.grad - expected[name]).double().norm() / expected[name].double().norm()
+        assert float(difference) < TOYS[dtype], name
+
+
 def test_greedy_trains_one_modality_alone_in_these_steps(literal):
     toy = Toy(dtype=torch.float64)
     greedy = steps_of_the_product("greedy", "published", toy)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from tiny_models import build, model
+from torch import nn
 from torch.nn import functional
 from torchvision.models import resnet18
 
 from counterpoise.models.build import build_network
+from counterpoise.models.conv4 import normalised_convolution
 from counterpoise.models.segnet import unpool
 
 
@@ -104,3 +106,51 @@ def test_every_encoder_can_be_initialised(init):
     for name in ("resnet18", "vit", "conformer", "wav2vec2", "efficientnet", "mlp", "sequence"):
         network, inputs = build("concat", init=init, a=name)
         assert torch.isfinite(network.encode(inputs)["a"]).all()
+
+
+class TestNormalisedConvolution:
+    """The first convolution of 'conv4', with its norm in the kernel, against the two layers one by one."""
+
+    @staticmethod
+    def both(training: bool, memory_format: torch.memory_format = torch.contiguous_format):
+        found = []
+        for rewritten in (False, True):
+            torch.manual_seed(0)
+            norm, convolution = nn.BatchNorm2d(3).double(), nn.Conv2d(3, 4, 5, padding=2).double()
+            nn.init.normal_(norm.weight)
+            nn.init.normal_(norm.bias)
+            norm.running_mean.normal_()
+            norm.train(training)
+            x = (3 + 2 * torch.randn(6, 3, 9, 9, dtype=torch.float64)).contiguous(memory_format=memory_format)
+            out = normalised_convolution(x, norm, convolution) if rewritten else convolution(norm(x))
+            parameters = [*norm.parameters(), *convolution.parameters()]
+            gradients = torch.autograd.grad((out * torch.randn_like(out)).sum(), parameters)
+            found.append((out.detach(), *gradients, *norm.buffers()))
+        return found
+
+    @pytest.mark.parametrize("training", [True, False])
+    @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+    def test_values_gradients_and_statistics_are_those_of_the_two_layers(self, training, memory_format):
+        plain, rewritten = self.both(training, memory_format)
+        for expected, found in zip(plain, rewritten, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+    def test_statistics_are_bit_equal(self):
+        plain, rewritten = self.both(training=True)
+        for expected, found in zip(plain[-3:], rewritten[-3:], strict=True):
+            assert torch.equal(found, expected)
+
+
+def test_rectifying_after_pooling_is_bit_equal():
+    """ResNet-18's stem and LeNet pool first."""
+    results = []
+    for pooled_first in (False, True):
+        x = torch.randn(4, 8, 20, 20, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        pool = nn.MaxPool2d(3, stride=2, padding=1)
+        out = pool(x).relu() if pooled_first else pool(x.relu())
+        weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+        results.append((out, torch.autograd.grad((out * weights).sum(), x)[0]))
+    (a, da), (b, db) = results
+    assert torch.equal(a, b)
+    assert torch.equal(da, db)
+    assert bool((b == 0).any())

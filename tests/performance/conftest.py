@@ -10,6 +10,8 @@ from typing import Literal
 import pytest
 from measured import FOLDER, Action, Comparison, Results, comparison, interleaved
 
+Times = dict[str, list[float]]
+
 
 @pytest.fixture(scope="module")
 def results(request, repository: Path) -> Iterator[Results]:
@@ -25,7 +27,8 @@ def side_by_side(benchmark, results: Results) -> Callable[..., list[Comparison]]
     """Run actions in turns and keep each one's comparison with the baseline, which is one of them.
 
     ``side_by_side({"ours": f, "usual": g}, "usual", kind="speed-up", goals={"ours": 50})``; ``samples`` where
-    an action's round goes through another number of samples than the baseline's.
+    an action's round goes through another number of samples than the baseline's. ``goals`` may be a function
+    of all actions' times; ``where`` says on what this was measured.
     """
 
     def run(
@@ -34,12 +37,14 @@ def side_by_side(benchmark, results: Results) -> Callable[..., list[Comparison]]
         *,
         rounds: int = 7,
         kind: Literal["cost", "speed-up"] = "cost",
-        goals: dict[str, float] | None = None,
+        goals: dict[str, float] | Callable[[Times], dict[str, float]] | None = None,
         samples: dict[str, int] | None = None,
+        where: str = "",
     ) -> list[Comparison]:
         times = benchmark.pedantic(lambda: interleaved(actions, rounds), rounds=1)
+        wanted = goals(times) if callable(goals) else goals or {}
         found = [
-            comparison(name, times, baseline, kind=kind, goal=(goals or {}).get(name), samples=samples)
+            comparison(name, times, baseline, where=where, kind=kind, goal=wanted.get(name), samples=samples)
             for name in actions
             if name != baseline
         ]

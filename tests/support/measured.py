@@ -38,6 +38,7 @@ class Comparison:
 
     name: str
     baseline: str
+    where: str
     kind: Literal["cost", "speed-up"]
     ratio: float
     low: float
@@ -58,7 +59,8 @@ class Comparison:
     def __str__(self) -> str:
         goal = "" if self.goal is None else f", goal {'<=' if self.kind == 'cost' else '>='} {self.goal:.3g}"
         return (
-            f"{self.name} / {self.baseline}: {self.ratio:.3g} [{self.low:.3g}, {self.high:.3g}] "
+            f"{self.where or 'ratio'}: {self.name} / {self.baseline}: "
+            f"{self.ratio:.3g} [{self.low:.3g}, {self.high:.3g}] "
             f"({self.kind}, {self.rounds} rounds, {self.seconds:.3g} s{goal})"
         )
 
@@ -88,6 +90,7 @@ def comparison(
     times: dict[str, list[float]],
     baseline: str,
     *,
+    where: str = "",
     kind: Literal["cost", "speed-up"] = "cost",
     goal: float | None = None,
     samples: dict[str, int] | None = None,
@@ -103,7 +106,7 @@ def comparison(
     ratios = [a / b if kind == "cost" else b / a for a, b in pairs]
     low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
     return Comparison(
-        name, baseline, kind, middle, low, high, goal, len(ratios),
+        name, baseline, where, kind, middle, low, high, goal, len(ratios),
         statistics.median(own), statistics.median(other), machine(),
     )  # fmt: skip
 

@@ -80,13 +80,34 @@ def test_the_optimiser_is_the_protocols(name, kind):
         "eps": 1e-5,
     }
     made = build_optimiser(Toy().network(), protocol(optimiser=settings))
-    assert type(made) is kind
+    theirs = next(k for k in type(made).__mro__ if k.__module__.startswith("torch.optim"))
+    assert theirs is kind
     for group in made.param_groups:
         assert (group["lr"], group["weight_decay"]) == (0.3, 0.01)
         if name == "sgd":
             assert group["momentum"] == 0.5
         else:
             assert (tuple(group["betas"]), group["eps"]) == ((0.7, 0.8), 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
+def test_steps_are_those_of_torchs_own_class_bit_by_bit(name, kind):
+    ours, theirs = Toy().network(), Toy().network()
+    made = build_optimiser(
+        ours, protocol(optimiser={"name": name, "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01})
+    )
+    more = {"momentum": 0.9} if name == "sgd" else {}
+    own = kind(theirs.parameters(), lr=0.1, weight_decay=0.01, foreach=True, **more)
+    for seed in range(3):
+        for network, optimiser in ((ours, made), (theirs, own)):
+            random = torch.Generator().manual_seed(seed)
+            for parameter in network.parameters():
+                parameter.grad = torch.randn(parameter.shape, generator=random)
+            optimiser.step()
+    for left, right in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(left, right)
 
 
 def test_every_parameter_is_in_one_group_encoders_in_the_first():

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +240,26 @@ def test_the_same_seed_is_the_same_initialisation_whatever_was_drawn_before(cell
         torch.manual_seed(noise)
         digests.add(digest_state(trainer(cell, prepared[1], 0).network.state_dict()))
     assert len(digests) == 1
+
+
+def test_a_run_is_the_same_alone_and_beside_other_processes(cell, tmp_path):
+    """How many workers there are, and what a process trained before, leaves no trace in the numbers."""
+    together = train_cell(cell, [1, 0], CPU)
+    program = (
+        "import pickle, sys, torch\n"
+        "from counterpoise.training.train import train_cell\n"
+        "train_cell(pickle.load(open(sys.argv[1], 'rb')), [int(sys.argv[2])], torch.device('cpu'))\n"
+    )
+    apart = dataclasses.replace(cell, directory=tmp_path / "apart", work_directory=tmp_path / "work_apart")
+    (tmp_path / "cell.pickle").write_bytes(pickle.dumps(apart))
+    workers = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "cell.pickle"), str(seed)])
+        for seed in (0, 1)
+    ]
+    assert [worker.wait() for worker in workers] == [0, 0]
+    for folder in together:
+        assert record(folder)["files"] == record(apart.directory / folder.name)["files"]
+        assert record(folder)["weights_sha256"] == record(apart.directory / folder.name)["weights_sha256"]
 
 
 def test_training_leaves_random_state_and_threads_as_they_were(cell):

@@ -116,10 +116,10 @@ def opposite(strengths: Tensor) -> Tensor:
 
 def log_similarities(features: Tensor, prototypes: Tensor) -> Tensor:
     """Return ``log softmax(-distance)`` of features ``(B, d)`` to prototypes ``(C, d)``, ``(B, C)``."""
-    difference = features.to(prototypes.dtype)[:, None, :] - prototypes[None, :, :]
-    # The root has no derivative at 0, where a feature is its own prototype.
-    tiny = torch.finfo(prototypes.dtype).tiny
-    return (-(difference.square().sum(dim=2) + tiny).sqrt()).log_softmax(dim=1)
+    # By differences: products would lose the digits of small distances. Its derivative at distance 0 is 0.
+    mode = "donot_use_mm_for_euclid_dist"
+    distances = torch.cdist(features.to(prototypes.dtype), prototypes, compute_mode=mode)
+    return (-distances).log_softmax(dim=1)
 
 
 def _class_sums(epoch: Epoch, share: float) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:

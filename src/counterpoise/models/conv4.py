@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -43,9 +44,28 @@ class _Conv4(EncoderModule):
         return self.project
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, d)
-        x = self.conv1(self.norm(x))
+        x = normalised_convolution(x, self.norm, self.conv1)
         x = functional.relu(functional.max_pool2d(x, 3, stride=2, padding=1))  # commute: fewer to rectify
         x = functional.relu(self.conv2(x))
         x = functional.relu(self.conv3(x))
         x = functional.relu(self.conv4(x))
         return self.project(x.mean(dim=(2, 3)))
+
+
+def normalised_convolution(x: Tensor, norm: nn.BatchNorm2d, convolution: nn.Conv2d) -> Tensor:
+    """Return ``convolution(norm(x))`` of data ``(B, C, H, W)`` without a gradient of the convolution's input.
+
+    Norm's scale and shift move into the kernel: ``W * (s x^ + t) = (s W) * x^ + (sum_c t_c W_c) * 1``. The
+    ones are a channel of their own, since the padding around them stays zero. Equal up to rounding; the
+    gradient of the first convolution's input, a quarter of a step, served only scale and shift.
+    """
+    if norm.training:
+        norm.num_batches_tracked.add_(1)
+    centred = functional.batch_norm(
+        x, norm.running_mean, norm.running_var, None, None, norm.training, norm.momentum, norm.eps
+    )
+    weight, scale, shift = convolution.weight, norm.weight[:, None, None], norm.bias[:, None, None]
+    kernel = torch.cat([weight * scale, (weight * shift).sum(dim=1, keepdim=True)], dim=1)
+    ones = torch.ones_like(centred[:, :1])
+    both = torch.cat([centred, ones], dim=1)
+    return functional.conv2d(both, kernel, convolution.bias, convolution.stride, convolution.padding)

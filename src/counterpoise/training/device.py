@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import os
 import platform
 import sys
@@ -14,6 +16,10 @@ import torch
 
 from counterpoise.errors import UserError, suggest
 from counterpoise.spec.protocol import Protocol
+
+# glibc's malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_LARGEST_BLOCK, _NEVER = 1 << 30, 2**31 - 1
 
 LIBRARIES = ("torch", "torchvision", "torchaudio", "numpy", "scikit-learn", "counterpoise")
 
@@ -28,6 +34,20 @@ def choose_device(name: str) -> torch.device:
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError(f"--device {name}: torch finds no CUDA device here; allowed: auto, cpu")
     return torch.device(name)
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory that it frees, where the C library can be told to; return whether it
+    was.
+
+    By default glibc hands large blocks back at once, and the next step takes them again page by page: a tenth
+    to a fifth of a step on a CPU. The peak stays what it was. Numbers do not depend on it.
+    """
+    try:
+        tell = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # not glibc
+        return False
+    return all([tell(_MMAP_THRESHOLD, _LARGEST_BLOCK), tell(_TRIM_THRESHOLD, _NEVER)])
 
 
 @contextlib.contextmanager
@@ -74,6 +94,7 @@ def describe(device: torch.device, protocol: Protocol) -> dict[str, Any]:
     }
 
 
+@functools.cache
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)

@@ -12,7 +12,7 @@ from types import FrameType
 
 import torch
 
-from counterpoise.training.device import choose_device
+from counterpoise.training.device import choose_device, keep_freed_memory
 from counterpoise.training.failure import classify, forget_failure, read_failure, write_failure
 from counterpoise.training.lease import NoLease, candidates, lease_folder, leased, visible
 from counterpoise.training.loop import Control, Interrupted
@@ -42,6 +42,7 @@ def run_job(
     the others get a whole device.
     """
     stop = stop_on_signals()
+    keep_freed_memory()
     share = gpu_share if attempt == 1 else 1.0
     try:
         with leased(candidates(device), share, lease_folder(), stop) as found, visible(found):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -10,6 +11,27 @@ from torch import Tensor
 
 from counterpoise.models.network import Network
 from counterpoise.spec.protocol import Protocol, Schedule
+
+
+class _WithoutCompiler(torch.optim.Optimizer):
+    """Torch's own optimiser, less the decorators that keep torch's compiler out of it: at their first call
+    they import that compiler, which takes as long as importing torch."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class _SGD(_WithoutCompiler, torch.optim.SGD):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
+class _Adam(_WithoutCompiler, torch.optim.Adam):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
+class _AdamW(_WithoutCompiler, torch.optim.AdamW):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
 def build_optimiser(network: Network, protocol: Protocol) -> torch.optim.Optimizer:
@@ -21,8 +43,8 @@ def build_optimiser(network: Network, protocol: Protocol) -> torch.optim.Optimiz
     groups = [{"params": encoders, "factor": settings.encoder_lr_factor}, {"params": others, "factor": 1.0}]
     common: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
     if settings.name == "sgd":
-        return torch.optim.SGD(groups, momentum=settings.momentum, foreach=True, **common)
-    kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
+        return _SGD(groups, momentum=settings.momentum, foreach=True, **common)
+    kind = _Adam if settings.name == "adam" else _AdamW
     return kind(groups, betas=settings.betas, eps=settings.eps, foreach=True, **common)
 
 

@@ -164,7 +164,7 @@ def _scale(gradients: engine.Gradients, coefficient: Tensor, generator: torch.Ge
     for gradient in gradients:  # its deviation is that from before scaling
         deviation = gradient.std(correction=min(1, gradient.numel() - 1)) + 1e-8
         noise = torch.empty_like(gradient).normal_(generator=generator)
-        gradient.mul_(coefficient).add_(noise * deviation)
+        gradient.mul_(coefficient).add_(noise.mul_(deviation))
 
 
 def has_slices(fusion: nn.Module) -> bool:

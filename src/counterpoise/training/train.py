@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import functools
 import io
 import shlex
 import subprocess
@@ -328,7 +329,14 @@ def _table(rows: list[dict[str, float]], without_rows: list[str]) -> str:
 
 
 def git_state() -> dict[str, Any]:
-    """Return the working folder's commit and whether tracked files differ from it (None without git)."""
+    """Return the working folder's commit and whether tracked files differ from it (None without git), as
+    they were when this process first asked: that is the source that it runs.
+    """
+    return dict(_git_state(Path.cwd()))
+
+
+@functools.cache
+def _git_state(_folder: Path) -> dict[str, Any]:
     try:
         commit = _git("rev-parse", "HEAD")
         dirty = bool(_git("status", "--porcelain", "--untracked-files=no"))

@@ -1,0 +1,149 @@
+"""Small models: what starting a run costs, and one-thread processes against threads."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from measured import Results
+from small_project import SmallProject
+
+pytestmark = pytest.mark.performance
+
+SUPPORT = Path(__file__).resolve().parents[1] / "support"
+
+MODEL = {
+    "title": "Tiny",
+    "encoders": {
+        name: {"component": "conv4", "settings": {"channels": 2, "width": 6}} for name in ("gray", "colour")
+    },
+    "fusion": {"component": "concat"},
+}
+PROTOCOL = {"title": "Tiny", "optimiser": {"lr": 0.02}, "epochs": 1, "batch_size": 256}
+
+START = """
+import json, sys, time
+from pathlib import Path
+from counterpoise.cli import main
+began = time.process_time()
+runs = int(sys.argv[1])
+seeds = ",".join(map(str, range(runs)))
+code = main(["train", sys.argv[2], "--seeds", seeds, "--device", "cpu", "-b", sys.argv[3]])
+assert code == 0, code
+print(json.dumps({"seconds": time.process_time()}))
+"""
+
+
+def processor_seconds(root: Path, cell: str, benchmark: Path, runs: int) -> float:
+    """Return the processor time of a job, from the interpreter's start on, that trains some runs."""
+    given = [sys.executable, "-c", START, str(runs), cell, str(benchmark)]
+    done = subprocess.run(given, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])["seconds"]
+
+
+def test_starting_a_run(results: Results, tmp_path, repository):
+    """A job's first run pays for the imports; what each further one pays, an epoch of five small steps
+    included.
+    """
+    seeds = 21
+    project = SmallProject(tmp_path, repository)
+    project.write("configs/models/tiny.yaml", MODEL)
+    project.write("configs/protocols/tiny.yaml", PROTOCOL)
+    project.table(columns={"cg_mnist": {"dataset": "cg_digits", "model": "tiny", "protocol": "tiny"}})
+    project.benchmark(seeds=list(range(seeds)))
+    plan = project.plan()
+    prepare = [sys.executable, "-m", "counterpoise", "prepare", "cg_digits", "-b", str(plan.path)]
+    subprocess.run(prepare, cwd=project.root, check=True, capture_output=True)
+    one = processor_seconds(project.root, project.cell("joint").name, plan.path, 1)
+    many = processor_seconds(project.root, project.cell("uniform").name, plan.path, seeds)
+    further = (many - one) / (seeds - 1)
+    rows = {
+        "the first run of a job": one,
+        "a further run of the job": further,
+        "per run, three in a job": (one + 2 * further) / 3,
+        "per run, fifty in a job": (one + 49 * further) / 50,
+    }
+    results.series("start", [{"what": name, "seconds": round(value, 3)} for name, value in rows.items()])
+
+
+WORKER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+from scenes import make_method, scene
+from counterpoise.training.device import keep_freed_memory
+torch.set_num_threads(int(sys.argv[2]))
+keep_freed_memory()
+step = scene("cg_mnist", 64, channels_last=True).step(make_method("uniform"))
+step()
+print("ready", flush=True)
+for line in sys.stdin:
+    for _ in range(int(line)):
+        step()
+    print("done", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def workers(count: int, threads: int) -> Iterator[list[subprocess.Popen]]:
+    """Yield processes that take as many steps as they are told by a line."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(SUPPORT), str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for _ in range(count)
+    ]
+    try:
+        for process in started:
+            assert process.stdout.readline() == "ready\n"
+        yield started
+    finally:
+        for process in started:
+            process.stdin.close()
+            process.wait()
+
+
+def take(processes: list[subprocess.Popen], steps: int) -> float:
+    """Return the time that all together need for ``steps`` steps each."""
+    start = time.perf_counter()
+    for process in processes:
+        process.stdin.write(f"{steps}\n")
+        process.stdin.flush()
+    for process in processes:
+        assert process.stdout.readline() == "done\n"
+    return time.perf_counter() - start
+
+
+def test_one_thread_processes_against_threads(results: Results):
+    """The same number of samples by one process with a thread per core and by a process per core."""
+    from measured import comparison
+
+    cores, steps, rounds = 2, 6, 7
+    times: dict[str, list[float]] = {}
+    with workers(cores, 1) as many, workers(1, cores) as one:
+        ways = {"a process per core": (many, steps), "a thread per core": (one, cores * steps)}
+        for _ in range(rounds):
+            for name, (processes, each) in ways.items():
+                times.setdefault(name, []).append(take(processes, each))
+    row = comparison(
+        "a process per core",
+        times,
+        "a thread per core",
+        kind="speed-up",
+        goal=1.2,
+        where=f"uniform on cg_mnist, batch 64, channels last, {cores} cores, wall time",
+    )
+    results.add(row)
