@@ -18,11 +18,18 @@ COUNTS = np.array([1 + number % 5 for number in range(N)])
 KINDS = [ResidentBatches, StreamedBatches]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
+@pytest.fixture(scope="module", params=[False, True], ids=["channels first", "channels last"])
+def data(tmp_path_factory, request):
     random = np.random.default_rng(0)
     store = ArrayStore(tmp_path_factory.mktemp("d") / "toy.k", dataset="toy", key="k", settings={})
-    store.modality("video", shape=(5, 3, 20, 30), dtype="uint8", mean=[0.4, 0.5, 0.6], std=[0.2, 0.3, 0.4])
+    store.modality(
+        "video",
+        shape=(5, 3, 20, 30),
+        dtype="uint8",
+        mean=[0.4, 0.5, 0.6],
+        std=[0.2, 0.3, 0.4],
+        channels_last=request.param,
+    )
     store.modality("wave", shape=(40,), dtype="int16")
     store.modality("spectrum", shape=(1, 6, 7), dtype="float32", mean=[2.0], std=[3.0])
     store.extra("video_frames")

@@ -64,6 +64,25 @@ def test_what_was_appended_is_read_back(tmp_path):
     data.verify()
 
 
+def test_the_order_of_bytes_in_the_file_shows_in_speed_only(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (ROWS, 4, 3, 5, 7)).astype(np.uint8)
+    manifests = []
+    for key, channels_last in (("k1", False), ("k2", True)):
+        store = ArrayStore(tmp_path / f"toy.{key}", dataset="toy", key=key, settings={})
+        store.modality("frames", shape=(4, 3, 5, 7), dtype="uint8", channels_last=channels_last)
+        with store:
+            store.append("train", [str(n) for n in range(6)], frames=images[:6])
+            np.testing.assert_array_equal(store.read("train", "frames"), images[:6])
+            store.append("train", [str(n) for n in range(6, ROWS)], frames=images[6:])
+            store.measure("frames")
+        data = PreparedData.open(store.destination)
+        np.testing.assert_array_equal(data.array("train", "frames"), images)
+        data.verify()
+        manifests.append(data.modalities["frames"])
+    assert np.load(tmp_path / "toy.k2/train/frames.npy").shape == (ROWS, 4, 5, 7, 3)
+    assert {key: manifests[1][key] for key in manifests[0]} == manifests[0]
+
+
 def test_arrays_are_memory_mapped(tmp_path):
     data = PreparedData.open(write_all(tmp_path))
     array = data.array("train", "image")

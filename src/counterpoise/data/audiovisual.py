@@ -95,6 +95,7 @@ def declare_clips(store: ArrayStore, reader: ClipReader) -> None:
         dtype="uint8",
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
+        channels_last=True,
         fps=reader.fps,
         sampling=reader.sampling,
     )

@@ -12,6 +12,7 @@ from counterpoise import files
 from counterpoise.errors import UserError, suggest
 
 SCHEMA = 1
+CHANNELS_LAST = "channels_last"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +91,7 @@ class PreparedData:
             raise UserError(f"{self.path}: {split} has no array '{name}'{suggest(name, arrays)}")
         path = self.path / arrays[name]["file"]
         try:
-            return np.load(path, mmap_mode=mode, allow_pickle=False)
+            return from_file(np.load(path, mmap_mode=mode, allow_pickle=False), self.modalities.get(name))
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{path}: cannot be read ({error}); delete {self.path} and prepare again"
@@ -143,3 +144,16 @@ class PreparedData:
             raise UserError(
                 f"{path}: holds {array.dtype} {array.shape}, the manifest says {dtype} {shape}; prepare again"
             )
+
+
+def to_file(array: np.ndarray, entry: dict[str, Any] | None) -> np.ndarray:
+    """Return a view of samples or of one sample in the order of axes that the file has.
+
+    ``entry`` is the modality's in the manifest; ``None`` for other arrays.
+    """
+    return np.moveaxis(array, -3, -1) if entry and entry.get("layout") == CHANNELS_LAST else array
+
+
+def from_file(array: np.ndarray, entry: dict[str, Any] | None) -> np.ndarray:
+    """Return a view of what is in the file in the order of axes that the manifest's ``shape`` has."""
+    return np.moveaxis(array, -1, -3) if entry and entry.get("layout") == CHANNELS_LAST else array

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from counterpoise import files
+from counterpoise.data.prepared import CHANNELS_LAST, from_file, to_file
 from counterpoise.errors import UserError
 
 SCHEMA = 1
@@ -112,9 +113,13 @@ class ArrayStore:
         dtype: str,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        channels_last: bool = False,
         **facts: Any,
     ) -> None:
         """Declare a modality of per-sample ``shape``.
+
+        ``channels_last``: pictures (..., C, H, W) lie in the file as (..., H, W, C), the order in which 8-bit
+        pictures are cropped and resized fastest; whoever writes or reads the array sees ``shape``.
 
         ``mean`` and ``std`` normalise it: one value, or one per channel (axis -3 of images and of frames (T,
         C, H, W), the last axis of sequences and vectors), after uint8 was divided by 255 and int16 by 32768.
@@ -127,6 +132,7 @@ class ArrayStore:
             "dtype": dtype,
             "mean": None if mean is None else [float(value) for value in mean],
             "std": None if std is None else [float(value) for value in std],
+            **({"layout": CHANNELS_LAST} if channels_last else {}),
             **facts,
         }
 
@@ -248,7 +254,7 @@ class ArrayStore:
                 raise UserError(
                     f"{split}/{name}: sample {ids[row]} has label {array[row]}; allowed: 0 to {classes - 1}"
                 )
-        return np.ascontiguousarray(array, dtype=dtype)
+        return np.ascontiguousarray(to_file(array, self._modalities.get(name)), dtype=dtype)
 
     def _checked_ids(self, split: str, ids: Sequence[str]) -> np.ndarray:
         encoded = [name.encode() for name in ids]
@@ -303,9 +309,19 @@ class ArrayStore:
         rows = self.rows(split)
         if rows == 0:
             return np.empty((0, *shape), dtype)
-        return np.memmap(
-            self._path(split, name), dtype=dtype, mode="r", offset=HEADER_BYTES, shape=(rows, *shape)
+        rows = np.memmap(
+            self._path(split, name),
+            dtype=dtype,
+            mode="r",
+            offset=HEADER_BYTES,
+            shape=(rows, *self._file_shape(name)),
         )
+        return from_file(rows, self._modalities.get(name))
+
+    def _file_shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape that a sample has in the file."""
+        sample = np.broadcast_to(np.uint8(0), self.layout(name)[0])
+        return to_file(sample, self._modalities.get(name)).shape
 
     def measure(self, name: str, split: str = "train", lengths: str | None = None) -> None:
         """Set a modality's per-channel ``mean`` and ``std`` to those of ``split``.
@@ -350,11 +366,12 @@ class ArrayStore:
 
     def _read_rows(self, split: str, name: str, start: int, count: int) -> np.ndarray:
         """Return some rows as a copy: a memory map's pages would stay with the process."""
-        shape, dtype = self.layout(name)
+        shape, dtype = self._file_shape(name), self.layout(name)[1]
         count = min(count, self.rows(split) - start)
         with self._path(split, name).open("rb") as file:
             file.seek(HEADER_BYTES + start * self._row_bytes(name))
-            return np.fromfile(file, dtype, count * math.prod(shape)).reshape(count, *shape)
+            rows = np.fromfile(file, dtype, count * math.prod(shape)).reshape(count, *shape)
+        return from_file(rows, self._modalities.get(name))
 
     # ---- the end ----
 
@@ -390,10 +407,9 @@ class ArrayStore:
         ]
 
     def _finish_file(self, split: str, name: str) -> None:
-        shape, dtype = self.layout(name)
         handle = self._handle(split, name)
         handle.seek(0)
-        handle.write(npy_header((self.rows(split), *shape), dtype))
+        handle.write(npy_header((self.rows(split), *self._file_shape(name)), self.layout(name)[1]))
         handle.flush()
         os.fsync(handle.fileno())
 
