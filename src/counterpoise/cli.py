@@ -483,12 +483,18 @@ def diff(
 
 @app.command()
 def report(
-    benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="all pages in results/report.html")
+    ] = False,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
 ) -> None:
-    """Write the HTML report."""
-    from counterpoise.reporting.report import write_report
+    """Write the HTML report: the folder results/report, or the same in a single file to pass on."""
+    from counterpoise.reporting.report import write_report, write_single_file
 
-    print(write_report(_plan(root, benchmark, overrides), root))
+    write = write_single_file if single_file else write_report
+    print(write(_plan(root, benchmark, overrides), root))
 
 
 @app.command()

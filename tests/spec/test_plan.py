@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import shutil
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
 from small_project import BENCHMARK, SmallProject
 
 from counterpoise.errors import UserError
+from counterpoise.spec import plan as plan_module
 from counterpoise.spec.benchmark import parse_overrides, typed_overrides
 from counterpoise.spec.components import component
 from counterpoise.spec.configs import Configs, merge
@@ -278,3 +280,31 @@ def test_a_stand_in_is_measured_on_its_own_names_of_the_papers_modalities(reposi
     assert outputs["One joint loss", "crema_d.accuracy_visual"] == "probe:colour"
     assert outputs["MLB", "crema_d.accuracy_audio"] == "gray"
     assert outputs["MMPareto", "crema_d.accuracy"] == "joint"
+
+
+@pytest.fixture
+def templates(tmp_path, repository, monkeypatch) -> Path:
+    """A copy of the templates in their place, which a test may change."""
+    copied = shutil.copytree(repository / "src/counterpoise/reporting/templates", tmp_path / "templates")
+    monkeypatch.setattr(plan_module, "TEMPLATES", copied)
+    plan_module.template_digests.cache_clear()
+    yield copied
+    plan_module.template_digests.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("template", "changed"),
+    [
+        ("style.css", {"report", "mmpareto-table3"}),
+        ("table.html.j2", {"report", "mmpareto-table3"}),
+        ("cell.html.j2", {"report"}),
+        ("report.js", {"report"}),
+    ],
+)
+def test_a_changed_template_makes_again_exactly_what_it_renders(project, templates, template, changed):
+    plan = project.plan()
+    names = ("report", "mmpareto-table3", "mmpareto")
+    before = {name: plan.digest(name) for name in names}
+    (templates / template).write_text((templates / template).read_text() + " ")
+    plan_module.template_digests.cache_clear()
+    assert {name for name in names if plan.digest(name) != before[name]} == changed

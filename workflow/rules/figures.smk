@@ -76,6 +76,12 @@ rule figure:
         "counterpoise figure {wildcards.paper} {wildcards.figure} {params.common} > {log} 2>&1"
 
 
+# The measurements alone: they are kept with the runs that they were made on.
+rule measures_all:
+    input:
+        MEASURED,
+
+
 rule figures_all:
     input:
         [figure_plan(planned) for planned in PLAN.figures],

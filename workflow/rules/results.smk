@@ -84,9 +84,15 @@ rule report:
     input:
         metrics_of(in_no_table()),
         expand("results/comparison/{paper}.csv", paper=PAPERS),
+        [
+            f"results/figures/{planned.id}{suffix}"
+            for planned in PLAN.figures
+            for suffix in (".csv", ".svg")
+        ],
         plan=plan_file("report"),
     output:
         "results/report/index.html",
+        "results/report/manifest.json",
         "results/summary.json",
     log:
         "logs/report.log",

@@ -152,7 +152,7 @@ def _runs(plan: Plan, root: Path, cell: Cell, column: Column, output: str) -> It
         folder = root / cell.run_directory(seed)
         number, epoch, reason = _measured(plan, folder, status, column, output)
         value = None if number is None else number * column.scale
-        logs = tuple(_logs(root, cell, seed))
+        logs = tuple(run_logs(root, cell, seed))
         yield TracedRun(status, folder, value, epoch, reason, logs, redo_command(plan, cell, seed))
 
 
@@ -181,7 +181,7 @@ def _sources(root: Path, cell: Cell) -> list[dict[str, Any]]:
     return read_json(path, "manifest of prepared data").get("sources", []) if path.is_file() else []
 
 
-def _logs(root: Path, cell: Cell, seed: int) -> list[Path]:
+def run_logs(root: Path, cell: Cell, seed: int) -> list[Path]:
     """Return the logs of the jobs that trained and evaluated the run; a job takes a batch of seeds."""
     found = []
     for job in ("train", "evaluate"):

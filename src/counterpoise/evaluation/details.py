@@ -1,4 +1,4 @@
-"""What predictions say beyond one number: which classes are taken for which, and how sure the run is of them."""
+"""What predictions say beyond one number: what is taken for what, and how sure of it a run is."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from counterpoise.comparison.entries import Entry, collect_table
 from counterpoise.comparison.results import CellResults
 from counterpoise.comparison.statistics import binomial_error
 from counterpoise.comparison.verdicts import SeedValues, Verdict
+from counterpoise.reporting.words import counted
 from counterpoise.spec.paper import Column, Paper, PaperTable, PrintedValue
 from counterpoise.spec.plan import Cell, Plan, PlannedValue
 
@@ -285,8 +286,9 @@ def _notes(
     protocols = (
         ", ".join(dict.fromkeys(entry.results.cell.protocol for entry in running)) or "none (nothing runs)"
     )
+    seeds = f"{counted(len(plan.seeds), 'seed')} ({seeds})"
     yield (
-        f"Ours: mean ± standard deviation (divisor n − 1) over n = {len(plan.seeds)} seeds ({seeds}); "
+        f"Ours: mean ± standard deviation (divisor n − 1) over n = {seeds}; "
         f"selection: {benchmark.selection}; protocol: {protocols}; benchmark: {benchmark.name}. "
         "Bold is the best of ours, underlined the runner-up."
     )
@@ -327,7 +329,7 @@ def _sampling_notes(paper: Paper, entries: Sequence[Entry]) -> Iterator[str]:
         size = entry.results.n_test
         if entry.column.metric == "accuracy" and entry.ours.mean is not None and size:
             share = entry.ours.mean / entry.column.scale
-            errors.setdefault((_group_name(paper, entry), size), []).append(100 * binomial_error(share, size))
+            errors.setdefault((_data_name(paper, entry), size), []).append(100 * binomial_error(share, size))
     each = [f"{name} (N = {n:,}) {min(found):.2f} to {max(found):.2f}" for (name, n), found in errors.items()]
     if each:
         yield f"Binomial standard error of one accuracy on the test set, in points: {'; '.join(each)}."
@@ -338,6 +340,14 @@ def _group_name(paper: Paper, entry: Entry) -> str:
     group = entry.table.group(entry.row, entry.column.id)
     facts = paper.datasets.get(group.dataset)
     return ", ".join([facts.title if facts else group.id, *group.heading[1:]])
+
+
+def _data_name(paper: Paper, entry: Entry) -> str:
+    """Return the data that an entry was measured on, where it stands in for the paper's by its own name."""
+    own = entry.table.group(entry.row, entry.column.id).dataset
+    if entry.results is None or entry.results.cell.dataset == own or not entry.stand_in:
+        return _group_name(paper, entry)
+    return f"{entry.results.cell.data.title}, in the place of {_group_name(paper, entry)}"
 
 
 def _stand_in_notes(paper: Paper, entries: Sequence[Entry]) -> Iterator[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from tabulate import tabulate
 
 from counterpoise.comparison.compare import as_csv
@@ -13,7 +11,7 @@ from counterpoise.comparison.results import read_results
 from counterpoise.errors import UserError, suggest
 from counterpoise.files import write_text
 from counterpoise.reporting.layout import TableCell, TableColumn, TableView, lay_out
-from counterpoise.reporting.words import marked
+from counterpoise.reporting.templating import environment, own_title
 from counterpoise.spec.plan import Plan
 
 _LATEX = {
@@ -88,7 +86,7 @@ def as_table_csv(view: TableView) -> str:
 
 def as_latex(view: TableView) -> str:
     """Return a ``table`` environment; the document needs the packages booktabs and graphicx."""
-    titles = [_latex(view.table.row_header), *(_latex(_own_title(column)) for column in view.columns)]
+    titles = [_latex(view.table.row_header), *(_latex(own_title(column)) for column in view.columns)]
     rows = [
         [_latex(_line_title(line.title, line.added)), *map(_latex_cell, line.cells)] for line in view.lines
     ]
@@ -118,24 +116,8 @@ def as_html(view: TableView) -> str:
     return environment().get_template("table_page.html.j2").render(view=view)
 
 
-def environment() -> Environment:
-    """Return the template environment: everything escaped, an unknown name is an error."""
-    found = Environment(
-        loader=PackageLoader("counterpoise.reporting"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    found.filters["own_title"] = _own_title
-    found.filters["marked"] = lambda verdict: marked(str(verdict))
-    found.filters["slug"] = lambda text: re.sub(r"[^a-z0-9]+", "-", str(text).lower()).strip("-")
-    return found
-
-
-def _own_title(column: TableColumn) -> str:
-    return f"{column.title} (ours)" if column.ours_only else column.title
-
-
 def _flat_title(column: TableColumn) -> str:
-    return " ".join([*column.heading, _own_title(column)])
+    return " ".join([*column.heading, own_title(column)])
 
 
 def _line_title(title: str, added: bool) -> str:

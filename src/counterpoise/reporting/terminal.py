@@ -11,7 +11,7 @@ from rich.table import Table
 
 from counterpoise.comparison.compare import Comparison, ComparisonRow
 from counterpoise.comparison.verdicts import Verdict
-from counterpoise.reporting.words import COLOURS, marked
+from counterpoise.reporting.words import COLOURS, counted, marked
 
 MEANING = {
     0: "nothing deviates from the paper",
@@ -32,8 +32,9 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     console.print(
         f"[bold]{escape(comparison.paper.title)}[/bold] ({comparison.paper.venue} {comparison.paper.year})"
     )
+    seeds = counted(len(benchmark.seeds), "seed")
     console.print(
-        f"benchmark {benchmark.name}, {len(benchmark.seeds)} seeds, selection {benchmark.selection}, "
+        f"benchmark {benchmark.name}, {seeds}, selection {benchmark.selection}, "
         f"α = {comparison.paper.alpha:g}; printed numbers: {escape(comparison.paper.printed_runs_reason)}"
     )
     for table in comparison.paper.tables.values():

@@ -1,4 +1,4 @@
-"""How a verdict is shown: a symbol and a colour, never one of them alone."""
+"""How a verdict is shown: a symbol and a colour, never one of them alone; and how things are counted."""
 
 from __future__ import annotations
 
@@ -28,6 +28,36 @@ MEANINGS = {
     "not defined": "the paper leaves the entry open",
     "not printed": "the paper shows it without a number",
 }
+
+CLAIM_MEANINGS = {
+    "supported": "the seeds show it, at the corrected level",
+    "refuted": "the seeds show the opposite, at the corrected level",
+    "undecided": "the seeds show neither; how many would is given",
+    "holds on the stand-in": "supported, on a stand-in: says nothing about the paper's own numbers",
+    "undecided on the stand-in": "undecided, on a stand-in",
+    "does not hold on the stand-in": "refuted, on a stand-in: says nothing about the paper's own numbers",
+    "not run": "something that it compares has no finished run",
+    "not tested": "no table of scores can decide it",
+}
+
+
+METRICS = {"macro_f1": "macro F1", "ece": "ECE", "miou": "mIoU"}
+
+
+def metric_name(metric: str) -> str:
+    """Return a metric as one writes it: ``macro F1``, ``pixel accuracy``."""
+    return METRICS.get(metric, metric.replace("_", " "))
+
+
+def table_name(name: str) -> str:
+    """Return ``Table 3`` for ``table3``, ``Figure 5`` for ``figure5``."""
+    kind = name.rstrip("0123456789")
+    return " ".join(filter(None, [kind.capitalize(), name[len(kind) :]]))
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return ``1 seed``, ``2 seeds``, ``1,200 runs``."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def marked(verdict: str) -> str:

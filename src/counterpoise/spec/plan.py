@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import hashlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +22,7 @@ from counterpoise.spec.benchmark import Benchmark, ColumnRun, FigureRun, TableRu
 from counterpoise.spec.components import Component, component, components
 from counterpoise.spec.configs import Configs, DatasetConfig, MethodConfig, MethodOverride, Part
 from counterpoise.spec.figures import FIGURES, MEASURES, Figure
-from counterpoise.spec.identity import short_key, source_digest
+from counterpoise.spec.identity import ROOT, short_key, source_digest
 from counterpoise.spec.paper import ColumnGroup, Paper, PaperTable, load_paper
 from counterpoise.spec.protocol import ProtocolFile
 
@@ -34,6 +36,26 @@ REPORTING = (
     "counterpoise.reporting.tables",
     "counterpoise.reporting.report",
 )
+
+TEMPLATES = ROOT / "reporting" / "templates"
+TABLE_PAGE = "table_page.html.j2"
+
+
+@functools.cache
+def template_digests(every: bool) -> dict[str, str]:
+    """Return the digests, by name, of every template, or of a table's page and all that it takes in.
+
+    They are of the files' bytes: a page changes with each of them, a space too.
+    """
+    waiting = [path.name for path in TEMPLATES.iterdir() if path.is_file()] if every else [TABLE_PAGE]
+    found: dict[str, str] = {}
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            content = (TEMPLATES / name).read_bytes()
+            found[name] = hashlib.sha256(content).hexdigest()
+            waiting += re.findall(r"{%-? *(?:include|extends|import|from) +\"([^\"]+)\"", content.decode())
+    return dict(sorted(found.items()))
 
 
 @dataclass(frozen=True)
@@ -276,6 +298,7 @@ class Plan:
             ),
             "papers": [self.papers[paper].model_dump(mode="json") for paper in papers],
             "source": source_digest(REPORTING),
+            "templates": {} if what in self.papers else template_digests(what == "report"),
         }
         return short_key(content)
 

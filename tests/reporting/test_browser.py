@@ -1,0 +1,221 @@
+"""The report in a real browser: no complaint, no request; sorting, filters, keyboard, axe."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+from browser import Browser, find_browser
+from reported import ReportedProject
+
+from counterpoise.reporting.report import write_report, write_single_file
+
+pytestmark = pytest.mark.browser
+
+AXE = "4.14.1"
+AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
+SECTIONS = ("index", "tables", "numbers", "claims", "cells", "audit", "figures", "environment")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    program = find_browser()
+    if program is None:
+        pytest.skip("no Chromium or Chrome on the search path; COUNTERPOISE_BROWSER can name one")
+    with Browser(program, tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, repository) -> ReportedProject:
+    project = ReportedProject(tmp_path_factory.mktemp("browsed"), repository)
+    plan = project.plan()
+    project.finish(plan)
+    project.fail(plan.cells[1], 2, "a reason")
+    return project
+
+
+@pytest.fixture(scope="module")
+def folder(project) -> Path:
+    return write_report(project.plan(), project.root).parent
+
+
+@pytest.fixture(scope="module")
+def every(folder) -> list[str]:
+    """All pages, as addresses of files."""
+    return [path.as_uri() for path in sorted(folder.rglob("*.html"))]
+
+
+@pytest.fixture(scope="module")
+def single(project) -> str:
+    return write_single_file(project.plan(), project.root).as_uri()
+
+
+def visible(browser: Browser, table: str) -> list[str]:
+    """The row headers of a table's visible rows, from top to bottom."""
+    rows = f"[...document.querySelectorAll('#{table} tbody tr')].filter(row => !row.hidden)"
+    return browser.run(f"{rows}.map(row => row.querySelector('th').textContent.trim())")
+
+
+def column(browser: Browser, table: str, place: int) -> list[str]:
+    rows = f"[...document.querySelectorAll('#{table} tbody tr')].filter(row => !row.hidden)"
+    return browser.run(f"{rows}.map(row => row.cells[{place}].textContent.trim())")
+
+
+def test_every_page_loads_without_a_complaint_and_asks_for_files_alone(browser, every):
+    for page in every:
+        browser.open(page)
+        assert browser.complaints() == [], page
+        asked = browser.requests()
+        assert len(asked) >= 3  # the page, its style and its script
+        assert all(address.startswith(("file:", "data:")) for address in asked), page
+
+
+def test_the_policy_stops_what_would_go_out(browser, every):
+    browser.open(every[0])
+    assert browser.run("fetch('http://127.0.0.1:9/').then(() => 'went out', () => 'stopped')") == "stopped"
+    assert any("Content Security Policy" in said for said in browser.complaints())
+
+
+def test_sorting_by_a_number_orders_both_ways_and_says_so(browser, folder):
+    browser.open((folder / "numbers.html").as_uri())
+    header = "[...document.querySelectorAll('#numbers-table th button')].find(b => b.textContent === 'Ours')"
+    browser.run(f"{header}.click()")
+    first = [float(text.split()[0]) for text in column(browser, "numbers-table", 4) if text != "–"]
+    assert first == sorted(first, reverse=True)
+    assert browser.run(f"{header}.closest('th').getAttribute('aria-sort')") == "descending"
+    browser.run(f"{header}.click()")
+    shown = column(browser, "numbers-table", 4)
+    again = [float(text.split()[0]) for text in shown if text != "–"]
+    assert again == first[::-1]
+    assert len(set(again)) > 1
+
+
+def test_a_table_in_the_papers_layout_sorts_by_the_column_below_its_heading(browser, folder):
+    browser.open((folder / "tables/made.table0.html").as_uri())
+    before = visible(browser, "layout")
+    buttons = "[...document.querySelectorAll('#layout thead tr:last-child th button')]"
+    browser.run(f"{buttons}[3].click()")
+    values = [float(text.split()[0]) for text in column(browser, "layout", 4)]
+    assert values == sorted(values, reverse=True)
+    assert sorted(visible(browser, "layout")) == sorted(before)
+
+
+def test_filtering_by_text_and_verdict_hides_the_other_rows_and_counts(browser, folder):
+    browser.open((folder / "numbers.html").as_uri())
+    total = len(visible(browser, "numbers-table"))
+    browser.run(
+        "(() => { const f = document.getElementById('numbers-table-text'); f.value = 'uniform acc';"
+        " f.dispatchEvent(new Event('input')); })()"
+    )
+    rows = visible(browser, "numbers-table")
+    assert 0 < len(rows) < total
+    assert set(rows) == {"uniform"}
+    assert (
+        browser.run("document.querySelector('.filters output').textContent") == f"{len(rows)} of {total} rows"
+    )
+    browser.run("document.querySelector('.filters button').click()")
+    browser.until(f"document.querySelector('.filters output').textContent === '{total} of {total} rows'")
+
+
+def test_a_count_on_the_overview_leads_to_its_numbers(browser, folder):
+    browser.open((folder / "index.html").as_uri())
+    link = "[...document.querySelectorAll('.counts a')].find(a => a.textContent.includes('stand-in'))"
+    wanted = int(browser.run(f"parseInt({link}.textContent)"))
+    address = browser.run(f"{link}.href")
+    browser.open(address)
+    assert len(visible(browser, "numbers-table")) == wanted
+    assert set(column(browser, "numbers-table", 6)) == {"○ stand-in"}
+
+
+def test_everything_works_with_the_keyboard(browser, folder):
+    browser.open((folder / "numbers.html").as_uri())
+    browser.press("Tab")
+    assert browser.run("document.activeElement.textContent") == "Skip to content"
+    for _ in range(60):
+        browser.press("Tab")
+        if browser.run("document.activeElement.textContent === 'Ours'"):
+            break
+    outline = browser.run("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    browser.press("Enter")
+    assert browser.run("document.activeElement.closest('th').getAttribute('aria-sort')") == "descending"
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_no_page_is_wider_than_the_window(browser, every, width):
+    browser.show(width)
+    for page in every:
+        browser.open(page)
+        assert browser.run("document.documentElement.scrollWidth") <= width, page
+    browser.show(1280)
+
+
+def test_dark_mode_changes_the_ground(browser, every):
+    grounds = set()
+    for dark in (False, True):
+        browser.show(1280, dark=dark)
+        browser.open(every[0])
+        grounds.add(browser.run("getComputedStyle(document.body).backgroundColor"))
+    browser.show(1280)
+    assert len(grounds) == 2
+
+
+def test_the_single_file_shows_its_pages_one_after_the_other(browser, single):
+    browser.open(single)
+    browser.until("document.getElementById('main').dataset.shown === 'index'")
+    browser.run("document.querySelector('nav a[data-section=numbers]').click()")
+    browser.until("document.getElementById('main').dataset.shown === 'numbers'")
+    assert browser.run("document.querySelector('nav a[aria-current]').textContent") == "Numbers"
+    assert browser.run("document.title").startswith("Numbers ·")
+    assert len(visible(browser, "numbers-table")) > 4
+    browser.run("document.querySelector('#numbers-table td a').click()")
+    browser.until("document.getElementById('main').dataset.shown === 'cells'")
+    assert "Learning curves" in browser.run("document.getElementById('main').textContent")
+    browser.run("history.back()")
+    browser.until("document.getElementById('main').dataset.shown === 'numbers'")
+    assert browser.complaints() == []
+    assert [address for address in browser.requests() if not address.startswith(("data:", "blob:"))] == [
+        single
+    ]
+
+
+@pytest.fixture(scope="module")
+def axe(repository, tmp_path_factory) -> str:
+    """The source of axe-core: a copy at hand, or the package, if npm can get it."""
+    at_hand = Path(os.environ.get("COUNTERPOISE_AXE") or repository / "node_modules/axe-core/axe.min.js")
+    if at_hand.is_file():
+        return at_hand.read_text()
+    if shutil.which("npm") is None:
+        pytest.skip("no axe-core: neither COUNTERPOISE_AXE, nor node_modules, nor npm")
+    home = tmp_path_factory.mktemp("axe")
+    try:
+        command = ["npm", "pack", "--silent", f"axe-core@{AXE}"]
+        subprocess.run(command, cwd=home, check=True, capture_output=True, timeout=60)
+    except (subprocess.SubprocessError, OSError) as error:
+        pytest.skip(f"no axe-core: npm does not get it ({type(error).__name__})")
+    with tarfile.open(home / f"axe-core-{AXE}.tgz") as archive:
+        content = archive.extractfile("package/axe.min.js")
+        assert content is not None
+        data = content.read()
+    assert hashlib.sha256(data).hexdigest() == AXE_SHA256
+    return data.decode()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_no_violation(browser, folder, every, axe, dark):
+    told = "v => v.id + ': ' + v.nodes.map(n => n.html).slice(0, 3).join(' | ')"
+    browser.show(1280, dark=dark)
+    cell = next(page for page in every if "/cells/" in page)
+    for page in [*((folder / f"{name}.html").as_uri() for name in (*SECTIONS, "tables/made.table0")), cell]:
+        browser.open(page)
+        browser.run("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+        browser.run(axe + "; 0")
+        found = browser.run(f"axe.run().then(found => found.violations.map({told}))")
+        assert found == [], page
+    browser.show(1280)
