@@ -162,6 +162,19 @@ def test_what_was_there_stays_when_a_download_fails(tmp_path, server):
     assert (tmp_path / "a.bin").read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_an_optional_file_may_be_refused(tmp_path, server, status):
+    server.statuses = [status]
+    fetch(server, tmp_path / "a.bin", optional=True)
+    assert not (tmp_path / "a.bin").exists()
+
+
+def test_an_optional_file_is_not_given_up_for_a_broken_server(tmp_path, server):
+    server.statuses = [503] * 5
+    with pytest.raises(UserError, match="503"):
+        fetch(server, tmp_path / "a.bin", optional=True)
+
+
 def test_no_address_at_all_is_said(tmp_path):
     with pytest.raises(UserError, match="no address is known"):
         download([], tmp_path / "a.bin")

@@ -152,6 +152,22 @@ def test_a_mirror_address_is_the_first_that_is_tried(tmp_path, monkeypatch):
     assert asked[0] == f"https://mirror.example/data/mnist/{NAMES[0]}"
 
 
+def test_a_mirror_address_is_asked_for_optional_files_but_not_for_folders(tmp_path, monkeypatch):
+    import counterpoise.data.fetch as module
+
+    asked = {}
+    monkeypatch.setattr(
+        module,
+        "download",
+        lambda urls, path, **options: asked.update({path.name: (urls[0], options["optional"])}),
+    )
+    data = make_dataset("grid", {})
+    raw = raw_files(data, tmp_path / "raw")
+    for source in data.sources()[:2]:
+        module.fetch_source(data, source, raw, "https://mirror.example/data", False, lambda *_: None)
+    assert asked == {"alignments.csv": ("https://mirror.example/data/grid/alignments.csv", True)}
+
+
 def test_a_damaged_idx_file_is_named(tmp_path):
     own = data_trees.mnist(tmp_path / "mine")
     path = own / NAMES[0]

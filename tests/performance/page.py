@@ -30,6 +30,7 @@ COMPARISONS = {
     "data": "Data",
 }
 SERIES = {
+    "data_decoding": "Clips like CREMA-D's prepared per second (wall time)",
     "processes_start": "Starting a run (seconds of processor time)",
     "steps_batch": "Throughput against batch (cg_mnist)",
     "steps_parameters": "Throughput against parameters (conv4 encoders, batch 64)",

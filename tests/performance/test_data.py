@@ -18,6 +18,7 @@ import pytest
 import torch
 from media_files import write_clip, write_wav
 from PIL import Image
+from scenes import make_method, scene
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
@@ -222,13 +223,14 @@ class UsualDigits(Dataset):
         return gray, colour, int(self.labels[number])
 
 
-def test_digits_per_second(tmp_path, side_by_side):
-    # Of the size of CG-MNIST's training split: whether an epoch fits the cache is part of the question.
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> tuple[PreparedData, UsualDigits]:
+    """As many as CG-MNIST's training split has: whether an epoch fits the cache is part of the question."""
     random, count = np.random.default_rng(0), 60_000
     gray = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
     colour = random.integers(0, 256, (count, 28, 28, 3), dtype=np.uint8)
     labels = random.integers(0, 10, count)
-    store = ArrayStore(tmp_path / "toy.k", dataset="toy", key="k", settings={})
+    store = ArrayStore(tmp_path_factory.mktemp("d") / "toy.k", dataset="toy", key="k", settings={})
     store.modality("gray", shape=(1, 28, 28), dtype="uint8", mean=[0.1307], std=[0.3081])
     store.modality(
         "colour",
@@ -242,16 +244,35 @@ def test_digits_per_second(tmp_path, side_by_side):
         planes = np.ascontiguousarray(colour.transpose(0, 3, 1, 2))
         ids = [str(number) for number in range(count)]
         store.append("train", ids, gray=gray[:, None], colour=planes, digit=labels)
-    data = PreparedData.open(store.destination)
-    usual = UsualDigits(gray, colour, labels)
+    return PreparedData.open(store.destination), UsualDigits(gray, colour, labels)
+
+
+def test_digits_per_second(digits, side_by_side):
+    data, usual = digits
     baseline, resident = "digits: Pillow and DataLoader", "digits: prepared, resident"
-    side_by_side(
-        {
-            baseline: usual_epoch(usual, 64),
-            resident: epoch(ResidentBatches(data, "train"), 64, samples=12_800),
-        },
-        baseline,
-        kind="speed-up",
-        goals={resident: 50.0},
-        samples={baseline: len(usual), resident: 12_800},
-    )
+    actions = {
+        baseline: usual_epoch(usual, 64),
+        resident: epoch(ResidentBatches(data, "train"), 64, samples=12_800),
+    }
+    samples = {baseline: len(usual), resident: 12_800}
+    side_by_side(actions, baseline, kind="speed-up", goals={resident: 50.0}, samples=samples)
+
+
+def first_batch(batches: Batches, size: int) -> Callable[[], object]:
+    return lambda: next(batches.batches(torch.arange(size), size, torch.Generator().manual_seed(0)))
+
+
+def test_data_is_a_small_part_of_an_audio_visual_step(data, side_by_side):
+    # On this processor nothing is done ahead of time: the whole of the delivery is waited for.
+    step = scene("resnet18", 4).step(make_method("uniform"))
+    batches = ResidentBatches(data, "train", "cpu", {"visual": TRAIN})
+    name, baseline = "data of 4 clips", "training step of ResNet-18, batch 4"
+    actions = {name: first_batch(batches, 4), baseline: step}
+    side_by_side(actions, baseline, rounds=3, goals={name: 0.02})
+
+
+def test_data_is_a_small_part_of_a_step_on_digits(digits, side_by_side):
+    step = scene("cg_mnist", 64).step(make_method("uniform"))
+    name, baseline = "data of 64 digits", "training step of CG-MNIST's network, batch 64"
+    actions = {name: first_batch(ResidentBatches(digits[0], "train"), 64), baseline: step}
+    side_by_side(actions, baseline, goals={name: 0.02})

@@ -54,7 +54,8 @@ def data_status(
                 progress=progress if verify else _silent,
             )
             files = f"{found.there} there" + (f", {len(found.missing)} missing" if found.missing else "")
-            checked = "wrong" if found.wrong else "digests" if verify else "sizes"
+            checked = f"digests of {found.pinned}" if verify else "sizes"
+            checked = "wrong" if found.wrong else checked
             ready = "yes" if found.prepared else "no"
             table.add_row(
                 name,

@@ -27,6 +27,10 @@ class FetchError(Exception):
     """One address did not give the file; the text says why."""
 
 
+class RefusedError(FetchError):
+    """The server answers that it has no such file, or none for us."""
+
+
 def download(
     urls: Sequence[str],
     destination: Path,
@@ -34,6 +38,7 @@ def download(
     size: int | None = None,
     sha256: str | None = None,
     progress: Progress = quiet,
+    optional: bool = False,
     attempts: int = ATTEMPTS,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
@@ -41,17 +46,21 @@ def download(
 
     What arrives is kept beside the destination as ``.<name>.part`` and continued by the next attempt, in this
     process or a later one. A file that is there at the end has the ``size`` and ``sha256`` asked for. Raises
-    ``UserError`` naming every address and its reason where none gives the file.
+    ``UserError`` naming every address and its reason where none gives the file; an ``optional`` one may be
+    refused by every server.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
-    reasons = []
+    reasons, refused = [], True
     for url in urls:
         try:
             _attempt(url, destination, size, sha256, progress, attempts, sleep)
         except FetchError as error:
             reasons.append(f"{url}: {error}")
+            refused = refused and isinstance(error, RefusedError)
         else:
             return
+    if optional and refused:
+        return
     raise UserError(
         f"{destination}: could not be fetched ({'; '.join(reasons) or 'no address is known'}); "
         "put the file there yourself or name a mirror that has it"
@@ -79,7 +88,7 @@ def _attempt(
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
                 part.discard()
             elif error.code < 500 and error.code not in (408, 425, 429):
-                raise FetchError(reason) from error
+                raise RefusedError(reason) from error
         except (http.client.HTTPException, OSError) as error:
             if isinstance(error, OSError) and error.errno in (
                 errno.ENOSPC,

@@ -91,12 +91,24 @@ def fetch_source(
 
 def _bring(data: Dataset, source: Source, path: Path, mirror: str | Path | None, progress: Progress) -> None:
     urls = list(source.urls)
-    if mirror is not None and mirrors.is_address(mirror):
+    # A folder, which has no suffix, cannot come from an address.
+    if mirror is not None and mirrors.is_address(mirror) and Path(source.path).suffix:
         urls.insert(0, mirrors.mirror_url(str(mirror), data.folder, source.path))
-    elif mirror is not None and _copy(source, Path(mirror) / data.folder / source.path, path):
+    elif (
+        mirror is not None
+        and not mirrors.is_address(mirror)
+        and _copy(source, Path(mirror) / data.folder / source.path, path)
+    ):
         return
-    if urls and not source.optional:
-        download(urls, path, size=source.size, sha256=source.sha256, progress=progress)
+    if urls:
+        download(
+            urls,
+            path,
+            size=source.size,
+            sha256=source.sha256,
+            optional=source.optional,
+            progress=progress,
+        )
     elif not source.optional:
         raise UserError(f"{path}: is not there; {source.manual or 'it has no public address'}")
 

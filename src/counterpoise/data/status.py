@@ -26,8 +26,8 @@ class DatasetStatus:
     """One dataset configuration: how many raw files there are, which are missing or wrong, and what it would
     take.
 
-    ``pinned`` counts the files whose digest the publisher's are known by; ``verified`` says whether all of
-    those that are there were compared with it. ``size`` is the bytes of files that are there. ``prepared`` is
+    ``pinned`` counts the files that are there of which the publisher's digest is known; ``verified`` says
+    whether all of them were compared with it. ``size`` is the bytes of files that are there. ``prepared`` is
     the folder of prepared data that fits the configuration as it is now, where there is one.
     """
 
@@ -102,7 +102,7 @@ def dataset_status(
         there=len(there),
         missing=tuple(missing),
         wrong=tuple(wrong),
-        pinned=sum(source.sha256 is not None for source in sources),
+        pinned=sum(source.sha256 is not None and place(source, raw) is not None for source in sources),
         verified=verify,
         size=sum(_size(path) for path in there),
         prepared=prepared if _is_prepared(prepared) else None,
