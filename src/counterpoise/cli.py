@@ -507,6 +507,9 @@ def publish(
     weights: Annotated[
         bool, typer.Option("--weights", help="also networks' weights, where runs kept them")
     ] = False,
+    any_source: Annotated[
+        bool, typer.Option("--any-source", help="runs of the same configuration, whatever source made them")
+    ] = False,
     readme: Annotated[
         bool, typer.Option("--readme", help="only write a record's README again, after notes.md has changed")
     ] = False,
@@ -522,7 +525,7 @@ def publish(
     if readme:
         print(publication.rewrite_readme(find_record(root, name or plan.benchmark.name)))
         return
-    found = publication.publish(plan, root, name, partial=partial, weights=weights)
+    found = publication.publish(plan, root, name, partial=partial, weights=weights, any_source=any_source)
     print(
         f"{found.folder}: {found.runs} runs, {found.size / 1e6:.2f} MB for Git; "
         f"{found.with_predictions} runs with predictions, which Git leaves to DVC"

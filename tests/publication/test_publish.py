@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -133,6 +134,51 @@ def test_the_outcome_of_a_search_is_in_the_record(project):
     assert "search.json" in (folder / "README.md").read_text()
 
 
+@pytest.fixture
+def older(project, rewrite):
+    """The project with every run under the key that an older source gave it."""
+
+    def rename(data: dict) -> None:
+        data["key"] = other
+
+    for cell in project.plan().cells:
+        folder = project.root / cell.directory
+        other = cell.key[::-1]
+        for path in folder.glob("seed-*/*.json"):
+            rewrite(path, rename)
+        for path in folder.glob("seed-*/metrics.*.json"):
+            path.rename(path.with_name("metrics.000011112222.json"))
+        folder.rename(folder.with_name(f"{cell.method}-{cell.variant}.{other}"))
+    return project
+
+
+def test_runs_of_an_older_source_are_published_only_on_request_and_that_is_said(older):
+    with pytest.raises(UserError, match="nothing to publish"):
+        publish(older.plan(), older.root)
+    folder = publish(older.plan(), older.root, any_source=True).folder
+    done = verify_published(folder)
+    assert (done.exit_code, done.runs, done.recomputed) == (0, 8, 8)
+    assert "8 runs were made by another version" in (folder / "README.md").read_text()
+    today = {cell.key for cell in older.plan().cells}
+    assert {cell.key for cell in read_published(folder).plan.cells} == {key[::-1] for key in today}
+
+
+def test_runs_that_were_configured_otherwise_are_never_taken(older, rewrite):
+    for path in older.root.glob("results/runs/*/*/uniform-*/seed-*/record.json"):
+        rewrite(path, lambda record: record["identity"]["config"]["protocol"].update(epochs=1))
+    with pytest.raises(UserError, match="2 of 8 runs"):
+        publish(older.plan(), older.root, any_source=True)
+
+
+def test_two_older_sources_with_equally_many_runs_are_not_guessed_between(older, rewrite):
+    (folder,) = older.root.glob("results/runs/*/*/uniform-*")
+    twin = shutil.copytree(folder, folder.with_name("uniform-published.abcabcabcabc"))
+    for path in twin.glob("seed-*/*.json"):
+        rewrite(path, lambda data: data.update(key="abcabcabcabc"))
+    with pytest.raises(UserError, match="several of the same configuration"):
+        publish(older.plan(), older.root, any_source=True)
+
+
 def test_an_unfinished_benchmark_is_published_only_on_request(project):
     cell = project.cell("uniform")
     (project.root / cell.run_directory(1) / project.plan().metrics_name).unlink()
@@ -142,7 +188,24 @@ def test_an_unfinished_benchmark_is_published_only_on_request(project):
         publish(project.plan(), project.root)
     folder = publish(project.plan(), project.root, "part", partial=True).folder
     assert folder.name == "part"
-    assert "1 missing" in (folder / "README.md").read_text()
+    assert "6 completed, 2 missing" in (folder / "README.md").read_text()
+    assert verify_published(folder).differences == []
+
+
+def test_a_failed_run_is_in_the_record_with_its_reason_and_without_the_machine(project):
+    folder = project.root / project.cell("uniform").run_directory(0)
+    key = project.cell("uniform").key
+    for path in folder.iterdir():
+        path.unlink()
+    note = {"schema": 1, "key": key, "seed": 0, "status": "out_of_memory", "reason": "2 GiB short"}
+    told = json.dumps({**note, "host": "/somewhere/here", "command": "/somewhere/here", "log": "x"})
+    (folder / "failure.json").write_text(told)
+    record = publish(project.plan(), project.root, partial=True).folder
+    assert "1 failed" in (record / "README.md").read_text()
+    assert "2 GiB short" in (record / "comparison/mmpareto.csv").read_text()
+    (copied,) = record.rglob("failure.json")
+    assert json.loads(copied.read_text()) == note
+    assert verify_published(record).differences == []
 
 
 def test_a_refused_publication_leaves_the_record_as_it_was(project, monkeypatch):

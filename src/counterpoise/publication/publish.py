@@ -21,6 +21,7 @@ from counterpoise.errors import UserError
 from counterpoise.files import atomic_directory, read_json, sha256_file, write_bytes, write_json, write_text
 from counterpoise.publication import record as published
 from counterpoise.publication.readme import readme_text
+from counterpoise.publication.recorded import as_recorded
 from counterpoise.reporting.layout import lay_out
 from counterpoise.reporting.tables import table_texts
 from counterpoise.spec.plan import Plan
@@ -50,21 +51,29 @@ class Publication:
 
 
 def publish(
-    plan: Plan, root: Path, name: str | None = None, *, partial: bool = False, weights: bool = False
+    plan: Plan,
+    root: Path,
+    name: str | None = None,
+    *,
+    partial: bool = False,
+    weights: bool = False,
+    any_source: bool = False,
 ) -> Publication:
     """Write ``results/published/<name>`` (default: the benchmark's name) from the finished runs of a plan.
 
     A record that is there is replaced as a whole; its ``notes.md`` stays. Predictions, and with ``weights``
     the networks' weights where runs kept them, go into folders that Git ignores; in a DVC project,
-    ``dvc add`` makes their ``.dvc`` files.
+    ``dvc add`` makes their ``.dvc`` files. ``any_source``: runs of the same configuration count whatever
+    version of the source made them (:mod:`counterpoise.publication.recorded`).
 
     Raises:
         UserError: a run is broken, or (unless ``partial``) one is missing, failed, or not evaluated; or the
             record would be larger than Git should hold.
     """
     root = Path(root)
-    statuses = run_statuses(plan, root)
-    _check_finished(plan, root, statuses, partial)
+    planned, plan = plan, as_recorded(plan, root) if any_source else plan
+    statuses = [_evaluated(plan, root, status) for status in run_statuses(plan, root)]
+    _check_finished(plan, statuses, partial)
     folder = root / published.HOME / (name or plan.benchmark.name)
     kept = {
         file: (folder / file).read_bytes()
@@ -80,7 +89,7 @@ def publish(
         figures = _copy_figures(plan, root, fresh)
         with_predictions = _copy_large(plan, root, fresh, statuses, weights)
         left_out = _copy_optional(plan, root, fresh, statuses)
-        write_json(fresh / published.PLAN, _plan_data(plan, root, statuses, figures, left_out))
+        write_json(fresh / published.PLAN, _plan_data(planned, plan, root, statuses, figures, left_out))
         _write_results(fresh)
         published.write_manifest(fresh)
         size = _size(fresh)
@@ -99,17 +108,21 @@ def rewrite_readme(folder: Path) -> Path:
     return folder / published.README
 
 
-def _check_finished(plan: Plan, root: Path, statuses: list[RunStatus], partial: bool) -> None:
+def _evaluated(plan: Plan, root: Path, status: RunStatus) -> RunStatus:
+    """Return a run's status; one without metrics is as good as missing."""
+    there = (root / status.cell.run_directory(status.seed) / plan.metrics_name).is_file()
+    if status.finished and not there:
+        return RunStatus(status.cell, status.seed, State.MISSING, "not evaluated")
+    return status
+
+
+def _check_finished(plan: Plan, statuses: list[RunStatus], partial: bool) -> None:
     broken = next((status for status in statuses if status.state is State.BROKEN), None)
     if broken is not None:
         raise UserError(broken.detail)
-    measured = [
-        status for status in statuses
-        if status.finished and (root / status.cell.run_directory(status.seed) / plan.metrics_name).is_file()
-    ]  # fmt: skip
-    if not measured:
+    lacking = sum(not status.finished for status in statuses)
+    if lacking == len(statuses):
         raise UserError(f"{plan.path}: none of its runs is there with metrics: nothing to publish")
-    lacking = len(statuses) - len(measured)
     if lacking and not partial:
         raise UserError(
             f"{plan.path}: {lacking} of {len(statuses)} runs are not there or not evaluated; "
@@ -130,7 +143,7 @@ def _copy_plan(plan: Plan, root: Path, folder: Path) -> None:
 
 
 def _plan_data(
-    plan: Plan, root: Path, statuses: list[RunStatus], figures: list[str], left_out: list[str]
+    planned: Plan, plan: Plan, root: Path, statuses: list[RunStatus], figures: list[str], left_out: list[str]
 ) -> dict[str, Any]:
     papers = {
         paper: {path.name: sha256_file(path) for path in sorted((root / "configs/papers" / paper).iterdir())}
@@ -157,8 +170,17 @@ def _plan_data(
         "figures": figures,
         "runs": runs,
         "left_out": left_out,
-        "origin": {**_commit(root), **published.writer_digests()},
+        "origin": {**_commit(root), **_sources(planned, plan, statuses)},
     }
+
+
+def _sources(planned: Plan, plan: Plan, statuses: Iterable[RunStatus]) -> dict[str, Any]:
+    """Return which source judged, which measured where that is known, and how many runs another one made."""
+    today = {cell.name for cell in planned.cells}
+    digests = published.writer_digests()
+    if plan.metrics_name != planned.metrics_name:
+        digests["evaluation"] = ""
+    return digests | {"other_source": sum(s.finished and s.cell.name not in today for s in statuses)}
 
 
 def _inside(path: Path, root: Path) -> str:

@@ -86,13 +86,15 @@ class StoredRun(_Stored):
 class Origin(_Stored):
     """Of which state of the project a record was published.
 
-    ``reporting`` and ``evaluation`` are digests of the source that judged and wrote, and that measured.
+    ``reporting`` and ``evaluation`` are digests of the source that judged and wrote, and that measured; empty
+    where that is not known. ``other_source``: how many runs another version of the source made.
     """
 
     commit: str | None
     dirty: bool | None
     reporting: str
     evaluation: str
+    other_source: int = 0
 
 
 class StoredPlan(_Stored):
