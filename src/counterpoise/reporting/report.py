@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from counterpoise.comparison.compare import Comparison
 from counterpoise.files import atomic_directory, write_bytes, write_json
-from counterpoise.reporting.pages.material import Material, gather
+from counterpoise.reporting.pages.material import gather
 from counterpoise.reporting.pages.site import as_folder, as_single_file
 from counterpoise.spec.plan import Plan
 
@@ -35,7 +36,7 @@ def write_report(plan: Plan, root: Path) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         write_json(folder / MANIFEST, manifest(plan, found))
-    write_json(root / "results" / "summary.json", summary(material))
+    write_json(root / "results" / "summary.json", summary(material.plan, material.comparisons))
     return home / "index.html"
 
 
@@ -61,7 +62,7 @@ def manifest(plan: Plan, found: Mapping[str, bytes]) -> dict[str, Any]:
     }
 
 
-def summary(material: Material) -> dict[str, Any]:
+def summary(plan: Plan, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """Return the verdict counts of every paper of the benchmark, as JSON data."""
-    papers = {comparison.paper.paper: comparison.summary() for comparison in material.comparisons}
-    return {"schema": SUMMARY_SCHEMA, "benchmark": material.plan.benchmark.name, "papers": papers}
+    papers = {comparison.paper.paper: comparison.summary() for comparison in comparisons}
+    return {"schema": SUMMARY_SCHEMA, "benchmark": plan.benchmark.name, "papers": papers}
