@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -50,6 +51,17 @@ def test_without_a_state_there_is_none(checkpoints):
 def test_the_newest_state_is_taken(checkpoints):
     for step in (1, 2, 3):
         checkpoints.save(state(step))
+    assert checkpoints.load()[0].plain["step"] == 3
+
+
+@pytest.mark.parametrize("when", [0, 4e9], ids=["long ago", "to come"])
+def test_a_clock_that_jumps_does_not_make_an_old_state_the_newest(checkpoints, when):
+    for step in (1, 2):
+        checkpoints.save(state(step))
+    for suffix in ("json", "safetensors"):
+        os.utime(newest(checkpoints, suffix), (when, when))
+    assert checkpoints.load()[0].plain["step"] == 2
+    checkpoints.save(state(3))
     assert checkpoints.load()[0].plain["step"] == 3
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
 from functools import partial
 
 import pytest
@@ -93,6 +95,23 @@ def test_a_run_that_is_killed_goes_on_from_its_last_save(tmp_path, whole):
     assert 0 < running.progress.step < 2 * STEPS
     running.run(checkpoints)
     assert fingerprint(running) == whole["uniform"]
+
+
+def test_a_wall_clock_that_jumps_changes_nothing(tmp_path, monkeypatch, whole):
+    jumps = itertools.cycle((0.0, 4e9, -1e6, 1e3))
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
+    saved = []
+
+    class Noting(Checkpoints):
+        def save(self, state):
+            saved.append(state.plain["step"])
+            super().save(state)
+
+    running = trainer()
+    running.run(Noting(tmp_path, "key", 0), Control(save_seconds=0.0))
+    assert fingerprint(running) == whole["uniform"]
+    assert saved == list(range(1, 3 * STEPS))  # every step but the last, whatever time it was said to be
+    assert 0 <= running.progress.seconds < 3600
 
 
 def test_a_stopped_run_has_saved_where_it_is(tmp_path):

@@ -34,6 +34,11 @@ COMMON = shlex.join(
 )
 
 
+# A function, because a rule's params that are text are read for wildcards: {braces} in a value of --config are none.
+def common(wildcards):
+    return COMMON
+
+
 wildcard_constraints:
     dataset=r"[^/.]+",
     model=r"[^/]+",

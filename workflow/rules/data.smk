@@ -22,7 +22,7 @@ rule fetch:
         "logs/fetch/{dataset}.{key}.log",
     retries: 2
     params:
-        common=COMMON,
+        common=common,
     shell:
         "counterpoise fetch {wildcards.dataset}.{wildcards.key} --receipt {output.receipt} {params.common}"
         " > {log} 2>&1"
@@ -36,7 +36,7 @@ rule prepare:
     log:
         "logs/prepare/{dataset}.{key}.log",
     params:
-        common=COMMON,
+        common=common,
     shell:
         "counterpoise prepare {wildcards.dataset}.{wildcards.key} {params.common} > {log} 2>&1"
 
@@ -48,7 +48,7 @@ rule fetch_weights:
         "logs/fetch/weights/{file}.log",
     retries: 2
     params:
-        common=COMMON,
+        common=common,
         name=lambda wildcards: WEIGHTS_BY_FILE[wildcards.file],
     shell:
         "counterpoise fetch-weights {params.name} {params.common} > {log} 2>&1"

@@ -52,7 +52,7 @@ for number, shape in enumerate(SHAPES, start=1):
                 runtime=lambda wildcards, attempt: JOB.minutes * attempt,
                 gpu=JOB.gpus,
             params:
-                common=COMMON,
+                common=common,
                 kind=kind,
                 seeds=seeds_of(shape),
             shell:
@@ -71,7 +71,7 @@ rule figure:
     wildcard_constraints:
         figure=r"[^/.]+",
     params:
-        common=COMMON,
+        common=common,
     shell:
         "counterpoise figure {wildcards.paper} {wildcards.figure} {params.common} > {log} 2>&1"
 

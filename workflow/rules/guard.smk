@@ -18,4 +18,4 @@ onstart:
 
 onerror:
     if workflow.is_main_process:
-        shell(f"counterpoise salvage {COMMON} || true")
+        shell("counterpoise salvage {COMMON} || true")

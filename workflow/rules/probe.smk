@@ -22,7 +22,7 @@ for number, shape in enumerate(SHAPES, start=1):
             runtime=lambda wildcards, attempt: JOB.minutes * attempt,
             gpu=JOB.gpus,
         params:
-            common=COMMON,
+            common=common,
             seeds=seeds_of(shape),
         shell:
             "counterpoise probe {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"

@@ -61,7 +61,7 @@ rule table:
     log:
         "logs/table/{paper}-{table}.log",
     params:
-        common=COMMON,
+        common=common,
     shell:
         "counterpoise table {wildcards.paper} {wildcards.table} {params.common} > {log} 2>&1"
 
@@ -75,7 +75,7 @@ rule compare:
     log:
         "logs/compare/{paper}.log",
     params:
-        common=COMMON,
+        common=common,
     shell:
         "counterpoise compare {wildcards.paper} {params.common} > {log} 2>&1"
 
@@ -97,7 +97,7 @@ rule report:
     log:
         "logs/report.log",
     params:
-        common=COMMON,
+        common=common,
     shell:
         "counterpoise report {params.common} > {log} 2>&1"
 

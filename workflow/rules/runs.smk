@@ -64,7 +64,7 @@ for (kind, keys, names), (number, shape) in itertools.product(
             gpu=JOB.gpus,
             attempt=lambda wildcards, attempt: attempt,
         params:
-            common=COMMON,
+            common=common,
             seeds=seeds_of(shape),
         shell:
             "counterpoise train {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
@@ -87,7 +87,7 @@ for number, shape in enumerate(SHAPES, start=1):
             stem=shape.pattern,
         threads: 1
         params:
-            common=COMMON,
+            common=common,
             seeds=seeds_of(shape),
         shell:
             "counterpoise evaluate {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
