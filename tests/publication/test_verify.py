@@ -179,6 +179,23 @@ def test_a_missing_record_is_found_and_named(record, forge):
     assert any("is not there" in line for line in lines)
 
 
+@pytest.mark.parametrize("name", ["record.json", "metrics.*.json"])
+def test_a_truncated_file_of_a_run_is_a_difference_not_the_end(record, forge, name):
+    (path,) = first_run(record).glob(name)
+    path.write_text(path.read_text()[:200])
+    forge(record)
+    done = verify_published(record)
+    assert done.exit_code == 3
+    assert any("truncated or not JSON" in line for line in found(done, path.name))
+
+
+def test_a_record_without_what_its_metrics_were_measured_by_is_found(record, rewrite, forge):
+    rewrite(first_run(record) / "record.json", lambda r: r.pop("output_targets"))
+    forge(record)
+    assert any("output_targets" in line for line in found(verify_published(record), "record.json") +
+               found(verify_published(record), ".json"))  # fmt: skip
+
+
 def test_missing_metrics_are_found(record, forge):
     (path,) = first_run(record).glob("metrics.*.json")
     path.unlink()

@@ -120,8 +120,7 @@ def verify_published(folder: Path) -> Verification:
         home = folder / published.PREDICTIONS
         where = _Place(folder, plan, cell, run.seed, home, record.same_evaluation)
         done.runs += 1
-        _check_status(where, run.status, done)
-        _verify_run(where, done)
+        _verify_run(where, done, run.status)
     if record.stored.left_out:
         done.notes.append(f"not in the record, for its size: {', '.join(record.stored.left_out)} of the runs")
     texts = _recomputed(lambda: result_texts(plan, folder), folder, done)
@@ -239,22 +238,19 @@ class _Place:
         return path.relative_to(self.root).as_posix()
 
 
-def _check_status(where: _Place, planned: str, done: Verification) -> None:
-    path = where.folder / RECORD
-    if path.is_file():
-        status = read_json(path, "run record").get("status")
-        if status != planned:
-            done.differs(where.name(path), "status", planned, status)
+def _verify_run(where: _Place, done: Verification, ended: str | None = None) -> None:
+    """Check a run's files against its record, and its metrics against its predictions.
 
-
-def _verify_run(where: _Place, done: Verification) -> None:
-    """Check a run's files against its record, and its metrics against its predictions."""
+    ``ended`` is how the run ended, where that is known from elsewhere.
+    """
     try:
         record = read_record(where.folder, where.cell.key, where.seed)
     except UserError as error:
         path = where.name(where.folder / RECORD)
         done.differs(path, "record", f"of key {where.cell.key}, seed {where.seed}", _why(error))
         return
+    if ended is not None and record.get("status") != ended:
+        done.differs(where.name(where.folder / RECORD), "status", ended, record.get("status"))
     sound = _check_files(where, record, done)
     metrics_path = where.folder / where.plan.metrics_name
     if not metrics_path.is_file():
@@ -272,6 +268,10 @@ def _verify_run(where: _Place, done: Verification) -> None:
         found, left_out = _measured(where, record)
     except UserError as error:
         done.differs(where.name(metrics_path), "metrics", "measured from the run", _why(error))
+        return
+    except (KeyError, TypeError) as error:
+        path = where.name(where.folder / RECORD)
+        done.differs(path, "record", "what the metrics were measured by", f"not there ({error!r})")
         return
     if not where.same_evaluation:
         found = _restricted(found, stored)
