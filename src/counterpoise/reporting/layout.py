@@ -11,7 +11,7 @@ from counterpoise.comparison.entries import Entry, collect_table
 from counterpoise.comparison.results import CellResults
 from counterpoise.comparison.statistics import binomial_error
 from counterpoise.comparison.verdicts import SeedValues, Verdict
-from counterpoise.reporting.words import counted
+from counterpoise.reporting.words import counted, metric_name
 from counterpoise.spec.paper import Column, Paper, PaperTable, PrintedValue
 from counterpoise.spec.plan import Cell, Plan, PlannedValue
 
@@ -295,8 +295,8 @@ def _notes(
     printed = f"[ ]: the number that the paper prints ({paper.printed_runs_reason})"
     arrows = any(table.value(row, name).drop for row in table.row_ids for name in table.column_ids)
     yield f"{printed}; ↓: its drop against the uniform baseline." if arrows else f"{printed}."
-    margins = sorted({f"{table.margin(e.column.id, paper):g} for {e.column.metric}" for e in entries
-                      if table.margin(e.column.id, paper) is not None})  # fmt: skip
+    declared = {(table.margin(e.column.id, paper), metric_name(e.column.metric)) for e in entries}
+    margins = sorted(f"{margin:g} for {metric}" for margin, metric in declared if margin is not None)
     if margins:
         tests = f"{1 - paper.alpha:.0%} prediction intervals, tests at α = {paper.alpha:g}"
         yield f"Verdicts: equivalence margin {', '.join(margins)} in printed units, {tests}."

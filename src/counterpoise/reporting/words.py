@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 SYMBOLS = {
     "reproduced": "✓", "consistent": "≈", "undecided": "?", "deviates": "✗", "diverged": "!", "failed": "‼",
     "stand-in": "○", "not run": "·", "not defined": "/", "not printed": "–", "supported": "✓",
@@ -50,9 +52,9 @@ def metric_name(metric: str) -> str:
 
 
 def table_name(name: str) -> str:
-    """Return ``Table 3`` for ``table3``, ``Figure 5`` for ``figure5``."""
-    kind = name.rstrip("0123456789")
-    return " ".join(filter(None, [kind.capitalize(), name[len(kind) :]]))
+    """Return ``Table 3`` for ``table3``, ``Figure 1a`` for ``figure1a``."""
+    kind, number = re.fullmatch(r"(\D*)(.*)", name).groups()
+    return " ".join(filter(None, [kind.capitalize(), number]))
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

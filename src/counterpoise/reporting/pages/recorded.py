@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import yaml
 from numpy.typing import NDArray
 
@@ -82,9 +82,11 @@ def read_columns(path: Path) -> Columns:
     if not path.is_file():
         return {}
     try:
-        table = pd.read_csv(path)
-        return {str(name): table[name].to_numpy(dtype=np.float64) for name in table}
-    except (ValueError, pd.errors.ParserError) as error:
+        with path.open(newline="", encoding="utf-8") as file:
+            names, *rows = csv.reader(file)
+        table = np.array([[float(field or "nan") for field in row] for row in rows], dtype=np.float64)
+        return dict(zip(names, table.reshape(len(rows), len(names)).T, strict=True))
+    except ValueError as error:
         raise UserError(f"{path}: not a table of numbers: {error}; delete its folder to run again") from error
 
 
@@ -164,4 +166,7 @@ def evidence(cells: Iterable[tuple[Cell, tuple[Run, ...]]]) -> Evidence:
 
 def as_yaml(data: Mapping[str, Any]) -> str:
     """Return settings as a person would write them."""
-    return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True)
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same text, sooner
+    return yaml.dump(
+        data, Dumper=dumper, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
+    )
