@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +14,10 @@ Times = dict[str, list[float]]
 
 
 @pytest.fixture(scope="module")
-def results(request, repository: Path) -> Iterator[Results]:
+def results(request, repository: Path) -> Results:
     """Where a module's measurements go: printed, and written where ``$COUNTERPOISE_PERFORMANCE`` says."""
     named = os.environ.get(FOLDER)
-    found = Results(repository / named if named else None, request.path.stem.removeprefix("test_"))
-    yield found
-    found.write()
+    return Results(repository / named if named else None, request.path.stem.removeprefix("test_"))
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ COMPARISONS = {
 SERIES = {
     "data_decoding": "Clips like CREMA-D's prepared per second (wall time)",
     "processes_start": "Starting a run (seconds of processor time)",
+    "processes_commands": "Commands (seconds of processor time; goals 0.3 for help, 3 for a plan)",
     "steps_batch": "Throughput against batch (cg_mnist)",
     "steps_parameters": "Throughput against parameters (conv4 encoders, batch 64)",
 }

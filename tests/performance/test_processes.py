@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -72,6 +73,27 @@ def test_starting_a_run(results: Results, tmp_path, repository):
         "per run, fifty in a job": (one + 49 * further) / 50,
     }
     results.series("start", [{"what": name, "seconds": round(value, 3)} for name, value in rows.items()])
+
+
+COMMANDS = {
+    "counterpoise --help": ["--help"],
+    "counterpoise plan, MMPareto in full": ["plan", "-b", "configs/benchmarks/mmpareto.yaml"],
+    "counterpoise plan, MLB in full": ["plan", "-b", "configs/benchmarks/mlb.yaml"],
+}
+
+
+def test_commands(results: Results, repository):
+    rows = []
+    for name, arguments in COMMANDS.items():
+        times = []
+        for _ in range(3):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            given = [sys.executable, "-m", "counterpoise", *arguments]
+            subprocess.run(given, cwd=repository, check=True, capture_output=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        rows.append({"what": name, "seconds": round(sorted(times)[1], 3)})
+    results.series("commands", rows)
 
 
 WORKER = """

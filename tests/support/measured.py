@@ -129,32 +129,43 @@ def _processor() -> str:
 
 
 class Results:
-    """What a module of tests measures, printed at once, and in ``<folder>/<stem>.csv`` at the end."""
+    """What a module of tests measures: printed, and written at once to ``<folder>/<stem>.csv``.
+
+    What an earlier run measured of other things stays in the file, so that a part can be measured again.
+    """
 
     def __init__(self, folder: Path | None, stem: str) -> None:
         self.folder = folder
         self.stem = stem
-        self.rows: dict[str, list[dict[str, object]]] = {}
 
     def add(self, *found: Comparison) -> None:
-        """Keep comparisons; they are the rows of ``<stem>.csv``."""
+        """Keep comparisons: rows of ``<stem>.csv``, in the place of earlier ones of the same things."""
         for row in found:
             print(f"\n{row}")
-            self.rows.setdefault(self.stem, []).append(dataclasses.asdict(row))
+        rows = [{k: "" if v is None else str(v) for k, v in dataclasses.asdict(row).items()} for row in found]
+        measured = {(row["where"], row["name"]) for row in rows}
+        kept = [row for row in self._read(self.stem) if (row.get("where"), row.get("name")) not in measured]
+        self._write(self.stem, kept + rows)
 
     def series(self, name: str, rows: Iterable[dict[str, object]]) -> None:
-        """Keep the points of a figure; they are the rows of ``<stem>_<name>.csv``."""
-        for row in rows:
+        """Keep the points of a figure: the rows of ``<stem>_<name>.csv``."""
+        points = [{**row, "machine": machine()} for row in rows]
+        for row in points:
             print(f"\n{name}: " + ", ".join(f"{key} {value}" for key, value in row.items()))
-            self.rows.setdefault(f"{self.stem}_{name}", []).append({**row, "machine": machine()})
+        self._write(f"{self.stem}_{name}", points)
 
-    def write(self) -> None:
-        """Write the files, each at once; a measurement of an earlier run is replaced."""
+    def _read(self, stem: str) -> list[dict[str, str]]:
+        path = None if self.folder is None else self.folder / f"{stem}.csv"
+        if path is None or not path.is_file():
+            return []
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def _write(self, stem: str, rows: list[dict[str, object]]) -> None:
         if self.folder is None:
             return
-        for stem, rows in self.rows.items():
-            text = io.StringIO()
-            writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-            files.write_text(self.folder / f"{stem}.csv", text.getvalue())
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[-1]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        files.write_text(self.folder / f"{stem}.csv", text.getvalue())

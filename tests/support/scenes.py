@@ -13,6 +13,7 @@ from counterpoise.methods.interface import Method, State
 from counterpoise.models.build import build_network
 from counterpoise.models.network import Network
 from counterpoise.spec.components import component
+from counterpoise.training.loop import Trainer
 from counterpoise.training.step import initial_state, step_function
 
 Shapes = dict[str, tuple[int, ...]]
@@ -116,3 +117,11 @@ def make_method(name: str, variant: str | None = None) -> Method:
     chosen = found.info.variants.get(variant or next(iter(found.info.variants), ""), {})
     settings = dict(chosen.get("settings", {}))
     return found.load()(**found.resolve(settings, name))
+
+
+def one_epoch(trainer: Trainer) -> None:
+    """Train the next epoch, without evaluation."""
+    before = trainer.progress.step
+    trainer._train_epoch(lambda: None)
+    trainer.progress.epoch += 1
+    assert trainer.progress.step > before

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from tiny_training import protocol
@@ -96,3 +99,21 @@ def test_the_description_names_all_that_bits_depend_on():
     assert found["deterministic"] is True
     assert found["libraries"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
     assert found["python"]
+
+
+def test_memory_that_a_job_frees_is_used_again():
+    program = (
+        "import resource, torch\n"
+        "from counterpoise.training.device import keep_freed_memory\n"
+        "print(keep_freed_memory())\n"
+        "for _ in range(10): torch.ones(5_000_000)\n"  # takes what it will use
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(20): torch.ones(5_000_000)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told, faults = done.stdout.split()
+    if told == "False":
+        pytest.skip("this C library cannot be told to keep memory")
+    assert int(faults) < 1000  # a page of 4 kB each would be 97,000

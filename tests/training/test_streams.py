@@ -6,7 +6,7 @@ import itertools
 
 import torch
 
-from counterpoise.training.streams import generator, stream_seed
+from counterpoise.training.streams import generator, seed_layers, stream_seed
 
 
 def test_seed_name_and_numbers_all_count():
@@ -47,3 +47,13 @@ def test_the_global_generator_is_left_alone():
     torch.manual_seed(1)
     torch.randn(7, generator=generator(0, "noise"))
     assert torch.equal(torch.randn(3), expected)
+
+
+def test_layers_draw_as_after_torchs_own_seeding():
+    dropout, seed = torch.nn.Dropout(0.5), stream_seed(0, "dropout", 1, 2)
+    drawn = []
+    for seeding in (torch.manual_seed, lambda seed: seed_layers(seed, torch.device("cpu"))):
+        with torch.random.fork_rng(devices=[]):
+            seeding(seed)
+            drawn.append(dropout(torch.ones(100)))
+    assert torch.equal(*drawn)

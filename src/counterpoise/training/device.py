@@ -19,7 +19,8 @@ from counterpoise.spec.protocol import Protocol
 
 # glibc's malloc.h
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_LARGEST_BLOCK, _NEVER = 1 << 30, 2**31 - 1
+_LARGEST_BLOCKS = (1 << 30, 1 << 25)  # the second is the most that older versions take
+_NEVER = 2**31 - 1
 
 LIBRARIES = ("torch", "torchvision", "torchaudio", "numpy", "scikit-learn", "counterpoise")
 
@@ -47,7 +48,8 @@ def keep_freed_memory() -> bool:
         tell = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # not glibc
         return False
-    return all([tell(_MMAP_THRESHOLD, _LARGEST_BLOCK), tell(_TRIM_THRESHOLD, _NEVER)])
+    blocks = any(tell(_MMAP_THRESHOLD, size) for size in _LARGEST_BLOCKS)
+    return bool(tell(_TRIM_THRESHOLD, _NEVER)) and blocks
 
 
 @contextlib.contextmanager

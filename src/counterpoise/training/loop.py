@@ -34,7 +34,7 @@ from counterpoise.training.optimiser import (
 )
 from counterpoise.training.selection import Logits, Selections
 from counterpoise.training.step import initial_state, step_function
-from counterpoise.training.streams import generator, stream_seed
+from counterpoise.training.streams import generator, seed_layers, stream_seed
 
 LARGEST_LOSS = 1e6
 EVALUATION_BATCH = 512
@@ -230,8 +230,7 @@ class Trainer:
         epoch, step = self.progress.epoch, self.progress.step
         rate = learning_rate(self.protocol.optimiser.lr, self.protocol.schedule, epoch, step)
         set_learning_rate(self.optimiser, rate)
-        # Layers draw from the global generator.
-        torch.manual_seed(stream_seed(self.seed, "dropout", epoch, step))
+        seed_layers(stream_seed(self.seed, "dropout", epoch, step), self.device)
         noise = generator(self.seed, "noise", epoch, step, device=self.device)
         with self._autocast():
             losses, self.state = self.step_of(self._formatted(inputs), targets, self.state, epoch, noise)
