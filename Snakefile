@@ -29,6 +29,7 @@ include: "workflow/rules/guard.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/probe.smk"
+include: "workflow/rules/cells.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/figures.smk"
 

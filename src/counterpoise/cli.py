@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -38,6 +39,10 @@ SetOption = Annotated[list[str], typer.Option("--set", help="key=value laid over
 RootOption = Annotated[Path, typer.Option("--root", help="project folder")]
 CellArgument = Annotated[
     str, typer.Argument(help="dataset/model/method-variant.key, as 'counterpoise plan' lists")
+]
+CellsArgument = Annotated[
+    list[str],
+    typer.Argument(help="dataset/model/method-variant.key, as 'counterpoise plan' lists; or several"),
 ]
 SeedsOption = Annotated[str | None, typer.Option("--seeds", help="comma-separated; default: the benchmark's")]
 
@@ -235,7 +240,7 @@ def _dataset(plan: Plan, name: str) -> Any:
 
 @app.command()
 def train(
-    cell: CellArgument,
+    cells: CellsArgument,
     seeds: SeedsOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")] = "auto",
     attempt: Annotated[int, typer.Option(help="from 2 on, runs that would fail again are left alone")] = 1,
@@ -244,15 +249,15 @@ def train(
     overrides: SetOption = [],
     root: RootOption = Path(),
 ) -> None:
-    """Train a cell's runs; interrupted ones go on where they were. Exit code 1: a run failed, 75:
+    """Train the runs of cells; interrupted ones go on where they were. Exit code 1: a run failed, 75:
     interrupted.
     """
     plan = _plan(root, benchmark, overrides)
-    found = plan.cell(cell)
+    found = [plan.cell(cell) for cell in cells]
     chosen = _seeds(seeds, plan)
     from counterpoise.training.job import run_job
 
-    runs, job = _cell_to_train(plan, found, root), plan.benchmark.job
+    runs, job = [_cell_to_train(plan, cell, root) for cell in found], plan.benchmark.job
     asked = {"save_seconds": job.save_seconds, "gpu_share": job.gpu_share}
     raise typer.Exit(run_job(runs, chosen, device, **asked, attempt=attempt, log=log))
 
@@ -277,6 +282,7 @@ def _cell_to_train(plan: Plan, cell: Cell, root: Path) -> Any:
         weights_directory=root / WEIGHTS_FOLDER,
         parents={name: ParentCell(root / parent.directory, parent.key) for name, parent in cell.parents},
         keep_weights=cell.name in plan.keeping,
+        folds=tuple(root / fold.directory for fold in cell.folds),
     )
 
 
@@ -299,7 +305,7 @@ def search(
     def train(plan: Plan, cell: Cell, seeds: list[int]) -> None:
         job = plan.benchmark.job
         asked = {"save_seconds": job.save_seconds, "gpu_share": job.gpu_share}
-        code = run_job(_cell_to_train(plan, cell, root), seeds, device, **asked)
+        code = run_job([_cell_to_train(plan, cell, root)], seeds, device, **asked)
         if code != DONE:
             raise typer.Exit(code)
 
@@ -332,46 +338,45 @@ def fetch_weights(
 
 @app.command()
 def probe(
-    cell: CellArgument,
+    cells: CellsArgument,
     seeds: SeedsOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")] = "auto",
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     overrides: SetOption = [],
     root: RootOption = Path(),
 ) -> None:
-    """Train a linear classifier on each frozen encoder of a cell's finished runs."""
+    """Train a linear classifier on each frozen encoder of cells' finished runs."""
     plan = _plan(root, benchmark, overrides)
-    found = plan.cell(cell)
+    found = [plan.cell(cell) for cell in cells]
     chosen = _seeds(seeds, plan)
     from counterpoise.training.device import choose_device
     from counterpoise.training.probe import probe_run
 
-    runs = _cell_to_train(plan, found, root)
-    for seed in chosen:
-        print(probe_run(runs, seed, plan.benchmark.probe, plan.probe_name, choose_device(device)))
+    for runs in [_cell_to_train(plan, cell, root) for cell in found]:
+        for seed in chosen:
+            print(probe_run(runs, seed, plan.benchmark.probe, plan.probe_name, choose_device(device)))
 
 
 @app.command()
 def evaluate(
-    cell: CellArgument,
+    cells: CellsArgument,
     seeds: SeedsOption = None,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     overrides: SetOption = [],
     root: RootOption = Path(),
 ) -> None:
-    """Compute accuracy, macro-F1 and ECE of a cell's runs from their stored predictions."""
+    """Compute accuracy, macro-F1 and ECE of cells' runs from their stored predictions."""
     plan = _plan(root, benchmark, overrides)
-    found = plan.cell(cell)
+    found = [plan.cell(cell) for cell in cells]
     chosen = _seeds(seeds, plan)
     from counterpoise.evaluation.evaluate import evaluate_run
     from counterpoise.training.attempt import WorkFolder
 
-    for seed in chosen:
-        folder = root / found.run_directory(seed)
-        asked, probe = plan.benchmark.evaluation, plan.probe_of(found)
-        where = (folder, plan.metrics_name, found.key, seed)
-        print(evaluate_run(*where, asked.ece_bins, probe, asked.stationarity))
-        WorkFolder(root / "work" / found.name / f"seed-{seed}").remove()
+    asked = plan.benchmark.evaluation
+    for cell, seed in itertools.product(found, chosen):
+        where = (root / cell.run_directory(seed), plan.metrics_name, cell.key, seed)
+        print(evaluate_run(*where, asked.ece_bins, plan.probe_of(cell), asked.stationarity))
+        WorkFolder(root / "work" / cell.name / f"seed-{seed}").remove()
 
 
 @app.command()
@@ -407,28 +412,28 @@ def figure(
 @app.command()
 def measure(
     kind: Annotated[str, typer.Argument(help="landscape or gradients")],
-    cell: CellArgument,
+    cells: CellsArgument,
     seeds: SeedsOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")] = "auto",
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     overrides: SetOption = [],
     root: RootOption = Path(),
 ) -> None:
-    """Measure a cell's finished runs for a figure, on the weights that they kept."""
+    """Measure cells' finished runs for a figure, on the weights that they kept."""
     from counterpoise.errors import suggest
     from counterpoise.spec.figures import MEASURES
 
     if kind not in MEASURES:
         raise UserError(f"measure: no measurement '{kind}'{suggest(kind, MEASURES)}")
     plan = _plan(root, benchmark, overrides)
-    found = plan.cell(cell)
+    found = [plan.cell(cell) for cell in cells]
     chosen = _seeds(seeds, plan)
     from counterpoise.training.device import choose_device
     from counterpoise.training.measure import measure_run
 
-    runs = _cell_to_train(plan, found, root)
-    for seed in chosen:
-        print(measure_run(runs, seed, kind, plan.measure_name(kind), choose_device(device)))
+    for runs in [_cell_to_train(plan, cell, root) for cell in found]:
+        for seed in chosen:
+            print(measure_run(runs, seed, kind, plan.measure_name(kind), choose_device(device)))
 
 
 @app.command()

@@ -75,6 +75,23 @@ def test_held_gates_close_a_branch_to_the_other_modality():
     assert not torch.allclose(left(inputs, (False, True)), left(other, (False, True)))
 
 
+def test_a_branch_by_itself_has_the_average_gates_and_leaves_them_as_they_are():
+    made = network()
+    inputs, _ = batch()
+    made.encode(inputs)  # an average to stand at
+    average = made.fusion.exchanges[0].average_left.clone()
+    for module in made.modules():  # so that batches have no say
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    alone = made.encode({"left": inputs["left"]}, ("left",))
+    assert list(alone) == ["left"]
+    assert torch.equal(made.fusion.exchanges[0].average_left, average)
+    made.fusion.held = torch.tensor([True, False])
+    for exchange in made.fusion.exchanges:
+        exchange._average = lambda gates: None
+    assert torch.allclose(made.encode(inputs)["left"], alone["left"])
+
+
 def test_gates_are_never_held_in_evaluation():
     made = network()
     made.encode(batch()[0])

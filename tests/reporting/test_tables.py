@@ -84,6 +84,26 @@ def test_tasks_get_their_own_columns_of_ours(make_study):
     assert cell(shown, "MMPareto", "multi_mnist.macro_f1_left").mean == pytest.approx(90.5)
 
 
+def test_a_probe_of_all_rows_stands_in_columns_of_its_own(make_study):
+    plain = make_study("table1", {"crema_d": "crema_d"})
+    tables = [run.model_copy(update={"probe": "all"}) for run in plain.plan.benchmark.tables]
+    benchmark = plain.plan.benchmark.model_copy(update={"tables": tables})
+    study = dataclasses.replace(plain, plan=dataclasses.replace(plain.plan, benchmark=benchmark))
+    own = {"joint": 0.7, "audio": 0.6, "visual": 0.5}
+    study.run(study.cell("uniform"), 0, own | {"probe:audio": 0.65, "probe:visual": 0.55})
+    study.run(study.cell("joint"), 0, {"joint": 0.7, "probe:audio": 0.58, "probe:visual": 0.35})
+    shown = view(study, "table1")
+    assert [c.id for c in shown.columns if c.id.endswith("_probe")] == [
+        "crema_d.accuracy_audio_probe", "crema_d.accuracy_visual_probe"
+    ]  # fmt: skip
+    assert cell(shown, "Uniform baseline", "crema_d.accuracy_audio").mean == pytest.approx(60.0)
+    assert cell(shown, "Uniform baseline", "crema_d.accuracy_audio_probe").mean == pytest.approx(65.0)
+    starred = [cell(shown, "One joint loss", f"crema_d.accuracy_visual{end}").mean for end in ("", "_probe")]
+    assert starred == pytest.approx([35.0, 35.0])
+    assert any("like for like across rows" in note for note in shown.notes)
+    assert not any(column.id.endswith("_probe") for column in view(plain, "table1").columns)
+
+
 def test_best_and_runner_up_are_marked_per_column(study):
     shown = view(study)
     assert cell(shown, "MMPareto [released]", "cg_mnist.accuracy").mark == "best"

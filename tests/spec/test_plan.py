@@ -16,6 +16,8 @@ from counterpoise.spec.components import component
 from counterpoise.spec.configs import Configs, merge
 from counterpoise.spec.plan import NOT_IN_BENCHMARK, make_plan
 
+CREMA_D = {"crema_d": {"dataset": "crema_d", "model": "mmpareto_resnet18", "protocol": "mmpareto/published"}}
+
 
 @pytest.fixture
 def project(tmp_path, repository) -> SmallProject:
@@ -139,6 +141,99 @@ def test_seeds_go_to_jobs_in_batches(project):
     assert batches == [(5, 3, 8), (1,)]
 
 
+def test_cells_go_to_jobs_in_batches_and_never_with_what_they_start_from(project):
+    rows = ["Unimodal pre-trained & fine-tune", "Uniform baseline", "MMPareto"]
+    project.benchmark(tables=[{"paper": "mmpareto", "table": "table1", "columns": CREMA_D, "rows": rows}])
+    plan = project.plan(cells_per_job=3)
+    batches = plan.cell_batches()
+    names = [cell.name for batch in batches for cell in batch]
+    assert sorted(names) == sorted(cell.name for cell in plan.cells)
+    assert max(map(len, batches)) == 3
+    for batch in batches:
+        inside = {cell.name for cell in batch}
+        assert not inside & {parent.name for cell in batch for _, parent in cell.parents}
+    assert [cell.method for cell in batches[-1]] == ["fine_tune"]
+    assert project.plan().cell_batches() == [(cell,) for batch in batches for cell in batch]
+
+
+def test_how_cells_go_to_jobs_renames_nothing(project):
+    one, many = project.plan(), project.plan(cells_per_job=4)
+    assert [cell.key for cell in one.cells] == [cell.key for cell in many.cells]
+    assert one.digest("report") == many.digest("report")
+
+
+@pytest.mark.parametrize(
+    ("probe", "methods"), [("starred", {"joint"}), ("all", {"unimodal", "joint", "uniform", "mmpareto"})]
+)
+def test_a_table_says_whose_encoders_are_probed(project, probe, methods):
+    rows = ["Audio-only", "One joint loss", "Uniform baseline", "MMPareto"]
+    table = {"paper": "mmpareto", "table": "table1", "columns": CREMA_D, "rows": rows, "probe": probe}
+    project.benchmark(tables=[table])
+    plan = project.plan()
+    assert {plan.cell(name).method for name in plan.probed} == methods
+    assert plan.probed <= plan.keeping
+
+
+def test_asking_for_all_probes_evaluates_and_writes_the_table_again(project):
+    table = {
+        "paper": "mmpareto",
+        "table": "table1",
+        "columns": CREMA_D,
+        "rows": ["One joint loss", "MMPareto"],
+    }
+    project.benchmark(tables=[table])
+    starred = project.plan()
+    project.benchmark(tables=[table | {"probe": "all"}])
+    every = project.plan()
+    assert starred.metrics_name != every.metrics_name
+    assert starred.digest("mmpareto-table1") != every.digest("mmpareto-table1")
+    assert [cell.key for cell in starred.cells] == [cell.key for cell in every.cells]
+
+
+def test_a_probe_of_all_rows_of_a_table_without_unimodal_columns_is_refused(project):
+    project.table(probe="all")
+    with pytest.raises(UserError, match="no unimodal columns"):
+        project.plan()
+
+
+FOLDS = {
+    "dataset": "crema_d_vavl",
+    "folds": ["crema_d_vavl_fold2", "crema_d_vavl_fold3"],
+    "model": "resnet18_concat",
+    "protocol": "mlb/resnet",
+}
+
+
+def folded(project, **changes):
+    columns = {"crema_d_resnet_late": FOLDS | changes}
+    rows = ["Multi-Loss", "MLB"]
+    project.benchmark(tables=[{"paper": "mlb", "table": "figure3", "columns": columns, "rows": rows}])
+    return project.plan(seeds=[0, 1, 2, 3])
+
+
+def test_seeds_run_on_the_folds_in_turn(project):
+    plan = folded(project)
+    for cell in plan.cells:
+        folds = [cell.data_of(seed).settings["fold"] for seed in plan.seeds]
+        assert folds == [1, 2, 3, 1]
+    assert {data.name for data in plan.datasets} == {"crema_d_vavl", *FOLDS["folds"]}
+    assert not any(value.stand_in for value in plan.values if value.cell)
+    assert len(project.plan(seeds=[0]).datasets) == 1
+
+
+def test_other_folds_are_other_runs(project):
+    with_folds = {cell.key for cell in folded(project).cells}
+    assert with_folds.isdisjoint(cell.key for cell in folded(project, folds=[]).cells)
+    assert with_folds.isdisjoint(cell.key for cell in folded(project, folds=FOLDS["folds"][:1]).cells)
+
+
+def test_a_fold_of_another_dataset_is_refused(project):
+    with pytest.raises(UserError, match="folds: 'ave' is of 'ave', which is another dataset"):
+        folded(project, folds=["ave"])
+    with pytest.raises(UserError, match=r"folds: there is no dataset 'crema_d_vavl_fold4'"):
+        folded(project, folds=["crema_d_vavl_fold4"])
+
+
 # What is laid over what.
 
 
@@ -172,6 +267,26 @@ def test_a_variant_brings_its_settings_and_may_have_its_protocol(project):
     project.write("configs/protocols/other.yaml", {"optimiser": {"lr": 0.7}, "epochs": 1, "batch_size": 8})
     project.table(columns={"cg_mnist": column | {"protocols": {"released": "other"}}})
     assert [lr(project.cell("mmpareto", v)) for v in ("published", "released")] == [0.02, 0.7]
+
+
+def test_a_variant_may_have_its_own_settings_for_a_dataset(project):
+    columns = {"crema_d": CREMA_D["crema_d"]}
+    variants = {"pmr": ["published", "released"]}
+    table = {
+        "paper": "mmpareto",
+        "table": "table1",
+        "columns": columns,
+        "rows": ["PMR"],
+        "variants": variants,
+    }
+    project.benchmark(tables=[table])
+    ends = {v: project.cell("pmr", v).config["method"]["settings"]["ends"] for v in variants["pmr"]}
+    assert ends == {"published": None, "released": 70}
+    config = yaml.safe_load((project.root / "configs/methods/pmr.yaml").read_text())
+    config["variants"]["released"]["datasets"]["crema_dd"] = {}
+    project.write("configs/methods/pmr.yaml", config)
+    with pytest.raises(UserError, match=r"variants\.released: datasets\.crema_dd.*did you mean 'crema_d'"):
+        project.plan()
 
 
 def test_titles_and_notes_are_in_no_key(project):

@@ -81,6 +81,8 @@ class Project:
     def __init__(self, root: Path, checkout: Path) -> None:
         self.root = Path(root)
         self.checkout = checkout
+        self.benchmark = BENCHMARK
+        self.deadline = DEADLINE
         self.log = self.root / "snakemake.log"
 
     # -- making it -------------------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ class Project:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start Snakemake in a process group of its own; what it says goes to the end of :attr:`log`."""
-        command = ["snakemake", "--cores", "2", "--configfile", BENCHMARK, *arguments]
+        command = ["snakemake", "--cores", "2", "--configfile", self.benchmark, *arguments]
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -152,7 +154,7 @@ class Project:
         """Run Snakemake to its end and return its exit code."""
         process = self.start(*arguments, **environment)
         try:
-            return process.wait(DEADLINE)
+            return process.wait(self.deadline)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

@@ -136,6 +136,30 @@ def test_a_probe_learns_from_frozen_encoders_and_changes_nothing(cell, how):
     assert "probe:audio" not in metrics["selections"]["best_test"]["outputs"]
 
 
+def test_of_a_run_of_one_modality_only_its_encoder_is_probed(cell):
+    alone = cell("unimodal", modality="visual")
+    train_cell(alone, [0], CPU)
+    probe_run(alone, 0, Probe(epochs=1, batch_size=12), "probe.x", CPU)
+    with np.load(run_directory(alone, 0) / "probe.x.npz") as found:
+        assert found.files == ["logits.visual"]
+
+
+def test_an_encoder_that_exchanges_features_on_the_way_is_probed_by_itself(cell):
+    """With MMTM the gates stand at their averages, so that nothing of the other modality comes in."""
+    plain = cell("joint")
+    part = {"component": "resnet18", "settings": {"width": 16, "norm_init": "ones"}}
+    model = plain.config["model"] | {
+        "encoders": {"audio": part, "visual": part},
+        "fusion": {"component": "mmtm", "settings": {"ratio": 4.0}},
+    }
+    linked = dataclasses.replace(plain, config=plain.config | {"model": model})
+    train_cell(linked, [0], CPU)
+    probe_run(linked, 0, Probe(epochs=40, batch_size=12, lr=0.05), "probe.x", CPU)
+    found = json.loads((run_directory(linked, 0) / "probe.x.json").read_text())["train_accuracy"]
+    assert set(found) == {"audio", "visual"}
+    assert min(found.values()) > 0.4, found  # chance is 1/6
+
+
 def test_a_probe_gives_the_same_numbers_again(cell):
     joint = cell("joint")
     train_cell(joint, [0], CPU)

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
 from counterpoise.models.network import digest_state
 from counterpoise.spec.protocol import Protocol
+from counterpoise.training.job import FAILED, SIGNALS, run_job
 from counterpoise.training.loop import Control, Interrupted
 from counterpoise.training.streams import generator
 from counterpoise.training.train import CellToTrain, make_trainer, train_cell
@@ -176,6 +178,36 @@ def test_data_that_is_not_prepared_is_named_and_nothing_is_published(cell, tmp_p
     with pytest.raises(UserError, match=r"manifest\.json"):
         train_cell(dataclasses.replace(cell, data_directory=tmp_path / "nowhere"), [0], CPU)
     assert not cell.directory.exists()
+
+
+def test_a_split_without_a_whole_batch_is_named_when_others_are_left_out(cell):
+    with pytest.raises(UserError, match=r"dataset 'cg_digits': \d+ training samples.*'batch_size' 5000"):
+        train_cell(with_protocol(cell, batch_size=5000, drop_last=True), [0], CPU)
+    train_cell(with_protocol(cell, batch_size=5000, epochs=1), [0], CPU)
+
+
+def test_seeds_train_on_the_folds_in_turn(cell, tmp_path):
+    absent = tmp_path / "fold-2"
+    folded = dataclasses.replace(with_protocol(cell, epochs=1), folds=(absent,))
+    (folder,) = train_cell(folded, [2], CPU)
+    assert (folder / "record.json").is_file()
+    with pytest.raises(UserError, match="fold-2"):
+        train_cell(folded, [1], CPU)
+
+
+def test_a_job_of_several_cells_trains_the_others_when_one_fails(cell, tmp_path):
+    asked = {number: signal.getsignal(number) for number in SIGNALS}
+    short = with_protocol(cell, epochs=1)
+    broken = dataclasses.replace(
+        short, key="b", directory=tmp_path / "broken", work_directory=tmp_path / "w", data_directory=tmp_path
+    )
+    try:
+        assert run_job([broken, short], [0], "cpu", save_seconds=60) == FAILED
+    finally:
+        for number, handler in asked.items():
+            signal.signal(number, handler)
+    assert (short.directory / "seed-0/record.json").is_file()
+    assert (broken.directory / "seed-0/failure.json").is_file()
 
 
 def test_one_seed_that_fails_does_not_stop_the_others(cell, monkeypatch):

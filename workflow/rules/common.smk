@@ -25,6 +25,9 @@ def resolve():
 PLAN = resolve()
 CELLS = {cell.name: cell for cell in PLAN.cells}
 SHAPES = batch_shapes(PLAN.benchmark.seed_batches())
+BATCHES = PLAN.benchmark.seed_batches()
+# With several cells in a job, cells.smk has the rules of runs, probes and measurements, and these shapes are none.
+CELL_BY_CELL = SHAPES if PLAN.benchmark.cells_per_job == 1 else []
 COMMON = shlex.join(
     [
         "--benchmark",
@@ -79,6 +82,23 @@ def log_of(kind, shape):
 
 def seeds_of(shape):
     return lambda wildcards: ",".join(map(str, shape.seeds(wildcards.stem)))
+
+
+def manifests_of(cells, seeds):
+    """The prepared data that runs of cells train on."""
+    return sorted(
+        {str(c.data_of(s).directory / "manifest.json") for c in cells for s in seeds}
+    )
+
+
+def data_of(shape):
+    """The prepared data that a cell's runs train on."""
+
+    def files(wildcards):
+        seeds = shape.seeds(wildcards.stem)
+        return ancient(manifests_of([cell_of(wildcards)], seeds))
+
+    return files
 
 
 def probes_of(shape):

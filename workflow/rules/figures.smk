@@ -29,7 +29,7 @@ def figure_inputs(wildcards):
     return [*metrics_of(cells), *measured, figure_plan(planned)]
 
 
-for number, shape in enumerate(SHAPES, start=1):
+for number, shape in enumerate(CELL_BY_CELL, start=1):
     for kind in sorted({kind for kinds in PLAN.measured.values() for kind in kinds}):
 
         rule:
@@ -37,9 +37,7 @@ for number, shape in enumerate(SHAPES, start=1):
                 numbered(f"measure_{kind}", number)
             input:
                 ancient(run_files("record.json", "weights.safetensors", shape=shape)),
-                manifest=lambda wildcards: ancient(
-                    str(cell_of(wildcards).data_directory / "manifest.json")
-                ),
+                manifest=data_of(shape),
             output:
                 run_files(f"{PLAN.measure_name(kind)}.csv", shape=shape),
             log:

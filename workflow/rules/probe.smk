@@ -1,15 +1,13 @@
 # Linear probes of frozen encoders, for the cells that a table measures so: one rule for each shape of batches, as for runs.
 
-for number, shape in enumerate(SHAPES, start=1):
+for number, shape in enumerate(CELL_BY_CELL, start=1):
 
     rule:
         name:
             numbered("probe", number)
         input:
             ancient(run_files("record.json", "weights.safetensors", shape=shape)),
-            manifest=lambda wildcards: ancient(
-                str(cell_of(wildcards).data_directory / "manifest.json")
-            ),
+            manifest=data_of(shape),
         output:
             run_files(f"{PLAN.probe_name}.json", f"{PLAN.probe_name}.npz", shape=shape),
         log:

@@ -38,7 +38,7 @@ def kinds_of_runs():
 
 
 for (kind, keys, names), (number, shape) in itertools.product(
-    kinds_of_runs(), enumerate(SHAPES, start=1)
+    kinds_of_runs(), enumerate(CELL_BY_CELL, start=1)
 ):
 
     rule:
@@ -46,9 +46,7 @@ for (kind, keys, names), (number, shape) in itertools.product(
             numbered(kind, number)
         input:
             starts_from(shape),
-            manifest=lambda wildcards: ancient(
-                str(cell_of(wildcards).data_directory / "manifest.json")
-            ),
+            manifest=data_of(shape),
         output:
             run_files(*names, shape=shape),
         log:
@@ -71,7 +69,7 @@ for (kind, keys, names), (number, shape) in itertools.product(
             " --seeds {params.seeds} --attempt {resources.attempt} --log {log} {params.common} > {log} 2>&1"
 
 
-for number, shape in enumerate(SHAPES, start=1):
+for number, shape in enumerate(CELL_BY_CELL, start=1):
 
     rule:
         name:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,7 @@ def _trace(plan: Plan, root: Path, table: PaperTable, column: Column, value: Pla
         selection=plan.benchmark.selection,
         output=output,
         metric=column.metric,
-        data_sources=() if value.cell is None else tuple(_sources(root, value.cell)),
+        data_sources=() if value.cell is None else tuple(_sources(plan, root, value.cell)),
         runs=runs,
     )
 
@@ -176,9 +176,14 @@ def _measured(
     return number, selected["epoch"], reason
 
 
-def _sources(root: Path, cell: Cell) -> list[dict[str, Any]]:
-    path = root / cell.data_directory / "manifest.json"
-    return read_json(path, "manifest of prepared data").get("sources", []) if path.is_file() else []
+def _sources(plan: Plan, root: Path, cell: Cell) -> Iterator[dict[str, Any]]:
+    """Yield the files that the cell's data was made of, each once."""
+    found = {}
+    for folder in dict.fromkeys(cell.data_of(seed).directory for seed in plan.seeds):
+        path = root / folder / "manifest.json"
+        sources = read_json(path, "manifest of prepared data").get("sources", []) if path.is_file() else []
+        found |= {(source.get("name"), source.get("sha256")): source for source in sources}
+    yield from found.values()
 
 
 def run_logs(root: Path, cell: Cell, seed: int) -> list[Path]:
@@ -187,6 +192,10 @@ def run_logs(root: Path, cell: Cell, seed: int) -> list[Path]:
     for job in ("train", "evaluate"):
         for path in sorted((root / "logs" / job / cell.name).glob("seeds-*.log")):
             if str(seed) in path.stem.removeprefix("seeds-").split("-"):
+                found.append(path)
+        # A job of several cells has one log, which names every run that it made.
+        for path in sorted((root / "logs" / job).glob("cells-*.log")):
+            if cell.name in path.read_text(encoding="utf-8", errors="replace"):
                 found.append(path)
     return found
 

@@ -49,15 +49,22 @@ class _MMTM(FusionModule):
         self.branches = nn.ModuleDict({u: nn.Linear(width, classes) for u, width in widths.items()})
 
     def run(self, encoders: nn.ModuleDict, inputs: dict[str, Tensor], names: tuple[str, ...]) -> Features:
-        if set(names) != set(self.widths):
-            raise UserError("fusion 'mmtm': encoders exchange features on the way: all must run, not some")
+        """Run the encoders through their stages. Where only some run, as when one is probed by itself, the
+        gates stand at their running averages: what Greedy's paper takes for a branch without the other.
+        """
         for name in names:
             if len(getattr(encoders[name], "stages", ())) != STAGES:
                 raise UserError(f"fusion 'mmtm': the encoder of '{name}' has not four stages to act between")
-        maps = {name: encoders[name].stages[0](encoders[name].stem(inputs[name])) for name in self.widths}
+        alone = set(names) != set(self.widths)
+        maps = {
+            name: encoders[name].stages[0](encoders[name].stem(inputs[name]))
+            for name in self.widths
+            if name in names
+        }
         for number, exchange in enumerate(self.exchanges, start=1):
             maps = {name: encoders[name].stages[number](values) for name, values in maps.items()}
-            maps = exchange(maps, len(inputs[names[0]]), self.held)
+            batch = len(inputs[names[0]])
+            maps = exchange.averaged(maps, batch) if alone else exchange(maps, batch, self.held)
         return {
             name: encoders[name].pool(encoders[name].finish(maps[name], len(inputs[name]))) for name in names
         }
@@ -115,11 +122,15 @@ class _Exchange(nn.Module):
             for number, name in enumerate(gates):
                 average = getattr(self, f"average_{name}").to(gates[name].dtype)
                 gates[name] = torch.where(held[number], average, gates[name])
-        frames = {name: len(values) // batch for name, values in maps.items()}
-        return {
-            name: values * gates[name].repeat_interleave(frames[name], dim=0)[:, :, None, None]
+        return _gated(maps, gates, batch)
+
+    def averaged(self, maps: dict[str, Tensor], batch: int) -> dict[str, Tensor]:
+        """Gate maps of any of the modalities by the running averages, which stay as they are."""
+        gates = {
+            name: getattr(self, f"average_{name}").to(values.dtype).expand(batch, -1)
             for name, values in maps.items()
         }
+        return _gated(maps, gates, batch)
 
     @torch.no_grad()
     def _average(self, gates: dict[str, Tensor]) -> None:
@@ -127,3 +138,12 @@ class _Exchange(nn.Module):
             average = getattr(self, f"average_{name}")
             average.copy_((values.mean(dim=0) + average * self.steps) / (self.steps + 1))
         self.steps.add_(1)
+
+
+def _gated(maps: dict[str, Tensor], gates: dict[str, Tensor], batch: int) -> dict[str, Tensor]:
+    """Multiply the channels of maps ``{modality: (B * T, C_u, H, W)}`` by gates ``(B, C_u)``."""
+    frames = {name: len(values) // batch for name, values in maps.items()}
+    return {
+        name: values * gates[name].repeat_interleave(frames[name], dim=0)[:, :, None, None]
+        for name, values in maps.items()
+    }

@@ -32,6 +32,7 @@ class TableColumn:
     better: str
     decimals: int
     ours_only: bool = False
+    output: str = "joint"
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class TableView:
 def lay_out(plan: Plan, results: Mapping[str, CellResults], paper: Paper, table: PaperTable) -> TableView:
     """Return a table with the paper's rows and columns, our numbers, and columns of our own beside them."""
     entries = collect_table(plan, results, paper, table)
-    columns = tuple(_columns(table, entries))
+    columns = tuple(_columns(plan, table, entries))
     lines = [
         *_paper_lines(plan, paper, table, entries, columns),
         *_added_lines(plan, results, table, columns),
@@ -133,7 +134,7 @@ def lay_out(plan: Plan, results: Mapping[str, CellResults], paper: Paper, table:
     )
 
 
-def _columns(table: PaperTable, entries: Sequence[Entry]) -> Iterator[TableColumn]:
+def _columns(plan: Plan, table: PaperTable, entries: Sequence[Entry]) -> Iterator[TableColumn]:
     running = {entry.column.group for entry in entries if entry.ours is not None}
     stand_in = {entry.column.group for entry in entries if entry.stand_in}
     for group in table.groups:
@@ -145,6 +146,8 @@ def _columns(table: PaperTable, entries: Sequence[Entry]) -> Iterator[TableColum
             yield _paper_column(table, column, heading)
         if group.id in running:
             yield from _extra_columns(group.id, heading, own)
+            if plan.probes_all(table.paper, table.table):
+                yield from _probe_columns(table, group.id, heading, own)
     for column in table.columns:
         if column.group is None:
             yield _paper_column(table, column, ())
@@ -165,7 +168,21 @@ def _extra_columns(group: str, heading: tuple[str, ...], own: Sequence[Column]) 
             shown = EXTRA_METRICS[metric] if output == "joint" else f"{title} {EXTRA_METRICS[metric]}"
             better = "lower" if metric == "ece" else "higher"
             yield TableColumn(
-                f"{group}.{metric}{suffix}", group, heading, shown, metric, better, 2, ours_only=True
+                f"{group}.{metric}{suffix}", group, heading, shown, metric, better, 2, ours_only=True,
+                output=output,
+            )  # fmt: skip
+
+
+def _probe_columns(
+    table: PaperTable, group: str, heading: tuple[str, ...], own: Sequence[Column]
+) -> Iterator[TableColumn]:
+    """Yield, beside the unimodal columns, those in which every row is measured on a probe."""
+    for column in own:
+        if table.is_unimodal(column.id):
+            title, name = f"{column.title}, probe", f"{column.id}_probe"
+            output = f"probe:{column.output}"
+            yield TableColumn(
+                name, group, heading, title, "accuracy", "higher", 2, ours_only=True, output=output
             )
 
 
@@ -183,7 +200,7 @@ def _paper_lines(
     for (row, variant), by_column in rows.items():
         title = table.row(row).title if variant is None else f"{table.row(row).title} ({variant})"
         cells = [
-            _extra_cell(plan, column, by_column.values()) if column.ours_only
+            _extra_cell(plan, table, column, by_column.values()) if column.ours_only
             else _paper_cell(plan, paper, column, by_column[column.id])
             for column in columns
         ]  # fmt: skip
@@ -199,12 +216,12 @@ def _paper_cell(plan: Plan, paper: Paper, column: TableColumn, entry: Entry) -> 
     )  # fmt: skip
 
 
-def _extra_cell(plan: Plan, column: TableColumn, entries: Sequence[Entry]) -> TableCell:
+def _extra_cell(plan: Plan, table: PaperTable, column: TableColumn, entries: Sequence[Entry]) -> TableCell:
     entry = next((entry for entry in entries if entry.column.group == column.group and entry.results), None)
     if entry is None:
         reason = next(entry.reason for entry in entries if entry.column.group == column.group)
         return TableCell(reason=reason)
-    output = column.id.partition(f".{column.metric}_")[2] or "joint"
+    output = plan.named_in_dataset(table.paper, table.table, column.group, column.output)
     return _own_cell(plan, column, entry.results, output, entry.stand_in)
 
 
@@ -247,16 +264,18 @@ def _added_lines(
                 cells.append(TableCell(reason=next(value.reason for value in group)))
             else:
                 found = results[planned.cell.name]
-                output = _added_output(plan, column, by_column)
+                output = _added_output(plan, table, column, by_column)
                 cells.append(_own_cell(plan, column, found, output, planned.stand_in))
         title = row if variant is None else f"{row} ({variant})"
         yield TableLine(title, title, tuple(cells), added=True)
 
 
-def _added_output(plan: Plan, column: TableColumn, by_column: Mapping[str, PlannedValue]) -> str:
+def _added_output(
+    plan: Plan, table: PaperTable, column: TableColumn, by_column: Mapping[str, PlannedValue]
+) -> str:
     """Return the output that a column measures in a row that the benchmark adds."""
     if column.ours_only:
-        return column.id.partition(f".{column.metric}_")[2] or "joint"
+        return plan.named_in_dataset(table.paper, table.table, column.group, column.output)
     return plan.output(by_column[column.id])
 
 
@@ -302,6 +321,7 @@ def _notes(
         yield f"Verdicts: equivalence margin {', '.join(margins)} in printed units, {tests}."
     yield from _sampling_notes(paper, running)
     yield from _stand_in_notes(paper, running)
+    yield from _fold_notes(plan, paper, running)
     missing = dict.fromkeys(
         (_group_name(paper, entry), entry.reason) for entry in entries if entry.ours is None and entry.reason
     )
@@ -317,6 +337,11 @@ def _notes(
         yield f"Columns marked 'ours' are not in the paper; ECE in percent, {bins} equal-width bins."
     if any(table.row(row).star for row in table.row_ids):
         yield f"* {table.star_means}."
+    if plan.probes_all(table.paper, table.table):
+        yield (
+            "Columns marked 'probe': in every row a linear classifier trained afterwards on each frozen "
+            f"encoder of the last epoch, for {benchmark.probe.epochs} epochs: like for like across rows."
+        )
     if table.unprinted:
         yield f"No numbers beside ours: {table.unprinted}."
     yield from table.notes
@@ -361,3 +386,15 @@ def _what_differs(entry: Entry) -> str:
     if entry.other_training:
         return f"with another training ({entry.other_training})"
     return f"on other data ({entry.results.cell.data.title})"
+
+
+def _fold_notes(plan: Plan, paper: Paper, entries: Sequence[Entry]) -> Iterator[str]:
+    """Say which seed ran on which fold, where the spread over seeds is one over folds."""
+    seen: dict[tuple[str, ...], list[str]] = {}
+    for entry in entries:
+        cell = entry.results.cell
+        if cell.folds:
+            where = tuple(f"seed {seed} on {cell.data_of(seed).title}" for seed in plan.seeds)
+            seen.setdefault(where, []).append(_group_name(paper, entry))
+    for where, groups in seen.items():
+        yield f"Seeds run on folds, {'; '.join(dict.fromkeys(groups))}: {', '.join(where)}."

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from counterpoise.errors import UserError
 from counterpoise.spec.configs import MethodOverride, merge, scaled
+from counterpoise.spec.probe import Probe
 from counterpoise.spec.validation import load_yaml, parse_yaml, validate
 
 Selection = Literal["last", "best_val", "best_test"]
@@ -31,10 +32,12 @@ class ColumnRun(_Config):
     """What runs for a table's column group: dataset, model and protocol, by the names of their files.
 
     ``protocols`` gives a variant its own protocol; ``modalities`` maps the paper's modality names to the
-    dataset's.
+    dataset's. ``folds``: the dataset's other folds, by the names of their files. Then ``dataset`` is the
+    first of n, and seed s runs on number s modulo n, so that the spread over seeds is one over folds.
     """
 
     dataset: Name
+    folds: list[Name] = []
     model: Name
     protocol: PathName
     protocols: dict[str, PathName] = {}
@@ -42,7 +45,12 @@ class ColumnRun(_Config):
 
 
 class TableRun(_Config):
-    """One table of a paper: the column groups that run, and each method's variants (default: published)."""
+    """One table of a paper: the column groups that run, and each method's variants (default: published).
+
+    ``probe``: ``starred`` measures the unimodal columns of the paper's starred rows on a linear probe of
+    frozen encoders, as the paper does, and of the other rows on their own heads. ``all`` adds columns of ours
+    in which every row is probed, so that unimodal accuracies can be compared like for like.
+    """
 
     paper: str
     table: str
@@ -50,6 +58,7 @@ class TableRun(_Config):
     rows: list[str] | None = Field(None, min_length=1)
     variants: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
     extra_methods: list[str] = []
+    probe: Literal["starred", "all"] = "starred"
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> Self:
@@ -82,24 +91,6 @@ class Evaluation(_Config):
 
     ece_bins: int = Field(15, gt=0)
     stationarity: float = Field(1e-3, gt=0)
-
-
-class Probe(_Config):
-    """How a linear classifier is trained on one frozen encoder's features (MMPareto Table 1, starred rows).
-
-    No paper states any of this; the values are those of PMR's released probe, the one whose
-    code is public. ``batch_norm``: whether the frozen encoder normalises by its running statistics (``eval``,
-    as there) or by each batch's own (``train``). ``augment``: whether the probe sees augmented samples, as in
-    training. Its encoder is that of the last epoch.
-    """
-
-    epochs: int = Field(25, gt=0)
-    batch_size: int = Field(64, gt=0)
-    lr: float = Field(1e-3, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(1e-4, ge=0)
-    batch_norm: Literal["eval", "train"] = "eval"
-    augment: bool = False
 
 
 class Search(_Config):
@@ -136,6 +127,10 @@ class Benchmark(_Config):
     ``data_roots`` names, by dataset, folders of raw data that the user already has. Neither is part of a
     run's identity: what was read from them is, by digest, in the prepared data's manifest.
 
+    ``cells_per_job``: above 1, a job takes that many cells, each with its seeds, where starting Python costs
+    more than the trainings; a cell that is to be done again then takes its batch along
+    (docs/decisions/011-cells-in-batches.md).
+
     ``scale: tiny`` runs everything in miniature, to see it work: each file's section ``tiny`` is laid over
     the rest of it, this one's too. What comes out is no reproduction, and all of it counts as a stand-in.
     """
@@ -145,6 +140,7 @@ class Benchmark(_Config):
     note: str = ""
     seeds: list[int] = Field(min_length=1)
     seeds_per_job: int = Field(5, gt=0)
+    cells_per_job: int = Field(1, gt=0)
     scale: Scale = "full"
     selection: Selection = "last"
     evaluation: Evaluation = Evaluation()

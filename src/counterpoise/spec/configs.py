@@ -76,11 +76,19 @@ class MethodOverride(_Config):
     protocol: dict[str, Any] = {}
 
 
+class VariantOverride(MethodOverride):
+    """Overrides of one variant, and those that it has for single datasets (or ``dataset/model``)."""
+
+    datasets: dict[str, MethodOverride] = {}
+
+
 class MethodConfig(MethodOverride):
-    """A method's file: overrides for all datasets, then by variant, then by dataset or ``dataset/model``."""
+    """A method's file: overrides for all datasets, then by variant, then by dataset or ``dataset/model``,
+    then by variant and dataset.
+    """
 
     note: str = ""
-    variants: dict[str, MethodOverride] = {}
+    variants: dict[str, VariantOverride] = {}
     datasets: dict[str, MethodOverride] = {}
 
 

@@ -231,6 +231,14 @@ class PaperTable(_Data):
         output = self.column(column_id).output
         return f"probe:{output}" if self.row(row_id).probe and output != "joint" else output
 
+    def is_unimodal(self, column_id: str) -> bool:
+        """Return whether a column is the accuracy of one modality by itself, beside the joint one's: what a
+        probe of its encoder measures, too.
+        """
+        column = self.column(column_id)
+        beside = {other.output for other in self.columns if other.group == column.group}
+        return column.metric == "accuracy" and column.output != "joint" and "joint" in beside
+
     def margin(self, column_id: str, paper: Paper) -> float | None:
         """Return the declared equivalence margin of a column in printed units, None if there is none."""
         return paper.margins.get(self.column(column_id).metric)

@@ -12,7 +12,8 @@ import difflib
 import functools
 import hashlib
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,6 +28,7 @@ from counterpoise.spec.paper import ColumnGroup, Paper, PaperTable, load_paper
 from counterpoise.spec.protocol import ProtocolFile
 
 NOT_IN_BENCHMARK = "not in this benchmark"
+_NOT_IN_TABLES = {"tables", "methods", "seeds_per_job", "cells_per_job", "job", "mirror", "data_roots"}
 TRAINING = "counterpoise.training.train"
 PREPARATION = "counterpoise.data.prepare"
 PROBE = "counterpoise.training.probe"
@@ -79,7 +81,8 @@ class Cell:
     """Dataset x model x method x protocol, resolved; the key digests config, source and the data's key.
 
     ``parents`` are, by modality, the unimodal cells whose run of the same seed a run of this cell starts
-    from; their keys are part of ``config``.
+    from; their keys are part of ``config``. ``folds`` are the dataset's other folds, where seeds run on
+    different ones.
     """
 
     dataset: str
@@ -92,6 +95,16 @@ class Cell:
     data: PreparedDataset
     key: str
     parents: tuple[tuple[str, Cell], ...] = ()
+    folds: tuple[PreparedDataset, ...] = ()
+
+    @property
+    def stage(self) -> int:
+        """How many runs, one after the other, come before a run of this cell."""
+        return max((1 + parent.stage for _, parent in self.parents), default=0)
+
+    def data_of(self, seed: int) -> PreparedDataset:
+        """The prepared data that the run of one seed trains on."""
+        return (self.data, *self.folds)[seed % (1 + len(self.folds))]
 
     @property
     def data_key(self) -> str:
@@ -177,12 +190,28 @@ class Plan:
     @property
     def datasets(self) -> list[PreparedDataset]:
         """The distinct prepared datasets, in order of first use."""
-        return list({cell.data.directory: cell.data for cell in self.cells}.values())
+        used = (cell.data_of(seed) for cell in self.cells for seed in self.seeds)
+        return list({data.directory: data for data in used}.values())
 
     @property
     def tables(self) -> list[tuple[str, str]]:
         """The (paper, table) pairs, in the benchmark's order."""
         return list(dict.fromkeys((table.paper, table.table) for table in self.benchmark.tables))
+
+    def cell_batches(self, cells: Iterable[Cell] | None = None) -> list[tuple[Cell, ...]]:
+        """Return cells (default: all) in the batches that one job takes: ``cells_per_job`` at a time.
+
+        A cell and those that its runs start from are never in one batch.
+        """
+        stages: dict[int, list[Cell]] = {}
+        for cell in self.cells if cells is None else cells:
+            stages.setdefault(cell.stage, []).append(cell)
+        size = self.benchmark.cells_per_job
+        return [
+            tuple(stages[stage][start : start + size])
+            for stage in sorted(stages)
+            for start in range(0, len(stages[stage]), size)
+        ]
 
     @functools.cached_property
     def metrics_name(self) -> str:
@@ -193,6 +222,8 @@ class Plan:
         }
         if self.probed:
             content["probe"] = self.probe_name
+        if self._fully_probed:
+            content["fully_probed"] = self._fully_probed  # so that what was evaluated before is done again
         return f"metrics.{short_key(content)}.json"
 
     @functools.cached_property
@@ -206,12 +237,22 @@ class Plan:
         """The names of the cells whose encoders are probed: a table measures them on a probe's output."""
         return frozenset(value.cell.name for value in self.values if value.cell and self._is_probed(value))
 
+    @property
+    def _fully_probed(self) -> list[str]:
+        return sorted(f"{run.paper}.{run.table}" for run in self.benchmark.tables if run.probe == "all")
+
+    def probes_all(self, paper: str, table: str) -> bool:
+        """Return whether the benchmark asks for a probe of every row of a table."""
+        return f"{paper}.{table}" in self._fully_probed
+
     def probe_of(self, cell: Cell) -> str | None:
         """Return the name of the probe that a cell's metrics take in, if they do."""
         return self.probe_name if cell.name in self.probed else None
 
     def _is_probed(self, value: PlannedValue) -> bool:
         table = self.papers[value.paper].tables[value.table]
+        if self.probes_all(value.paper, value.table):
+            return table.is_unimodal(value.column)
         return value.row in table.row_ids and table.output(value.row, value.column).startswith("probe:")
 
     def output(self, value: PlannedValue) -> str:
@@ -225,9 +266,15 @@ class Plan:
         in_paper = value.row in table.row_ids
         named = table.output(value.row, value.column) if in_paper else column.output
         group = table.group(value.row, value.column).id if in_paper else column.group
-        run = self.table_run(value.paper, value.table).columns.get(group)
-        probe, separator, output = named.rpartition(":")
-        return f"{probe}{separator}{output if run is None else run.modalities.get(output, output)}"
+        return self.named_in_dataset(value.paper, value.table, group, named)
+
+    def named_in_dataset(self, paper: str, table: str, group: str, output: str) -> str:
+        """Return an output (``joint``, ``audio``, ``probe:audio``) with the modality's name in the dataset
+        that runs in a column group.
+        """
+        run = self.table_run(paper, table).columns.get(group)
+        probe, separator, named = output.rpartition(":")
+        return f"{probe}{separator}{named if run is None else run.modalities.get(named, named)}"
 
     @functools.cached_property
     def keeping(self) -> frozenset[str]:
@@ -291,11 +338,9 @@ class Plan:
                 [getattr(value, field.name) for field in dataclasses.fields(value) if field.name != "cell"]
                 for value in values
             ],
-            "cells": [value.cell and value.cell.name for value in values
-            ],
-            "benchmark": self.benchmark.model_dump(
-                mode="json", exclude={"tables", "methods", "seeds_per_job", "job", "mirror", "data_roots"}
-            ),
+            "cells": [value.cell and value.cell.name for value in values],
+            "benchmark": self.benchmark.model_dump(mode="json", exclude=_NOT_IN_TABLES),
+            "fully_probed": self._fully_probed,
             "papers": [self.papers[paper].model_dump(mode="json") for paper in papers],
             "source": source_digest(REPORTING),
             "templates": {} if what in self.papers else template_digests(what == "report"),
@@ -383,6 +428,8 @@ class _Planner:
             return PlannedFigure(figure, note=run.note)
         for folder, name in (("datasets", run.runs.dataset), ("models", run.runs.model)):
             self._check_exists(folder, name, f"{where}: runs")
+        for name in run.runs.folds:
+            self._check_exists("datasets", name, f"{where}: runs: folds")
         self._check_exists("protocols", run.runs.protocol, f"{where}: runs")
         cells = []
         for series in figure.series:
@@ -423,8 +470,12 @@ class _Planner:
                 raise UserError(f"{where}: unknown column group '{group}'{suggest(group, groups)}")
             self._check_exists("datasets", target.dataset, f"{where}: columns.{group}.dataset")
             self._check_exists("models", target.model, f"{where}: columns.{group}.model")
+            for name in target.folds:
+                self._check_exists("datasets", name, f"{where}: columns.{group}.folds")
             for protocol in (target.protocol, *target.protocols.values()):
                 self._check_exists("protocols", protocol, f"{where}: columns.{group}.protocol")
+        if run.probe == "all" and not any(map(table.is_unimodal, table.column_ids)):
+            raise UserError(f"{where}: probe: all: the table has no unimodal columns")
         in_table = {row.method for row in table.rows} | set(run.extra_methods)
         for name, variants in run.variants.items():
             if name not in in_table:
@@ -524,10 +575,23 @@ class _Planner:
         parents = self._parents(method.info, wanted, tuple(model["encoders"]), where)
         if parents:
             config["parents"] = {modality: parent.key for modality, parent in parents}
+        folds = tuple(self._fold(name, data, where) for name in wanted.folds)
+        if folds:
+            config["folds"] = [fold.key for fold in folds]
         source = source_digest(self._modules(method, model))
         key = short_key({"config": config, "source": source, "data": data.key})
         names = (wanted.dataset, wanted.model, method.name, wanted.variant, wanted.protocol)
-        return Cell(*names, config, source, data, key, parents), ""
+        return Cell(*names, config, source, data, key, parents, folds), ""
+
+    def _fold(self, name: str, first: PreparedDataset, where: str) -> PreparedDataset:
+        """Return one of a dataset's other folds: the same dataset, split in another way."""
+        fold, _ = self.dataset(name)
+        if fold.component != first.component:
+            raise UserError(
+                f"{where}: folds: '{name}' is of '{fold.component}', which is another dataset than "
+                f"'{first.name}', of '{first.component}'"
+            )
+        return fold
 
     def _parents(
         self, method: MethodInfo, wanted: _Wanted, modalities: tuple[str, ...], where: str
@@ -538,7 +602,7 @@ class _Planner:
         found = []
         for modality in modalities:
             settings = (("modality", modality),)
-            parent = _Wanted(wanted.dataset, wanted.model, "unimodal", "published", wanted.protocol, settings)
+            parent = replace(wanted, method="unimodal", variant="published", settings=settings)
             cell, _ = self._resolve(parent, f"{where}: run of '{modality}' alone")
             found.append((modality, cell))
         return tuple(found)
@@ -554,6 +618,9 @@ class _Planner:
         layers: list[MethodOverride] = [file]
         layers += [file.variants[wanted.variant]] if wanted.variant in file.variants else []
         layers += [file.datasets[place] for place in places if place in file.datasets]
+        if wanted.variant in file.variants:
+            own = file.variants[wanted.variant].datasets
+            layers += [own[place] for place in places if place in own]
         layers += [self.benchmark.methods[method.name]] if method.name in self.benchmark.methods else []
         settings = dict(method.info.variants[wanted.variant].get("settings", {}))
         for layer in [*(layer.settings for layer in layers), dict(wanted.settings)]:
@@ -574,12 +641,18 @@ class _Planner:
             if variant not in known:
                 hint = suggest(variant, known)
                 raise UserError(f"{where}: variants: method '{name}' has no variant '{variant}'{hint}")
-        for place in file.datasets:
+        self._check_places(file.datasets, where)
+        for name, variant in file.variants.items():
+            self._check_places(variant.datasets, f"{where}: variants.{name}")
+        return file
+
+    def _check_places(self, places: Iterable[str], where: str) -> None:
+        """Check the names of ``dataset`` or ``dataset/model``."""
+        for place in places:
             dataset, _, model = place.partition("/")
             self._check_exists("datasets", dataset, f"{where}: datasets.{place}")
             if model:
                 self._check_exists("models", model, f"{where}: datasets.{place}")
-        return file
 
     def _dataset(self, name: str) -> tuple[PreparedDataset, DatasetInfo]:
         config: DatasetConfig = self.configs.dataset(name)
@@ -649,6 +722,7 @@ class _Wanted:
     variant: str
     protocol: str
     settings: tuple[tuple[str, str], ...]
+    folds: tuple[str, ...] = ()
 
 
 def _wanted(target: ColumnRun, row: _Row, variant: str) -> _Wanted:
@@ -656,7 +730,8 @@ def _wanted(target: ColumnRun, row: _Row, variant: str) -> _Wanted:
     settings = dict(row.settings)
     if "modality" in settings:
         settings["modality"] = target.modalities.get(settings["modality"], settings["modality"])
-    return _Wanted(target.dataset, target.model, row.method, variant, protocol, tuple(settings.items()))
+    names = (target.dataset, target.model, row.method, variant, protocol)
+    return _Wanted(*names, tuple(settings.items()), tuple(target.folds))
 
 
 def _part(kind: str, part: Part, where: str) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""A training job: some seeds of a cell in one process, how it is stopped, and what happens to runs that
-fail.
+"""A training job: some seeds of one or more cells in one process, how it is stopped, and what happens to
+runs that fail.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 import torch
@@ -26,7 +26,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 def run_job(
-    cell: CellToTrain,
+    cells: Sequence[CellToTrain],
     seeds: list[int],
     device: str,
     *,
@@ -35,7 +35,7 @@ def run_job(
     attempt: int = 1,
     log: str | None = None,
 ) -> int:
-    """Train ``seeds`` of a cell on a leased device and return the process's exit code.
+    """Train ``seeds`` of every cell on a leased device and return the process's exit code.
 
     A run that fails is noted and does not keep the others from being trained. From the second ``attempt`` on,
     a run that failed by a mistake in code or configuration is left alone, because it would fail again, and
@@ -47,7 +47,8 @@ def run_job(
     try:
         with leased(candidates(device), share, lease_folder(), stop) as found, visible(found):
             chosen = choose_device(device if found is None else "cuda")
-            return _train(cell, seeds, chosen, stop, save_seconds, attempt, log)
+            codes = [_train(cell, seeds, chosen, stop, save_seconds, attempt, log) for cell in cells]
+            return max(codes, default=DONE)
     except (Interrupted, NoLease):
         print("stopped as asked; the state is saved, the same command goes on from it", file=sys.stderr)
         return INTERRUPTED

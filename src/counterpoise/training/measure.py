@@ -27,7 +27,7 @@ def measure_run(cell: CellToTrain, seed: int, kind: str, name: str, device: torc
         UserError: the run, its weights or its data are not there, or the run diverged.
     """
     protocol = Protocol.model_validate(cell.config["protocol"])
-    data = PreparedData.open(cell.data_directory)
+    data = PreparedData.open(cell.data_of(seed))
     with exactness(protocol, device):
         network = build_architecture(cell.config["model"], *shapes_and_classes(cell.config, data), 0)
         network.load_state_dict(read_weights(run_directory(cell, seed), cell.key, seed))

@@ -8,9 +8,10 @@ accuracies of all rows can be compared like for like.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from counterpoise import files
 from counterpoise.data.prepared import PreparedData
 from counterpoise.models.build import build_architecture
 from counterpoise.models.network import JOINT, Network
-from counterpoise.spec.benchmark import Probe
+from counterpoise.spec.probe import Probe
 from counterpoise.spec.protocol import Protocol
 from counterpoise.spec.record import read_record
 from counterpoise.training.device import describe, exactness
@@ -45,7 +46,8 @@ class Probed:
 
 
 def probe_run(cell: CellToTrain, seed: int, settings: Probe, name: str, device: torch.device) -> Path:
-    """Probe every encoder of a finished run and write ``<name>.npz`` and ``<name>.json`` into its folder.
+    """Probe every trained encoder of a finished run; write ``<name>.npz`` and ``<name>.json`` into its
+    folder.
 
     The arrays are ``logits.<modality>``, float32 ``(N, C)``. A run that diverged gives none.
 
@@ -57,7 +59,7 @@ def probe_run(cell: CellToTrain, seed: int, settings: Probe, name: str, device: 
     started = datetime.datetime.now(datetime.UTC)
     found: dict[str, Probed] = {}
     if record["status"] == "completed":
-        found = _probe_all(cell, seed, settings, device)
+        found = _probe_all(cell, seed, settings, device, _trained(record))
     with files.atomic_path(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, **{f"logits.{modality}": probed.logits.numpy() for modality, probed in found.items()})
     written = {
@@ -77,15 +79,26 @@ def probe_run(cell: CellToTrain, seed: int, settings: Probe, name: str, device: 
     return folder / f"{name}.json"
 
 
-def _probe_all(cell: CellToTrain, seed: int, settings: Probe, device: torch.device) -> dict[str, Probed]:
+def _trained(record: dict[str, Any]) -> Callable[[str], bool]:
+    """Return which encoders a run has trained: all, or where it has no joint prediction those that it has."""
+    outputs = record["output_targets"]
+    return lambda modality: JOINT in outputs or modality in outputs
+
+
+def _probe_all(
+    cell: CellToTrain, seed: int, settings: Probe, device: torch.device, wanted: Callable[[str], bool]
+) -> dict[str, Probed]:
     protocol = Protocol.model_validate(cell.config["protocol"])
-    data = PreparedData.open(cell.data_directory)
+    data = PreparedData.open(cell.data_of(seed))
     with exactness(protocol, device):
         network = build_architecture(cell.config["model"], *shapes_and_classes(cell.config, data), 0)
         network.load_state_dict(read_weights(run_directory(cell, seed), cell.key, seed))
         network.to(device).requires_grad_(False)
         splits = open_splits(cell.config["model"], protocol, data, device)
-        return {name: probe_encoder(network, name, splits, settings, seed) for name in network.modalities}
+        return {
+            name: probe_encoder(network, name, splits, settings, seed)
+            for name in filter(wanted, network.modalities)
+        }
 
 
 def probe_encoder(network: Network, modality: str, data: Data, settings: Probe, seed: int) -> Probed:

@@ -49,7 +49,7 @@ class CellToTrain:
     """What a training job needs of a cell: resolved configuration, identity, and where its files go.
 
     ``parents`` are the unimodal cells, by modality, that its runs start from. ``keep_weights``: something is
-    made of its runs' weights, so they are published too.
+    made of its runs' weights, so they are published too. ``folds``: the data's other folds.
     """
 
     dataset: str
@@ -67,6 +67,11 @@ class CellToTrain:
     weights_directory: Path | None = None
     parents: dict[str, ParentCell] = field(default_factory=dict)
     keep_weights: bool = False
+    folds: tuple[Path, ...] = ()
+
+    def data_of(self, seed: int) -> Path:
+        """The prepared data that the run of one seed trains on: one of the folds in turn, if there are."""
+        return (self.data_directory, *self.folds)[seed % (1 + len(self.folds))]
 
 
 def train_cell(
@@ -138,7 +143,7 @@ def _is_complete(cell: CellToTrain, folder: Path) -> bool:
 def _train_run(
     cell: CellToTrain, seed: int, device: torch.device, control: Control, work: WorkFolder
 ) -> None:
-    data = PreparedData.open(cell.data_directory)
+    data = PreparedData.open(cell.data_of(seed))
     protocol = Protocol.model_validate(cell.config["protocol"])
     started = datetime.datetime.now(datetime.UTC)
     with exactness(protocol, device):
@@ -189,6 +194,12 @@ def make_trainer(
         raise UserError(
             f"method '{method.info.name}' needs validation data: dataset '{data.dataset}' has none; "
             "set 'validation_fraction' in the protocol"
+        )
+    if protocol.drop_last and len(splits.train_order) < protocol.batch_size:
+        raise UserError(
+            f"dataset '{data.dataset}': {len(splits.train_order)} training samples give no whole batch of "
+            f"'batch_size' {protocol.batch_size}, and 'drop_last' leaves out the others; "
+            "lower 'batch_size' or set 'drop_last: false' in the protocol"
         )
     return Trainer(network, method, protocol, splits, seed, device)
 
@@ -298,6 +309,7 @@ def _record(
         "method": cell.method,
         "variant": cell.variant,
         "protocol": cell.protocol,
+        "prepared_data": cell.data_of(seed).name,
         "seed": seed,
         "status": "diverged" if progress.diverged else "completed",
         "reason": progress.diverged or None,

@@ -1,0 +1,80 @@
+"""Both papers in full, in miniature: every table and figure from data to page, through Snakemake."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from miniature import Project
+
+from counterpoise.spec.figures import FIGURES
+from counterpoise.spec.paper import load_paper
+from counterpoise.spec.plan import make_plan
+
+pytestmark = pytest.mark.slow
+
+TABLE_SUFFIXES = (".md", ".csv", ".tex", ".html")
+FIGURE_SUFFIXES = (".csv", ".svg", ".png")
+
+
+@pytest.fixture(scope="module", params=["mmpareto", "mlb"])
+def reproduced(request, tmp_path_factory, repository) -> tuple[Project, str]:
+    """A paper's whole benchmark after ``snakemake --config scale=tiny``; not to be changed."""
+    paper = request.param
+    project = Project.create(tmp_path_factory.mktemp(paper) / "project", repository)
+    project.benchmark, project.deadline = f"configs/benchmarks/{paper}.yaml", 1200.0
+    assert project.run("--config", "scale=tiny") == 0, project.said()[-4000:]
+    return project, paper
+
+
+def plan_of(project: Project):
+    return make_plan(project.root, project.root / project.benchmark, {"scale": "tiny"})
+
+
+def has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def test_a_whole_paper_is_reproduced_in_miniature(reproduced):
+    project, paper = reproduced
+    plan = plan_of(project)
+
+    for cell in plan.cells:
+        for seed in plan.seeds:
+            record = json.loads((project.root / cell.run_directory(seed) / "record.json").read_text())
+            assert (record["key"], record["status"]) == (cell.key, "completed"), cell.name
+    assert not list(project.root.glob("results/runs/**/failure.json"))
+
+    tables = load_paper(project.root / "configs", paper).tables
+    figures = [name for home, name in FIGURES if home == paper]
+    for name in tables:
+        for suffix in TABLE_SUFFIXES:
+            assert has_content(project.root / f"results/tables/{paper}/{name}{suffix}"), f"{name}{suffix}"
+    for name in figures:
+        for suffix in FIGURE_SUFFIXES:
+            assert has_content(project.root / f"results/figures/{paper}/{name}{suffix}"), f"{name}{suffix}"
+        with (project.root / f"results/figures/{paper}/{name}.csv").open() as file:
+            assert len(list(csv.DictReader(file))) > 1, name
+    assert has_content(project.root / "results/report/index.html")
+
+    with (project.root / f"results/comparison/{paper}.csv").open() as file:
+        entries = list(csv.DictReader(file))
+    assert {entry["table"] for entry in entries} == set(tables)
+    for entry in entries:
+        where = f"{entry['table']}, {entry['row']}, {entry['column']}"
+        assert entry["mean"] or entry["reason"], where
+        assert entry["verdict"] in ("stand-in", "not run", "not defined"), f"{where}: {entry['verdict']}"
+    filled = {entry["table"] for entry in entries if entry["mean"]}
+    assert filled == set(tables)
+
+
+def test_what_a_paper_in_miniature_does_not_run_is_what_cannot_be(reproduced):
+    project, paper = reproduced
+    with (project.root / f"results/comparison/{paper}.csv").open() as file:
+        empty = [row for row in csv.DictReader(file) if not row["mean"] and row["verdict"] != "not defined"]
+    for row in empty:
+        undefined = "is defined for" in row["reason"] or "needs one weight slice" in row["reason"]
+        never_stationary = row["table"] == "table9"
+        assert undefined or never_stationary, f"{row['table']}, {row['row']}: {row['reason']}"

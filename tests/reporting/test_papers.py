@@ -1,0 +1,76 @@
+"""docs/papers.md says what the benchmarks plan and what the settings are."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from counterpoise.errors import UserError
+from counterpoise.reporting.papers import PAPERS, load_choices, page, value_of
+from counterpoise.spec.figures import FIGURES
+from counterpoise.spec.paper import load_paper
+from counterpoise.spec.plan import make_plan
+
+AGAIN = "python -m counterpoise.reporting.papers docs/papers.md"
+
+
+@pytest.fixture(scope="module")
+def text(repository) -> str:
+    return (repository / "docs/papers.md").read_text(encoding="utf-8")
+
+
+def test_the_page_is_what_the_benchmarks_and_settings_say(repository, text):
+    assert text == page(repository), f"write it again: {AGAIN}"
+
+
+def test_every_table_and_figure_of_both_papers_has_its_target(repository, text):
+    for paper in PAPERS:
+        for table in load_paper(repository / "configs", paper).tables:
+            assert f"`results/tables/{paper}/{table}.md`" in text
+    for paper, figure in FIGURES:
+        assert f"`results/figures/{paper}/{figure}.svg`" in text
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_the_number_of_runs_is_that_of_the_plan(repository, text, paper):
+    plan = make_plan(repository, repository / f"configs/benchmarks/{paper}.yaml")
+    (stated,) = re.findall(rf"`configs/benchmarks/{paper}\.yaml`: (\d+) runs", text)
+    assert int(stated) == len(plan.cells) * len(plan.seeds)
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_open_choice_is_a_setting_with_a_reason(repository, paper):
+    choices = load_choices(repository / "configs", paper)
+    assert len(choices) > 15
+    for choice in choices:
+        value_of(repository / "configs", choice.setting)
+        assert choice.what
+        assert choice.reason
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("method/mmpareto: gama", "did you mean 'gamma'"),
+        ("benchmark: probe.epoch", "no key 'epoch'"),
+        ("datasets/cg_mnist: settings.varience", "did you mean 'variance'"),
+        ("datasets/cg_mnits: settings.variance", "cg_mnits.yaml"),
+    ],
+)
+def test_a_choice_that_names_no_setting_is_refused(repository, setting, said):
+    with pytest.raises(UserError, match=said):
+        value_of(repository / "configs", setting)
+
+
+def test_the_page_is_written_without_torch(repository, tmp_path):
+    code = (
+        "import runpy, sys; sys.argv = ['papers', sys.argv[1]]; "
+        "runpy.run_module('counterpoise.reporting.papers', run_name='__main__', alter_sys=True); "
+        "assert 'torch' not in sys.modules"
+    )
+    written = tmp_path / "papers.md"
+    subprocess.run([sys.executable, "-c", code, str(written)], cwd=repository, check=True)
+    assert written.stat().st_size > 0
