@@ -10,6 +10,8 @@ import pytest
 from html_page import Element, parse
 from reported import ReportedProject
 
+from counterpoise.comparison.claims import ON_STAND_IN, Answer
+from counterpoise.comparison.verdicts import Verdict
 from counterpoise.reporting.report import write_report
 from counterpoise.reporting.words import CLAIM_MEANINGS, MEANINGS, SYMBOLS
 
@@ -132,6 +134,16 @@ def test_a_verdict_is_always_a_symbol_and_a_word(pages):
                 assert not element.text[0].isalpha()
     assert seen > 50
     assert {*MEANINGS, *CLAIM_MEANINGS} <= set(SYMBOLS)
+
+
+def test_the_overview_counts_every_printed_number_and_claim(folder, pages):
+    """A verdict that has no meaning to show would drop out of the counts."""
+    lists = [ul for ul in pages["index.html"].all("ul") if ul.get("class") == "counts"]
+    numbers, claims = ([int(b.text) for b in ul.all("b")] for ul in lists)
+    assert sum(numbers) == len(pages["numbers.html"].all("tbody")[0].all("tr"))
+    assert sum(claims) == len(pages["claims.html"].all("tbody")[0].all("tr"))
+    assert {str(verdict) for verdict in Verdict} == set(MEANINGS)
+    assert {*map(str, Answer), *ON_STAND_IN.values()} == set(CLAIM_MEANINGS)
 
 
 def test_no_colour_or_size_is_set_in_the_pages_themselves(pages):

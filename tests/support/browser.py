@@ -89,8 +89,9 @@ class Browser:
         return json.loads(message)
 
     def _navigate(self, url: str) -> None:
-        loader = self.call("Page.navigate", url=url)["loaderId"]
-        end = {"name": "load", "loaderId": loader}
+        answer = self.call("Page.navigate", url=url)
+        assert "errorText" not in answer, f"{url}: {answer['errorText']}"
+        end = {"name": "load", "loaderId": answer["loaderId"]}
         while not any(end.items() <= found.get("params", {}).items() for found in self.events):
             self.events.append(self._receive())
 
