@@ -69,6 +69,15 @@ def test_tables_and_comparison_come_in_every_format(finished):
     assert {row["verdict"] for row in ran if row["n"] not in ("", "0")} == {"stand-in"}
 
 
+def test_the_report_has_a_page_for_each_cell_and_lists_its_files(finished):
+    folder = finished.root / "results/report"
+    listed = json.loads((folder / "manifest.json").read_text())["files"]
+    assert {path for path in listed if path.startswith("cells/")} == {
+        f"cells/{name.replace('/', '.')}.html" for name in finished.cells()
+    }
+    assert all((folder / path).is_file() for path in listed)
+
+
 def test_nothing_unfinished_stays_behind(finished):
     assert not list(finished.root.glob("work/**/*.json"))
     assert not [path for path in finished.root.rglob(".*") if path.suffix in (".json", ".npz", ".csv")]

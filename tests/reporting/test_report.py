@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import errno
 import gzip
 import hashlib
 import json
@@ -212,6 +213,19 @@ def test_a_truncated_record_is_named_and_the_old_report_stays(project, plan):
             write_report(plan, project.root)
     finally:
         broken.write_bytes(kept)
+    assert path.read_bytes() == before
+
+
+def test_a_full_disk_is_named_and_the_old_report_stays(project, plan, monkeypatch):
+    path = write_report(plan, project.root)
+    before = path.read_bytes()
+
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        write_report(plan, project.root)
     assert path.read_bytes() == before
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from counterpoise.comparison.compare import Comparison
+from counterpoise.errors import UserError
 from counterpoise.files import atomic_directory, write_bytes, write_json
 from counterpoise.reporting.pages.material import gather
 from counterpoise.reporting.pages.site import as_folder, as_single_file
@@ -24,20 +25,27 @@ def write_report(plan: Plan, root: Path) -> Path:
     The folder is replaced as a whole; ``manifest.json`` in it lists its files with their digests.
 
     Raises:
-        UserError: a result file is broken or belongs to another run.
+        UserError: a result file is broken or belongs to another run, or the folder cannot be written.
     """
     root = Path(root)
     material = gather(plan, root)
     found = as_folder(material)
     home = root / "results" / "report"
-    with atomic_directory(home) as folder:
-        for name, content in found.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        write_json(folder / MANIFEST, manifest(plan, found))
+    try:
+        with atomic_directory(home) as folder:
+            _write_all(folder, found)
+            write_json(folder / MANIFEST, manifest(plan, found))
+    except OSError as error:
+        raise UserError(f"{home}: cannot be written: {error.strerror}; what was there is kept") from error
     write_json(root / "results" / "summary.json", summary(material.plan, material.comparisons))
     return home / "index.html"
+
+
+def _write_all(folder: Path, found: Mapping[str, bytes]) -> None:
+    for name, content in found.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def write_single_file(plan: Plan, root: Path) -> Path:
