@@ -16,9 +16,17 @@ from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
 from counterpoise.publication import publish as publication
 from counterpoise.publication.publish import publish, rewrite_readme
-from counterpoise.publication.record import StoredCell, StoredData, StoredValue, find_record, read_published
+from counterpoise.publication.record import (
+    StoredCell,
+    StoredData,
+    StoredValue,
+    find_record,
+    read_published,
+    stored_cells,
+)
+from counterpoise.publication.record import _cell as cell_of
 from counterpoise.publication.verify import verify_published
-from counterpoise.spec.plan import Cell, PlannedValue, PreparedDataset
+from counterpoise.spec.plan import Cell, PlannedValue, PreparedDataset, make_plan
 
 
 def texts(folder: Path) -> dict[str, bytes]:
@@ -58,6 +66,15 @@ def test_everything_that_a_planned_value_and_a_cell_are_is_stored():
     assert set(StoredValue.model_fields) == names(PlannedValue)
     assert set(StoredCell.model_fields) == names(Cell)
     assert set(StoredData.model_fields) == names(PreparedDataset)
+
+
+def test_the_folds_that_seeds_ran_on_are_in_the_record(repository, tmp_path):
+    plan = make_plan(repository, repository / "configs/benchmarks/mlb.yaml")
+    (cell, *_) = (cell for cell in plan.cells if cell.folds)
+    (data, *_) = (one for one in stored_cells(plan) if one["key"] == cell.key)
+    found = cell_of(StoredCell.model_validate(json.loads(json.dumps(data))), {}, tmp_path)
+    assert [found.data_of(seed) for seed in plan.seeds] == [cell.data_of(seed) for seed in plan.seeds]
+    assert len({found.data_of(seed).name for seed in plan.seeds}) == 3
 
 
 def test_nothing_of_the_machine_is_in_the_record(record):

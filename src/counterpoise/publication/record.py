@@ -47,7 +47,9 @@ class StoredData(_Stored):
 
 
 class StoredCell(_Stored):
-    """A cell as planned; ``parents`` maps modalities to the names of the cells that it starts from."""
+    """A cell as planned; ``parents`` maps modalities to the names of the cells that it starts from, ``folds``
+    are its dataset's other folds, where seeds run on different ones.
+    """
 
     dataset: str
     model: str
@@ -59,6 +61,7 @@ class StoredCell(_Stored):
     data: StoredData
     key: str
     parents: dict[str, str] = {}
+    folds: tuple[StoredData, ...] = ()
 
 
 class StoredValue(_Stored):
@@ -202,10 +205,10 @@ def read_published(folder: Path) -> PublishedRecord:
 
 def _cell(stored: StoredCell, known: Mapping[str, Cell], where: Path) -> PublishedCell:
     parents = tuple((modality, _known(name, known, where)) for modality, name in stored.parents.items())
-    data = PreparedDataset(**dict(stored.data))
+    data, *folds = (PreparedDataset(**dict(one)) for one in (stored.data, *stored.folds))
     return PublishedCell(
         stored.dataset, stored.model, stored.method, stored.variant, stored.protocol, stored.config,
-        stored.source, data, stored.key, parents,
+        stored.source, data, stored.key, parents, tuple(folds),
     )  # fmt: skip
 
 
@@ -234,9 +237,14 @@ def _cell_data(cell: Cell) -> dict[str, Any]:
     names = ("dataset", "model", "method", "variant", "protocol", "config", "source", "key")
     return {
         **{name: getattr(cell, name) for name in names},
-        "data": {name: getattr(cell.data, name) for name in StoredData.model_fields},
+        "data": _data(cell.data),
         "parents": {modality: parent.name for modality, parent in cell.parents},
+        **({"folds": [_data(fold) for fold in cell.folds]} if cell.folds else {}),
     }
+
+
+def _data(data: PreparedDataset) -> dict[str, Any]:
+    return {name: getattr(data, name) for name in StoredData.model_fields}
 
 
 def stored_values(plan: Plan) -> list[dict[str, Any]]:
