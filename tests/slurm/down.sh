@@ -18,5 +18,9 @@ for daemon in slurmd slurmctld munged; do
     kill -9 "$pid" 2> /dev/null
     rm -f "$file"
 done
+# Who waits for the end of the tests to do the same need not wait any more.
+watch=$home/run/watch.pid
+[ -s "$watch" ] && [ "$(cat "$watch")" != $$ ] && kill "$(cat "$watch")" 2> /dev/null
+rm -f "$watch"
 [ "$(readlink /etc/slurm/slurm.conf)" = "$SLURM_CONF" ] && rm -f /etc/slurm/slurm.conf
 exit 0

@@ -34,6 +34,26 @@ def installed() -> bool:
     return all(shutil.which(name, path=path) for name in DAEMONS)
 
 
+def install() -> None:
+    """Install the daemons where that is nobody's own machine, or was asked for; skip elsewhere."""
+    booted = Path(
+        "/run/systemd/system"
+    ).is_dir()  # sd_booted(3): not in a container
+    if booted and not os.environ.get("COUNTERPOISE_TEST_INSTALLS"):
+        pytest.skip(f"{', '.join(PACKAGES)} are not installed; 'make test-slurm' installs them")
+    if shutil.which("apt-get") is None:
+        pytest.skip(f"{', '.join(PACKAGES)} are not installed, and there is no apt-get")
+    quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "capture_output": True}
+    try:
+        subprocess.run(["apt-get", "update", "-qq"], check=False, timeout=300, **quiet)
+        get = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *PACKAGES]
+        done = subprocess.run(get, check=False, timeout=600, **quiet)
+    except subprocess.TimeoutExpired as error:
+        pytest.skip(f"{', '.join(PACKAGES)} cannot be installed: {error}")
+    if done.returncode != 0 or not installed():
+        pytest.skip(f"{', '.join(PACKAGES)} cannot be installed: {done.stderr.decode()[-300:]}")
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[dict[str, str]]:
     """The environment of a user of a private SLURM; it is gone afterwards."""
@@ -41,18 +61,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Itera
     if os.geteuid() != 0:
         pytest.skip("starting SLURM's daemons needs root")
     if not installed():
-        quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "capture_output": True}
-        if shutil.which("apt-get") is None:
-            pytest.skip(f"{', '.join(PACKAGES)} are not installed, and there is no apt-get")
-        subprocess.run(["apt-get", "update", "-qq"], check=False, timeout=300, **quiet)
-        get = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *PACKAGES]
-        done = subprocess.run(get, check=False, timeout=600, **quiet)
-        if done.returncode != 0 or not installed():
-            pytest.skip(f"{', '.join(PACKAGES)} cannot be installed: {done.stderr.decode()[-300:]}")
+        install()
     home = tmp_path_factory.mktemp("slurm")
     path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
     environment = {**os.environ, "PATH": path}
-    up = [repository / "tests/slurm/up.sh", home]
+    up = [repository / "tests/slurm/up.sh", home, str(os.getpid())]
     started = subprocess.run(up, env=environment, capture_output=True, text=True, check=False, timeout=120)
     try:
         if started.returncode == 3:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# up.sh FOLDER: start a SLURM of one node on the loopback, with everything it writes below FOLDER.
+# up.sh FOLDER [PID]: start a SLURM of one node on the loopback, with everything it writes below FOLDER.
+# With PID, it is stopped when that process is gone, whatever ended it.
 # For tests, on a machine without systemd and cgroups. Needs root and the packages slurmctld, slurmd, slurm-client and
 # munge. Two GPUs are pretended; memory limits are enforced by polling. down.sh FOLDER stops it.
 set -euo pipefail
@@ -60,6 +61,13 @@ PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
 ln -sfn "$home/etc/slurm.conf" /etc/slurm/slurm.conf
 export SLURM_CONF=$home/etc/slurm.conf
+
+if [ -n "${2:-}" ]; then
+    here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
+    setsid bash -c 'while kill -0 "$0" 2> /dev/null; do sleep 1; [ -e "$2" ] || exit 0; done; exec "$1/down.sh" "$2"' \
+        "$2" "$here" "$home" < /dev/null > "$home/log/watch.log" 2>&1 &
+    echo $! > "$home/run/watch.pid"
+fi
 
 head -c 1024 /dev/urandom > "$home/etc/munge.key"
 chmod 400 "$home/etc/munge.key"
