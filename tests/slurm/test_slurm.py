@@ -36,9 +36,7 @@ def installed() -> bool:
 
 def install() -> None:
     """Install the daemons where that is nobody's own machine, or was asked for; skip elsewhere."""
-    booted = Path(
-        "/run/systemd/system"
-    ).is_dir()  # sd_booted(3): not in a container
+    booted = Path("/run/systemd/system").is_dir()  # sd_booted(3): mostly not in a container
     if booted and not os.environ.get("COUNTERPOISE_TEST_INSTALLS"):
         pytest.skip(f"{', '.join(PACKAGES)} are not installed; 'make test-slurm' installs them")
     if shutil.which("apt-get") is None:
