@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -261,6 +262,20 @@ def test_the_landscape_has_every_direction_and_its_sharpness(runs):
     assert list(loss.get_ydata()) == [2.0, 1.0, 2.0]
     assert list(picture.axes[1].lines[0].get_ydata()) == [50.0] * 3
     assert "sharpness 0.25" in loss.get_label()
+
+
+def test_ticks_of_a_loss_over_three_decades_do_not_run_into_each_other(runs):
+    rows, _ = written(runs["mmpareto"], "mmpareto/figure5")
+    steep = [row | {"loss": 10 ** (1.5 * row["step"])} for row in rows]
+    picture = draw.draw(runs["mmpareto"].plan.figure("mmpareto", "figure5"), steep, "")
+    picture.draw_without_rendering()
+    axis = picture.axes[0].yaxis
+    labels = [*axis.get_majorticklabels(), *axis.get_minorticklabels()]
+    boxes = sorted(
+        (label.get_window_extent() for label in labels if label.get_text()), key=lambda box: box.y0
+    )
+    assert len(boxes) > 3
+    assert all(below.y1 <= above.y0 for below, above in itertools.pairwise(boxes))
 
 
 def agreement(runs: Runs, name: str) -> Iterator[tuple[str, int, dict]]:

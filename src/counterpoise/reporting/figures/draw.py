@@ -16,7 +16,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from counterpoise import files
 from counterpoise.reporting.figures.collect import collect
@@ -187,9 +187,10 @@ def _draw_magnitudes(picture: Picture, rows: Rows) -> None:
         axes.hist([row[kind] for row in rows], edges, label=f"{kind} loss", alpha=0.7,
                   color=COLOURS[place], hatch=HATCHES[place], edgecolor="white")  # fmt: skip
     ratios = [_where(rows, seed=seed)[0]["k"] for seed in _values(rows, "seed")]
-    axes.set_title(f"covariance ratio k = {np.mean(ratios):.2f}, mean over {len(ratios)} seeds", fontsize=8)
+    seeds = f"{len(ratios)} seed{'' if len(ratios) == 1 else 's'}"
+    axes.set_title(f"covariance ratio k = {np.mean(ratios):.2f}, mean over {seeds}", fontsize=8)
     axes.set(xlabel="gradient norm", ylabel="mini-batches")
-    axes.legend()
+    _legend_above(picture)
 
 
 def _draw_landscape(picture: Picture, rows: Rows) -> None:
@@ -205,8 +206,9 @@ def _draw_landscape(picture: Picture, rows: Rows) -> None:
                 steps, [scale * np.mean([r[name] for r in _where(found, step=s)]) for s in steps], **look
             )
     left.set(xlabel="step (filter norms)", ylabel="test loss (nats)", yscale="log")
-    for axis in (left.yaxis.set_major_formatter, left.yaxis.set_minor_formatter):
-        axis(FuncFormatter(lambda value, _: f"{value:g}"))
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    left.yaxis.set_minor_formatter(NullFormatter())
     right.set(xlabel="step (filter norms)", ylabel="test accuracy (%)")
     _legend_above(picture)
 
