@@ -27,6 +27,7 @@ test: $(VENV)/.installed-with-tests
 
 # Brings up a SLURM of one node on this machine, from the distribution's packages, and takes it down again.
 test-slurm: export OMP_NUM_THREADS := 1
+test-slurm: export COUNTERPOISE_TEST_INSTALLS := 1
 test-slurm: $(VENV)/.installed-with-tests
 	$(IN_VENV) $(BIN)/python -m pytest -m slurm $(ARGS)
 
