@@ -11,11 +11,13 @@ import itertools
 import shlex
 from pathlib import Path
 
+from counterpoise.comparison.explain import ask, question_digest
 from counterpoise.errors import UserError
+from counterpoise.files import read_json
 from counterpoise.spec.batches import batch_shapes
 from counterpoise.spec.benchmark import typed_overrides
 from counterpoise.spec.plan import make_plan
-from counterpoise.spec.weights import weights_of
+from counterpoise.spec.weights import WEIGHTS, weights_of
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -27,11 +29,13 @@ DEFAULT_BENCHMARK = "configs/benchmarks/digits.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/guard.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/looks.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/probe.smk"
 include: "workflow/rules/cells.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/explain.smk"
 
 
 localrules:

@@ -72,6 +72,14 @@ def _refuse(message: str) -> int:
 
 
 def _plan(root: Path, benchmark: Path, overrides: list[str]) -> Plan:
+    """Return the plan; with 'seeds: auto', with the seeds that its cells have by the looks so far."""
+    from counterpoise.comparison.looks import allot
+
+    return allot(_bare_plan(root, benchmark, overrides), root)
+
+
+def _bare_plan(root: Path, benchmark: Path, overrides: list[str]) -> Plan:
+    """Return the plan for work on runs that are named: no result is looked at."""
     from counterpoise.spec.benchmark import parse_overrides
     from counterpoise.spec.plan import make_plan
 
@@ -196,7 +204,7 @@ def fetch(
     from counterpoise.data.fetch import fetch_dataset
     from counterpoise.files import write_json
 
-    plan = _plan(root, benchmark, overrides)
+    plan = _bare_plan(root, benchmark, overrides)
     data = _dataset(plan, name)
     roots = {key: Path(value) for key, value in plan.benchmark.data_roots.items()}
     folder = fetch_dataset(
@@ -219,7 +227,7 @@ def prepare(
     """Prepare a dataset's arrays; NAME is a dataset of the benchmark, with or without its key."""
     from counterpoise.data.prepare import prepare_dataset
 
-    plan = _plan(root, benchmark, overrides)
+    plan = _bare_plan(root, benchmark, overrides)
     data = _dataset(plan, name)
     roots = {key: Path(value) for key, value in plan.benchmark.data_roots.items()}
     prepared = prepare_dataset(
@@ -233,6 +241,9 @@ def _dataset(plan: Plan, name: str) -> Any:
 
     for data in plan.datasets:
         if name in (data.name, data.directory.name):
+            return data
+    for data in (data for cell in plan.flipped.values() for data in (cell.data, *cell.folds)):
+        if name == data.directory.name:
             return data
     names = [data.name for data in plan.datasets]
     raise UserError(f"{plan.path}: no dataset '{name}' in this benchmark as it is now{suggest(name, names)}")
@@ -252,7 +263,7 @@ def train(
     """Train the runs of cells; interrupted ones go on where they were. Exit code 1: a run failed, 75:
     interrupted.
     """
-    plan = _plan(root, benchmark, overrides)
+    plan = _bare_plan(root, benchmark, overrides)
     found = [plan.cell(cell) for cell in cells]
     chosen = _seeds(seeds, plan)
     from counterpoise.training.job import run_job
@@ -331,7 +342,7 @@ def fetch_weights(
 
     if name not in WEIGHTS:
         raise UserError(f"fetch-weights: no pretrained weights '{name}'{suggest(name, WEIGHTS)}")
-    mirror = _plan(root, benchmark, overrides).benchmark.mirror
+    mirror = _bare_plan(root, benchmark, overrides).benchmark.mirror
     caches = PretrainedWeights.default().folders
     print(fetch_file(WEIGHTS[name], root / WEIGHTS_FOLDER, mirror=mirror, caches=caches))
 
@@ -346,7 +357,7 @@ def probe(
     root: RootOption = Path(),
 ) -> None:
     """Train a linear classifier on each frozen encoder of cells' finished runs."""
-    plan = _plan(root, benchmark, overrides)
+    plan = _bare_plan(root, benchmark, overrides)
     found = [plan.cell(cell) for cell in cells]
     chosen = _seeds(seeds, plan)
     from counterpoise.training.device import choose_device
@@ -366,7 +377,7 @@ def evaluate(
     root: RootOption = Path(),
 ) -> None:
     """Compute accuracy, macro-F1 and ECE of cells' runs from their stored predictions."""
-    plan = _plan(root, benchmark, overrides)
+    plan = _bare_plan(root, benchmark, overrides)
     found = [plan.cell(cell) for cell in cells]
     chosen = _seeds(seeds, plan)
     from counterpoise.evaluation.evaluate import evaluate_run
@@ -425,7 +436,7 @@ def measure(
 
     if kind not in MEASURES:
         raise UserError(f"measure: no measurement '{kind}'{suggest(kind, MEASURES)}")
-    plan = _plan(root, benchmark, overrides)
+    plan = _bare_plan(root, benchmark, overrides)
     found = [plan.cell(cell) for cell in cells]
     chosen = _seeds(seeds, plan)
     from counterpoise.training.device import choose_device
@@ -434,6 +445,26 @@ def measure(
     for runs in [_cell_to_train(plan, cell, root) for cell in found]:
         for seed in chosen:
             print(measure_run(runs, seed, kind, plan.measure_name(kind), choose_device(device)))
+
+
+@app.command()
+def look(
+    at: Annotated[int, typer.Argument(help="the number of seeds that is looked at")],
+    output: Annotated[Path, typer.Option(help="the file to write")],
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """With 'seeds: auto': write which cells need more seeds after a look, and for what."""
+    from counterpoise.comparison.looks import look_at, record
+    from counterpoise.files import write_json
+
+    plan = _bare_plan(root, benchmark, overrides)
+    found = look_at(plan, root, at)
+    for item in found.undecided:
+        print(f"undecided: {item.name}: {', '.join(item.cells)}")
+    write_json(root / output, record(plan, found))
+    print(output)
 
 
 @app.command()
@@ -616,6 +647,35 @@ def trace(
 
 
 @app.command()
+def explain(
+    name: Annotated[str, typer.Argument(help="paper.table.row.column, as in 'counterpoise trace'")],
+    planned: Annotated[bool, typer.Option("--plan", help="say what would run, and stop")] = False,
+    write: Annotated[bool, typer.Option("--write", help="also write results/explain/NAME.*")] = False,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    overrides: SetOption = [],
+    root: RootOption = Path(),
+) -> None:
+    """Say what each registered factor, flipped by itself, does to a number, and what of its gap it recovers.
+
+    From finished runs; 'snakemake results/explain/NAME.md' does the missing ones.
+    """
+    from counterpoise.comparison.explain import ask
+    from counterpoise.comparison.explain import explain as find
+    from counterpoise.reporting.explain import lines, plan_lines, write_explanation
+
+    plan = _plan(root, benchmark, overrides)
+    question = ask(plan, name)
+    if planned:
+        print("\n".join(plan_lines(plan, root, question)))
+        return
+    explanation = find(plan, root, question)
+    print("\n".join(lines(plan, question, explanation)))
+    if write:
+        for path in write_explanation(plan, root, question, explanation):
+            print(path)
+
+
+@app.command()
 def redo(
     cell: CellArgument,
     seed: Annotated[int, typer.Option(min=0, help="the run's seed")],
@@ -628,7 +688,7 @@ def redo(
     from counterpoise.comparison.trace import differences
     from counterpoise.spec.record import read_record
 
-    plan = _plan(root, benchmark, overrides)
+    plan = _bare_plan(root, benchmark, overrides)
     found = plan.cell(cell)
     recorded = read_record(root / found.run_directory(seed), found.key, seed)
     from counterpoise.training.device import choose_device

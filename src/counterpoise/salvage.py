@@ -54,14 +54,14 @@ def salvage(plan: Plan, root: Path) -> Salvage:
     lost: list[Lost] = []
     errors: list[str] = []
     for cell in plan.cells:
-        for seed in plan.seeds:
+        for seed in plan.seeds_of(cell):
             try:
                 if not _recover(plan, Path(root), cell, seed):
                     lost.append(Lost(cell.name, seed, _failure(Path(root), cell, seed)))
             except UserError as error:
                 errors.append(str(error))
     errors.extend(_write_all(plan, Path(root)))
-    return Salvage(len(plan.cells) * len(plan.seeds), lost, errors)
+    return Salvage(plan.runs, lost, errors)
 
 
 def _recover(plan: Plan, root: Path, cell: Cell, seed: int) -> bool:

@@ -129,6 +129,14 @@ def test_runs_states_and_data_that_are_planned_are_no_orphans(project):
     assert orphans(project) == []
 
 
+def test_what_an_explanation_runs_is_no_orphan(project):
+    (flip, *_) = [flip for flip in project.plan().flips(project.cell("uniform")) if flip.factor == "gamma"]
+    (data, *_) = [f for f in project.plan().flips(project.cell("uniform")) if f.factor == "colour_variance"]
+    project.run(flip.cell, 0)
+    project.prepared(data.cell)
+    assert orphans(project) == []
+
+
 def test_a_changed_configuration_orphans_the_runs_of_the_old_one(project):
     old = project.cell("uniform")
     project.run(old, 0)

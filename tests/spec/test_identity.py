@@ -122,9 +122,9 @@ def test_comments_docstrings_formatting_and_documents_change_no_key(project, bef
         project.edit(f"src/counterpoise/{module}.py", reformat)
     (project.root / "README.md").write_text("# Other words\n")
     project.edit(
-        "configs/protocols/digits.yaml", lambda text: text.replace("title:", "# A remark.\ntitle: New")
+        "configs/protocols/digits.yaml", lambda text: text.replace("title:", "# A remark.\ntitle: New", 1)
     )
-    project.edit("configs/datasets/cg_digits.yaml", lambda text: text.replace("title:", "title: New"))
+    project.edit("configs/datasets/cg_digits.yaml", lambda text: text.replace("title:", "title: New", 1))
     after = project.plan()
     assert (after["cells"], after["data"]) == (before["cells"], before["data"])
 

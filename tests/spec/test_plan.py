@@ -423,3 +423,29 @@ def test_a_changed_template_makes_again_exactly_what_it_renders(project, templat
     (templates / template).write_text((templates / template).read_text() + " ")
     plan_module.template_digests.cache_clear()
     assert {name for name in names if plan.digest(name) != before[name]} == changed
+
+
+def test_automatic_seeds_are_those_up_to_the_cap_in_batches_that_end_at_looks(project):
+    plan = project.plan(seeds="auto", seeds_per_job=2)
+    assert plan.seeds == list(range(10))
+    assert plan.benchmark.seed_batches() == [(0, 1), (2,), (3, 4), (5, 6), (7, 8), (9,)]
+    assert all(plan.seeds_of(cell) == [0, 1, 2] for cell in plan.cells)
+    assert project.plan(seeds="auto", seed_looks=[2, 4]).seeds == [0, 1, 2, 3]
+
+
+def test_automatic_seeds_rename_no_run(project):
+    assert {cell.name for cell in project.plan(seeds="auto").cells} == {c.name for c in project.plan().cells}
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"seeds": "atuo"}, "'seeds' is 'atuo', must be a list of whole numbers or 'auto'"),
+        ({"seeds": "auto", "seed_looks": [3, 3]}, "must rise, from 2 or more"),
+        ({"seeds": "auto", "seed_looks": [1, 3]}, "must rise, from 2 or more"),
+        ({"seeds": [0, 1], "sequential": True}, "2 seeds, but the last of seed_looks is 10"),
+    ],
+)
+def test_wrong_looks_are_refused(project, changes, wanted):
+    with pytest.raises(UserError, match=wanted):
+        project.plan(**changes)

@@ -90,7 +90,9 @@ for number, batch, seeds in cell_batches():
             "counterpoise evaluate {params.cells} --seeds {params.seeds} {params.common} > {log} 2>&1"
 
 
-for number, batch, seeds in cell_batches(CELLS[name] for name in sorted(PLAN.probed)):
+for number, batch, seeds in cell_batches(
+    PLAN.cell(name) for name in sorted(PLAN.probed)
+):
 
     rule:
         name:
@@ -117,7 +119,7 @@ for number, batch, seeds in cell_batches(CELLS[name] for name in sorted(PLAN.pro
 
 for kind in sorted({kind for kinds in PLAN.measured.values() for kind in kinds}):
     for number, batch, seeds in cell_batches(
-        CELLS[name] for name in sorted(PLAN.measured) if kind in PLAN.measured[name]
+        PLAN.cell(name) for name in sorted(PLAN.measured) if kind in PLAN.measured[name]
     ):
 
         rule:

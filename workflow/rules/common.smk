@@ -23,7 +23,6 @@ def resolve():
 
 
 PLAN = resolve()
-CELLS = {cell.name: cell for cell in PLAN.cells}
 SHAPES = batch_shapes(PLAN.benchmark.seed_batches())
 BATCHES = PLAN.benchmark.seed_batches()
 # With several cells in a job, cells.smk has the rules of runs, probes and measurements, and these shapes are none.
@@ -52,12 +51,12 @@ wildcard_constraints:
 
 
 def cell_of(wildcards):
+    """The cell of the plan, or of an explanation, that a path names."""
     name = f"{wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
-    if name not in CELLS:
-        raise WorkflowError(
-            f"{PLAN.path}: no cell '{name}' in this benchmark as it is now"
-        )
-    return CELLS[name]
+    try:
+        return PLAN.cell(name)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 CELL = "{dataset}/{model}/{method}.{key}"

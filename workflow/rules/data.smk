@@ -49,7 +49,9 @@ rule fetch_weights:
     retries: 2
     params:
         common=common,
-        name=lambda wildcards: WEIGHTS_BY_FILE[wildcards.file],
+        name=lambda wildcards: next(
+            name for name, weights in WEIGHTS.items() if weights.file == wildcards.file
+        ),
     shell:
         "counterpoise fetch-weights {params.name} {params.common} > {log} 2>&1"
 

@@ -2,12 +2,16 @@
 # As for tables, what a figure rests on besides its runs enters as a plan file named by its digest.
 
 FIGURES = {planned.id: planned for planned in PLAN.figures}
-MEASURED = [
-    str(CELLS[name].run_directory(seed) / f"{PLAN.measure_name(kind)}.csv")
-    for name, kinds in PLAN.measured.items()
-    for kind in sorted(kinds)
-    for seed in PLAN.seeds
-]
+
+
+def measured():
+    return [
+        str(cell.run_directory(seed) / f"{PLAN.measure_name(kind)}.csv")
+        for name, kinds in PLAN.measured.items()
+        for kind in sorted(kinds)
+        for cell, seeds in with_seeds([PLAN.cell(name)])
+        for seed in seeds
+    ]
 
 
 def figure_plan(planned):
@@ -23,8 +27,8 @@ def figure_inputs(wildcards):
     kind = planned.figure.measure
     measured = [
         str(cell.run_directory(seed) / f"{PLAN.measure_name(kind)}.csv")
-        for cell in (cells if kind else [])
-        for seed in PLAN.seeds
+        for cell, seeds in with_seeds(cells if kind else [])
+        for seed in seeds
     ]
     return [*metrics_of(cells), *measured, figure_plan(planned)]
 
@@ -77,7 +81,7 @@ rule figure:
 # The measurements alone: they are kept with the runs that they were made on.
 rule measures_all:
     input:
-        MEASURED,
+        lambda wildcards: measured(),
 
 
 rule figures_all:

@@ -49,7 +49,7 @@ rule plan_file:
         "results/plan/{what}.{digest,[0-9a-f]+}",
     shell:
         # Older digests go, so that going back to one of them makes its file, and what rests on it, anew.
-        "rm -f results/plan/{wildcards.what}.* && touch {output}"
+        "rm -f results/plan/{wildcards.what:q}.* && touch {output:q}"
 
 
 rule table:
@@ -82,7 +82,7 @@ rule compare:
 
 rule report:
     input:
-        metrics_of(in_no_table()),
+        lambda wildcards: metrics_of(in_no_table()),
         expand("results/comparison/{paper}.csv", paper=PAPERS),
         [
             f"results/figures/{planned.id}{suffix}"

@@ -3,7 +3,7 @@
 # that something else is made of (fine-tuning, a probe) keep their weights, too: `train_keeping`, `train_keeping_2`, ...
 
 JOB = PLAN.benchmark.job
-KEEPING = sorted(CELLS[name].key for name in PLAN.keeping)
+KEEPING = sorted(PLAN.cell(name).key for name in PLAN.keeping)
 KEPT_KEY = "|".join(KEEPING) or "(?!)"
 RUN_FILES = ("record.json", "history.csv", "predictions.npz")
 
@@ -92,19 +92,19 @@ for number, shape in enumerate(CELL_BY_CELL, start=1):
             " --seeds {params.seeds} {params.common} > {log} 2>&1"
 
 
-def metrics_of(cells):
+def metrics_of(cells, before=None):
     return [
         str(cell.run_directory(seed) / PLAN.metrics_name)
-        for cell in cells
-        for seed in PLAN.seeds
+        for cell, seeds in with_seeds(cells, before)
+        for seed in seeds
     ]
 
 
 def records_of(cells):
     return [
         str(cell.run_directory(seed) / "record.json")
-        for cell in cells
-        for seed in PLAN.seeds
+        for cell, seeds in with_seeds(cells)
+        for seed in seeds
     ]
 
 
@@ -116,12 +116,13 @@ def chosen_metrics(wildcards):
             f"{path}: not there: 'counterpoise plan --budget' writes it"
         )
     names = path.read_text().split()
-    gone = [name for name in names if name not in CELLS]
+    planned = {cell.name for cell in PLAN.cells}
+    gone = [name for name in names if name not in planned]
     if gone:
         raise WorkflowError(
             f"{path}: '{gone[0]}' is not in {PLAN.path} as it is now: choose again"
         )
-    return metrics_of([CELLS[name] for name in names])
+    return metrics_of([PLAN.cell(name) for name in names])
 
 
 localrules:

@@ -67,7 +67,8 @@ class Contrast:
 class ClaimResult:
     """A claim's answer for one variant of its row, with Holm-corrected p-values; ``n`` is the fewest pairs.
 
-    ``observed`` says whether it holds at face value, in the means, whatever the tests say.
+    ``observed`` says whether it holds at face value, in the means, whatever the tests say. ``compared`` are
+    the entries that it rests on, each once.
     """
 
     claim: Claim
@@ -82,6 +83,7 @@ class ClaimResult:
     seeds_needed: int | None = None
     contrasts: tuple[Contrast, ...] = ()
     left_out: tuple[str, ...] = ()
+    compared: tuple[Entry, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -143,6 +145,8 @@ def _raw_result(table: PaperTable, claim: Claim, index: Mapping, variant: str | 
     result = ClaimResult(
         claim, variant, Answer.UNDECIDED, "", stand_in, observed, n=n,
         contrasts=contrasts, left_out=tuple(left_out),
+        compared=tuple({(entry.row, entry.variant, entry.column.id): entry
+                        for pair in pairs for entry in pair}.values()),
     )  # fmt: skip
     if n < 2:
         return replace(result, reason=f"{n} seed pair{'s' if n != 1 else ''}: two or more are needed")

@@ -17,6 +17,12 @@ from counterpoise.comparison import statistics
 from counterpoise.comparison.claims import Answer, ClaimResult, answer_claims
 from counterpoise.comparison.entries import Entry, collect
 from counterpoise.comparison.results import CellResults, read_results
+from counterpoise.comparison.sequential import (
+    Schedule,
+    answer_in_looks,
+    schedule_of,
+    verdict_in_looks,
+)
 from counterpoise.comparison.verdicts import NumberVerdict, Rule, Verdict, judge
 from counterpoise.errors import UserError, suggest
 from counterpoise.files import json_text, write_text
@@ -163,7 +169,10 @@ class Comparison:
     def summary(self) -> dict[str, Any]:
         """Return the counts and what they rest on, as JSON data."""
         benchmark = self.plan.benchmark
+        schedule = schedule_of(self.plan)
+        looks = {} if schedule is None else {"looks": schedule.record(self.plan, self.paper.alpha)}
         return {
+            **looks,
             "schema": 1,
             "paper": self.paper.paper,
             "benchmark": benchmark.name,
@@ -219,20 +228,32 @@ def compare_paper(
     source = plan.papers[paper]
     found = read_results(plan, Path(root)) if results is None else results
     entries = collect(plan, found, source)
-    rows = [ComparisonRow(entry, judge_entry(source, entry)) for entry in entries]
-    return Comparison(plan, source, rows, answer_claims(source, entries), _rankings(source, entries))
+    schedule = schedule_of(plan)
+    rows = [ComparisonRow(entry, judge_entry(source, entry, schedule)) for entry in entries]
+    claims = answer_in_looks(source, entries, schedule) if schedule else answer_claims(source, entries)
+    return Comparison(plan, source, rows, claims, _rankings(source, entries))
 
 
-def judge_entry(paper: Paper, entry: Entry) -> NumberVerdict:
-    """Return the verdict on one entry under the rule that the paper's file declares."""
+def judge_entry(paper: Paper, entry: Entry, schedule: Schedule | None = None) -> NumberVerdict:
+    """Return the verdict on one entry under the rule that the paper's file declares.
+
+    ``schedule``: the looks that the seeds were added in, where they were; each then has its own level.
+    """
     if entry.printed.kind in ("not_defined", "not_applicable"):
         return NumberVerdict(Verdict.NOT_DEFINED, f"the paper prints '{entry.printed.printed}'")
     if entry.ours is None:
         return NumberVerdict(Verdict.NOT_RUN, entry.reason)
+    rule = rule_of(paper, entry)
+    if schedule is not None:
+        return verdict_in_looks(entry.printed, entry.ours, rule, schedule, entry.stand_in)
+    return judge(entry.printed, entry.ours, rule, entry.stand_in)
+
+
+def rule_of(paper: Paper, entry: Entry) -> Rule:
+    """Return the rule for an entry, as the paper's file declares it."""
     margin = entry.table.margin(entry.column.id, paper)
     highest = 100.0 if entry.column.unit == "percent" else math.inf
-    rule = Rule(margin, paper.printed_runs, paper.alpha, highest)
-    return judge(entry.printed, entry.ours, rule, entry.stand_in)
+    return Rule(margin, paper.printed_runs, paper.alpha, highest)
 
 
 def as_csv(columns: Sequence[str], records: Iterable[dict[str, str]]) -> str:

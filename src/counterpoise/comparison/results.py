@@ -119,19 +119,20 @@ def read_results(plan: Plan, root: Path, cells: Iterable[Cell] | None = None) ->
     return {cell.name: read_cell(plan, root, cell) for cell in (plan.cells if cells is None else cells)}
 
 
-def read_cell(plan: Plan, root: Path, cell: Cell) -> CellResults:
-    """Read the runs of one cell.
+def read_cell(plan: Plan, root: Path, cell: Cell, seeds: Sequence[int] | None = None) -> CellResults:
+    """Read the runs of one cell, of the ``seeds`` given or of the plan's.
 
     Raises:
         UserError: a file is broken, belongs to another run, or was made with other settings than the plan's.
     """
     runs = {}
-    for seed in plan.seeds:
+    seeds = plan.seeds_of(cell) if seeds is None else seeds
+    for seed in seeds:
         path = Path(root) / cell.run_directory(seed) / plan.metrics_name
         run = _read_run(path, cell.key, seed, plan.benchmark.evaluation.ece_bins)
         if run is not None:
             runs[seed] = run
-    missing = [seed for seed in plan.seeds if seed not in runs]
+    missing = [seed for seed in seeds if seed not in runs]
     notes = {seed: _read_failure(Path(root) / cell.run_directory(seed), cell.key, seed) for seed in missing}
     return CellResults(cell, runs, missing, {seed: note for seed, note in notes.items() if note})
 

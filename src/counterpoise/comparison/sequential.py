@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +25,7 @@ from counterpoise.comparison.entries import Entry
 from counterpoise.comparison.verdicts import NumberVerdict, Rule, SeedValues, Verdict, decide, judge
 from counterpoise.errors import UserError
 from counterpoise.spec.paper import Paper, PrintedValue
+from counterpoise.spec.plan import Plan
 
 FINAL = (Verdict.REPRODUCED, Verdict.DEVIATES)
 
@@ -47,9 +49,25 @@ class Schedule:
         spent = [alpha * math.log(1 + (math.e - 1) * look / self.cap) for look in self.looks]
         return tuple(now - before for now, before in zip(spent, [0.0, *spent[:-1]], strict=True))
 
+    def record(self, plan: Plan, alpha: float) -> dict[str, Any]:
+        """Return the rule and what came of it, as JSON data: looks, their levels, runs against the cap's."""
+        most = len(plan.cells) * self.cap
+        return {
+            "at": list(self.looks),
+            "levels": [round(level, 6) for level in self.levels(alpha)],
+            "runs": plan.runs,
+            "runs_at_cap": most,
+            "saved": round(1 - plan.runs / most, 4),
+        }
+
     def next_look(self, seeds: int) -> int | None:
         """Return the first look after ``seeds`` seeds, None from the cap on."""
         return next((look for look in self.looks if look > seeds), None)
+
+
+def schedule_of(plan: Plan) -> Schedule | None:
+    """Return the looks in which a plan adds its seeds, None where cells have all of them from the start."""
+    return Schedule(tuple(plan.benchmark.seed_looks)) if plan.benchmark.sequential else None
 
 
 def judge_in_looks(
@@ -68,6 +86,28 @@ def judge_in_looks(
         if verdict.verdict in FINAL:
             break
     return verdict or judge(printed, ours, rule, stand_in)
+
+
+def verdict_in_looks(
+    printed: PrintedValue, ours: SeedValues, rule: Rule, schedule: Schedule, stand_in: bool = False
+) -> NumberVerdict:
+    """Return the verdict of :func:`judge_in_looks` on the mean, spread and interval of every run there is.
+
+    The two differ where a cell went on after a number of it was decided: for another number, or a claim.
+    """
+    judged = judge_in_looks(printed, ours, rule, schedule, stand_in)
+    levels = zip(schedule.looks, schedule.levels(rule.alpha), strict=True)
+    reached = [level for look, level in levels if look <= judged.n + len(ours.diverged)]
+    if not reached:
+        return judged
+    whole = judge(printed, ours, replace(rule, alpha=reached[-1]), stand_in)
+    if whole.n == judged.n:
+        return judged
+    reason = f"{judged.reason}; judged at the look at {judged.n} seeds"
+    return replace(
+        whole, verdict=judged.verdict, reason=reason, detectable=judged.detectable,
+        seeds_needed=judged.seeds_needed,
+    )  # fmt: skip
 
 
 def answer_in_looks(paper: Paper, entries: Sequence[Entry], schedule: Schedule) -> list[ClaimResult]:
@@ -106,6 +146,32 @@ def order_would_decide(
     """Return whether a paired difference seen like this would be significant at the cap, uncorrected."""
     error = np.maximum(np.asarray(std, float), statistics.TOLERANCE) / math.sqrt(schedule.cap)
     return np.abs(mean) / error > stats.t.isf(schedule.levels(alpha)[-1], schedule.cap - 1)
+
+
+def number_is_open(verdict: NumberVerdict, printed: PrintedValue, rule: Rule, schedule: Schedule) -> bool:
+    """Return whether more seeds may decide a number: it is undecided, and the cap would do it as seen."""
+    if verdict.verdict not in (Verdict.CONSISTENT, Verdict.UNDECIDED) or not verdict.std:
+        return False
+    return bool(would_decide(verdict.mean, verdict.std, printed.value, rule, schedule))
+
+
+def claim_is_open(result: ClaimResult, alpha: float, schedule: Schedule) -> bool:
+    """Return whether more seeds may still decide a claim: by the contrast that its answer hangs on.
+
+    That is the weakest where all are needed, the strongest where any is. Where runs diverged, signs alone
+    count: as long as they all agree, more of them decide.
+    """
+    if result.answer is not Answer.UNDECIDED or result.n < 2:
+        return False
+    beyond = [contrast.differences - contrast.bound for contrast in result.contrasts]
+    if not all(np.isfinite(differences).all() for differences in beyond):
+        signs = [np.sign(differences) for differences in beyond]
+        return any(bool((sign == sign[0]).all() and sign[0] != 0) for sign in signs)
+    means = np.array([differences.mean() for differences in beyond])
+    spreads = np.array([max(differences.std(ddof=1), statistics.TOLERANCE) for differences in beyond])
+    order = means / spreads
+    at = order.argmin() if result.claim.test.over == "all" else order.argmax()
+    return bool(order_would_decide(means[at], spreads[at], alpha, schedule))
 
 
 def more_seeds(

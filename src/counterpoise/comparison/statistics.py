@@ -70,6 +70,16 @@ def paired_p(differences: ArrayLike, bound: float = 0.0) -> tuple[Floats, Floats
     return above, below
 
 
+def mean_interval(differences: ArrayLike, level: float = 0.95) -> tuple[float, float] | None:
+    """Return the t-interval of a mean difference; None below two pairs and where all are equal."""
+    differences = np.asarray(differences, float)
+    if differences.size < 2 or np.ptp(differences) < TOLERANCE:
+        return None
+    error = differences.std(ddof=1) / math.sqrt(differences.size)
+    half = stats.t.ppf(0.5 + level / 2, differences.size - 1) * error
+    return float(differences.mean() - half), float(differences.mean() + half)
+
+
 def holm(p_values: ArrayLike) -> Floats:
     """Return p-values adjusted so that comparing each with α keeps the chance of any false rejection below α.
 

@@ -4,9 +4,10 @@ more.
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -64,7 +65,7 @@ class Orphan:
 
 def run_statuses(plan: Plan, root: Path) -> list[RunStatus]:
     """Return the status of every run of a plan, cell by cell."""
-    return [run_status(root, cell, seed) for cell in plan.cells for seed in plan.seeds]
+    return [run_status(root, cell, seed) for cell in plan.cells for seed in plan.seeds_of(cell)]
 
 
 def run_status(root: Path, cell: Cell, seed: int) -> RunStatus:
@@ -115,10 +116,35 @@ def _failure(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Known:
-    """Everything that any benchmark of a project names: cells, and folders of prepared data."""
+    """Everything that benchmarks of a project name, and explanations of their numbers: cells and data."""
 
-    cells: frozenset[str]
-    data: frozenset[str]
+    plans: tuple[Plan, ...]
+
+    def has_cell(self, name: str) -> bool:
+        """Whether a benchmark, or an explanation of one of its numbers, runs the cell of this name."""
+        return name in self._cells or name in self._flipped
+
+    def has_data(self, folder: str) -> bool:
+        """Whether one of these cells is trained on the prepared data in this folder."""
+        return folder in self._data or folder in self._flipped_data
+
+    @functools.cached_property
+    def _cells(self) -> frozenset[str]:
+        return frozenset(cell.name for plan in self.plans for cell in plan.cells)
+
+    @functools.cached_property
+    def _data(self) -> frozenset[str]:
+        return frozenset(data.directory.name for plan in self.plans for data in plan.datasets)
+
+    # Flips are many, so they are looked for only where something is not otherwise known.
+    @functools.cached_property
+    def _flipped(self) -> frozenset[str]:
+        return frozenset(name for plan in self.plans for name in plan.flipped)
+
+    @functools.cached_property
+    def _flipped_data(self) -> frozenset[str]:
+        cells = (cell for plan in self.plans for cell in plan.flipped.values())
+        return frozenset(data.directory.name for cell in cells for data in (cell.data, *cell.folds))
 
 
 def known_to_benchmarks(plan: Plan, root: Path) -> Known:
@@ -128,20 +154,18 @@ def known_to_benchmarks(plan: Plan, root: Path) -> Known:
         UserError: a benchmark file cannot be resolved; what it would name is then unknown.
     """
     root = Path(root)
-    plans = [plan, *(make_plan(root, path) for path in sorted((root / "configs/benchmarks").glob("*.yaml")))]
     return Known(
-        frozenset(cell.name for plan in plans for cell in plan.cells),
-        frozenset(data.directory.name for plan in plans for data in plan.datasets),
+        (plan, *(make_plan(root, path) for path in sorted((root / "configs/benchmarks").glob("*.yaml"))))
     )
 
 
 def find_orphans(root: Path, known: Known) -> list[Orphan]:
     """Return runs, saved states and prepared data that no benchmark names."""
     root = Path(root)
-    found = [_orphan("runs", path) for path in _unknown_cells(root / RUNS, known.cells)]
-    found += [_orphan("state", path) for path in _unknown_cells(root / WORK, known.cells)]
+    found = [_orphan("runs", path) for path in _unknown_cells(root / RUNS, known)]
+    found += [_orphan("state", path) for path in _unknown_cells(root / WORK, known)]
     prepared = sorted((root / PREPARED).glob("*.*/manifest.json"))
-    return found + [_orphan("data", path.parent) for path in prepared if path.parent.name not in known.data]
+    return found + [_orphan("data", path.parent) for path in prepared if not known.has_data(path.parent.name)]
 
 
 def remove(orphan: Orphan, root: Path) -> None:
@@ -163,8 +187,8 @@ def cell_folders(home: Path) -> Iterator[Path]:
             yield path
 
 
-def _unknown_cells(home: Path, known: Collection[str]) -> list[Path]:
-    return [path for path in cell_folders(home) if path.relative_to(home).as_posix() not in known]
+def _unknown_cells(home: Path, known: Known) -> list[Path]:
+    return [path for path in cell_folders(home) if not known.has_cell(path.relative_to(home).as_posix())]
 
 
 def _orphan(kind: str, path: Path) -> Orphan:

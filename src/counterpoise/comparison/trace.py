@@ -60,6 +60,16 @@ class Trace:
 def trace(plan: Plan, root: Path, name: str) -> list[Trace]:
     """Return what is behind ``<paper>.<table>.<row>.<column>``, once for each variant of the row that is run.
 
+    Raises:
+        UserError: the plan has no such number; says which part is unknown and the nearest right one.
+    """
+    table, column, values = find_values(plan, name)
+    return [_trace(plan, Path(root), table, column, value) for value in values]
+
+
+def find_values(plan: Plan, name: str) -> tuple[PaperTable, Column, list[PlannedValue]]:
+    """Return the table, the column and the planned values, one per variant, that a number's name means.
+
     The row is given by its id, as printed or with ``_`` for spaces and in any case, or by its method's name;
     a variant is chosen as in ``MMPareto@released`` or ``MMPareto [released]``.
 
@@ -82,7 +92,13 @@ def trace(plan: Plan, root: Path, name: str) -> list[Trace]:
     if variant is not None and variant not in variants:
         raise UserError(f"{name}: the row is not run in the variant '{variant}'{suggest(variant, variants)}")
     chosen = zip(found, variants, strict=True)
-    return [_trace(plan, Path(root), table, column, value) for value, own in chosen if variant in (None, own)]
+    return table, column, [value for value, own in chosen if variant in (None, own)]
+
+
+def value_name(value: PlannedValue) -> str:
+    """Return a number's name, with the variant where its row is run in several."""
+    row = value.row if value.variant is None else f"{value.row}@{value.variant}"
+    return f"{value.paper}.{value.table}.{row}.{value.column}"
 
 
 def _split(name: str) -> tuple[str, str, str, str]:
@@ -132,10 +148,9 @@ def _trace(plan: Plan, root: Path, table: PaperTable, column: Column, value: Pla
     in_paper = value.row in table.row_ids
     output = plan.output(value)
     printed = table.value(value.row, column.id).printed if in_paper else ""
-    row = value.row if value.variant is None else f"{value.row}@{value.variant}"
     runs = () if value.cell is None else tuple(_runs(plan, root, value.cell, column, output))
     return Trace(
-        name=f"{value.paper}.{value.table}.{row}.{column.id}",
+        name=value_name(value),
         printed=printed,
         planned=value,
         selection=plan.benchmark.selection,
@@ -147,7 +162,7 @@ def _trace(plan: Plan, root: Path, table: PaperTable, column: Column, value: Pla
 
 
 def _runs(plan: Plan, root: Path, cell: Cell, column: Column, output: str) -> Iterable[TracedRun]:
-    for seed in plan.seeds:
+    for seed in plan.seeds_of(cell):
         status = run_status(root, cell, seed)
         folder = root / cell.run_directory(seed)
         number, epoch, reason = _measured(plan, folder, status, column, output)

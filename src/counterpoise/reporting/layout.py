@@ -8,7 +8,9 @@ from typing import Literal
 
 from counterpoise.comparison.compare import judge_entry
 from counterpoise.comparison.entries import Entry, collect_table
+from counterpoise.comparison.looks import looks_note
 from counterpoise.comparison.results import CellResults
+from counterpoise.comparison.sequential import schedule_of
 from counterpoise.comparison.statistics import binomial_error
 from counterpoise.comparison.verdicts import SeedValues, Verdict
 from counterpoise.reporting.words import counted, metric_name
@@ -208,7 +210,7 @@ def _paper_lines(
 
 
 def _paper_cell(plan: Plan, paper: Paper, column: TableColumn, entry: Entry) -> TableCell:
-    number = judge_entry(paper, entry)
+    number = judge_entry(paper, entry, schedule_of(plan))
     return TableCell(
         entry.printed, number.mean, number.std, number.n, len(plan.seeds), number.verdict, number.reason,
         number.delta, entry.stand_in, column.decimals, cell=entry.results.cell if entry.results else None,
@@ -305,9 +307,11 @@ def _notes(
     protocols = (
         ", ".join(dict.fromkeys(entry.results.cell.protocol for entry in running)) or "none (nothing runs)"
     )
-    seeds = f"{counted(len(plan.seeds), 'seed')} ({seeds})"
+    over = f"n = {counted(len(plan.seeds), 'seed')} ({seeds})"
+    if benchmark.sequential:
+        over = f"n seeds, {len(plan.seeds)} where no n stands"
     yield (
-        f"Ours: mean ± standard deviation (divisor n − 1) over n = {seeds}; "
+        f"Ours: mean ± standard deviation (divisor n − 1) over {over}; "
         f"selection: {benchmark.selection}; protocol: {protocols}; benchmark: {benchmark.name}. "
         "Bold is the best of ours, underlined the runner-up."
     )
@@ -319,6 +323,9 @@ def _notes(
     if margins:
         tests = f"{1 - paper.alpha:.0%} prediction intervals, tests at α = {paper.alpha:g}"
         yield f"Verdicts: equivalence margin {', '.join(margins)} in printed units, {tests}."
+    schedule = schedule_of(plan)
+    if schedule is not None:
+        yield looks_note(plan, schedule, paper.alpha)
     yield from _sampling_notes(paper, running)
     yield from _stand_in_notes(paper, running)
     yield from _fold_notes(plan, paper, running)

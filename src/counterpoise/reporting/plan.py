@@ -76,11 +76,13 @@ def plan_lines(
     yield f"{benchmark.name}: {benchmark.title} ({plan.path})"
     yield from _block("tables", _table_lines(plan))
     seeds = ", ".join(map(str, plan.seeds))
+    if benchmark.sequential:
+        seeds = f"auto: {', '.join(map(str, benchmark.seed_looks))} of them as verdicts need"
     yield f"  seeds      {seeds}; {benchmark.seeds_per_job} in a job; selection {benchmark.selection}"
     yield f"  cells      {len(plan.cells)}"
     yield f"  runs       {len(runs)}: {len(to_do)} to do, {len(runs) - len(to_do)} there ({_counts(counts)})"
     yield from _block("data", _data_lines(plan, root, before.downloads))
-    yield from _block("estimate", [*_estimate_lines(to_do, records), *before.notes])
+    yield from _block("estimate", [*estimate_lines(to_do, records), *before.notes])
     yield from _block("memory", _memory_lines(plan, to_do))
     if cells:
         yield "cells, with the state of each seed:"
@@ -96,7 +98,8 @@ def status_lines(plan: Plan, runs: Sequence[RunStatus], orphans: Sequence[Orphan
         lines = [f"{run.cell.name} seed {run.seed}: {run.detail or state}" for run in found]
         yield from _some(str(state), lines)
     missing = Counter(run.cell.name for run in runs if run.state is State.MISSING)
-    yield from _some("missing", [f"{name}: {count} of {len(plan.seeds)}" for name, count in missing.items()])
+    planned = Counter(run.cell.name for run in runs)
+    yield from _some("missing", [f"{name}: {count} of {planned[name]}" for name, count in missing.items()])
     yield from orphan_lines(orphans)
 
 
@@ -219,7 +222,8 @@ def choice_lines(choice: Choice) -> Iterator[str]:
     yield f"  {duration_text(choice.seconds)} in all, one run after the other"
 
 
-def _estimate_lines(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> list[str]:
+def estimate_lines(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> list[str]:
+    """Return what the runs to do will take, as far as runs like them are on record."""
     if not to_do:
         return ["nothing to train"]
     found = estimate(to_do, records)

@@ -33,6 +33,8 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         f"[bold]{escape(comparison.paper.title)}[/bold] ({comparison.paper.venue} {comparison.paper.year})"
     )
     seeds = counted(len(benchmark.seeds), "seed")
+    if benchmark.sequential:
+        seeds = f"seeds in looks of {', '.join(map(str, benchmark.seed_looks))}"
     console.print(
         f"benchmark {benchmark.name}, {seeds}, selection {benchmark.selection}, "
         f"α = {comparison.paper.alpha:g}; printed numbers: {escape(comparison.paper.printed_runs_reason)}"

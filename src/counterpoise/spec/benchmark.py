@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from counterpoise.spec.validation import load_yaml, parse_yaml, validate
 
 Selection = Literal["last", "best_val", "best_test"]
 Scale = Literal["full", "tiny"]
+AUTO = "auto"
+LOOKS = [3, 5, 7, 10]
 
 
 class _Config(BaseModel):
@@ -131,6 +134,10 @@ class Benchmark(_Config):
     more than the trainings; a cell that is to be done again then takes its batch along
     (docs/decisions/011-cells-in-batches.md).
 
+    ``seeds: auto`` starts with the first of ``seed_looks`` and goes on to the next only where a verdict is
+    undecided; the last look is the cap. It stands for the seeds 0, 1, ... with ``sequential: true``
+    and ``cells_per_job: 1``.
+
     ``scale: tiny`` runs everything in miniature, to see it work: each file's section ``tiny`` is laid over
     the rest of it, this one's too. What comes out is no reproduction, and all of it counts as a stand-in.
     """
@@ -139,6 +146,8 @@ class Benchmark(_Config):
     title: str
     note: str = ""
     seeds: list[int] = Field(min_length=1)
+    sequential: bool = False
+    seed_looks: list[int] = Field(LOOKS, min_length=1)
     seeds_per_job: int = Field(5, gt=0)
     cells_per_job: int = Field(1, gt=0)
     scale: Scale = "full"
@@ -152,6 +161,32 @@ class Benchmark(_Config):
     search: Search | None = None
     tables: list[TableRun] = Field(min_length=1)
     figures: list[FigureRun] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("seeds"), str):
+            return data
+        if data["seeds"] != AUTO:
+            raise ValueError(f"'seeds' is '{data['seeds']}', must be a list of whole numbers or 'auto'")
+        looks = data.get("seed_looks", LOOKS)
+        cap = looks[-1] if isinstance(looks, list) and looks and isinstance(looks[-1], int) else 1
+        # Cells of one job would get each other's seeds.
+        return {**data, "seeds": list(range(cap)), "sequential": True, "cells_per_job": 1}
+
+    @model_validator(mode="after")
+    def _seeds_reach_the_cap(self) -> Self:
+        if self.sequential and len(self.seeds) != self.seed_looks[-1]:
+            given = f"{len(self.seeds)} seeds, but the last of seed_looks is {self.seed_looks[-1]}"
+            raise ValueError(f"sequential seeds: {given}; give as many, or 'seeds: auto'")
+        return self
+
+    @field_validator("seed_looks")
+    @classmethod
+    def _looks_rise(cls, looks: list[int]) -> list[int]:
+        if looks[0] < 2 or looks != sorted(set(looks)):
+            raise ValueError("must rise, from 2 or more")
+        return looks
 
     @field_validator("seeds")
     @classmethod
@@ -181,9 +216,13 @@ class Benchmark(_Config):
         return figures
 
     def seed_batches(self) -> list[tuple[int, ...]]:
-        """Return the seeds in the batches that one training job takes."""
-        size = self.seeds_per_job
-        return [tuple(self.seeds[start : start + size]) for start in range(0, len(self.seeds), size)]
+        """Return the seeds in the batches that one training job takes; none goes across a look."""
+        size, cuts = self.seeds_per_job, [0, *(self.seed_looks if self.sequential else [len(self.seeds)])]
+        return [
+            tuple(self.seeds[start : min(start + size, last)])
+            for first, last in itertools.pairwise(cuts)
+            for start in range(first, last, size)
+        ]
 
 
 def load_benchmark(path: Path, overrides: dict[str, Any] | None = None) -> Benchmark:

@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from counterpoise.errors import UserError
+from counterpoise.spec.factors import FOLDERS as WITH_FACTORS
+from counterpoise.spec.factors import Factor, read_factors
+from counterpoise.spec.identity import canonical_json
 from counterpoise.spec.protocol import Protocol, ProtocolFile
 from counterpoise.spec.validation import load_yaml, validate
 
@@ -98,13 +101,16 @@ class Configs:
     def __init__(self, root: Path, scale: str = "full") -> None:
         self.root = Path(root)
         self.scale = scale
-        self._read: dict[tuple[str, str], Any] = {}
+        self._read: dict[tuple[str, str, str], Any] = {}
+        self._factors: dict[tuple[str, str], dict[str, Factor]] = {}
         self._protocols: dict[str, dict[str, Any]] = {}
         self._names: dict[str, list[str]] = {}
 
-    def dataset(self, name: str) -> DatasetConfig:
-        """Read ``datasets/<name>.yaml``."""
-        return self._load("datasets", name, DatasetConfig, "dataset")
+    def dataset(self, name: str, settings: dict[str, Any] | None = None) -> DatasetConfig:
+        """Read ``datasets/<name>.yaml``, with ``settings`` laid over those at full scale."""
+        return self._load(
+            "datasets", name, DatasetConfig, "dataset", {"settings": settings} if settings else None
+        )
 
     def model(self, name: str) -> ModelConfig:
         """Read ``models/<name>.yaml``."""
@@ -123,6 +129,13 @@ class Configs:
         if not self.path("methods", name).is_file():
             return MethodConfig()
         return self._load("methods", name, MethodConfig, "method")
+
+    def factors(self, folder: str, name: str) -> dict[str, Factor]:
+        """Return the factors that a file declares, by name; a file that is not there declares none."""
+        if (folder, name) not in self._factors and self.path(folder, name).is_file():
+            readers = (self.dataset, self.model, self.method, self.protocol)
+            dict(zip(WITH_FACTORS, readers, strict=True))[folder](name)
+        return self._factors.get((folder, name), {})
 
     def path(self, folder: str, name: str) -> Path:
         """Return where the configuration ``name`` of a ``folder`` is."""
@@ -145,14 +158,19 @@ class Configs:
             data = merge(data, override)
         return validate(Protocol, data, where)
 
-    def _load(self, folder: str, name: str, schema: type[BaseModel], what: str) -> Any:
-        if (folder, name) not in self._read:
+    def _load(
+        self, folder: str, name: str, schema: type[BaseModel], what: str, over: dict[str, Any] | None = None
+    ) -> Any:
+        place = (folder, name, canonical_json(over) if over else "")
+        if place not in self._read:
             path = self.path(folder, name)
             data = load_yaml(path, what)
             if isinstance(data, dict):
-                data = scaled(data, self.scale, str(path), needed=folder != "methods")
-            self._read[folder, name] = validate(schema, data, str(path))
-        return self._read[folder, name]
+                data = scaled(merge(data, over or {}), self.scale, str(path), needed=folder != "methods")
+                if folder in WITH_FACTORS:
+                    self._factors[folder, name] = read_factors(data.pop("factors", {}), str(path))
+            self._read[place] = validate(schema, data, str(path))
+        return self._read[place]
 
 
 def scaled(data: dict[str, Any], scale: Any, where: str, needed: bool = True) -> dict[str, Any]:

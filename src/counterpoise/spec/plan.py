@@ -11,8 +11,9 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,8 +23,9 @@ from counterpoise.errors import UserError, suggest
 from counterpoise.spec.benchmark import Benchmark, ColumnRun, FigureRun, TableRun, load_benchmark
 from counterpoise.spec.components import Component, component, components
 from counterpoise.spec.configs import Configs, DatasetConfig, MethodConfig, MethodOverride, Part
+from counterpoise.spec.factors import FOLDERS, Change, Factor, differences, sides
 from counterpoise.spec.figures import FIGURES, MEASURES, Figure
-from counterpoise.spec.identity import ROOT, short_key, source_digest
+from counterpoise.spec.identity import ROOT, canonical_json, short_key, source_digest
 from counterpoise.spec.paper import ColumnGroup, Paper, PaperTable, load_paper
 from counterpoise.spec.protocol import ProtocolFile
 
@@ -171,8 +173,29 @@ class PlannedFigure:
 
 
 @dataclass(frozen=True)
+class Flip:
+    """One factor of a cell changed to one alternative.
+
+    ``cell`` is what then runs, None where nothing can, with the ``reason``. ``before`` and ``after`` name the
+    two sides in words; ``differences`` lists all settings that differ as (key, before, after).
+    """
+
+    factor: str
+    title: str
+    before: str
+    after: str
+    source: str = ""
+    cell: Cell | None = None
+    reason: str = ""
+    differences: tuple[tuple[str, Any, Any], ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A benchmark resolved: its distinct cells in order of first use, and every value of its tables."""
+    """A benchmark resolved: its distinct cells in order of first use, and every value of its tables.
+
+    ``allotted``: how many seeds each cell, by name, has been given, where they are added one look at a time.
+    """
 
     benchmark: Benchmark
     path: Path
@@ -181,11 +204,24 @@ class Plan:
     values: list[PlannedValue]
     papers: dict[str, Paper]
     figures: list[PlannedFigure] = field(default_factory=list)
+    flipper: Callable[[str], list[Flip]] | None = field(default=None, repr=False, compare=False)
+    allotted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds of every cell."""
+        """All seeds that a cell may have."""
         return self.benchmark.seeds
+
+    def seeds_of(self, cell: Cell) -> list[int]:
+        """Return the seeds that a cell has: all, or those of the looks so far."""
+        if not self.benchmark.sequential:
+            return self.seeds
+        return self.seeds[: self.allotted.get(cell.name, self.benchmark.seed_looks[0])]
+
+    @property
+    def runs(self) -> int:
+        """How many runs the cells have."""
+        return sum(len(self.seeds_of(cell)) for cell in self.cells)
 
     @property
     def datasets(self) -> list[PreparedDataset]:
@@ -247,7 +283,7 @@ class Plan:
 
     def probe_of(self, cell: Cell) -> str | None:
         """Return the name of the probe that a cell's metrics take in, if they do."""
-        return self.probe_name if cell.name in self.probed else None
+        return self.probe_name if cell.name in self.probed or cell.name in self._kept_flips[0] else None
 
     def _is_probed(self, value: PlannedValue) -> bool:
         table = self.papers[value.paper].tables[value.table]
@@ -280,7 +316,41 @@ class Plan:
     def keeping(self) -> frozenset[str]:
         """The names of the cells whose runs keep their network's weights: something is made of them."""
         parents = {parent.name for cell in self.cells for _, parent in cell.parents}
-        return self.probed | parents | set(self.measured)
+        return self.probed | parents | set(self.measured) | self._kept_flips[0] | self._kept_flips[1]
+
+    def flips(self, cell: Cell) -> list[Flip]:
+        """Return what may explain a cell's numbers: every declared factor of it, flipped one at a time.
+
+        Their cells are no part of the plan: nothing runs them but an explanation that is asked for.
+        """
+        return [] if self.flipper is None else self.flipper(cell.name)
+
+    @functools.cached_property
+    def flipped(self) -> dict[str, Cell]:
+        """All cells that explanations of this benchmark's numbers run, and what they start from, by name."""
+        found = {}
+        for cell in self.cells:
+            for flip in self.flips(cell):
+                for needed in () if flip.cell is None else (*(p for _, p in flip.cell.parents), flip.cell):
+                    found.setdefault(needed.name, needed)
+        return found
+
+    @functools.cached_property
+    def _kept_flips(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The flipped cells that are probed, and those that others start from: both keep their weights.
+
+        Cells of the plan itself stay as the plan has them, so that explaining one number renames no other's
+        files.
+        """
+        probed, parents = set(), set()
+        for cell in self.cells:
+            if cell.name not in self.probed and not cell.parents:
+                continue
+            for flip in self.flips(cell):
+                if flip.cell is not None:
+                    parents.update(parent.name for _, parent in flip.cell.parents)
+                    probed.update({flip.cell.name} if cell.name in self.probed else ())
+        return frozenset(probed - set(self._cells_by_name)), frozenset(parents - set(self._cells_by_name))
 
     @functools.cached_property
     def measured(self) -> dict[str, frozenset[str]]:
@@ -348,11 +418,13 @@ class Plan:
         return short_key(content)
 
     def cell(self, name: str) -> Cell:
-        """Return the cell called ``dataset/model/method-variant.key``.
+        """Return the cell called ``dataset/model/method-variant.key``, of the plan or of an explanation.
 
         Raises:
             UserError: the plan has no such cell, for example because configuration or source changed since.
         """
+        if name not in self._cells_by_name and name in self.flipped:
+            return self.flipped[name]
         if name not in self._cells_by_name:
             near = difflib.get_close_matches(name, self._cells_by_name, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else ""
@@ -395,6 +467,7 @@ class _Planner:
         self.cells: dict[str, Cell] = {}
         self.values: list[PlannedValue] = []
         self.resolved: dict[_Wanted, tuple[Cell | None, str]] = {}
+        self.origins: dict[str, _Wanted] = {}
         self.dataset = functools.cache(self._dataset)
         self.model = functools.cache(self._model)
         self.method_file = functools.cache(self._method_file)
@@ -408,7 +481,59 @@ class _Planner:
             self._add_table(run)
         figures = [self._figure(run) for run in self.benchmark.figures]
         cells = list(self.cells.values())
-        return Plan(self.benchmark, self.path, self.overrides, cells, self.values, self.papers, figures)
+        flipper = functools.cache(self._flips)
+        found = (self.benchmark, self.path, self.overrides, cells, self.values, self.papers, figures)
+        return Plan(*found, flipper)
+
+    def _flips(self, name: str) -> list[Flip]:
+        """Return a cell's factors flipped, each to each of its alternatives."""
+        wanted = self.origins[name]
+        cell, _ = self.resolved[wanted]
+        return [
+            self._flip(wanted, cell, id, factor, change, where)
+            for id, factor, where in self._factors(wanted)
+            for change in factor.changes
+        ]
+
+    def _factors(self, wanted: _Wanted) -> Iterator[tuple[str, Factor, str]]:
+        """Yield a cell's factors, each with its name and where it is declared: variants by the method, others
+        in the files of the method, protocol, model and dataset.
+        """
+        info = component("method", wanted.method).info
+        other = {"published": "released", "released": "published"}.get(wanted.variant)
+        if other in info.variants:
+            source = str(info.variants[other].get("source", ""))
+            variant = Factor(title="variant", source=source, changes=[Change(variant=other)])
+            yield "variant", variant, f"method '{wanted.method}'"
+        names = {"methods": wanted.method, "protocols": wanted.protocol, "models": wanted.model,
+                 "datasets": wanted.dataset}  # fmt: skip
+        assert set(names) == set(FOLDERS)
+        for folder, name in names.items():
+            for id, factor in self.configs.factors(folder, name).items():
+                yield id, factor, f"{self.configs.path(folder, name)}: factors.{id}"
+
+    def _flip(self, wanted: _Wanted, cell: Cell, id: str, factor: Factor, change: Change, where: str) -> Flip:
+        if change.model is not None:
+            self._check_exists("models", change.model, f"{where}.model")
+        named = replace(
+            wanted,
+            model=change.model or wanted.model,
+            variant=change.variant or wanted.variant,
+            change=change.settings,
+            where=where if change.settings else "",
+        )
+        found, reason = self._resolve(named, where)
+        if found is None:
+            return Flip(id, factor.title, "", "", factor.source, None, reason)
+        changed = tuple(differences(cell.config, found.config))
+        before, after = sides([item for item in changed if not item[0].startswith("parents.")])
+        if change.variant:
+            before, after = wanted.variant, change.variant
+        elif change.model:
+            before, after = wanted.model, change.model
+        if not changed:
+            return Flip(id, factor.title, before, after, factor.source, None, "changes nothing here")
+        return Flip(id, factor.title, before, after, factor.source, found, "", changed)
 
     def _figure(self, run: FigureRun) -> PlannedFigure:
         where = f"{self.path}: figure {run.paper}.{run.figure}"
@@ -551,7 +676,9 @@ class _Planner:
 
     def _resolve(self, wanted: _Wanted, where: str) -> tuple[Cell | None, str]:
         if wanted not in self.resolved:
-            self.resolved[wanted] = self._cell(wanted, where)
+            cell, _ = self.resolved[wanted] = self._cell(wanted, where)
+            if cell is not None:
+                self.origins.setdefault(cell.name, wanted)
         return self.resolved[wanted]
 
     def _cell(self, wanted: _Wanted, where: str) -> tuple[Cell | None, str]:
@@ -560,7 +687,8 @@ class _Planner:
         if wanted.variant not in variants:
             hint = suggest(wanted.variant, variants)
             raise UserError(f"{where}: method '{method.name}' has no variant '{wanted.variant}'{hint}")
-        data, dataset = self.dataset(wanted.dataset)
+        change = json.loads(wanted.change or "{}")
+        data, dataset = self.dataset(wanted.dataset, _frozen(change.get("dataset")), wanted.where)
         model, fusion = self.model(wanted.model, wanted.dataset)
         reason = _refusal(method.info, len(model["encoders"]), fusion, dataset)
         if reason:
@@ -575,7 +703,7 @@ class _Planner:
         parents = self._parents(method.info, wanted, tuple(model["encoders"]), where)
         if parents:
             config["parents"] = {modality: parent.key for modality, parent in parents}
-        folds = tuple(self._fold(name, data, where) for name in wanted.folds)
+        folds = tuple(self._fold(name, data, wanted, where) for name in wanted.folds)
         if folds:
             config["folds"] = [fold.key for fold in folds]
         source = source_digest(self._modules(method, model))
@@ -583,9 +711,10 @@ class _Planner:
         names = (wanted.dataset, wanted.model, method.name, wanted.variant, wanted.protocol)
         return Cell(*names, config, source, data, key, parents, folds), ""
 
-    def _fold(self, name: str, first: PreparedDataset, where: str) -> PreparedDataset:
+    def _fold(self, name: str, first: PreparedDataset, wanted: _Wanted, where: str) -> PreparedDataset:
         """Return one of a dataset's other folds: the same dataset, split in another way."""
-        fold, _ = self.dataset(name)
+        changed = json.loads(wanted.change or "{}").get("dataset")
+        fold, _ = self.dataset(name, _frozen(changed), wanted.where)
         if fold.component != first.component:
             raise UserError(
                 f"{where}: folds: '{name}' is of '{fold.component}', which is another dataset than "
@@ -602,7 +731,16 @@ class _Planner:
         found = []
         for modality in modalities:
             settings = (("modality", modality),)
-            parent = replace(wanted, method="unimodal", variant="published", settings=settings)
+            change = json.loads(wanted.change or "{}")
+            change.pop("method", None)
+            parent = replace(
+                wanted,
+                method="unimodal",
+                variant="published",
+                settings=settings,
+                change=_frozen(change),
+                where=wanted.where if change else "",
+            )
             cell, _ = self._resolve(parent, f"{where}: run of '{modality}' alone")
             found.append((modality, cell))
         return tuple(found)
@@ -623,11 +761,13 @@ class _Planner:
             layers += [own[place] for place in places if place in own]
         layers += [self.benchmark.methods[method.name]] if method.name in self.benchmark.methods else []
         settings = dict(method.info.variants[wanted.variant].get("settings", {}))
-        for layer in [*(layer.settings for layer in layers), dict(wanted.settings)]:
+        change = json.loads(wanted.change or "{}")
+        given = [*(layer.settings for layer in layers), dict(wanted.settings), change.get("method", {})]
+        for layer in given:
             settings.update(layer)
         protocol = self.configs.override_protocol(
             wanted.protocol,
-            [layer.protocol for layer in layers],
+            [*(layer.protocol for layer in layers), change.get("protocol", {})],
             f"{where}: protocol of method '{method.name}'",
         )
         resolved = method.resolve(settings, f"{where}: settings of method '{method.name}'")
@@ -654,9 +794,9 @@ class _Planner:
             if model:
                 self._check_exists("models", model, f"{where}: datasets.{place}")
 
-    def _dataset(self, name: str) -> tuple[PreparedDataset, DatasetInfo]:
-        config: DatasetConfig = self.configs.dataset(name)
-        where = str(self.configs.path("datasets", name))
+    def _dataset(self, name: str, settings: str = "", asked: str = "") -> tuple[PreparedDataset, DatasetInfo]:
+        config: DatasetConfig = self.configs.dataset(name, json.loads(settings or "{}"))
+        where = asked or str(self.configs.path("datasets", name))
         found = component("dataset", config.component, where)
         settings = found.resolve(config.settings, f"{where}: settings")
         source = source_digest((found.module, PREPARATION))
@@ -714,7 +854,9 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What a cell is resolved from, by name."""
+    """What a cell is resolved from, by name; ``change`` is what a factor changes besides, as JSON, and
+    ``where`` it is declared.
+    """
 
     dataset: str
     model: str
@@ -723,6 +865,12 @@ class _Wanted:
     protocol: str
     settings: tuple[tuple[str, str], ...]
     folds: tuple[str, ...] = ()
+    change: str = ""
+    where: str = field(default="", compare=False)
+
+
+def _frozen(settings: dict[str, Any] | None) -> str:
+    return canonical_json(settings) if settings else ""
 
 
 def _wanted(target: ColumnRun, row: _Row, variant: str) -> _Wanted:

@@ -32,7 +32,7 @@ def collect(plan: Plan, root: Path, planned: PlannedFigure) -> list[Row]:
 def _runs(plan: Plan, root: Path, planned: PlannedFigure) -> Iterator[tuple[str, Cell, int, Path]]:
     """Yield (label, cell, seed, folder) of every finished run that did not diverge."""
     for label, cell, _ in planned.cells:
-        for seed in plan.seeds if cell is not None else ():
+        for seed in plan.seeds_of(cell) if cell is not None else ():
             folder = root / cell.run_directory(seed)
             path = folder / "record.json"
             if path.is_file() and read_json(path, "run record").get("status") == "completed":

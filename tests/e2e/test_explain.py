@@ -1,0 +1,66 @@
+"""An explanation through Snakemake: the flips run as ordinary runs, and only when they are asked for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from miniature import BENCHMARK, TABLES, Project
+from untrained import finish
+
+from counterpoise.spec.plan import make_plan
+
+NUMBER = "mmpareto.table3.Uniform_baseline.cg_mnist.accuracy"
+MARKDOWN = f"results/explain/{NUMBER}.md"
+
+
+def only_one_row(root, repository) -> Project:
+    """A benchmark of one cell, with two flips; that of the colours prepares data of its own."""
+    project = Project.create(root, repository, tables=[{**TABLES[0], "rows": ["Uniform baseline"]}])
+    path = project.root / "configs/datasets/cg_digits.yaml"
+    text, _, _ = path.read_text().partition("factors:")
+    noise = "{title: variance, changes: [{dataset: {variance: 0.2}}]}"
+    path.write_text(f"{text}factors:\n  noise: {noise}\n")
+    return project
+
+
+@pytest.mark.slow
+def test_an_explanation_asks_for_its_flips_and_the_benchmark_for_none(tmp_path, repository):
+    project = only_one_row(tmp_path / "explained", repository)
+    plan = make_plan(project.root, project.root / BENCHMARK)
+    (cell,) = plan.cells
+    for seed in plan.seeds:
+        finish(project, plan, cell, seed, 0.7 + 0.01 * seed)
+    asked = project.planned_jobs("--configfile", BENCHMARK, "--", MARKDOWN)
+    assert (asked["train"], asked["evaluate"], asked["prepare"]) == (2, 2, 1)
+    assert not project.planned_jobs("--configfile", BENCHMARK)["train"]
+
+    for flipped in plan.flipped.values():
+        for seed in plan.seeds:
+            finish(project, plan, flipped, seed, 0.75 + 0.02 * seed)
+    assert project.run("--", MARKDOWN) == 0, project.said()[-4000:]
+    found = json.loads((project.root / MARKDOWN).with_suffix(".json").read_text())
+    effects = {e["factor"]: round(e["effect"], 6) for e in found["effects"] if e["effect"] is not None}
+    assert effects == {"gamma": 5.5, "noise": 5.5}
+    assert not project.planned_jobs("--configfile", BENCHMARK, "--", MARKDOWN)
+    done = project.counterpoise("explain", NUMBER)
+    assert "switching variance from 0.03 to 0.2 changes it by +5.50" in done.stdout, done.stderr
+
+
+@pytest.mark.slow_full
+def test_flips_are_trained_as_ordinary_runs_and_change_no_other(tmp_path, repository):
+    project = only_one_row(tmp_path / "explained", repository)
+    assert project.run() == 0, project.said()[-4000:]
+    before = project.artifacts()
+    assert project.run("--", MARKDOWN) == 0, project.said()[-4000:]
+    after = project.artifacts()
+    assert {path: after.get(path) for path in before} == before
+    found = json.loads((project.root / MARKDOWN).with_suffix(".json").read_text())
+    effects = {effect["factor"]: effect for effect in found["effects"] if effect["effect"] is not None}
+    assert set(effects) == {"selection", "gamma", "noise"}
+    assert all(effect["n"] == 2 for effect in effects.values())
+    for name in ("gamma", "noise"):
+        assert effects[name]["cell"] != found["cell"]
+        assert (project.root / "results/runs" / effects[name]["cell"] / "seed-1/record.json").is_file()
+    assert not project.planned_jobs("--configfile", BENCHMARK)
+    assert "0 to delete" in project.counterpoise("gc", "--data").stdout
