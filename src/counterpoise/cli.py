@@ -557,10 +557,12 @@ def publish(
     from counterpoise.publication import publish as publication
     from counterpoise.publication.record import find_record
 
-    plan = _plan(root, benchmark, overrides)
     if readme:
-        print(publication.rewrite_readme(find_record(root, name or plan.benchmark.name)))
+        # A record that has its name is not planned again: it outlives its benchmark file.
+        record = find_record(root, name or _plan(root, benchmark, overrides).benchmark.name)
+        print(publication.rewrite_readme(record))
         return
+    plan = _plan(root, benchmark, overrides)
     found = publication.publish(plan, root, name, partial=partial, weights=weights, any_source=any_source)
     print(
         f"{found.folder}: {found.runs} runs, {found.size / 1e6:.2f} MB for Git; "
