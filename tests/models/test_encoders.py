@@ -122,7 +122,12 @@ class TestNormalisedConvolution:
             norm.running_mean.normal_()
             norm.train(training)
             x = (3 + 2 * torch.randn(6, 3, 9, 9, dtype=torch.float64)).contiguous(memory_format=memory_format)
-            out = normalised_convolution(x, norm, convolution) if rewritten else convolution(norm(x))
+            last = memory_format == torch.channels_last
+            out = (
+                normalised_convolution(x, norm, convolution, channels_last=last)
+                if rewritten
+                else convolution(norm(x))
+            )
             parameters = [*norm.parameters(), *convolution.parameters()]
             gradients = torch.autograd.grad((out * torch.randn_like(out)).sum(), parameters)
             found.append((out.detach(), *gradients, *norm.buffers()))
@@ -139,6 +144,16 @@ class TestNormalisedConvolution:
         plain, rewritten = self.both(training=True)
         for expected, found in zip(plain[-3:], rewritten[-3:], strict=True):
             assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("wanted", [torch.contiguous_format, torch.channels_last])
+def test_maps_of_one_channel_get_the_networks_memory_format(wanted):
+    """A single channel has both formats; the maps made of it must not fall back to the slow one."""
+    module = encoder("conv4", {"channels": 4, "width": 6}, (1, 16, 16)).to(memory_format=wanted)
+    seen = []
+    module.conv2.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    module(torch.randn(3, 1, 16, 16))
+    assert seen[0].is_contiguous(memory_format=wanted)
 
 
 def test_rectifying_after_pooling_is_bit_equal():

@@ -163,7 +163,8 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def write_page() -> None:
-    parts = [INTRODUCTION]
+    notes = RESULTS / "notes.md"  # written by hand, on this set of measurements
+    parts = [INTRODUCTION, *([notes.read_text(encoding="utf-8")] if notes.is_file() else [])]
     for stem, title in COMPARISONS.items():
         rows = read(stem)
         if not rows:

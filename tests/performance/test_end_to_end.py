@@ -27,7 +27,7 @@ from counterpoise.training.loop import Data, Trainer
 
 pytestmark = pytest.mark.performance
 
-SAMPLES, BATCH, LR, GAMMA = 512, 64, 1e-3, 1.5
+SAMPLES, BATCH, LR, GAMMA = 192, 64, 1e-3, 1.5
 GRAY = ([0.1307], [0.3081])
 COLOUR = ([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010])
 

@@ -44,7 +44,9 @@ class _Conv4(EncoderModule):
         return self.project
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, d)
-        x = normalised_convolution(x, self.norm, self.conv1)
+        # One channel says nothing about the memory format: the second convolution's weight does.
+        last = not self.conv2.weight.is_contiguous()
+        x = normalised_convolution(x, self.norm, self.conv1, channels_last=last)
         x = functional.relu(functional.max_pool2d(x, 3, stride=2, padding=1))  # commute: fewer to rectify
         x = functional.relu(self.conv2(x))
         x = functional.relu(self.conv3(x))
@@ -52,7 +54,9 @@ class _Conv4(EncoderModule):
         return self.project(x.mean(dim=(2, 3)))
 
 
-def normalised_convolution(x: Tensor, norm: nn.BatchNorm2d, convolution: nn.Conv2d) -> Tensor:
+def normalised_convolution(
+    x: Tensor, norm: nn.BatchNorm2d, convolution: nn.Conv2d, *, channels_last: bool = False
+) -> Tensor:
     """Return ``convolution(norm(x))`` of data ``(B, C, H, W)`` without a gradient of the convolution's input.
 
     Norm's scale and shift move into the kernel: ``W * (s x^ + t) = (s W) * x^ + (sum_c t_c W_c) * 1``. The
@@ -67,5 +71,6 @@ def normalised_convolution(x: Tensor, norm: nn.BatchNorm2d, convolution: nn.Conv
     weight, scale, shift = convolution.weight, norm.weight[:, None, None], norm.bias[:, None, None]
     kernel = torch.cat([weight * scale, (weight * shift).sum(dim=1, keepdim=True)], dim=1)
     ones = torch.ones_like(centred[:, :1])
-    both = torch.cat([centred, ones], dim=1)
+    wanted = torch.channels_last if channels_last else torch.contiguous_format
+    both = torch.cat([centred, ones], dim=1).contiguous(memory_format=wanted)
     return functional.conv2d(both, kernel, convolution.bias, convolution.stride, convolution.padding)
