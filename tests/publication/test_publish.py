@@ -236,8 +236,8 @@ def test_a_refused_publication_leaves_the_record_as_it_was(project, monkeypatch)
 
 
 def test_learning_curves_are_left_out_where_there_is_no_room_and_that_is_said(project, monkeypatch):
-    monkeypatch.setattr(publication, "LIMIT", 200_000)
-    monkeypatch.setattr(publication.gzip, "compress", lambda data, mtime: data * 10_000)
+    monkeypatch.setattr(publication, "LIMIT", 400_000)
+    monkeypatch.setattr(publication.gzip, "compress", lambda data, mtime: data * 20_000)
     done = publish(project.plan(), project.root)
     assert done.left_out == ("history.csv",)
     assert not list(done.folder.rglob("history*"))

@@ -20,6 +20,7 @@ from counterpoise.comparison.status import RunStatus, State, run_statuses
 from counterpoise.errors import UserError
 from counterpoise.files import atomic_directory, read_json, sha256_file, write_bytes, write_json, write_text
 from counterpoise.publication import record as published
+from counterpoise.publication.overview import draw_tables
 from counterpoise.publication.readme import readme_text
 from counterpoise.publication.recorded import as_recorded
 from counterpoise.reporting.layout import lay_out
@@ -91,6 +92,7 @@ def publish(
         left_out = _copy_optional(plan, root, fresh, statuses)
         write_json(fresh / published.PLAN, _plan_data(planned, plan, root, statuses, figures, left_out))
         _write_results(fresh)
+        draw_tables(plan, fresh)
         published.write_manifest(fresh)
         size = _size(fresh)
         if size > LIMIT:

@@ -138,7 +138,7 @@ def verify_results(plan: Plan, root: Path) -> Verification:
     done = Verification(f"{plan.benchmark.name} ({plan.path})")
     missing = unevaluated = 0
     for cell in plan.cells:
-        for seed in plan.seeds:
+        for seed in plan.seeds_of(cell):
             folder = root / cell.run_directory(seed)
             evaluated = (folder / plan.metrics_name).is_file()
             if not evaluated and not (folder / RECORD).is_file():
