@@ -247,6 +247,19 @@ def test_learning_curves_are_left_out_where_there_is_no_room_and_that_is_said(pr
     assert any("history.csv" in note for note in found.notes)
 
 
+def test_explanations_of_this_benchmark_are_published_and_no_others(project):
+    for name, benchmark in (("mmpareto.table3.a", "small"), ("mmpareto.table3.b", "other")):
+        for suffix in (".md", ".csv"):
+            project.write(f"results/explain/{name}{suffix}", name)
+        project.write(f"results/explain/{name}.json", json.dumps({"benchmark": benchmark}))
+    folder = publish(project.plan(), project.root).folder
+    assert sorted(path.name for path in (folder / "explain").iterdir()) == [
+        f"mmpareto.table3.a{suffix}" for suffix in (".csv", ".json", ".md")
+    ]
+    assert "(explain/mmpareto.table3.a.md)" in (folder / "README.md").read_text()
+    assert verify_published(folder).exit_code == 0
+
+
 def test_git_takes_the_record_but_not_the_predictions(project, repository):
     (project.root / ".gitignore").write_bytes((repository / ".gitignore").read_bytes())
     git(project.root, "init", "-q")

@@ -113,6 +113,7 @@ def readme_text(record: PublishedRecord) -> str:
         record=record, plan=record.plan, stored=record.stored, benchmark=record.plan.benchmark,
         runs=run_facts(record), protocols=_protocols(record, results), papers=papers, pair=PAIR_OF_RUNS,
         searched=(record.folder / SEARCH).is_file(),
+        explained=sorted(path.stem for path in (record.folder / "explain").glob("*.md")),
         notes=notes.read_text(encoding="utf-8").strip() if notes.is_file() else "",
     )  # fmt: skip
 
