@@ -46,6 +46,11 @@ class Work:
         yield from _Pool(self.workers, function, items, crashed, nbytes).results()
 
 
+def _home(function: Callable[[Any], Any]) -> str:
+    """Return the module that a process needs to call ``function``: a function, a partial or an object."""
+    return getattr(function, "func", function).__module__
+
+
 class _Pool:
     """A process pool that survives the death of a process."""
 
@@ -65,10 +70,11 @@ class _Pool:
         self._crashed = crashed
         self._executor = self._start(workers)
 
-    @staticmethod
-    def _start(workers: int) -> concurrent.futures.ProcessPoolExecutor:
-        # Not fork: the parent may hold threads and locks of numerical libraries.
+    def _start(self, workers: int) -> concurrent.futures.ProcessPoolExecutor:
+        # Not fork: the parent may hold threads and locks of numerical libraries. What the server has imported
+        # is shared by its processes: libraries take their memory once, however many processes there are.
         context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([_home(self._function)])
         return concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
 
     def results(self) -> Iterator[Any]:
