@@ -75,5 +75,5 @@ def test_what_the_command_line_says_of_finished_runs(benchmark, run, trained, co
 
 
 def test_the_workflow_with_nothing_to_do(benchmark, run, trained):
-    measure(benchmark, run, *WORKFLOW, "runs_all")
+    measure(benchmark, run, *WORKFLOW, "--", "runs_all")
     assert "Nothing to be done" in (trained.root / "said").read_text()
