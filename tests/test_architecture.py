@@ -237,6 +237,21 @@ def test_snakemakes_process_loads_no_torch(repository):
     assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
 
 
+def test_reading_the_workflow_loads_no_statistics(repository):
+    """Every start of Snakemake reads the rules; only an explanation's inputs ask for more than a plan."""
+    files = [repository / "Snakefile", *(repository / "workflow/rules").glob("*.smk")]
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    imports = [line for line in lines if line.startswith(("from counterpoise", "import counterpoise"))]
+    assert any("make_plan" in line for line in imports)
+    program = "; ".join(
+        ["import sys", *imports, "print(*({'scipy', 'statsmodels', 'pandas'} & set(sys.modules)))"]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
+
+
 # The reader above is itself code: each rule is seen to fail on a package that breaks it.
 
 

@@ -3,6 +3,8 @@
 
 
 def explanation_inputs(wildcards):
+    from counterpoise.comparison.explain import ask, question_digest
+
     try:
         question = ask(PLAN, wildcards.number)
     except UserError as error:
