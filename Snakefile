@@ -23,9 +23,9 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
-# Ten thousand runs are millions of objects that live to the end: looking for garbage among them takes a seventh of the
-# time of a dry run, and finds none.
-gc.disable()
+# Ten thousand runs are millions of objects that live to the end: looking for garbage among them as often as usual takes
+# a seventh of the time of a dry run, and finds none. Rarely, not never: a workflow may run for weeks.
+gc.set_threshold(500_000, 20, 100)
 
 DEFAULT_BENCHMARK = "configs/benchmarks/digits.yaml"
 
