@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from measured import Results
+from measured import Results, comparison
+from sides import Side, sides
 from small_project import SmallProject
 
 pytestmark = pytest.mark.performance
-
-SUPPORT = Path(__file__).resolve().parents[1] / "support"
 
 MODEL = {
     "title": "Tiny",
@@ -97,69 +94,36 @@ def test_commands(results: Results, repository):
 
 
 WORKER = """
-import sys
-sys.path.insert(0, sys.argv[1])
 import torch
 from scenes import make_method, scene
+from sides import serve
 from counterpoise.training.device import keep_freed_memory
-torch.set_num_threads(int(sys.argv[2]))
+torch.set_num_threads(int(sys.argv[1]))
 keep_freed_memory()
-step = scene("cg_mnist", 64, channels_last=True).step(make_method("uniform"))
-step()
-print("ready", flush=True)
-for line in sys.stdin:
-    for _ in range(int(line)):
-        step()
-    print("done", flush=True)
+serve(scene("cg_mnist", 64, channels_last=True).step(make_method("uniform")))
 """
 
 
-@contextlib.contextmanager
-def workers(count: int, threads: int) -> Iterator[list[subprocess.Popen]]:
-    """Yield processes that take as many steps as they are told by a line."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(SUPPORT), str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for _ in range(count)
-    ]
-    try:
-        for process in started:
-            assert process.stdout.readline() == "ready\n"
-        yield started
-    finally:
-        for process in started:
-            process.stdin.close()
-            process.wait()
-
-
-def take(processes: list[subprocess.Popen], steps: int) -> float:
+def take(workers: Sequence[Side], steps: int) -> float:
     """Return the time that all together need for ``steps`` steps each."""
     start = time.perf_counter()
-    for process in processes:
-        process.stdin.write(f"{steps}\n")
-        process.stdin.flush()
-    for process in processes:
-        assert process.stdout.readline() == "done\n"
+    for worker in workers:
+        worker.begin(steps)
+    for worker in workers:
+        worker.seconds()
     return time.perf_counter() - start
 
 
 def test_one_thread_processes_against_threads(results: Results):
     """The same number of samples by one process with a thread per core and by a process per core."""
-    from measured import comparison
-
     cores, steps, rounds = 2, 6, 7
     times: dict[str, list[float]] = {}
-    with workers(cores, 1) as many, workers(1, cores) as one:
+    apart = [Side(WORKER, "1", threads=1) for _ in range(cores)]
+    with sides(*apart) as many, sides(Side(WORKER, str(cores), threads=cores)) as one:
         ways = {"a process per core": (many, steps), "a thread per core": (one, cores * steps)}
         for _ in range(rounds):
-            for name, (processes, each) in ways.items():
-                times.setdefault(name, []).append(take(processes, each))
+            for name, (workers, each) in ways.items():
+                times.setdefault(name, []).append(take(workers, each))
     row = comparison(
         "a process per core",
         times,

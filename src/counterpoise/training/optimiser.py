@@ -22,15 +22,21 @@ class _WithoutCompiler(torch.optim.Optimizer):
     load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
 
 
-class _SGD(_WithoutCompiler, torch.optim.SGD):
+class SGD(_WithoutCompiler, torch.optim.SGD):
+    """See :class:`torch.optim.SGD`."""
+
     step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
 
 
-class _Adam(_WithoutCompiler, torch.optim.Adam):
+class Adam(_WithoutCompiler, torch.optim.Adam):
+    """See :class:`torch.optim.Adam`."""
+
     step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
 
 
-class _AdamW(_WithoutCompiler, torch.optim.AdamW):
+class AdamW(_WithoutCompiler, torch.optim.AdamW):
+    """See :class:`torch.optim.AdamW`."""
+
     step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
@@ -43,8 +49,8 @@ def build_optimiser(network: Network, protocol: Protocol) -> torch.optim.Optimiz
     groups = [{"params": encoders, "factor": settings.encoder_lr_factor}, {"params": others, "factor": 1.0}]
     common: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
     if settings.name == "sgd":
-        return _SGD(groups, momentum=settings.momentum, foreach=True, **common)
-    kind = _Adam if settings.name == "adam" else _AdamW
+        return SGD(groups, momentum=settings.momentum, foreach=True, **common)
+    kind = Adam if settings.name == "adam" else AdamW
     return kind(groups, betas=settings.betas, eps=settings.eps, foreach=True, **common)
 
 

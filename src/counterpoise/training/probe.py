@@ -27,6 +27,7 @@ from counterpoise.spec.protocol import Protocol
 from counterpoise.spec.record import read_record
 from counterpoise.training.device import describe, exactness
 from counterpoise.training.loop import Data
+from counterpoise.training.optimiser import SGD
 from counterpoise.training.stages import WEIGHTS, read_weights
 from counterpoise.training.streams import generator, stream_seed
 from counterpoise.training.train import CellToTrain, open_splits, run_directory, shapes_and_classes
@@ -107,7 +108,7 @@ def probe_encoder(network: Network, modality: str, data: Data, settings: Probe, 
     classes = _classes(network, modality)
     frozen = _Frozen(network, modality, target, data, settings, seed)
     classifier = _linear(network.encoders[modality].width, classes, seed, modality).to(frozen.device)
-    optimiser = torch.optim.SGD(
+    optimiser = SGD(
         classifier.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay
     )
     for epoch in range(settings.epochs):
