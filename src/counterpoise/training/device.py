@@ -59,13 +59,14 @@ def exactness(protocol: Protocol, device: torch.device) -> Iterator[None]:
     Results differ between thread counts, memory formats and instruction sets, so
     the number of threads is the protocol's, not the machine's. The global random state is restored too.
     """
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    threads, deterministic = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     benchmark, tf32 = torch.backends.cudnn.benchmark, torch.backends.cuda.matmul.allow_tf32
     conv_tf32 = torch.backends.cudnn.allow_tf32
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic cuBLAS asks for
     try:
         torch.set_num_threads(protocol.threads)
-        torch.use_deterministic_algorithms(protocol.deterministic)
+        # torch.use_deterministic_algorithms says the same, and imports torch's compiler to tell it too: seconds.
+        torch.set_deterministic_debug_mode("error" if protocol.deterministic else "default")
         torch.backends.cudnn.benchmark = not protocol.deterministic
         torch.backends.cuda.matmul.allow_tf32 = protocol.precision == "tf32"
         torch.backends.cudnn.allow_tf32 = protocol.precision == "tf32"
@@ -73,7 +74,7 @@ def exactness(protocol: Protocol, device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
+        torch.set_deterministic_debug_mode(deterministic)
         torch.backends.cudnn.benchmark = benchmark
         torch.backends.cuda.matmul.allow_tf32 = tf32
         torch.backends.cudnn.allow_tf32 = conv_tf32
