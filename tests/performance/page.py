@@ -35,6 +35,7 @@ SERIES = {
     "processes_commands": "Commands (seconds of processor time; goals 0.3 for help, 3 for a plan)",
     "steps_batch": "Throughput against batch (cg_mnist)",
     "steps_parameters": "Throughput against parameters (conv4 encoders, batch 64)",
+    "settings_accuracy": "What precision, memory format and threads do to accuracy (cg_digits, last epoch, points)",
 }
 
 INTRODUCTION = """\
@@ -43,8 +44,9 @@ INTRODUCTION = """\
 Made by `make bench` (`python tests/performance/page.py` alone writes this page from
 `results/performance/`); do not edit.
 
-Every ratio is the median over rounds in which both sides ran one after the other in one process, by
-processor time unless the heading says wall time; in brackets its quartiles over the rounds. A *cost* is
+Every ratio is the median over rounds in which both sides ran one after the other, by processor time unless
+the heading says wall time; in brackets its quartiles over the rounds. Both sides run in one process, but for
+whole epochs and for processes against threads: there each side is a process of its own. A *cost* is
 time over the baseline's time (small is good), a *speed-up* the reverse. What can be said without a clock is
 held by ordinary tests (`tests/training/test_gates.py`): passes through every layer, calls of the library,
 no wait for the device.
@@ -60,8 +62,10 @@ NOT_MEASURED = """\
 ## Not measured
 
 No GPU was at hand: CUDA graphs, seeds stacked in one process, TF32 and bf16 on a device, achieved FLOP/s
-and device memory are neither built nor measured. That a step could be captured as a graph is known only as
-far as it waits for nothing and branches on no value (every method runs under `FakeTensorMode`).
+and device memory are neither built nor measured. What is known of a step on a device is that it waits for
+nothing, branches on no value (every method's runs under `FakeTensorMode`) and makes no tensor on the host
+(every method's runs on torch's meta device); both are properties that `counterpoise check-method` asks of a
+new method too.
 """
 
 
@@ -180,7 +184,7 @@ def write_page() -> None:
         if not rows:
             continue
         parts.append(f"## {title}\n\nMachine: {'; '.join(by(rows, 'machine'))}.")
-        if "method" in rows[0]:
+        if "samples_per_second" in rows[0]:
             x = next(iter(rows[0]))
             draw_series(rows, x, FIGURES / f"{x}.svg")
             parts.append(f"![{title}](performance/{x}.svg)")

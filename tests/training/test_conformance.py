@@ -95,6 +95,12 @@ class BranchesOnAValue(Faulty):
         return (total if total > 0.5 else 2 * total), state
 
 
+class MakesATensorOnTheHost(Faulty):
+    def loss(self, step: Step, state: State) -> tuple[Tensor, State]:
+        total = super().loss(step, state)[0]
+        return total * torch.ones(()).to(total.device), state
+
+
 class DrawsFromNowhere(Faulty):
     def loss(self, step: Step, state: State) -> tuple[Tensor, State]:
         draw = torch.rand((), generator=torch.Generator().manual_seed(torch.seed() % 2**31))
@@ -170,6 +176,7 @@ FAULTS: list[tuple[Callable[[], Method], str]] = [
     (DoesNothing, "what no objective reaches stays bit-equal"),
     (AsksTheDevice, "steps wait for nothing on the device"),
     (BranchesOnAValue, "steps wait for nothing on the device"),
+    (MakesATensorOnTheHost, "steps stay on the device"),
     (DrawsFromNowhere, "the same seed gives the same bits"),
     (RemembersByItself, "resuming changes nothing"),
     (StateGrows, "its state keeps keys, shapes and types"),

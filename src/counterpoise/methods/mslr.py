@@ -83,7 +83,8 @@ class MSLR(ModulationMethod):
         return {"current": start * factor, "accuracies": torch.cat((past[1:], newest[None]))}
 
     def scores(self, step: Step) -> Tensor:
-        return torch.zeros(len(step.network.modalities))  # the batch does not count
+        feature = next(iter(step.features.values()))
+        return feature.new_zeros(len(step.network.modalities))  # the batch does not count
 
     def coefficients(self, scores: Tensor, state: State) -> tuple[Tensor, State]:
         return state["current"], state

@@ -339,6 +339,37 @@ def steps_wait_for_nothing(case: Case) -> None:
             raise Violation(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
 
 
+def steps_stay_on_the_device(case: Case) -> None:
+    """A step on torch's meta device, which stands for any accelerator: the host makes and gets no tensor."""
+    trainer, batch = case.started(), case.toy.batch()
+    inputs, targets, state = ({k: v.to("meta") for k, v in part.items()} for part in (*batch, trainer.state))
+    step = step_function(trainer.method, trainer.network.to("meta"))
+    with _HostTensors() as made:
+        try:
+            step(inputs, targets, state, 3, torch.Generator())
+        except (
+            RuntimeError,
+            NotImplementedError,
+        ) as error:  # tensors of two devices met, or one has no value
+            raise Violation(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+    _require(not made.by, f"a step makes tensors on the host: {', '.join(sorted(made.by))}")
+
+
+class _HostTensors(TorchDispatchMode):
+    """Notes which calls give tensors on the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by: set[str] = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        given = result if isinstance(result, (tuple, list)) else (result,)
+        if any(isinstance(value, Tensor) and value.device.type == "cpu" for value in given):
+            self.by.add(str(function))
+        return result
+
+
 def same_seed_same_bits(case: Case) -> None:
     one, again = case.trainer(epochs=3), case.trainer(epochs=3)
     first, other = case.trainer(epochs=1), case.trainer(epochs=1, seed=1)
@@ -447,6 +478,7 @@ PROPERTIES: dict[str, Callable[[Case], None]] = {
     "gradients are cleared before a step": old_gradients_do_not_count,
     "what no objective reaches stays bit-equal": untouched_stays_bit_equal,
     "steps wait for nothing on the device": steps_wait_for_nothing,
+    "steps stay on the device": steps_stay_on_the_device,
     "the same seed gives the same bits": same_seed_same_bits,
     "resuming changes nothing": resuming_changes_nothing,
     "its state keeps keys, shapes and types": state_keeps_its_form,

@@ -65,7 +65,7 @@ def exactness(protocol: Protocol, device: torch.device) -> Iterator[None]:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic cuBLAS asks for
     try:
         torch.set_num_threads(protocol.threads)
-        # torch.use_deterministic_algorithms says the same, and imports torch's compiler to tell it too: seconds.
+        # torch.use_deterministic_algorithms does this too, and imports torch's compiler to tell it: seconds.
         torch.set_deterministic_debug_mode("error" if protocol.deterministic else "default")
         torch.backends.cudnn.benchmark = not protocol.deterministic
         torch.backends.cuda.matmul.allow_tf32 = protocol.precision == "tf32"

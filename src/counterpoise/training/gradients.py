@@ -128,13 +128,11 @@ def gramian(gradients: list[Gradients]) -> Tensor:
     """Return the Gramian of K objectives' gradients of T tensors, one per tensor: ``(T, K, K)`` in
     float64.
     """
-    size = len(gradients)
-    rows: list[list[Tensor]] = [[torch.empty(0)] * size for _ in range(size)]
-    for i in range(size):
-        rows[i][i] = norms(gradients[i]).square()
-        for j in range(i):
-            rows[i][j] = rows[j][i] = inner_products(gradients[i], gradients[j])
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+    size = range(len(gradients))
+    found = {(i, j): inner_products(gradients[i], gradients[j]) for i in size for j in range(i)}
+    found |= {(i, i): norms(gradients[i]).square() for i in size}
+    rows = [torch.stack([found[max(i, j), min(i, j)] for j in size], dim=-1) for i in size]
+    return torch.stack(rows, dim=-2)
 
 
 def combine(gradients: list[Gradients], weights: Tensor) -> Gradients:
