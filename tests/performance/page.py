@@ -35,7 +35,7 @@ SERIES = {
     "processes_commands": "Commands (seconds of processor time; goals 0.3 for help, 3 for a plan)",
     "steps_batch": "Throughput against batch (cg_mnist)",
     "steps_parameters": "Throughput against parameters (conv4 encoders, batch 64)",
-    "settings_accuracy": "What precision, memory format and threads do to accuracy (cg_digits, last epoch, points)",
+    "settings_accuracy": "Accuracy under other settings (cg_digits, test points of the last epoch)",
 }
 
 INTRODUCTION = """\
