@@ -32,12 +32,17 @@ def strike(project: Project, workflow: subprocess.Popen[bytes], target: str, rng
     return bool(victims) and kill(rng.choice(victims))
 
 
-def pick(project: Project, rng: random.Random) -> str:
-    """Return what to kill next: something that this project still has to do."""
-    while True:
-        target = rng.choice(TARGETS)
-        if target != "prepare" or len(list(project.root.glob("data/prepared/*/manifest.json"))) < 2:
-            return target
+def pick(project: Project, done: Counter[str], rng: random.Random) -> str:
+    """Return what to kill next: something that this project still has to do.
+
+    Data is prepared only in a run's first seconds, so that chance alone may never pick it: while it has had
+    less than its share of the kills, it is the next.
+    """
+    if len(list(project.root.glob("data/prepared/*/manifest.json"))) == 2:
+        return rng.choice([target for target in TARGETS if target != "prepare"])
+    if done["prepare"] <= done.total() // len(TARGETS):
+        return "prepare"
+    return rng.choice(TARGETS)
 
 
 def survive(project: Project, expected: dict[str, str], kills: int, seed: int) -> Counter[str]:
@@ -47,7 +52,7 @@ def survive(project: Project, expected: dict[str, str], kills: int, seed: int) -
     while sum(done.values()) < kills:
         workflow = project.start()
         while workflow.poll() is None and sum(done.values()) < kills:
-            target = pick(project, rng)
+            target = pick(project, done, rng)
             done[target] += strike(project, workflow, target, rng)
         if workflow.wait() == 0 or sum(done.values()) == kills:
             finish(project, expected)
