@@ -13,9 +13,10 @@ import shlex
 from pathlib import Path
 
 from counterpoise.errors import UserError
-from counterpoise.files import read_json
+from counterpoise.files import read_json, sha256_file
 from counterpoise.spec.batches import batch_shapes
 from counterpoise.spec.benchmark import typed_overrides
+from counterpoise.spec.identity import short_key
 from counterpoise.spec.plan import make_plan
 from counterpoise.spec.weights import WEIGHTS, weights_of
 from snakemake.exceptions import WorkflowError

@@ -10,6 +10,7 @@ from scipy import stats
 from small_project import SmallProject
 
 from counterpoise.comparison.explain import ask, explain, question_digest
+from counterpoise.comparison.explained import read_explanations
 from counterpoise.comparison.verdicts import Verdict
 from counterpoise.errors import UserError
 from counterpoise.reporting.explain import lines, plan_lines, write_explanation
@@ -202,3 +203,28 @@ def test_an_explanation_rests_on_its_flips(project):
     path = project.root / "configs/protocols/mmpareto/cg_mnist.yaml"
     path.write_text(path.read_text().replace("lr: 2e-3", "lr: 3e-3"))
     assert question_digest(project.plan(), ask(project.plan(), NUMBER)) != before
+
+
+def test_what_was_written_reads_back_as_it_was(deviating):
+    deviating.finish(deviating.flipped("learning_rate"), [0.701, 0.71, 0.69])
+    plan = deviating.plan()
+    question = ask(plan, NUMBER)
+    said = explain(plan, deviating.root, question)
+    write_explanation(plan, deviating.root, question, said)
+    (found,) = read_explanations(deviating.root, plan.benchmark.name).values()
+    assert (found.name, found.cell, found.gap) == (said.name, question.cell.name, said.gap)
+    for read, effect in zip(found.effects, said.effects, strict=True):
+        assert (read.title, read.before, read.after) == (
+            effect.flip.title,
+            effect.flip.before,
+            effect.flip.after,
+        )
+        assert (read.mean, read.low, read.recovered, read.n) == (
+            effect.mean,
+            effect.low,
+            effect.recovered,
+            effect.n,
+        )
+    (rate,) = (effect for effect in found.effects if effect.title == "learning rate")
+    assert rate.recovered_interval == (rate.low, rate.high)  # ours is below the printed number
+    assert not read_explanations(deviating.root, "another")

@@ -62,5 +62,10 @@ def test_flips_are_trained_as_ordinary_runs_and_change_no_other(tmp_path, reposi
     for name in ("gamma", "noise"):
         assert effects[name]["cell"] != found["cell"]
         assert (project.root / "results/runs" / effects[name]["cell"] / "seed-1/record.json").is_file()
+    jobs = project.planned_jobs("--configfile", BENCHMARK)
+    assert jobs["report"] == 1, "it shows the explanation"
+    assert set(jobs) <= {"plan_file", "report", "report_all"}
+    assert project.run() == 0, project.said()[-4000:]
+    assert "explained-" in (project.root / "results/report/index.html").read_text()
     assert not project.planned_jobs("--configfile", BENCHMARK)
     assert "0 to delete" in project.counterpoise("gc", "--data").stdout

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from explained import write_explanation
 
 from counterpoise.comparison.compare import compare_paper
 from counterpoise.errors import UserError
@@ -251,7 +252,7 @@ def test_explanations_of_this_benchmark_are_published_and_no_others(project):
     for name, benchmark in (("mmpareto.table3.a", "small"), ("mmpareto.table3.b", "other")):
         for suffix in (".md", ".csv"):
             project.write(f"results/explain/{name}{suffix}", name)
-        project.write(f"results/explain/{name}.json", json.dumps({"benchmark": benchmark}))
+        write_explanation(project.root, name, "a cell", benchmark)
     folder = publish(project.plan(), project.root).folder
     assert sorted(path.name for path in (folder / "explain").iterdir()) == [
         f"mmpareto.table3.a{suffix}" for suffix in (".csv", ".json", ".md")

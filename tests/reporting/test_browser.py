@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import tarfile
+import urllib.parse
 from pathlib import Path
 
 import pytest
 from browser import Browser, find_browser
+from explained import effect, write_explanation
 from reported import ReportedProject
 
 from counterpoise.reporting.report import write_report, write_single_file
@@ -37,6 +39,9 @@ def project(tmp_path_factory, repository) -> ReportedProject:
     plan = project.plan()
     project.finish(plan)
     project.fail(plan.cells[1], 2, "a reason")
+    name = f"made.table0.{plan.cells[0].method}.d0_0.accuracy"
+    effects = [effect("a longer factor", -3.0, recovered=3.0), effect("another")]
+    write_explanation(project.root, name, plan.cells[0].name, "reported", gap=-4.0, effects=effects)
     return project
 
 
@@ -185,6 +190,22 @@ def test_the_single_file_shows_its_pages_one_after_the_other(browser, single):
     ]
 
 
+EXPLANATION = "Math.round(document.querySelector('[id^=explained-]').getBoundingClientRect().top)"
+IN_VIEW = f"scrollY > 0 && {EXPLANATION} >= 0 && {EXPLANATION} < innerHeight"
+
+
+def test_an_explanation_is_in_view_when_its_link_is_followed(browser, folder, single):
+    link = "[...document.querySelectorAll('a')].find(a => a.href.includes('explained-'))"
+    browser.open((folder / "index.html").as_uri())
+    browser.open(browser.run(f"{link}.href"))
+    browser.until(IN_VIEW)
+    browser.open(single)
+    browser.until("document.getElementById('main').dataset.shown === 'index'")
+    browser.run(f"{link}.click()")
+    browser.until("document.getElementById('main').dataset.shown === 'cells'")
+    browser.until(IN_VIEW)
+
+
 @pytest.fixture(scope="module")
 def axe(repository, tmp_path_factory) -> str:
     """The source of axe-core: a copy at hand, or the package, if npm can get it."""
@@ -207,11 +228,16 @@ def axe(repository, tmp_path_factory) -> str:
     return data.decode()
 
 
+def text_of(page: str) -> str:
+    """The text of a page, by its address."""
+    return Path(urllib.parse.unquote(urllib.parse.urlparse(page).path)).read_text()
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_axe_finds_no_violation(browser, folder, every, axe, dark):
     told = "v => v.id + ': ' + v.nodes.map(n => n.html).slice(0, 3).join(' | ')"
     browser.show(1280, dark=dark)
-    cell = next(page for page in every if "/cells/" in page)
+    cell = next(page for page in every if "/cells/" in page and "explained-" in text_of(page))
     for page in [*((folder / f"{name}.html").as_uri() for name in (*SECTIONS, "tables/made.table0")), cell]:
         browser.open(page)
         browser.run("document.querySelectorAll('details').forEach(part => { part.open = true; })")

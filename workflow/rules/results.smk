@@ -44,6 +44,15 @@ localrules:
     report_all,
 
 
+# An explanation is no input of the report: its flips would be part of the benchmark. So what explanations there are
+# enters with the plan file's name.
+def report_plan_file():
+    found = {
+        path.name: sha256_file(path) for path in Path("results/explain").glob("*.*")
+    }
+    return plan_file("report") + (short_key(found) if found else "")
+
+
 rule plan_file:
     output:
         "results/plan/{what}.{digest,[0-9a-f]+}",
@@ -89,7 +98,7 @@ rule report:
             for planned in PLAN.figures
             for suffix in (".csv", ".svg")
         ],
-        plan=plan_file("report"),
+        plan=report_plan_file(),
     output:
         "results/report/index.html",
         "results/report/manifest.json",
@@ -121,5 +130,5 @@ rule tables_all:
 
 rule report_all:
     input:
-        plan_file("report"),
+        report_plan_file(),
         rules.report.output,

@@ -97,8 +97,12 @@ def find_values(plan: Plan, name: str) -> tuple[PaperTable, Column, list[Planned
 
 def value_name(value: PlannedValue) -> str:
     """Return a number's name, with the variant where its row is run in several."""
-    row = value.row if value.variant is None else f"{value.row}@{value.variant}"
-    return f"{value.paper}.{value.table}.{row}.{value.column}"
+    return number_name(value.paper, value.table, value.row, value.variant, value.column)
+
+
+def number_name(paper: str, table: str, row: str, variant: str | None, column: str) -> str:
+    """Return ``<paper>.<table>.<row>.<column>``, the row with its variant where it has several."""
+    return f"{paper}.{table}.{row if variant is None else f'{row}@{variant}'}.{column}"
 
 
 def _split(name: str) -> tuple[str, str, str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from counterpoise.comparison.compare import compare_paper
+from counterpoise.comparison.explained import read_explanations
 from counterpoise.comparison.results import read_results
 from counterpoise.comparison.status import RunStatus, State, run_statuses
 from counterpoise.errors import UserError
@@ -34,7 +35,6 @@ LIMIT = 5_000_000
 # Compressed copies, in the order in which they are kept as long as there is room.
 OPTIONAL = ("history.csv", "timings.csv", "diagnostics.csv")
 TABLE_FORMATS = (".md", ".csv", ".tex")
-EXPLANATIONS = "results/explain"
 EXPLANATION_FORMATS = (".md", ".csv", ".json")
 FIGURE_FORMATS = (".csv", ".svg", ".png")
 PREDICTIONS_FILE, WEIGHTS_FILE = "predictions.npz", "weights.safetensors"
@@ -142,17 +142,16 @@ def _copy_plan(plan: Plan, root: Path, folder: Path) -> None:
         portable = yaml.safe_dump(published.without_local(written), sort_keys=False, allow_unicode=True)
         write_text(folder / published.BENCHMARK_FILE, portable)
     _copy(root / "results/search" / f"{plan.benchmark.name}.json", folder / published.SEARCH)
-    _copy_explanations(plan, root / EXPLANATIONS, folder / "explain")
+    _copy_explanations(plan, root, folder / "explain")
     for paper in plan.papers:
         shutil.copytree(root / "configs/papers" / paper, folder / "papers" / paper)
 
 
-def _copy_explanations(plan: Plan, source: Path, target: Path) -> None:
+def _copy_explanations(plan: Plan, root: Path, target: Path) -> None:
     """Copy what ``counterpoise explain --write`` found out about numbers of this benchmark."""
-    for path in sorted(source.glob("*.json")):
-        if read_json(path, "explanation")["benchmark"] == plan.benchmark.name:
-            for suffix in EXPLANATION_FORMATS:
-                _copy(path.with_name(path.stem + suffix), target / (path.stem + suffix))
+    for path in read_explanations(root, plan.benchmark.name):
+        for suffix in EXPLANATION_FORMATS:
+            _copy(path.with_name(path.stem + suffix), target / (path.stem + suffix))
 
 
 def _plan_data(

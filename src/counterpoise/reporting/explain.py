@@ -11,14 +11,14 @@ from tabulate import tabulate
 from counterpoise.comparison.compare import as_csv
 from counterpoise.comparison.estimate import read_recorded
 from counterpoise.comparison.explain import LEVEL, Effect, Explanation, Question, record
+from counterpoise.comparison.explained import FOLDER, strongest_first
 from counterpoise.comparison.status import run_status
 from counterpoise.comparison.verdicts import Verdict
 from counterpoise.files import write_json, write_text
 from counterpoise.reporting.plan import estimate_lines
+from counterpoise.reporting.words import difference_unit
 from counterpoise.spec.plan import Plan
 
-FOLDER = "results/explain"
-UNITS = {"percent": "points"}
 COLUMNS = (
     "name", "factor", "from", "to", "n", "effect", "low", "high", "p_holm", "gap", "recovered", "reason",
     "cell", "source",
@@ -57,7 +57,7 @@ def lines(plan: Plan, question: Question, explanation: Explanation) -> Iterator[
     """Yield an explanation as text, effects that are there first, the largest part of the gap ahead."""
     yield explanation.name
     yield f"  {_headline(explanation)}"
-    for effect in _ordered(explanation):
+    for effect in strongest_first(explanation.effects):
         yield f"  {sentence(effect, explanation)}"
     yield "  One factor at a time: effects need not add up."
     if explanation.runs_missing:
@@ -66,7 +66,7 @@ def lines(plan: Plan, question: Question, explanation: Explanation) -> Iterator[
 
 def sentence(effect: Effect, explanation: Explanation) -> str:
     """Return what a flip does in one sentence, or why it is not known."""
-    flip, unit = effect.flip, UNITS.get(explanation.column.unit, explanation.column.unit)
+    flip, unit = effect.flip, difference_unit(explanation.column.unit)
     change = f"{flip.title} from {flip.before} to {flip.after}" if flip.before else flip.title
     if effect.mean is None:
         seeds = f"seeds {', '.join(map(str, effect.missing))} missing" if effect.missing else ""
@@ -111,12 +111,6 @@ def _headline(explanation: Explanation) -> str:
     return f"{what}: it does not deviate; what the factors are worth all the same"
 
 
-def _ordered(explanation: Explanation) -> list[Effect]:
-    known = [effect for effect in explanation.effects if effect.mean is not None]
-    known.sort(key=lambda e: -(abs(e.mean) if e.recovered is None else e.recovered))
-    return known + [effect for effect in explanation.effects if effect.mean is None]
-
-
 def write_explanation(plan: Plan, root: Path, question: Question, explanation: Explanation) -> list[Path]:
     """Write ``results/explain/<name>.{md,csv,json}`` and return their paths."""
     base = Path(root) / FOLDER / question.file_name
@@ -149,16 +143,16 @@ def as_markdown(plan: Plan, explanation: Explanation) -> str:
             "" if effect.recovered is None else f"{effect.recovered:+.2f}",
             effect.reason or effect.flip.source,
         )
-        for effect in _ordered(explanation)
+        for effect in strongest_first(explanation.effects)
     ]  # fmt: skip
-    unit = UNITS.get(explanation.column.unit, explanation.column.unit)
+    unit = difference_unit(explanation.column.unit)
     header = ("factor", "from", "to", "pairs", f"effect ({unit})", "95 % interval", "p (Holm)", "of the gap",
               "source, or why there is no value")  # fmt: skip
     seeds = ", ".join(map(str, explanation.seeds))
     parts = [
         f"# {explanation.name}",
         _headline(explanation) + ".",
-        "\n".join(f"- {sentence(effect, explanation)}" for effect in _ordered(explanation)),
+        "\n".join(f"- {sentence(effect, explanation)}" for effect in strongest_first(explanation.effects)),
         tabulate(rows, header, tablefmt="github", disable_numparse=True),
         f"Benchmark {plan.benchmark.name}; cell `{explanation.value.cell.name}`; selection "
         f"{explanation.selection}; seeds {seeds}. Each factor is flipped by itself, all else as it is. "

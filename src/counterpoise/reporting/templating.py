@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -22,6 +23,7 @@ def environment() -> Environment:
     found.filters["marked"] = lambda verdict: marked(str(verdict))
     found.filters["symbol"] = lambda verdict: SYMBOLS.get(str(verdict), "")
     found.filters["slug"] = slug
+    found.filters["shell_word"] = shlex.quote
     found.filters["counted"] = counted
     found.filters["metric_name"] = metric_name
     found.filters["table_name"] = table_name

@@ -51,6 +51,11 @@ def metric_name(metric: str) -> str:
     return METRICS.get(metric, metric.replace("_", " "))
 
 
+def difference_unit(unit: str) -> str:
+    """Return the unit of a difference between two values: percentages differ in points."""
+    return {"percent": "points"}.get(unit, unit)
+
+
 def table_name(name: str) -> str:
     """Return ``Table 3`` for ``table3``, ``Figure 1a`` for ``figure1a``."""
     kind, number = re.fullmatch(r"(\D*)(.*)", name).groups()

@@ -21,6 +21,7 @@ from counterpoise.reporting.pages.charts import (
     mean_of,
     reliability_chart,
 )
+from counterpoise.reporting.pages.explained import ExplainedNumber
 from counterpoise.reporting.pages.recorded import Columns, Data, Run, as_yaml, read_columns, read_runs
 from counterpoise.spec.components import components
 from counterpoise.spec.plan import Cell, Plan
@@ -74,6 +75,7 @@ class CellPage:
     title: str
     runs: tuple[Run, ...]
     uses: tuple[ComparisonRow, ...]
+    explained: tuple[ExplainedNumber, ...]
     selected: tuple[Selected, ...]
     epochs: dict[int, dict[str, int | None]]
     metrics: tuple[tuple[int, str, str, str, float], ...]
@@ -118,8 +120,9 @@ def cell_title(cell: Cell) -> str:
 
 
 def read_cell_page(
-    plan: Plan, root: Path, found: CellResults, data: Data, uses: Sequence[ComparisonRow]
-) -> CellPage:
+    plan: Plan, root: Path, found: CellResults, data: Data, uses: Sequence[ComparisonRow],
+    explained: Sequence[ExplainedNumber] = (),
+) -> CellPage:  # fmt: skip
     """Read everything that the runs of a cell left and lay it out."""
     runs = read_runs(plan, root, found)
     folders = [root / run.folder for run in runs if run.state == "completed"]
@@ -128,9 +131,10 @@ def read_cell_page(
     charts, numbers = _curves(history)
     selection = plan.benchmark.selection
     return CellPage(
-        found.cell, cell_title(found.cell), runs, tuple(uses), tuple(_selected(found)), _epochs(found),
-        tuple(_metrics(found)), charts, numbers, tuple(_confusions(found, selection, runs, data)),
-        tuple(_reliability(found, selection)), tuple(_diagnostics(steps)), as_yaml(found.cell.config), data,
+        found.cell, cell_title(found.cell), runs, tuple(uses), tuple(explained), tuple(_selected(found)),
+        _epochs(found), tuple(_metrics(found)), charts, numbers,
+        tuple(_confusions(found, selection, runs, data)), tuple(_reliability(found, selection)),
+        tuple(_diagnostics(steps)), as_yaml(found.cell.config), data,
     )  # fmt: skip
 
 

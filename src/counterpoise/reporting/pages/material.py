@@ -14,6 +14,7 @@ from counterpoise.comparison.results import CellResults, read_results
 from counterpoise.reporting.layout import TableView, lay_out
 from counterpoise.reporting.pages.cell import CellPage, page_name, read_cell_page
 from counterpoise.reporting.pages.charts import DotPlot, Values, dot_plot
+from counterpoise.reporting.pages.explained import Explained, ExplainedNumber, read_explained
 from counterpoise.reporting.pages.recorded import Data, Evidence, as_yaml, evidence, read_data
 from counterpoise.reporting.tables import as_latex, as_table_csv
 from counterpoise.reporting.words import metric_name
@@ -25,11 +26,14 @@ MOST_PLOTS = 24
 
 @dataclass(frozen=True)
 class NumberLine:
-    """One printed entry: what it is called, and the page of the cell that regenerates it, if one does."""
+    """One printed entry: what it is called, the page of the cell that regenerates it, if one does, and what
+    explains it.
+    """
 
     row: ComparisonRow
     column: str
     page: str
+    explained: ExplainedNumber | None = None
 
     @property
     def ran(self) -> bool:
@@ -79,6 +83,7 @@ class Material:
     evidence: Evidence
     audits: Mapping[str, Sequence[Finding]]
     figures: tuple[FigurePage, ...]
+    explained: Explained
     files: Mapping[str, bytes]
 
     @property
@@ -102,36 +107,47 @@ def gather(plan: Plan, root: Path) -> Material:
     results = read_results(plan, root)
     comparisons = tuple(compare_paper(plan, root, paper, results) for paper in plan.papers)
     data = read_data(plan, root)
-    cells = tuple(_cells(plan, root, results, data, comparisons))
+    explained = read_explained(plan, root, (row for found in comparisons for row in found.rows))
+    cells = tuple(_cells(plan, root, results, data, comparisons, explained))
     tables = tuple(_table(plan, results, comparisons, paper, table) for paper, table in plan.tables)
     figures, pictures = _figures(plan, root)
     audits = {found.paper.paper: audit_paper(found.paper) for found in comparisons}
-    files = {**dict(_table_files(tables)), **dict(_comparison_files(comparisons)), **pictures}
+    files = {
+        **dict(_table_files(tables)),
+        **dict(_comparison_files(comparisons)),
+        **pictures,
+        **explained.files,
+    }
     return Material(
-        plan, comparisons, tuple(_numbers(comparisons)), tables, cells, data,
-        evidence((page.cell, page.runs) for page in cells), audits, figures, files,
+        plan, comparisons, tuple(_numbers(comparisons, explained)), tables, cells, data,
+        evidence((page.cell, page.runs) for page in cells), audits, figures, explained, files,
     )  # fmt: skip
 
 
 def _cells(
     plan: Plan, root: Path, results: Mapping[str, CellResults], data: Mapping[str, Data],
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[Comparison], explained: Explained,
 ) -> Iterable[CellPage]:  # fmt: skip
     uses: dict[str, list[ComparisonRow]] = {}
     for row in (row for comparison in comparisons for row in comparison.rows):
         if row.entry.results is not None:
             uses.setdefault(row.entry.results.cell.name, []).append(row)
     for name, found in results.items():
-        yield read_cell_page(plan, root, found, data[found.cell.data_key], uses.get(name, ()))
+        yield read_cell_page(
+            plan, root, found, data[found.cell.data_key], uses.get(name, ()), explained.of_cell(name)
+        )
 
 
-def _numbers(comparisons: Sequence[Comparison]) -> Iterable[NumberLine]:
+def _numbers(comparisons: Sequence[Comparison], explained: Explained) -> Iterable[NumberLine]:
     """Yield every printed entry of the papers, those that ran first."""
     lines = [
-        NumberLine(row, column_name(row), page_name(row.entry.results.cell) if row.entry.results else "")
+        NumberLine(
+            row, column_name(row), page_name(row.entry.results.cell) if row.entry.results else "",
+            explained.of(row),
+        )
         for comparison in comparisons
         for row in comparison.rows
-    ]
+    ]  # fmt: skip
     return sorted(lines, key=lambda line: not line.ran)
 
 

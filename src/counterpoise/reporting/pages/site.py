@@ -44,6 +44,10 @@ class FolderLinks:
         """Return the link to a page; ``state`` sets its filters."""
         return f"{self.up}{quote(page)}.html" + (f"#{quote(state, safe='=&')}" if state else "")
 
+    def part(self, page: str, id: str) -> str:
+        """Return the link to a part of a page."""
+        return f"{self(page)}#{id}"
+
     def file(self, name: str) -> str:
         """Return the link to a file of the report."""
         return self.up + quote(name)
@@ -58,6 +62,10 @@ class SingleLinks:
     def __call__(self, page: str, state: str = "") -> str:
         """Return the link to a page; ``state`` sets its filters."""
         return f"#/{quote(page)}" + (f"?{quote(state, safe='=&')}" if state else "")
+
+    def part(self, page: str, id: str) -> str:
+        """Return the link to a part of a page."""
+        return self(page, f"part={id}")
 
     def file(self, name: str) -> str:
         """Return the file itself as a link."""

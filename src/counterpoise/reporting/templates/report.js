@@ -132,11 +132,13 @@ async function showStored(pages, first) {
     if (link.dataset.section === page.section) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  enliven(new URLSearchParams(query));
+  const state = new URLSearchParams(query);
+  enliven(state);
   if (!first) {
     scrollTo(0, 0);
     main.focus();
   }
+  document.getElementById(state.get("part"))?.scrollIntoView();
   main.dataset.shown = page.section;
 }
 
