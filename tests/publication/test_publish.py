@@ -129,6 +129,20 @@ def test_the_readme_says_what_was_run_and_what_came_of_it(record):
         assert fact in text, fact
 
 
+def test_a_record_of_seeds_that_were_added_holds_those_that_each_cell_had(project, finish):
+    plan = project.plan(seeds="auto", seed_looks=[2, 3])
+    finish(project, seeds=[0, 1, 2])
+    more = {cell.name: 3 if cell.method == "mmpareto" else 2 for cell in plan.cells}
+    plan = dataclasses.replace(plan, allotted=more)
+    folder = publish(plan, project.root).folder
+    assert "2 to 3 seeds per cell (0, 1, 2)" in (folder / "README.md").read_text()
+    ours = compare_paper(plan, project.root, "mmpareto").texts()
+    assert {row.split(",")[9] for row in ours["mmpareto.csv"].splitlines()[1:]} >= {"2", "3"}
+    for name, text in ours.items():
+        assert (folder / "comparison" / name).read_text() == text
+    assert verify_published(folder).exit_code == 0
+
+
 def test_the_readme_gives_the_optimism_of_choosing_on_the_test_set(project, rewrite):
     plan = project.plan()
     for cell in plan.cells:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import json
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from PIL import Image
 from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
 from counterpoise.reporting.figures import draw
+from counterpoise.reporting.words import seeds_in_all
 from counterpoise.spec.figures import FIGURES
 from counterpoise.spec.plan import Cell, Plan, make_plan
 
@@ -142,7 +144,7 @@ def test_axes_are_named_and_colours_are_safe_for_the_colour_blind(runs, paper, n
     rows, _ = written(runs, f"{paper}/{name}")
     planned = runs.plan.figure(paper, name)
     with mpl.rc_context(draw.STYLE):
-        picture = draw.draw(planned, rows, draw.caption(runs.plan, planned))
+        picture = draw.draw(planned, rows, draw.caption(planned, rows, "tiny"))
     assert picture.axes[0].get_ylabel()
     for axes in picture.axes:
         categories = any(label.get_rotation() > 0 for label in axes.get_xticklabels())
@@ -190,6 +192,46 @@ def test_pictures_are_the_same_bytes_again(runs):
 def test_a_figure_without_a_finished_run_is_refused_by_name(tmp_path, plans):
     with pytest.raises(UserError, match=r"mlb/figure5.*no finished run"):
         draw.write_figure(plans["mlb"], tmp_path, "mlb", "figure5")
+
+
+def test_a_caption_names_the_seeds_that_are_drawn_and_no_others(tmp_path, repository):
+    path = repository / "configs/benchmarks/mlb.yaml"
+    plan = make_plan(repository, path, {"scale": "tiny", "seeds": "auto", "seed_looks": [2, 9]})
+    cells = {label: cell for label, cell, _ in plan.figure("mlb", "figure5").cells}
+    runs = Runs(tmp_path, dataclasses.replace(plan, cells=[]))
+    for cell in cells.values():
+        for seed in range(2):
+            runs.write(cell, seed)
+    assert "; seeds 0, 1;" in below(runs, plan, "figure5")
+    runs.write(cells["MLB"], 2)
+    allotted = {cells["MLB"].name: 3}
+    said = below(runs, dataclasses.replace(plan, allotted=allotted), "figure5")
+    assert "2 to 3 seeds per cell (0, 1, 2)" in said
+
+
+def below(runs: Runs, plan: Plan, name: str) -> str:
+    runs.plan, runs.figures = plan, {}
+    rows, _ = written(runs, f"mlb/{name}")
+    return draw.caption(plan.figure("mlb", name), rows, "tiny")
+
+
+def test_a_formula_has_no_seeds(runs):
+    rows, _ = written(runs["mlb"], "mlb/figure2")
+    assert "seed" not in draw.caption(runs["mlb"].plan.figure("mlb", "figure2"), rows, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([], "seeds "),
+        ([[2, 0, 1], [0, 1, 2]], "seeds 0, 1, 2"),
+        ([[0, 1], [0, 1, 2]], "2 to 3 seeds per cell (0, 1, 2)"),
+        ([[0], [1]], "1 seed per cell (0, 1)"),
+        ([[0], []], "0 to 1 seed per cell (0)"),
+    ],
+)
+def test_seeds_are_counted_as_a_range_where_cells_differ(cells, said):
+    assert str(seeds_in_all(cells)) == said
 
 
 # What stands in them.

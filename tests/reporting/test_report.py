@@ -291,3 +291,27 @@ def test_stand_ins_are_noted_by_the_name_of_the_data_that_ran(make_study):
     study.runs("pcgrad", [0.7, 0.71, 0.72])
     text = (write_report(study.plan, study.root).parent / "tables/mmpareto.table3.html").read_text()
     assert "Some digits, in the place of Colored-and-gray-MNIST (N = 1,000)" in text
+
+
+def test_a_figure_of_a_paper_without_tables_is_called_by_the_papers_title(make_study, repository):
+    from counterpoise.spec.plan import make_plan
+
+    study = make_study("table3", {"cg_mnist": "cg_digits"})
+    other = make_plan(repository, repository / "configs/benchmarks/mlb.yaml", {"scale": "tiny"})
+    formula = other.figure("mlb", "figure2")
+    study.plan = dataclasses.replace(study.plan, figures=[formula])
+    assert "mlb" not in study.plan.papers
+    page = parse((write_report(study.plan, study.root).parent / "figures.html").read_text())
+    (heading,) = [h.text for h in page.all("h2")]
+    assert "MLB" in heading
+    assert "mlb" not in heading
+
+
+def test_seeds_that_were_added_to_some_cells_are_given_as_a_range(make_study):
+    study = make_study("table3", {"cg_mnist": "cg_digits"})
+    given = {study.plan.cells[0].name: 3}
+    benchmark = study.plan.benchmark.model_copy(update={"sequential": True, "seed_looks": [2, 3]})
+    study.plan = dataclasses.replace(study.plan, benchmark=benchmark, allotted=given)
+    text = parse(write_report(study.plan, study.root).read_text()).text
+    assert "2 to 3 seeds per cell" in text
+    assert "0 of 15 finished" in text

@@ -18,13 +18,14 @@ from counterpoise.comparison.results import CellResults, read_results
 from counterpoise.comparison.verdicts import Verdict
 from counterpoise.files import read_json
 from counterpoise.publication.record import NOTES, SEARCH, PublishedRecord
-from counterpoise.reporting.words import marked
+from counterpoise.reporting.words import Seeds, marked, seeds_in_all
 
 # Two runs of one method differ by more than this many standard deviations once in twenty.
 PAIR_OF_RUNS = 1.96 * 2**0.5
 COMPARED = (
     Verdict.REPRODUCED, Verdict.CONSISTENT, Verdict.UNDECIDED, Verdict.DEVIATES, Verdict.DIVERGED,
 )  # fmt: skip
+FINISHED = ("completed", "diverged")
 QUIET = (Answer.NOT_RUN, Answer.NOT_TESTED)
 
 
@@ -43,6 +44,7 @@ class Runs:
 
     planned: int
     counts: dict[str, int]
+    seeds: Seeds
     devices: list[Device]
     commits: list[str]
     libraries: list[str]
@@ -123,7 +125,7 @@ def run_facts(record: PublishedRecord) -> Runs:
     records = [
         read_json(record.folder / "runs" / run.cell / f"seed-{run.seed}" / "record.json", "run record")
         for run in record.stored.runs
-        if run.status in ("completed", "diverged")
+        if run.status in FINISHED
     ]
     by_device: dict[str, list[float]] = {}
     for found in records:
@@ -132,12 +134,22 @@ def run_facts(record: PublishedRecord) -> Runs:
     return Runs(
         planned=len(record.stored.runs),
         counts=dict(Counter(run.status for run in record.stored.runs)),
+        seeds=seeds_in_all(_seeds(record)),
         devices=sorted(devices, key=lambda device: -device.runs),
         commits=list(dict.fromkeys(_commit(found.get("git") or {}) for found in records)),
         libraries=list(dict.fromkeys(_torch(found["environment"]) for found in records)),
         first=min((found["started"][:10] for found in records), default=""),
         last=max((found["finished"][:10] for found in records), default=""),
     )
+
+
+def _seeds(record: PublishedRecord) -> list[set[int]]:
+    """Return the seeds that each cell of a record has runs of: cells may have been given different ones."""
+    found: dict[str, set[int]] = {run.cell: set() for run in record.stored.runs}
+    for run in record.stored.runs:
+        if run.status in FINISHED:
+            found[run.cell].add(run.seed)
+    return list(found.values())
 
 
 def _device(environment: Mapping[str, Any]) -> str:

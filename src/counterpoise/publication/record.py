@@ -7,6 +7,7 @@ verified and compared by a source that has moved on and would give every run ano
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -198,7 +199,8 @@ def read_published(folder: Path) -> PublishedRecord:
     values = [_value(value, cells, where) for value in stored.values]
     plan = PublishedPlan(
         benchmark, folder / BENCHMARK_FILE, stored.overrides, list(cells.values()), values, papers,
-        metrics_name=stored.metrics_name, probe_name=stored.probe_name,
+        allotted=Counter(run.cell for run in stored.runs), metrics_name=stored.metrics_name,
+        probe_name=stored.probe_name,
     )  # fmt: skip
     return PublishedRecord(folder, plan, stored)
 

@@ -374,17 +374,27 @@ class PaperNumber(NamedTuple):
     value: str
 
 
+def short_title(configs: Path, paper: str) -> str:
+    """Return what a paper is called in short; UserError where it is not there or its file is wrong."""
+    return _load_head(Path(configs) / "papers", paper).short_title
+
+
+def _load_head(home: Path, paper: str) -> _PaperFile:
+    known = sorted(path.parent.name for path in home.glob("*/paper.yaml"))
+    if paper not in known:
+        raise UserError(f"{home}: there is no paper '{paper}'{suggest(paper, known)}")
+    file = load_model(_PaperFile, home / paper / "paper.yaml", "paper")
+    _same(home / paper / "paper.yaml", "paper", file.paper, paper)
+    return file
+
+
 def load_paper(configs: Path, paper: str) -> Paper:
     """Read ``<configs>/papers/<paper>/`` and check it as a whole.
 
     Raises UserError, naming file and key, for anything unknown, missing, of a wrong type or pointing nowhere.
     """
     home = Path(configs) / "papers"
-    known = sorted(path.parent.name for path in home.glob("*/paper.yaml"))
-    if paper not in known:
-        raise UserError(f"{home}: there is no paper '{paper}'{suggest(paper, known)}")
-    file = load_model(_PaperFile, home / paper / "paper.yaml", "paper")
-    _same(home / paper / "paper.yaml", "paper", file.paper, paper)
+    file = _load_head(home, paper)
     tables = {name: _load_table(home / paper / f"{name}.yaml", paper, name) for name in file.tables}
     claims_path = home / paper / "claims.yaml"
     claims = load_model(_Claims, claims_path, "claims")

@@ -26,7 +26,7 @@ from counterpoise.spec.configs import Configs, DatasetConfig, MethodConfig, Meth
 from counterpoise.spec.factors import FOLDERS, Change, Factor, differences, sides
 from counterpoise.spec.figures import FIGURES, MEASURES, Figure
 from counterpoise.spec.identity import ROOT, canonical_json, short_key, source_digest
-from counterpoise.spec.paper import ColumnGroup, Paper, PaperTable, load_paper
+from counterpoise.spec.paper import ColumnGroup, Paper, PaperTable, load_paper, short_title
 from counterpoise.spec.protocol import ProtocolFile
 
 NOT_IN_BENCHMARK = "not in this benchmark"
@@ -158,6 +158,7 @@ class PlannedFigure:
     """One figure, and of each of its methods the cell that it is drawn from, or the reason why there is none.
 
     ``output`` is the modality that it looks at, by the dataset's name. ``stand_in``: not on the paper's data.
+    ``paper_title`` is the paper's short one.
     """
 
     figure: Figure
@@ -165,6 +166,7 @@ class PlannedFigure:
     output: str = ""
     note: str = ""
     stand_in: bool = False
+    paper_title: str = ""
 
     @property
     def id(self) -> str:
@@ -549,8 +551,9 @@ class _Planner:
             raise UserError(
                 f"{where}: the key 'runs' {'is missing' if figure.needs_runs else 'does not belong here'}"
             )
+        title = short_title(self.configs.root, run.paper)
         if run.runs is None:
-            return PlannedFigure(figure, note=run.note)
+            return PlannedFigure(figure, note=run.note, paper_title=title)
         for folder, name in (("datasets", run.runs.dataset), ("models", run.runs.model)):
             self._check_exists(folder, name, f"{where}: runs")
         for name in run.runs.folds:
@@ -567,7 +570,7 @@ class _Planner:
         config = self.configs.dataset(run.runs.dataset)
         shortened = self._protocol_file(run.runs.protocol).stand_in_for
         stand_in = bool(config.stand_in_for or shortened) or self.benchmark.scale == "tiny"
-        return PlannedFigure(figure, tuple(cells), output, run.note, stand_in)
+        return PlannedFigure(figure, tuple(cells), output, run.note, stand_in, title)
 
     def _add_table(self, run: TableRun) -> None:
         where = f"{self.path}: table {run.paper}.{run.table}"

@@ -20,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from counterpoise import files
 from counterpoise.reporting.figures.collect import collect
+from counterpoise.reporting.words import seeds_in_all
 from counterpoise.spec.plan import Plan, PlannedFigure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -47,7 +48,7 @@ def write_figure(plan: Plan, root: Path, paper: str, name: str) -> list[Path]:
     files.write_text(paths[0], text.getvalue())
     stored = read_rows(paths[0])
     with mpl.rc_context(STYLE):
-        picture = draw(planned, stored, caption(plan, planned))
+        picture = draw(planned, stored, caption(planned, stored, plan.benchmark.scale))
         for path in paths[1:]:
             image = io.BytesIO()
             dated = {"Date": None} if path.suffix == ".svg" else {}
@@ -69,17 +70,32 @@ def _number(text: str) -> float | str:
         return text
 
 
-def caption(plan: Plan, planned: PlannedFigure) -> str:
-    """Return the line under a figure: on what it was made, and what is not there."""
+def caption(planned: PlannedFigure, rows: Rows, scale: str) -> str:
+    """Return the line under a figure: on what its rows were made, of which seeds, and what is not there.
+
+    ``scale`` is the benchmark's.
+    """
     parts = []
     cells = [cell for _, cell, _ in planned.cells if cell is not None]
     if cells:
-        seeds = ", ".join(map(str, plan.seeds))
-        parts.append(f"{cells[0].dataset}, {cells[0].model}, {cells[0].protocol}; seeds {seeds}")
-    if planned.stand_in or (planned.figure.table and plan.benchmark.scale == "tiny"):
+        parts.append(f"{cells[0].dataset}, {cells[0].model}, {cells[0].protocol}")
+    drawn = _seeds(rows)
+    if drawn:
+        parts.append(str(seeds_in_all(drawn)))
+    if planned.stand_in or (planned.figure.table and scale == "tiny"):
         parts.append("stand-in data: not comparable with the paper")
     parts += [f"{label}: {reason}" for label, cell, reason in planned.cells if cell is None]
     return "; ".join([*parts, *([planned.note] if planned.note else [])])
+
+
+def _seeds(rows: Rows) -> list[set[int]]:
+    """Return the seeds of each thing that is drawn; a formula has none."""
+    found: dict[tuple[Any, ...], set[int]] = {}
+    for row in rows:
+        if "seed" in row:
+            thing = tuple(row.get(name) for name in ("panel", "method", "output"))
+            found.setdefault(thing, set()).add(int(row["seed"]))
+    return list(found.values())
 
 
 def draw(planned: PlannedFigure, rows: Rows, below: str) -> Picture:

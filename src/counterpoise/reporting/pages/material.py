@@ -17,7 +17,7 @@ from counterpoise.reporting.pages.charts import DotPlot, Values, dot_plot
 from counterpoise.reporting.pages.explained import Explained, ExplainedNumber, read_explained
 from counterpoise.reporting.pages.recorded import Data, Evidence, as_yaml, evidence, read_data
 from counterpoise.reporting.tables import as_latex, as_table_csv
-from counterpoise.reporting.words import metric_name
+from counterpoise.reporting.words import Seeds, metric_name, seeds_in_all
 from counterpoise.spec.plan import Plan, PlannedFigure
 
 MOST_PLOTS = 24
@@ -91,6 +91,11 @@ class Material:
         """Every claim with its paper's name, those that have an answer first."""
         every = [(found.paper.paper, claim) for found in self.comparisons for claim in found.claims]
         return sorted(every, key=lambda entry: entry[1].answer in (Answer.NOT_RUN, Answer.NOT_TESTED))
+
+    @property
+    def seeds(self) -> Seeds:
+        """The seeds that the cells are to have, by what is there now."""
+        return seeds_in_all(self.plan.seeds_of(cell) for cell in self.plan.cells)
 
     @property
     def benchmark(self) -> str:
@@ -216,11 +221,14 @@ def _figures(plan: Plan, root: Path) -> tuple[tuple[FigurePage, ...], dict[str, 
         found = {suffix: path.read_bytes() for suffix, path in there.items() if path.is_file()}
         files |= {f"{name}{suffix}": content for suffix, content in found.items()}
         shown = {suffix: f"{name}{suffix}" if suffix in found else "" for suffix in there}
-        pages.append(FigurePage(planned, _caption(plan, planned), shown[".svg"], shown[".csv"]))
+        below = _caption(plan, planned, there[".csv"]) if ".svg" in found else ""
+        pages.append(FigurePage(planned, below, shown[".svg"], shown[".csv"]))
     return tuple(pages), files
 
 
-def _caption(plan: Plan, planned: PlannedFigure) -> str:
-    from counterpoise.reporting.figures.draw import caption  # matplotlib takes a while to load
+def _caption(plan: Plan, planned: PlannedFigure, drawn: Path) -> str:
+    # matplotlib takes a while to load
+    from counterpoise.reporting.figures.draw import caption, read_rows
 
-    return caption(plan, planned)
+    rows = read_rows(drawn) if drawn.is_file() else []
+    return caption(planned, rows, plan.benchmark.scale)
