@@ -241,8 +241,9 @@ def test_a_file_that_is_not_text(project, refused):
     assert names(refused("plan"), "small.yaml", "not UTF-8")
 
 
-def test_a_benchmark_that_is_not_there(refused):
-    assert names(refused("plan", benchmark=Path("configs/benchmarks/smal.yaml")), "smal.yaml", "'small'")
+@pytest.mark.parametrize("given", ["configs/benchmarks/smal.yaml", "configs/benchmark/small.yml", "smal"])
+def test_a_benchmark_that_is_not_there(refused, given):
+    assert names(refused("plan", benchmark=Path(given)), given, "configs/benchmarks/small.yaml'?")
 
 
 def test_a_folder_in_place_of_a_benchmark(refused):

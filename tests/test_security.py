@@ -188,7 +188,7 @@ def test_predictions_are_never_unpickled(run, sprung, how):
 def test_kept_weights_are_never_unpickled(run, sprung):
     project, folder = run
     replace(folder, WEIGHTS, pickle.dumps(Trap(sprung)))
-    with pytest.raises(Exception):  # noqa: B017 - whoever refuses it
+    with pytest.raises(UserError, match=r"weights\.safetensors: holds no readable weights.*; delete"):
         read_weights(folder, project.cell("uniform").key, 0)
     assert not sprung.exists()
 

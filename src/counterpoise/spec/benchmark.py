@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import itertools
 from collections import Counter
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from counterpoise.spec.validation import load_yaml, parse_yaml, validate
 Selection = Literal["last", "best_val", "best_test"]
 Scale = Literal["full", "tiny"]
 AUTO = "auto"
+FOLDER = "configs/benchmarks"
 LOOKS = [3, 5, 7, 10]
 
 
@@ -227,6 +229,8 @@ class Benchmark(_Config):
 
 def load_benchmark(path: Path, overrides: dict[str, Any] | None = None) -> Benchmark:
     """Read a benchmark file, with ``overrides`` (as from ``--config``) laid over its top-level keys."""
+    if not path.exists():
+        raise UserError(f"{path}: there is no such benchmark{_nearest(path)}")
     data = load_yaml(path, "benchmark")
     if not isinstance(data, dict):
         return validate(Benchmark, data, str(path))
@@ -234,6 +238,17 @@ def load_benchmark(path: Path, overrides: dict[str, Any] | None = None) -> Bench
     data = scaled(data, overrides.get("scale", data.get("scale", "full")), str(path))
     where = f"{path} with {', '.join(overrides)} replaced" if overrides else str(path)
     return validate(Benchmark, merge(data, overrides), where)
+
+
+def _nearest(path: Path) -> str:
+    """Say which benchmarks there are, and which of them has the name nearest to that of ``path``: they are in
+    ``configs/benchmarks`` of one of its folders, or beside it.
+    """
+    homes = [folder / FOLDER for folder in path.parents if (folder / FOLDER).is_dir()]
+    found = {file.stem: file for file in (homes or [path.parent])[0].glob("*.yaml")}
+    near = difflib.get_close_matches(path.stem, found, n=1, cutoff=0.5)
+    hint = f"; did you mean '{found[near[0]]}'?" if near else ";"
+    return f"{hint} allowed: {', '.join(str(found[name]) for name in sorted(found)) or '(none)'}"
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:

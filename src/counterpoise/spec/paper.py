@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections import Counter
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -157,7 +159,7 @@ class PaperTable(_Data):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for what, ids in (("group", self.group_ids), ("column", self.column_ids), ("row", self.row_ids)):
-            twice = sorted({name for name in ids if ids.count(name) > 1})
+            twice = sorted(name for name, times in Counter(ids).items() if times > 1)
             if twice:
                 raise ValueError(f"the {what} '{twice[0]}' is given twice")
         for column in self.columns:
@@ -169,7 +171,7 @@ class PaperTable(_Data):
     def _check_column(self, column: Column) -> None:
         if column.group is None:
             return
-        if column.group not in self.group_ids:
+        if column.group not in self._groups_by_id:
             raise ValueError(
                 f"the column '{column.id}' is in an unknown group '{column.group}'"
                 f"{suggest(column.group, self.group_ids)}"
@@ -187,7 +189,7 @@ class PaperTable(_Data):
             raise ValueError(f"the row '{row.id}': either every column or every row names its group")
         if row.star and not self.star_means:
             raise ValueError(f"the row '{row.id}' has a star, but 'star_means' does not say what it means")
-        wanted = [] if self.unprinted else self.column_ids
+        wanted = {} if self.unprinted else self._columns_by_id
         for column in row.values:
             if column not in wanted:
                 raise ValueError(
@@ -209,18 +211,37 @@ class PaperTable(_Data):
     def row_ids(self) -> list[str]:
         return [row.id for row in self.rows]
 
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        for name in ("_columns_by_id", "_rows_by_id", "_groups_by_id"):  # a copy may have other ones
+            copied.__dict__.pop(name, None)
+        return copied
+
+    # Tables of thousands of columns are looked into once for each of their values.
+    @functools.cached_property
+    def _columns_by_id(self) -> dict[str, Column]:
+        return {column.id: column for column in self.columns}
+
+    @functools.cached_property
+    def _rows_by_id(self) -> dict[str, Row]:
+        return {row.id: row for row in self.rows}
+
+    @functools.cached_property
+    def _groups_by_id(self) -> dict[str, ColumnGroup]:
+        return {group.id: group for group in self.groups}
+
     def row(self, row_id: str) -> Row:
         """Return a row by its id; UserError with the nearest id where there is none."""
-        return _find(self.rows, row_id, f"{self.paper}.{self.table}", "row")
+        return _find(self._rows_by_id, row_id, f"{self.paper}.{self.table}", "row")
 
     def column(self, column_id: str) -> Column:
         """Return a column by its id; UserError with the nearest id where there is none."""
-        return _find(self.columns, column_id, f"{self.paper}.{self.table}", "column")
+        return _find(self._columns_by_id, column_id, f"{self.paper}.{self.table}", "column")
 
     def group(self, row_id: str, column_id: str) -> ColumnGroup:
         """Return the column group that an entry belongs to (in tables of datasets, the row names it)."""
         name = self.row(row_id).group or self.column(column_id).group
-        return next(group for group in self.groups if group.id == name)
+        return self._groups_by_id[name]
 
     def value(self, row_id: str, column_id: str) -> PrintedValue:
         """Return the printed entry; its kind is ``unprinted`` where the paper gives no number."""
@@ -455,8 +476,10 @@ def _check_claims(paper: Paper, path: Path) -> None:
             raise UserError(f"{path}: the claim '{claim.id}': {error}") from error
 
 
-def _find(items: tuple, name: str, where: str, what: str):
-    for item in items:
-        if item.id == name:
-            return item
-    raise UserError(f"{where}: there is no {what} '{name}'{suggest(name, [item.id for item in items])}")
+Found = TypeVar("Found", Column, Row)
+
+
+def _find(items: dict[str, Found], name: str, where: str, what: str) -> Found:
+    if name not in items:
+        raise UserError(f"{where}: there is no {what} '{name}'{suggest(name, items)}")
+    return items[name]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from counterpoise import files
@@ -53,4 +54,10 @@ def read_weights(folder: Path, key: str, seed: int) -> Weights:
         )
     if files.sha256_file(path) != expected:
         raise UserError(f"{path}: was changed or truncated: its digest is not the record's; train it again")
-    return safetensors.torch.load(path.read_bytes())
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except SafetensorError as error:
+        raise UserError(
+            f"{path}: holds no readable weights ({error}), although its record names this very file; "
+            f"delete {folder} and run the same command again"
+        ) from error
