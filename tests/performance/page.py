@@ -33,6 +33,7 @@ SERIES = {
     "data_decoding": "Clips like CREMA-D's prepared per second (wall time)",
     "processes_start": "Starting a run (seconds of processor time)",
     "processes_commands": "Commands (seconds of processor time; goals 0.3 for help, 3 for a plan)",
+    "processes_workers": "Throughput against workers (uniform, cg_mnist, batch 64, channels last, wall time)",
     "steps_batch": "Throughput against batch (cg_mnist)",
     "steps_parameters": "Throughput against parameters (conv4 encoders, batch 64)",
     "settings_accuracy": "Accuracy under other settings (cg_digits, test points of the last epoch)",
@@ -184,7 +185,7 @@ def write_page() -> None:
         if not rows:
             continue
         parts.append(f"## {title}\n\nMachine: {'; '.join(by(rows, 'machine'))}.")
-        if "samples_per_second" in rows[0]:
+        if "samples_per_second" in rows[0] and "method" in rows[0]:
             x = next(iter(rows[0]))
             draw_series(rows, x, FIGURES / f"{x}.svg")
             parts.append(f"![{title}](performance/{x}.svg)")
