@@ -62,8 +62,10 @@ Tb. AGM takes 2f + 2b and a row of zeros through every encoder, 2 + 1/B in all.
 NOT_MEASURED = """\
 ## Not measured
 
-No GPU was at hand: CUDA graphs, seeds stacked in one process, TF32 and bf16 on a device, achieved FLOP/s
-and device memory are neither built nor measured. What is known of a step on a device is that it waits for
+No GPU was at hand. A protocol's `execution: cuda_graph` has run on a stand-in for a device only (`tests/
+training/test_graph.py`); before a graph is used it is compared with the step itself, bit by bit, and refused
+where it differs. TF32 and bf16 on a device, jobs that share one, achieved FLOP/s and memory are not measured;
+seeds stacked in one process are not built. What is known of a step on a device is that it waits for
 nothing, branches on no value (every method's runs under `FakeTensorMode`) and makes no tensor on the host
 (every method's runs on torch's meta device); both are properties that `counterpoise check-method` asks of a
 new method too.

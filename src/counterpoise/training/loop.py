@@ -25,6 +25,7 @@ from counterpoise.models.tasks import DENSE, dense_score, dense_statistics
 from counterpoise.spec.protocol import Protocol
 from counterpoise.training.checkpoint import Checkpoints, RunState
 from counterpoise.training.diagnostics import Recorder, Row
+from counterpoise.training.graph import Capturer, CudaCapturer, GraphedStep, check_no_draws
 from counterpoise.training.optimiser import (
     build_optimiser,
     learning_rate,
@@ -104,6 +105,7 @@ class Trainer:
         data: Data,
         seed: int,
         device: torch.device,
+        capturer: Capturer | None = None,
     ) -> None:
         self.method = method
         self.protocol = protocol
@@ -118,6 +120,13 @@ class Trainer:
         self.state: State = {k: v.to(device) for k, v in initial_state(method, self.network).items()}
         self.progress = Progress()
         self._sums = self._new_sums()
+        self._graphed: GraphedStep | None = None
+        if protocol.execution == "cuda_graph":
+            check_no_draws(method, self.network)
+            self._silent = torch.Generator(device)  # no graph draws
+            self._graphed = GraphedStep(
+                self._update_in_place, self._moved, self._seed_layers, capturer or CudaCapturer(device)
+            )
 
     # -- what methods may ask
 
@@ -165,7 +174,7 @@ class Trainer:
         name = "+".join(objectives)
         branch_seed = stream_seed(self.seed, f"branch/{name}", self.epoch)
         method = _Branch(objectives)
-        protocol = self.protocol.model_copy(update={"diagnostics": False})
+        protocol = self.protocol.model_copy(update={"diagnostics": False, "execution": "eager"})
         trainer = Trainer(copy.deepcopy(self.network), method, protocol, self.data, branch_seed, self.device)
         for _ in range(epochs):
             trainer._train_epoch(lambda: None)
@@ -212,6 +221,9 @@ class Trainer:
 
     def _train_epoch(self, between_steps: Callable[[], None]) -> None:
         self.network.train()
+        if self._graphed is not None:
+            self.state = {name: value.clone() for name, value in self.state.items()}  # written in place
+            self._graphed.start_epoch()
         epoch, steps = self.progress.epoch, self._steps_per_epoch()
         shuffled = torch.randperm(
             len(self.data.train_order), generator=generator(self.seed, "shuffle", epoch)
@@ -230,10 +242,26 @@ class Trainer:
         epoch, step = self.progress.epoch, self.progress.step
         rate = learning_rate(self.protocol.optimiser.lr, self.protocol.schedule, epoch, step)
         set_learning_rate(self.optimiser, rate)
-        seed_layers(stream_seed(self.seed, "dropout", epoch, step), self.device)
-        noise = generator(self.seed, "noise", epoch, step, device=self.device)
+        self._seed_layers()
+        inputs = self._formatted(inputs)
+        if self._graphed is not None:
+            losses = self._graphed(inputs, targets)
+        else:
+            noise = generator(self.seed, "noise", epoch, step, device=self.device)
+            losses = self._update(inputs, targets, noise)
+        self._accumulate(losses)
+
+    def _seed_layers(self, trial: int = 0) -> None:
+        """Seed what layers draw from in this step; ``trial`` 1 and on are for steps that do not count."""
+        numbers = (self.progress.epoch, self.progress.step, trial)
+        seed_layers(stream_seed(self.seed, "dropout", *numbers[: 3 if trial else 2]), self.device)
+
+    def _update(
+        self, inputs: dict[str, Tensor], targets: dict[str, Tensor], noise: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Move the network and the method's state by one batch; return the losses before it."""
         with self._autocast():
-            losses, self.state = self.step_of(self._formatted(inputs), targets, self.state, epoch, noise)
+            losses, self.state = self.step_of(inputs, targets, self.state, self.progress.epoch, noise)
         if self.protocol.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.protocol.clip_norm, foreach=True)
         if self.recorder is not None:
@@ -241,7 +269,24 @@ class Trainer:
         self.optimiser.step()
         if self.recorder is not None:
             self.recorder.after_update()
-        self._accumulate(losses)
+        return losses
+
+    def _update_in_place(self, inputs: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Move as :meth:`_update` does, the method's state too where it stands."""
+        before = self.state
+        losses = self._update(inputs, targets, self._silent)
+        # All are copied before one is written: the next state may be made of the last one's tensors.
+        found = {name: value.clone() for name, value in self.state.items()}
+        for name, value in found.items():
+            before[name].copy_(value)
+        self.state = before
+        return losses
+
+    def _moved(self) -> list[Tensor]:
+        """Return everything that a step changes."""
+        network = [*self.network.parameters(), *self.network.buffers()]
+        moved = [*network, *optimiser_tensors(self.optimiser).values(), *self.state.values()]
+        return [tensor.detach() for tensor in moved]
 
     def _collect_steps(self) -> None:
         """Bring the diagnostics of the steps since the last time over from the device."""

@@ -51,7 +51,8 @@ def build_optimiser(network: Network, protocol: Protocol) -> torch.optim.Optimiz
     if settings.name == "sgd":
         return SGD(groups, momentum=settings.momentum, foreach=True, **common)
     kind = Adam if settings.name == "adam" else AdamW
-    return kind(groups, betas=settings.betas, eps=settings.eps, foreach=True, **common)
+    common |= {"betas": settings.betas, "eps": settings.eps, "capturable": protocol.execution == "cuda_graph"}
+    return kind(groups, foreach=True, **common)
 
 
 def learning_rate(base: float, schedule: Schedule, epoch: int, step: int) -> float:
