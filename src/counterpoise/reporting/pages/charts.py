@@ -42,7 +42,11 @@ class Axis:
 
     def __call__(self, value: float) -> float:
         """Return the coordinate of a value."""
-        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
+        return round(float(self.places(np.float64(value))), 1)
+
+    def places(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the coordinates of values of any shape."""
+        return self.start + (values - self.low) / (self.high - self.low) * (self.end - self.start)
 
     @property
     def ticks(self) -> list[Tick]:
@@ -139,11 +143,10 @@ def _padded(low: float, high: float) -> tuple[float, float]:
 
 def _path(points: NDArray[np.float64], x: Axis, y: Axis) -> str:
     """Return SVG path data in tenths of a unit; a lone point becomes a short dash."""
-    across = np.rint(FINE * (x.start + (points[0] - x.low) / (x.high - x.low) * (x.end - x.start))).astype(
-        int
+    inside = np.clip(points[1], y.low, y.high)
+    across, down = (
+        np.rint(FINE * axis.places(values)).astype(int) for axis, values in ((x, points[0]), (y, inside))
     )
-    clipped = np.clip(points[1], y.low, y.high)
-    down = np.rint(FINE * (y.start + (clipped - y.low) / (y.high - y.low) * (y.end - y.start))).astype(int)
     steps = zip(np.diff(across).tolist(), np.diff(down).tolist(), strict=True)
     rest = "".join(f" {dx}{dy if dy < 0 else f' {dy}'}" for dx, dy in steps)
     return f"M{across[0]} {down[0]}l{rest[1:]}" if rest else f"M{across[0] - 20} {down[0]}h40"
@@ -309,9 +312,8 @@ def dot_plot(title: str, rows: Sequence[Values], label: str) -> DotPlot | None:
     pad = 0.04 * (high - low) or 1.0
     x = Axis(low - pad, high + pad, LABELS, 590, label)
     dots = tuple(
-        Dots(row.label, 18 + STEP * place, tuple(map(x, row.seeds)), x(row.mean),
-             None if row.low is None else x(row.low), None if row.high is None else x(row.high),
-             None if row.printed is None else x(row.printed))
+        Dots(row.label, 18 + STEP * place, tuple(map(x, row.seeds)),
+             *(None if value is None else x(value) for value in (row.mean, row.low, row.high, row.printed)))
         for place, row in enumerate(shown)
     )  # fmt: skip
     printed = any(row.printed is not None for row in shown)
