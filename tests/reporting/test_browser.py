@@ -207,6 +207,58 @@ def test_an_explanation_is_in_view_when_its_link_is_followed(browser, folder, si
 
 
 @pytest.fixture(scope="module")
+def long(tmp_path_factory, repository) -> str:
+    """The address of a page whose table has more rows than are painted at first."""
+    project = ReportedProject(
+        tmp_path_factory.mktemp("long"), repository, tables=2, groups=5, rows=10, seeds=1
+    )
+    return (write_report(project.plan(), project.root).parent / "numbers.html").as_uri()
+
+
+ON_SCREEN = (
+    "[...document.querySelectorAll('#numbers-table tbody tr')].filter(r => r.getClientRects().length).length"
+)
+
+
+def open_as_first_painted(browser: Browser, page: str) -> None:
+    """Open a page and put its long table back to the state in which it was painted first."""
+    browser.open(page)
+    browser.until(f"{ON_SCREEN} === 200")
+    browser.run("document.querySelectorAll('#numbers-table tbody')[1].classList.add('later')")
+    assert browser.run(ON_SCREEN) == 100
+
+
+def test_every_row_of_a_long_table_is_shown_without_doing_anything(browser, long):
+    browser.open(long)
+    browser.until(f"{ON_SCREEN} === 200")
+    assert len(visible(browser, "numbers-table")) == 200
+    assert browser.complaints() == []
+
+
+def test_sorting_and_filtering_take_in_the_rows_that_are_not_painted_yet(browser, long):
+    for act in ("document.querySelector('#numbers-table th button').click()",
+                "(() => { const f = document.getElementById('numbers-table-text'); f.value = 'agm';"
+                " f.dispatchEvent(new Event('input')); })()"):  # fmt: skip
+        open_as_first_painted(browser, long)
+        browser.run(act)
+        assert browser.run(ON_SCREEN) == len(visible(browser, "numbers-table"))
+    assert len(visible(browser, "numbers-table")) == 20
+
+
+def test_without_scripts_and_on_paper_every_row_is_there(browser, long):
+    open_as_first_painted(browser, long)
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert browser.run(ON_SCREEN) == 200
+    browser.call("Emulation.setEmulatedMedia", media="")
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(long)
+        assert browser.run(ON_SCREEN) == 200
+    finally:
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+@pytest.fixture(scope="module")
 def axe(repository, tmp_path_factory) -> str:
     """The source of axe-core: a copy at hand, or the package, if npm can get it."""
     at_hand = Path(os.environ.get("COUNTERPOISE_AXE") or repository / "node_modules/axe-core/axe.min.js")

@@ -5,7 +5,12 @@
 const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
 function bodyRows(table) {
-  return [...table.tBodies[0].rows];
+  return [...table.tBodies].flatMap((part) => [...part.rows]);
+}
+
+// A long table's rows beyond the first are laid out once those are on the screen, or something needs them.
+function showAllRows() {
+  for (const part of document.querySelectorAll("tbody.later")) part.classList.remove("later");
 }
 
 // The column of a header cell, counted in body cells: headers of several rows span.
@@ -51,6 +56,7 @@ function sortBy(table, header) {
   keyed.sort((a, b) => compare(a.key, b.key, numeric, sign) || a.place - b.place);
   for (const other of table.querySelectorAll("[aria-sort]")) other.removeAttribute("aria-sort");
   header.setAttribute("aria-sort", direction);
+  showAllRows();
   table.tBodies[0].append(...keyed.map((entry) => entry.row));
 }
 
@@ -78,6 +84,7 @@ function applyFilters(form) {
   const text = (values.text ?? "").trim().toLowerCase();
   let shown = 0;
   const rows = bodyRows(table);
+  if (text || values.verdict) showAllRows();
   for (const row of rows) {
     row.hidden = !matches(row, text, values.verdict ?? "");
     shown += row.hidden ? 0 : 1;
@@ -101,6 +108,7 @@ function makeFilters(form, state) {
 function enliven(state) {
   for (const table of document.querySelectorAll("main table[data-sortable]")) makeSortable(table);
   for (const form of document.querySelectorAll("main form[data-filters]")) makeFilters(form, state);
+  requestAnimationFrame(() => setTimeout(showAllRows));
 }
 
 // Printing shows what is folded away.
