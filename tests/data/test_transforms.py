@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from counterpoise.data.transforms import InputTransform, crop_and_resize, random_boxes, resample
+from counterpoise.data.transforms import InputTransform, crop_and_resize, crop_one, random_boxes, resample
 
 
 def images(count=6, height=33, width=47, seed=0):
@@ -35,6 +35,14 @@ def test_eight_bit_crops_on_the_cpu_are_torchvisions_to_the_bit(size, order):
     found = crop_and_resize(batch, size, boxes)
     for image, box, crop in zip(batch, boxes.int().tolist(), found, strict=True):
         assert torch.equal(crop, functional.resized_crop(image, *box, size=list(size), antialias=True))
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_a_crop_keeps_the_order_of_colours_in_memory(order):
+    batch = images().to(torch.uint8).contiguous(memory_format=order)
+    for box, flip in ((None, False), ([3, 5, 20, 30], False), ([3, 5, 20, 30], True)):
+        crop = crop_one(batch, 2, (16, 24), box, flip)
+        assert crop[None].is_contiguous(memory_format=order)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (40, 24), (64, 80)])

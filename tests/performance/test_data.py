@@ -29,6 +29,7 @@ from counterpoise.data.prepared import PreparedData
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.transforms import InputTransform
 from counterpoise.data.work import Work
+from counterpoise.training.device import keep_freed_memory
 
 pytestmark = pytest.mark.performance
 
@@ -50,9 +51,11 @@ RELEASED_TEST = transforms.Compose([transforms.Resize(size=(224, 224)), transfor
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
+def as_in_a_job():
+    """One thread, and with memory kept, as training jobs run; the usual recipe has the good of it too."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
+    keep_freed_memory()
     yield
     torch.set_num_threads(before)
 

@@ -94,6 +94,9 @@ class Batches:
         self, name: str, values: torch.Tensor, index: torch.Tensor, draw: Draw | None
     ) -> torch.Tensor:
         """Return samples ``index`` of the stored ``values`` (N, ...), presented and normalised."""
+        if draw is None and values.dtype == torch.float32 and values.is_contiguous():
+            out = self._memory[name].empty((len(index), *values.shape[1:]))
+            return self._normalisers[name](torch.index_select(values, 0, index, out=out), out)
         if draw is None:
             chosen = gather(values, index)
             return self._normalisers[name](chosen, self._memory[name].empty(chosen.shape))
@@ -117,7 +120,7 @@ class Batches:
         out = self._memory[name].empty((places.numel(), pictures.shape[1], *size))
         normalise, choices = self._normalisers[name], boxes_and_flips(len(out), draw)
         for slot, place, box, flip in zip(out.unbind(), places.flatten().tolist(), *choices, strict=True):
-            normalise(crop_one(pictures[place], size, box, flip), slot)
+            normalise(crop_one(pictures, place, size, box, flip), slot)
         return out.view(*places.shape, *out.shape[1:])
 
     def _on_accelerator(self, name: str, values: torch.Tensor, draw: Draw | None) -> torch.Tensor:
@@ -305,8 +308,10 @@ class Normaliser:
         """
         if out is None:
             out = torch.empty(values.shape, device=values.device)
+        if values.device.type == "cpu" and values.dtype != out.dtype:
+            # Arithmetic on the CPU does not convert as it goes: it would make a copy in floats of its own.
+            values = out.copy_(values)
         if self._mean is not None:
-            # The kernels convert as they go: no copy in floats is made first.
             return torch.sub(values, self._mean, out=out).mul_(self._factor)
         return out.copy_(values) if self._scale == 1.0 else torch.mul(values, 1.0 / self._scale, out=out)
 

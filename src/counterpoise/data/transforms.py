@@ -124,8 +124,8 @@ def crop_and_resize(
         return resized.round().clamp(0, 255) if images.dtype == torch.uint8 else resized
     out = torch.empty((len(images), images.shape[1], *size), dtype=images.dtype)
     choices = boxes_and_flips(len(images), Draw(boxes=boxes, flips=flips))
-    for place, (image, box, flip) in enumerate(zip(images, *choices, strict=True)):
-        out[place] = crop_one(image, size, box, flip)
+    for place, (box, flip) in enumerate(zip(*choices, strict=True)):
+        out[place] = crop_one(images, place, size, box, flip)
     return out
 
 
@@ -135,18 +135,22 @@ def boxes_and_flips(count: int, draw: Draw) -> tuple[list[list[int] | None], lis
     return boxes, [False] * count if draw.flips is None else draw.flips.tolist()
 
 
-def crop_one(image: torch.Tensor, size: tuple[int, int], box: list[int] | None, flip: bool) -> torch.Tensor:
-    """Return one ``image`` (C, H, W) on the CPU cropped to ``box``, resized and flipped: (C, *size).
+def crop_one(
+    images: torch.Tensor, place: int, size: tuple[int, int], box: list[int] | None, flip: bool
+) -> torch.Tensor:
+    """Return picture ``place`` of ``images`` (N, C, H, W) on the CPU cropped to ``box``, resized and flipped:
+    (C, *size).
 
     This is the call that torchvision's ``resized_crop`` ends in, without what it looks up on the way. It may
-    be a view of ``image``.
+    be a view of ``images``; its colours lie first or last in memory as theirs do.
     """
-    if box is not None:
-        top, left, height, width = box
-        image = image.narrow(1, top, height).narrow(2, left, width)
-    if image.shape[1:] != size:
-        image = torch.nn.functional.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
-    return image.flip(-1) if flip else image
+    # A batch of one, not one picture with a new axis: from that axis's stride torch tells that colours lie
+    # last. Otherwise it sorts what it has resized into planes, which takes nearly as long as resizing.
+    top, left, height, width = (0, 0, *images.shape[2:]) if box is None else box
+    image = images[place : place + 1, :, top : top + height, left : left + width]
+    if (height, width) != size:
+        image = torch.nn.functional.interpolate(image, size, mode="bilinear", antialias=True)
+    return image[0].flip(-1) if flip else image[0]
 
 
 def random_boxes(
