@@ -146,6 +146,18 @@ def test_a_missing_run_behind_existing_tables_is_noticed(copied):
     assert planned_cells(copied) == {"gradnorm-published"}
 
 
+def test_a_batch_that_is_done_again_for_one_cell_trains_none_of_the_others(copied):
+    missing, *others = sorted(name for name in copied.cells() if name.startswith("cg_digits/"))
+    runs = copied.root / "results/runs"
+    before = {path: path.read_bytes() for name in others for path in (runs / name).rglob("record.json")}
+    shutil.rmtree(runs / missing)
+    batches = ("--config", "cells_per_job=3", "--", "runs_all")
+    assert copied.run(*batches) == 0, copied.said()[-4000:]
+    assert len(list((runs / missing).rglob("record.json"))) == 2
+    assert before
+    assert {path: path.read_bytes() for path in before} == before, "a run trained again says another time"
+
+
 def test_a_wrong_benchmark_stops_before_the_first_job(tmp_path, repository):
     project = Project.create(tmp_path / "wrong", repository, seeds=[0, 0])
     assert project.run() != 0

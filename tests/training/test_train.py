@@ -155,6 +155,14 @@ def test_a_published_run_without_one_of_its_files_is_made_whole(cell):
     assert sha256_file(folder / "predictions.npz") == before
 
 
+def test_a_published_run_with_a_changed_file_is_made_whole(cell):
+    (folder,) = train_cell(cell, [0], CPU)
+    before = sha256_file(folder / "predictions.npz")
+    (folder / "predictions.npz").write_bytes((folder / "predictions.npz").read_bytes()[:-1] + b"?")
+    train_cell(cell, [0], CPU)
+    assert sha256_file(folder / "predictions.npz") == before
+
+
 def test_a_finished_run_that_was_not_published_is_published_without_training(cell, monkeypatch):
     (folder,) = train_cell(cell, [0], CPU)
     before = {path.name: sha256_file(path) for path in folder.iterdir()}

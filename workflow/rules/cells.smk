@@ -25,6 +25,12 @@ def run_files_of(batch, seeds):
     return files_of(batch, seeds, *RUN_FILES) + weights
 
 
+# Snakemake deletes a job's outputs before it starts. A batch that is done again for one of its cells shall not lose
+# the finished runs of the others, which `counterpoise train` then leaves as they are.
+def keeping_what_is_there(files):
+    return [update(file) if Path(file).is_file() else file for file in files]
+
+
 def parents_of(batch, seeds):
     """What the runs of a batch start from besides data."""
     parents = [parent for cell in batch for _, parent in cell.parents]
@@ -48,7 +54,7 @@ for number, batch, seeds in cell_batches():
         input:
             ancient(sorted(set(parents_of(batch, seeds) + manifests_of(batch, seeds)))),
         output:
-            run_files_of(batch, seeds),
+            keeping_what_is_there(run_files_of(batch, seeds)),
         log:
             f"logs/train/cells-{number}.log",
         threads: 1
@@ -58,12 +64,12 @@ for number, batch, seeds in cell_batches():
             gpu=JOB.gpus,
             attempt=lambda wildcards, attempt: attempt,
         params:
-            common=COMMON,
             cells=names_of(batch),
             seeds=",".join(map(str, seeds)),
         shell:
             "counterpoise train {params.cells} --seeds {params.seeds} --attempt {resources.attempt} --log {log}"
-            " {params.common} > {log} 2>&1"
+            f"{ENDING}"
+            " > {log} 2>&1"
 
     rule:
         name:
@@ -83,11 +89,12 @@ for number, batch, seeds in cell_batches():
             f"logs/evaluate/cells-{number}.log",
         threads: 1
         params:
-            common=COMMON,
             cells=names_of(batch),
             seeds=",".join(map(str, seeds)),
         shell:
-            "counterpoise evaluate {params.cells} --seeds {params.seeds} {params.common} > {log} 2>&1"
+            "counterpoise evaluate {params.cells} --seeds {params.seeds}"
+            f"{ENDING}"
+            " > {log} 2>&1"
 
 
 for number, batch, seeds in cell_batches(
@@ -110,11 +117,12 @@ for number, batch, seeds in cell_batches(
             runtime=lambda wildcards, attempt: JOB.minutes * attempt,
             gpu=JOB.gpus,
         params:
-            common=COMMON,
             cells=names_of(batch),
             seeds=",".join(map(str, seeds)),
         shell:
-            "counterpoise probe {params.cells} --seeds {params.seeds} {params.common} > {log} 2>&1"
+            "counterpoise probe {params.cells} --seeds {params.seeds}"
+            f"{ENDING}"
+            " > {log} 2>&1"
 
 
 for kind in sorted({kind for kinds in PLAN.measured.values() for kind in kinds}):
@@ -138,10 +146,10 @@ for kind in sorted({kind for kinds in PLAN.measured.values() for kind in kinds})
                 runtime=lambda wildcards, attempt: JOB.minutes * attempt,
                 gpu=JOB.gpus,
             params:
-                common=COMMON,
                 kind=kind,
                 cells=names_of(batch),
                 seeds=",".join(map(str, seeds)),
             shell:
-                "counterpoise measure {params.kind} {params.cells} --seeds {params.seeds} {params.common}"
+                "counterpoise measure {params.kind} {params.cells} --seeds {params.seeds}"
+                f"{ENDING}"
                 " > {log} 2>&1"

@@ -41,6 +41,11 @@ def common(wildcards):
     return COMMON
 
 
+# The same as the end of a command line, where doubled braces are none: for the rules of runs, of which there may be
+# thousands of jobs. A function in a rule costs Snakemake more, job by job, than the rest of the job.
+ENDING = " " + COMMON.replace("{", "{{").replace("}", "}}")
+
+
 wildcard_constraints:
     dataset=r"[^/.]+",
     model=r"[^/]+",
@@ -60,6 +65,7 @@ def cell_of(wildcards):
 
 
 CELL = "{dataset}/{model}/{method}.{key}"
+THIS_CELL = "{wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
 
 
 # A job takes a cell and a batch of seeds; a rule, all batches of one shape: they differ in how their seeds' numbers
@@ -80,7 +86,8 @@ def log_of(kind, shape):
 
 
 def seeds_of(shape):
-    return lambda wildcards: ",".join(map(str, shape.seeds(wildcards.stem)))
+    """The seeds of a job of this shape, as its command line names them."""
+    return ",".join(f"{{wildcards.stem}}{ending}" for ending in shape.endings)
 
 
 def manifests_of(cells, seeds):

@@ -53,14 +53,9 @@ for number, shape in enumerate(CELL_BY_CELL, start=1):
                 mem_mb=lambda wildcards, attempt: JOB.mem_mb * attempt,
                 runtime=lambda wildcards, attempt: JOB.minutes * attempt,
                 gpu=JOB.gpus,
-            params:
-                common=common,
-                kind=kind,
-                seeds=seeds_of(shape),
             shell:
-                "counterpoise measure {params.kind}"
-                " {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
-                " --seeds {params.seeds} {params.common} > {log} 2>&1"
+                f"counterpoise measure {kind} {THIS_CELL} --seeds {seeds_of(shape)}{ENDING}"
+                " > {log} 2>&1"
 
 
 rule figure:

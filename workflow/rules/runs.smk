@@ -13,7 +13,7 @@ def numbered(name, number):
 
 
 def starts_from(shape):
-    """What the runs of a cell start from besides data: its parents' weights, and pretrained ones."""
+    """What the runs of a cell start from: data, its parents' weights, and pretrained ones."""
 
     def files(wildcards):
         cell = cell_of(wildcards)
@@ -23,9 +23,8 @@ def starts_from(shape):
             for seed in shape.seeds(wildcards.stem)
         ]
         published = weights_of(cell.config["model"])
-        return ancient(
-            parents + [f"data/weights/{weights.file}" for weights in published]
-        )
+        weights = parents + [f"data/weights/{weights.file}" for weights in published]
+        return ancient(weights + manifests_of([cell], shape.seeds(wildcards.stem)))
 
     return files
 
@@ -46,7 +45,6 @@ for (kind, keys, names), (number, shape) in itertools.product(
             numbered(kind, number)
         input:
             starts_from(shape),
-            manifest=data_of(shape),
         output:
             run_files(*names, shape=shape),
         log:
@@ -61,12 +59,11 @@ for (kind, keys, names), (number, shape) in itertools.product(
             runtime=lambda wildcards, attempt: JOB.minutes * attempt,
             gpu=JOB.gpus,
             attempt=lambda wildcards, attempt: attempt,
-        params:
-            common=common,
-            seeds=seeds_of(shape),
         shell:
-            "counterpoise train {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
-            " --seeds {params.seeds} --attempt {resources.attempt} --log {log} {params.common} > {log} 2>&1"
+            f"counterpoise train {THIS_CELL} --seeds {seeds_of(shape)}"
+            " --attempt {resources.attempt} --log {log}"
+            f"{ENDING}"
+            " > {log} 2>&1"
 
 
 for number, shape in enumerate(CELL_BY_CELL, start=1):
@@ -76,7 +73,7 @@ for number, shape in enumerate(CELL_BY_CELL, start=1):
             numbered("evaluate", number)
         input:
             ancient(run_files("record.json", "predictions.npz", shape=shape)),
-            probes_of(shape),
+            *([probes_of(shape)] if PLAN.probed else []),
         output:
             run_files(PLAN.metrics_name, shape=shape),
         log:
@@ -84,12 +81,9 @@ for number, shape in enumerate(CELL_BY_CELL, start=1):
         wildcard_constraints:
             stem=shape.pattern,
         threads: 1
-        params:
-            common=common,
-            seeds=seeds_of(shape),
         shell:
-            "counterpoise evaluate {wildcards.dataset}/{wildcards.model}/{wildcards.method}.{wildcards.key}"
-            " --seeds {params.seeds} {params.common} > {log} 2>&1"
+            f"counterpoise evaluate {THIS_CELL} --seeds {seeds_of(shape)}{ENDING}"
+            " > {log} 2>&1"
 
 
 def metrics_of(cells, before=None):

@@ -133,7 +133,7 @@ class Benchmark(_Config):
     run's identity: what was read from them is, by digest, in the prepared data's manifest.
 
     ``cells_per_job``: above 1, a job takes that many cells, each with its seeds, where starting Python costs
-    more than the trainings; a cell that is to be done again then takes its batch along
+    more than the trainings; a cell that is to be done again then takes the evaluation of its batch along
     (docs/decisions/011-cells-in-batches.md).
 
     ``seeds: auto`` starts with the first of ``seed_looks`` and goes on to the next only where a verdict is

@@ -29,7 +29,7 @@ from counterpoise.models.pretrained import PretrainedWeights
 from counterpoise.models.tasks import DENSE
 from counterpoise.spec.components import component
 from counterpoise.spec.protocol import Protocol
-from counterpoise.training.attempt import Stopped, WorkFolder, publish
+from counterpoise.training.attempt import Stopped, WorkFolder, is_whole, publish
 from counterpoise.training.checkpoint import Checkpoints
 from counterpoise.training.device import describe, exactness
 from counterpoise.training.loop import Control, Data, Interrupted, Progress, Trainer
@@ -122,7 +122,7 @@ def run_directory(cell: CellToTrain, seed: int) -> Path:
 
 
 def is_published(cell: CellToTrain, seed: int) -> bool:
-    """Return whether a whole record of this very run is in place."""
+    """Return whether this very run is in place: its record, and every file with the digest that it names."""
     path = run_directory(cell, seed) / "record.json"
     if not path.is_file():
         return False
@@ -131,7 +131,7 @@ def is_published(cell: CellToTrain, seed: int) -> bool:
         raise UserError(
             f"{path}: the record of another run (key {record.get('key')}); delete the folder to run again"
         )
-    return _is_complete(cell, path.parent)
+    return is_whole(path.parent, cell.key, seed) and _is_complete(cell, path.parent)
 
 
 def _is_complete(cell: CellToTrain, folder: Path) -> bool:
