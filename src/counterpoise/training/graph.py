@@ -68,7 +68,8 @@ class CudaCapturer:
     def capture(self, body: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]:
         """See :meth:`Capturer.capture`."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Threads that read ahead may allocate pinned memory meanwhile, which only the thread here must not.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             found = body()
         return graph.replay, found
 
