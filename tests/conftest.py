@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from ordering import long_first
 
 # Before anything imports torch: one thread, because results differ between thread counts.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -17,6 +18,13 @@ os.environ["MPLBACKEND"] = "agg"
 # No deadline: a busy machine is no bug. The same examples each time: a red test can be run again.
 settings.register_profile("counterpoise", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("counterpoise")
+
+
+@pytest.hookimpl(trylast=True)  # after deselection
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes run the tests, let each begin with long ones."""
+    if hasattr(config, "workerinput"):
+        items[:] = long_first(items, config.workerinput["workercount"])
 
 
 @pytest.fixture(scope="session")
