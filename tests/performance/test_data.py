@@ -1,10 +1,8 @@
 """How fast clips are decoded, and how fast prepared data reaches a training step against the usual recipe.
 
-The usual recipes are the released loaders', written out: for every sample of every epoch JPEG files are
-decoded, cropped, resized and normalised by Pillow and torchvision, and sound is loaded, resampled and
-transformed (OGM-GE's ``CramedDataset``, which MMPareto and PMR took over); pictures of digits are made from
-arrays one by one (PMR's ``CGMNISTDataset``). Both sides give the same shapes from the same distribution of
-crops. Nothing here is asserted about time.
+The usual recipes are the released loaders', written out: clips' in ``tests/support/clip_recipes.py``; pictures
+of digits are made from arrays one by one (PMR's ``CGMNISTDataset``). Both sides give the same shapes from the
+same distribution of crops. Nothing here is asserted about time.
 """
 
 from __future__ import annotations
@@ -16,43 +14,39 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clip_recipes import (
+    CLIPS,
+    KINDS,
+    LIBRARIES,
+    PHASES,
+    READER,
+    TRAIN,
+    UsualClips,
+    epoch,
+    usual_epoch,
+)
+from measured import comparison
 from media_files import write_clip, write_wav
 from PIL import Image
 from scenes import make_method, scene
-from torch.utils.data import DataLoader, Dataset
+from sides import Side, taking_turns
+from torch.utils.data import Dataset
 from torchvision import transforms
 
-from counterpoise.data.audiovisual import ClipReader, declare_clips
-from counterpoise.data.batches import Batches, ResidentBatches, StreamedBatches
+from counterpoise.data.audiovisual import declare_clips
+from counterpoise.data.batches import Batches, ResidentBatches
 from counterpoise.data.clips import Item, prepare_items
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.store import ArrayStore
-from counterpoise.data.transforms import InputTransform
 from counterpoise.data.work import Work
 from counterpoise.training.device import keep_freed_memory
 
 pytestmark = pytest.mark.performance
 
-CLIPS = 64
-BATCH = 32
-STORED = (256, 342)
-TRAIN = InputTransform(size=(224, 224), crop_scale=(0.08, 1.0), flip=0.5)
-READER = ClipReader("ogm", None, 3, 1.0, "first", STORED)
-IMAGENET = transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-RELEASED_TRAIN = transforms.Compose(
-    [
-        transforms.RandomResizedCrop(224),
-        transforms.RandomHorizontalFlip(),
-        transforms.ToTensor(),
-        IMAGENET,
-    ]
-)
-RELEASED_TEST = transforms.Compose([transforms.Resize(size=(224, 224)), transforms.ToTensor(), IMAGENET])
-
 
 @pytest.fixture(scope="module", autouse=True)
 def as_in_a_job():
-    """One thread, and with memory kept, as training jobs run; the usual recipe has the good of it too."""
+    """One thread, and with memory kept, as training jobs run; where sides share this process, both have it."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     keep_freed_memory()
@@ -110,96 +104,29 @@ def test_clips_decoded_per_second(clips, tmp_path, results):
         results.series("decoding", [{"workers": workers, "clips": CLIPS, "clips_per_second": round(rate, 1)}])
 
 
-def librosa_spectrogram(path: Path) -> np.ndarray:
-    """OGM-GE's ``CramedDataset``, sound."""
-    import librosa
-
-    samples, _ = librosa.load(path, sr=22050)
-    resamples = np.tile(samples, 3)[: 22050 * 3]
-    resamples[resamples > 1.0] = 1.0
-    resamples[resamples < -1.0] = -1.0
-    spectrogram = librosa.stft(resamples, n_fft=512, hop_length=353)
-    return np.log(np.abs(spectrogram) + 1e-7)
+ROUNDS = 7
 
 
-def scipy_spectrogram(path: Path) -> np.ndarray:
-    """The same with SciPy."""
-    from scipy import signal
-    from scipy.io import wavfile
-
-    rate, samples = wavfile.read(path)
-    samples = signal.resample_poly(samples.astype(np.float32) / 32768.0, 22050, rate)
-    resamples = np.clip(np.tile(samples, 3)[: 22050 * 3], -1.0, 1.0)
-    spectrogram = signal.stft(resamples, nperseg=512, noverlap=512 - 353, padded=False)[2]
-    return np.log(np.abs(spectrogram) + 1e-7).astype(np.float32)
-
-
-class UsualClips(Dataset):
-    """``CramedDataset`` with three frames: every item made anew from its files."""
-
-    def __init__(self, root: Path, sound: Callable[[Path], np.ndarray], transform: Callable) -> None:
-        self.root, self.sound, self.transform = root, sound, transform
-
-    def __len__(self) -> int:
-        return CLIPS
-
-    def __getitem__(self, number: int) -> tuple[np.ndarray, torch.Tensor, int]:
-        spectrogram = self.sound(self.root / f"{number}.wav")
-        images = torch.zeros((3, 3, 224, 224))
-        for second in range(3):
-            image = Image.open(self.root / f"{number}_{second}.jpg").convert("RGB")
-            images[second] = self.transform(image)
-        return spectrogram, torch.permute(images, (1, 0, 2, 3)), number % 6
-
-
-def epoch(batches: Batches, size: int = BATCH, samples: int | None = None) -> Callable[[], None]:
-    """An epoch, or ``samples`` of it, in random order."""
-
-    def run() -> None:
-        generator = torch.Generator().manual_seed(0)
-        order = torch.randperm(len(batches), generator=generator)[:samples]
-        for inputs, _, _ in batches.batches(order, size, generator):
-            assert len(inputs) == 2
-        if batches.device.type == "cuda":
-            torch.cuda.synchronize()
-
-    return run
-
-
-def usual_epoch(dataset: Dataset, size: int = BATCH) -> Callable[[], None]:
-    loader = DataLoader(dataset, size, shuffle=True, num_workers=0)
-
-    def run() -> None:
-        for _ in loader:
-            pass
-
-    return run
-
-
-@pytest.mark.parametrize("sound", [librosa_spectrogram, scipy_spectrogram])
-@pytest.mark.parametrize("phase", ["training", "evaluation"])
-def test_audio_visual_samples_per_second(clips, data, side_by_side, sound, phase):
-    library = sound.__name__.partition("_")[0]
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("phase", PHASES)
+def test_audio_visual_samples_per_second(clips, data, results, library, phase):
+    """Each side is a process of its own, with the memory settings that it has in use; they take turns."""
     pytest.importorskip(library)
-    released, shown = (
-        (RELEASED_TRAIN, TRAIN) if phase == "training" else (RELEASED_TEST, TRAIN.for_evaluation())
-    )
-    usual = UsualClips(clips[0], sound, released)
-    batches = {
-        "resident": ResidentBatches(data, "train", "cpu", {"visual": shown}),
-        "streamed": StreamedBatches(data, "train", "cpu", {"visual": shown}),
-    }
-    if torch.cuda.is_available():
-        batches["resident on the GPU"] = ResidentBatches(data, "train", "cuda", {"visual": shown})
-    spectrogram, images, _ = usual[0]
-    inputs, _, _ = next(batches["resident"].batches(torch.arange(1), 1))
+    root, shown = clips[0], PHASES[phase][1]
+    spectrogram, images, _ = UsualClips(root, LIBRARIES[library], PHASES[phase][0])[0]
+    batches = ResidentBatches(data, "train", "cpu", {"visual": shown})
+    inputs, _, _ = next(batches.batches(torch.arange(1), 1))
     assert inputs["audio"].shape[-2:] == spectrogram.shape
     assert inputs["visual"].shape == (1, *images.transpose(0, 1).shape)
+
+    program = "from clip_recipes import serve_clips; serve_clips(*sys.argv[1:])"
+    ways = [library, *KINDS]
+    times = taking_turns({way: Side(program, way, phase, str(root), str(data.path)) for way in ways}, ROUNDS)
+    named = {f"{phase}: prepared, {way}": times[way] for way in KINDS}
     baseline = f"{phase}: JPEG and {library}"
-    ways = {f"{phase}: prepared, {name}": epoch(batches[name]) for name in batches}
-    side_by_side(
-        {baseline: usual_epoch(usual), **ways}, baseline, kind="speed-up", goals=dict.fromkeys(ways, 25.0)
-    )
+    for name in named:
+        given = {baseline: times[library], name: named[name]}
+        results.add(comparison(name, given, baseline, kind="speed-up", goal=20.0))
 
 
 class UsualDigits(Dataset):

@@ -10,7 +10,7 @@ import pytest
 from measured import Results, comparison
 from recipes import BATCH, FORMATS, USUAL, USUAL_KEEPING, usual_step
 from scenes import make_method, scene
-from sides import Side, sides
+from sides import Side, taking_turns
 
 pytestmark = pytest.mark.performance
 
@@ -30,14 +30,8 @@ def test_the_usual_recipe_computes_our_update():
 
 def test_an_epoch_against_the_usual_recipe(results: Results):
     names = [USUAL, USUAL_KEEPING, *FORMATS]
-    times: dict[str, list[float]] = {name: [] for name in names}
     program = "from recipes import serve_epochs; serve_epochs(sys.argv[1])"
-    with sides(*(Side(program, name) for name in names)) as started:
-        for number in range(ROUNDS):
-            for place in range(len(names)):
-                at = (number + place) % len(names)
-                started[at].begin()
-                times[names[at]].append(started[at].seconds())
+    times = taking_turns({name: Side(program, name) for name in names}, ROUNDS)
     where = f"MMPareto on CG-MNIST, batch {BATCH}, data included"
     for baseline, goal in ((USUAL, 2.5), (USUAL_KEEPING, None)):
         results.add(

@@ -72,3 +72,16 @@ def sides(*started: Side) -> Iterator[tuple[Side, ...]]:
     finally:
         for side in started:
             side.close()
+
+
+def taking_turns(named: dict[str, Side], rounds: int) -> dict[str, list[float]]:
+    """Return the processor seconds of each side in each round; every round begins with another one."""
+    names = list(named)
+    times: dict[str, list[float]] = {name: [] for name in names}
+    with sides(*named.values()):
+        for number in range(rounds):
+            shift = number % len(names)
+            for name in names[shift:] + names[:shift]:
+                named[name].begin()
+                times[name].append(named[name].seconds())
+    return times
