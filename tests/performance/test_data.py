@@ -1,7 +1,7 @@
 """How fast clips are decoded, and how fast prepared data reaches a training step against the usual recipe.
 
-The usual recipes are the released loaders', written out: clips' in ``tests/support/clip_recipes.py``; pictures
-of digits are made from arrays one by one (PMR's ``CGMNISTDataset``). Both sides give the same shapes from the
+The usual recipes are the released loaders', written out: for clips ``tests/support/clip_recipes.py``; digits'
+pictures are made from arrays one by one (PMR's ``CGMNISTDataset``). Both sides give the same shapes from the
 same distribution of crops. Nothing here is asserted about time.
 """
 
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.performance
 
 @pytest.fixture(scope="module", autouse=True)
 def as_in_a_job():
-    """One thread, and with memory kept, as training jobs run; where sides share this process, both have it."""
+    """One thread, and with memory kept, as training jobs run: sides that share this process all have it."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     keep_freed_memory()
