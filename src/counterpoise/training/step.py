@@ -161,10 +161,19 @@ def _scale(gradients: engine.Gradients, coefficient: Tensor, generator: torch.Ge
     if generator is None:
         torch._foreach_mul_(gradients, coefficient)
         return
-    for gradient in gradients:  # its deviation is that from before scaling
+    for gradient in map(_in_memory_order, gradients):  # its deviation is that from before scaling
         deviation = gradient.std(correction=min(1, gradient.numel() - 1)) + 1e-8
         noise = torch.empty_like(gradient).normal_(generator=generator)
         gradient.mul_(coefficient).add_(noise.mul_(deviation))
+
+
+def _in_memory_order(values: Tensor) -> Tensor:
+    """Return a view of all values in a row, as they lie in memory.
+
+    A CPU draws and reduces one number at a time where channels come last.
+    """
+    order = sorted(range(values.ndim), key=lambda dim: -values.stride(dim))
+    return values.permute(order).view(-1)
 
 
 def has_slices(fusion: nn.Module) -> bool:
