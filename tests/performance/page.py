@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS, PAGE, FIGURES = ROOT / "results/performance", ROOT / "docs/performance.md", ROOT / "docs/performance"
 
 Row = dict[str, str]
+
+PANELS = 3
 
 TWO_GRADIENTS = {"mmpareto", "conventional_pareto", "pcgrad", "metabalance"}
 
@@ -135,9 +138,12 @@ def short(text: str) -> str:
 def draw_steps(rows: list[Row], path: Path) -> None:
     """Draw each method's step over the plain sum's, with its floor."""
     groups = [g for g in by(rows, "where").values() if any(floor(row, g) is not None for row in g)]
-    figure = Figure(figsize=(3.2 * len(groups), 4.2))
-    axes = figure.subplots(1, len(groups), squeeze=False)
-    for axis, group in zip(axes[0], groups, strict=True):
+    rows_of_panels = math.ceil(len(groups) / PANELS)
+    figure = Figure(figsize=(3.2 * PANELS, 3.8 * rows_of_panels))
+    axes = list(figure.subplots(rows_of_panels, PANELS, squeeze=False).flat)
+    for axis in axes[len(groups) :]:
+        axis.remove()
+    for axis, group in zip(axes, groups, strict=False):
         shown = [row for row in group if floor(row, group) is not None]
         places = range(len(shown))
         axis.barh(places, [float(row["ratio"]) for row in shown], color="#9db7d5")
