@@ -118,7 +118,7 @@ def take(workers: Sequence[Side], steps: int) -> float:
 
 def test_one_thread_processes_against_threads(results: Results):
     """The same number of samples by one process with a thread per core and by a process per core."""
-    cores, steps, rounds = 2, 6, 7
+    cores, steps, rounds = 2, 24, 9
     times: dict[str, list[float]] = {}
     apart = [Side(WORKER, "1", str(BATCH), threads=1) for _ in range(cores)]
     with sides(*apart) as many, sides(Side(WORKER, str(cores), str(BATCH), threads=cores)) as one:
