@@ -40,14 +40,24 @@ class Study:
         folder.mkdir(parents=True, exist_ok=True)
         values = {output: dict.fromkeys(self.metrics, share) for output, share in outputs.items()}
         metrics = {
-            "schema": 1, "key": cell.key, "seed": seed, "status": "completed", "reason": None,
-            "predictions_sha256": "p" * 64, "n_test": self.n_test, "ece_bins": 15,
-            "selections": {"last": {"epoch": 3, "outputs": values}}, **changes,
-        }  # fmt: skip
+            "schema": 1,
+            "key": cell.key,
+            "seed": seed,
+            "status": "completed",
+            "reason": None,
+            "predictions_sha256": "p" * 64,
+            "n_test": self.n_test,
+            "ece_bins": 15,
+            "selections": {"last": {"epoch": 3, "outputs": values}},
+            **changes,
+        }
         record = {
-            "schema": 1, "key": cell.key, "seed": seed, "status": metrics["status"],
+            "schema": 1,
+            "key": cell.key,
+            "seed": seed,
+            "status": metrics["status"],
             "files": {"predictions.npz": "p" * 64},
-        }  # fmt: skip
+        }
         (folder / self.plan.metrics_name).write_text(json.dumps(metrics))
         (folder / "record.json").write_text(json.dumps(record))
         return folder
@@ -98,7 +108,7 @@ def made_up_plan(
     tables = [{"paper": paper.paper, "table": table.table, "columns": columns}]
     benchmark = Benchmark.model_validate(
         {"name": "made_up", "title": "Made up", "seeds": seeds, "tables": tables}
-    )  # fmt: skip
+    )
     cells: dict[str, Cell] = {}
     values = []
     for row in table.rows:

@@ -14,9 +14,14 @@ from counterpoise.comparison.verdicts import SeedValues
 SEEDS = [0, 1, 2, 3, 4]
 # Table 3 on CG-MNIST as it would be if the paper were right: rows in its order, five seeds each.
 AS_PRINTED = {
-    "joint": 0.605, "uniform": 0.757, "conventional_pareto": 0.62, "gradnorm": 0.762, "pcgrad": 0.79,
-    "metabalance": 0.78, "mmpareto": 0.82,
-}  # fmt: skip
+    "joint": 0.605,
+    "uniform": 0.757,
+    "conventional_pareto": 0.62,
+    "gradnorm": 0.762,
+    "pcgrad": 0.79,
+    "metabalance": 0.78,
+    "mmpareto": 0.82,
+}
 
 
 def jitter(level: float, row: int) -> list[float]:
@@ -192,9 +197,15 @@ def test_an_any_claim_needs_only_one_column_and_row(make_study):
 def test_correction_runs_within_the_family_and_only_over_claims_that_ran(make_table3):
     found = [result for result in make_table3().compare().claims if result.p_support is not None]
     assert {result.claim.family for result in found} == {"table3"}
-    raw = sorted(combine(*np.transpose([
-        [stat for stat in map(float, _one_sided(contrast))] for contrast in result.contrasts
-    ]), "all")[0] for result in found)  # fmt: skip
+    raw = sorted(
+        combine(
+            *np.transpose(
+                [[stat for stat in map(float, _one_sided(contrast))] for contrast in result.contrasts]
+            ),
+            "all",
+        )[0]
+        for result in found
+    )
     assert min(result.p_support for result in found) == pytest.approx(len(found) * raw[0])
 
 

@@ -142,17 +142,23 @@ def test_writing_gives_the_same_bytes_each_time_and_a_summary(stand_in, tmp_path
     again = {path.name: path.read_bytes() for path in stand_in.compare().write(tmp_path)}
     assert first == again
     assert set(first) == {
-        "mmpareto.csv", "mmpareto.claims.csv", "mmpareto.rankings.csv", "mmpareto.seeds.csv",
+        "mmpareto.csv",
+        "mmpareto.claims.csv",
+        "mmpareto.rankings.csv",
+        "mmpareto.seeds.csv",
         "mmpareto.summary.json",
-    }  # fmt: skip
+    }
     summary = json.loads(first["mmpareto.summary.json"])
     assert summary["numbers"]["stand_in"] == 16
     assert summary["exit_code"] == 0
 
 
 def test_sampling_error_is_that_of_one_run_on_the_test_set(stand_in):
-    found = next(row for row in stand_in.compare().rows
-                 if row.entry.label == "PCGrad" and row.entry.column.id == "cg_mnist.accuracy")  # fmt: skip
+    found = next(
+        row
+        for row in stand_in.compare().rows
+        if row.entry.label == "PCGrad" and row.entry.column.id == "cg_mnist.accuracy"
+    )
     assert found.sampling_error == pytest.approx(100 * (0.816 * 0.184 / 1000) ** 0.5)
 
 

@@ -143,8 +143,9 @@ def test_a_claim_that_had_an_answer_and_has_another_is_exit_code_four():
     other = results({"A": number(BASE)}, {"c": "undecided", "d": "refuted", "e": "undecided"})
     found = difference(one, other)
     assert [(change.a, change.b) for change in found.claims] == [
-        ("supported", "undecided"), ("not run", "refuted")
-    ]  # fmt: skip
+        ("supported", "undecided"),
+        ("not run", "refuted"),
+    ]
     assert found.exit_code() == 4
     only_new = difference(results({}, {"d": "not run"}), results({}, {"d": "refuted"}))
     assert (len(only_new.claims), only_new.exit_code()) == (1, 0)

@@ -75,9 +75,7 @@ def test_a_true_claim_in_the_family_does_not_let_false_ones_through(effect):
 
 def test_without_correction_the_family_would_exceed_5_percent():
     """The simulation is able to see what the correction is for."""
-    values = simulation._table(
-        simulation.np.random.default_rng(1), 5, 0.0, simulation.normal, STUDIES
-    )  # fmt: skip
+    values = simulation._table(simulation.np.random.default_rng(1), 5, 0.0, simulation.normal, STUDIES)
     support, _ = simulation.claim_p_values(values)
     assert (support < 0.05).any(0).mean() > 2 * 0.05
 

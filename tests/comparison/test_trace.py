@@ -153,11 +153,25 @@ def test_the_printed_trace_holds_all_that_made_the_number(finished):
     (found,) = trace(finished.plan(seeds=[0]), finished.root, NUMBER)
     text = "\n".join(trace_lines(found))
     wanted = [
-        cell.name, cell.source, str(cell.data_directory), "0" * 64, "lr: 0.02", "c0ffee", "with changes",
-        "An Old Processor", "AVX2", "torch 2.11.0", "python 3.12.1", "2026-01-02T03:04:05", "a" * 64,
-        "only a message changed", f"counterpoise redo {cell.name} --seed 0", "--set=seeds=[0]", "stand-in",
+        cell.name,
+        cell.source,
+        str(cell.data_directory),
+        "0" * 64,
+        "lr: 0.02",
+        "c0ffee",
+        "with changes",
+        "An Old Processor",
+        "AVX2",
+        "torch 2.11.0",
+        "python 3.12.1",
+        "2026-01-02T03:04:05",
+        "a" * 64,
+        "only a message changed",
+        f"counterpoise redo {cell.name} --seed 0",
+        "--set=seeds=[0]",
+        "stand-in",
         "2 more files",
-    ]  # fmt: skip
+    ]
     assert [part for part in wanted if part not in text.replace("'", "")] == []
 
 

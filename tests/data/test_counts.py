@@ -13,8 +13,15 @@ from counterpoise.spec.configs import Configs
 # Settings that say how a sample is presented, not which samples there are. What is not named here makes
 # another row of the table.
 PRESENTATION = {
-    "front_end", "audio_seconds", "audio_normalisation", "frames", "fps", "sampling", "frame_size", "window",
-}  # fmt: skip
+    "front_end",
+    "audio_seconds",
+    "audio_normalisation",
+    "frames",
+    "fps",
+    "sampling",
+    "frame_size",
+    "window",
+}
 # ModelNet40's renders and meshes are of the same listed shapes.
 SAME_LISTS = {"modelnet40": {"source"}}
 # Neither has a list that says what a complete download gives: whoever has the data can count it.

@@ -23,7 +23,7 @@ def test_the_bins_weighted_gaps_sum_to_the_calibration_error(predictions, bins):
         count * abs(accuracy - confidence)
         for count, confidence, accuracy in zip(*found.values(), strict=True)
         if count
-    ]  # fmt: skip
+    ]
     assert total == 400
     assert sum(gaps) / total == pytest.approx(classification_metrics(*predictions, bins)["ece"], abs=1e-6)
 

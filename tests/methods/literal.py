@@ -479,8 +479,22 @@ def gradnorm(scene: Scene, settings: dict[str, Any]) -> Gradients:
 
 
 METHODS: dict[str, Callable[[Scene, dict[str, Any]], Gradients]] = {
-    "agm": agm, "conventional_pareto": conventional_pareto, "fine_tune": uniform, "g_blending": g_blending,
-    "gradnorm": gradnorm, "greedy": greedy, "joint": joint, "metabalance": metabalance, "mlb": mlb,
-    "mmcosine": mmcosine, "mmpareto": mmpareto, "mslr": mslr, "ogm": ogm, "ogm_ge": ogm_ge, "pcgrad": pcgrad,
-    "pmr": pmr, "uniform": uniform, "unimodal": unimodal,
-}  # fmt: skip
+    "agm": agm,
+    "conventional_pareto": conventional_pareto,
+    "fine_tune": uniform,
+    "g_blending": g_blending,
+    "gradnorm": gradnorm,
+    "greedy": greedy,
+    "joint": joint,
+    "metabalance": metabalance,
+    "mlb": mlb,
+    "mmcosine": mmcosine,
+    "mmpareto": mmpareto,
+    "mslr": mslr,
+    "ogm": ogm,
+    "ogm_ge": ogm_ge,
+    "pcgrad": pcgrad,
+    "pmr": pmr,
+    "uniform": uniform,
+    "unimodal": unimodal,
+}

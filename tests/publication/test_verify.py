@@ -98,8 +98,10 @@ def test_a_changed_metric_is_found(record, rewrite, forge, careful):
         forge(record)
     done = verify_published(record)
     assert done.exit_code == 3
-    assert any("selections.last.outputs.joint.accuracy: stored 0.65, now 0.55" in line
-               for line in found(done, path.name))  # fmt: skip
+    assert any(
+        "selections.last.outputs.joint.accuracy: stored 0.65, now 0.55" in line
+        for line in found(done, path.name)
+    )
     assert found(done, "comparison/mmpareto.csv")
     assert found(done, "tables/mmpareto/table3.csv")
     assert bool(found(done, path.name)[0].count("sha256")) != careful
@@ -192,8 +194,10 @@ def test_a_truncated_file_of_a_run_is_a_difference_not_the_end(record, forge, na
 def test_a_record_without_what_its_metrics_were_measured_by_is_found(record, rewrite, forge):
     rewrite(first_run(record) / "record.json", lambda r: r.pop("output_targets"))
     forge(record)
-    assert any("output_targets" in line for line in found(verify_published(record), "record.json") +
-               found(verify_published(record), ".json"))  # fmt: skip
+    assert any(
+        "output_targets" in line
+        for line in found(verify_published(record), "record.json") + found(verify_published(record), ".json")
+    )
 
 
 def test_missing_metrics_are_found(record, forge):
@@ -223,8 +227,10 @@ def test_a_run_whose_end_was_changed_is_found(record, rewrite, forge):
     rewrite(run / "record.json", lambda r: r.update(status="diverged", reason="loss is not finite"))
     rewrite(metrics, lambda m: m.update(status="diverged", reason="loss is not finite", selections={}))
     forge(record)
-    assert any("stored completed, now diverged" in line
-               for line in found(verify_published(record), "seed-0/record.json"))  # fmt: skip
+    assert any(
+        "stored completed, now diverged" in line
+        for line in found(verify_published(record), "seed-0/record.json")
+    )
 
 
 def test_a_changed_printed_number_is_found(record, forge):

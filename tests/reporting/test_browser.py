@@ -236,9 +236,11 @@ def test_every_row_of_a_long_table_is_shown_without_doing_anything(browser, long
 
 
 def test_sorting_and_filtering_take_in_the_rows_that_are_not_painted_yet(browser, long):
-    for act in ("document.querySelector('#numbers-table th button').click()",
-                "(() => { const f = document.getElementById('numbers-table-text'); f.value = 'agm';"
-                " f.dispatchEvent(new Event('input')); })()"):  # fmt: skip
+    for act in (
+        "document.querySelector('#numbers-table th button').click()",
+        "(() => { const f = document.getElementById('numbers-table-text'); f.value = 'agm';"
+        " f.dispatchEvent(new Event('input')); })()",
+    ):
         open_as_first_painted(browser, long)
         browser.run(act)
         assert browser.run(ON_SCREEN) == len(visible(browser, "numbers-table"))

@@ -64,17 +64,27 @@ class Runs:
         np.savez(folder / "predictions.npz", **{"labels.label": np.arange(TEST_SIZE) % CLASSES}, **arrays)
         values = {name: {"accuracy": float(random.uniform()), "ece": 0.1} for name in outputs}
         metrics = {
-            "schema": 1, "key": cell.key, "seed": seed, "status": "completed", "n_test": TEST_SIZE,
-            "ece_bins": self.plan.benchmark.evaluation.ece_bins, "selections": {rule: {"outputs": values}},
+            "schema": 1,
+            "key": cell.key,
+            "seed": seed,
+            "status": "completed",
+            "n_test": TEST_SIZE,
+            "ece_bins": self.plan.benchmark.evaluation.ece_bins,
+            "selections": {rule: {"outputs": values}},
             "predictions_sha256": sha256_file(folder / "predictions.npz"),
-        }  # fmt: skip
+        }
         record = {
-            "schema": 1, "key": cell.key, "seed": seed, "status": "completed", "reason": None,
-            "n_test": TEST_SIZE, "selections": {rule: {"epoch": 1}},
+            "schema": 1,
+            "key": cell.key,
+            "seed": seed,
+            "status": "completed",
+            "reason": None,
+            "n_test": TEST_SIZE,
+            "selections": {rule: {"epoch": 1}},
             "output_targets": dict.fromkeys(outputs, "label"),
             "output_kinds": dict.fromkeys(outputs, "classification"),
             "files": {"predictions.npz": sha256_file(folder / "predictions.npz")},
-        }  # fmt: skip
+        }
         (folder / self.plan.metrics_name).write_text(json.dumps(metrics))
         (folder / "record.json").write_text(json.dumps(record))
         self.measured(cell, seed, random)
@@ -85,15 +95,28 @@ class Runs:
         table(folder / "diagnostics.csv", steps)
         if cell.name not in self.plan.measured:
             return
-        table(folder / f"{self.plan.measure_name('gradients')}.csv", [
-            {"batch": n, "encoder": name, "multimodal": random.uniform(), "unimodal": 2 + random.uniform(),
-             "k": 4.0 + seed}
-            for name in ("audio", "visual") for n in range(BATCHES)
-        ])  # fmt: skip
-        table(folder / f"{self.plan.measure_name('landscape')}.csv", [
-            {"direction": d, "step": s, "loss": 1 + s * s, "accuracy": 0.5, "sharpness": 0.25}
-            for d in range(2) for s in (-1.0, 0.0, 1.0)
-        ])  # fmt: skip
+        table(
+            folder / f"{self.plan.measure_name('gradients')}.csv",
+            [
+                {
+                    "batch": n,
+                    "encoder": name,
+                    "multimodal": random.uniform(),
+                    "unimodal": 2 + random.uniform(),
+                    "k": 4.0 + seed,
+                }
+                for name in ("audio", "visual")
+                for n in range(BATCHES)
+            ],
+        )
+        table(
+            folder / f"{self.plan.measure_name('landscape')}.csv",
+            [
+                {"direction": d, "step": s, "loss": 1 + s * s, "accuracy": 0.5, "sharpness": 0.25}
+                for d in range(2)
+                for s in (-1.0, 0.0, 1.0)
+            ],
+        )
 
 
 def table(path: Path, rows: list[dict]) -> None:

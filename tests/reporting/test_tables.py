@@ -24,9 +24,14 @@ from counterpoise.reporting.tables import (
 from counterpoise.spec.plan import PlannedValue
 
 LEVELS = {
-    "joint": 0.60, "uniform": 0.70, "conventional_pareto": 0.62, "gradnorm": 0.71, "pcgrad": 0.75,
-    "metabalance": 0.74, "mmpareto": 0.80,
-}  # fmt: skip
+    "joint": 0.60,
+    "uniform": 0.70,
+    "conventional_pareto": 0.62,
+    "gradnorm": 0.71,
+    "pcgrad": 0.75,
+    "metabalance": 0.74,
+    "mmpareto": 0.80,
+}
 
 
 @pytest.fixture
@@ -57,16 +62,23 @@ def markdown_rows(text: str) -> list[list[str]]:
 def test_rows_are_the_papers_in_its_order_with_variants_adjacent(study):
     rows = study.plan.papers["mmpareto"].table("table3").row_ids
     assert [line.id for line in view(study).lines] == [
-        *rows[:-1], "MMPareto [published]", "MMPareto [released]"
-    ]  # fmt: skip
+        *rows[:-1],
+        "MMPareto [published]",
+        "MMPareto [released]",
+    ]
 
 
 def test_the_papers_columns_come_in_its_order_with_ours_behind_each_group(study):
     columns = [column.id for column in view(study).columns]
     assert columns == [
-        "cg_mnist.accuracy", "cg_mnist.macro_f1", "cg_mnist.ece",
-        "modelnet40.accuracy", "modelnet40.macro_f1", "kinetics_sounds.accuracy", "kinetics_sounds.macro_f1",
-    ]  # fmt: skip
+        "cg_mnist.accuracy",
+        "cg_mnist.macro_f1",
+        "cg_mnist.ece",
+        "modelnet40.accuracy",
+        "modelnet40.macro_f1",
+        "kinetics_sounds.accuracy",
+        "kinetics_sounds.macro_f1",
+    ]
     assert [column.ours_only for column in view(study).columns].count(True) == 1
 
 
@@ -74,9 +86,11 @@ def test_tasks_get_their_own_columns_of_ours(make_study):
     study = make_study("table5", {"multi_mnist": "multi_digits"})
     columns = [column.id for column in view(study, "table5").columns]
     assert columns[2:] == [
-        "multi_mnist.macro_f1_left", "multi_mnist.ece_left",
-        "multi_mnist.macro_f1_right", "multi_mnist.ece_right",
-    ]  # fmt: skip
+        "multi_mnist.macro_f1_left",
+        "multi_mnist.ece_left",
+        "multi_mnist.macro_f1_right",
+        "multi_mnist.ece_right",
+    ]
     for row, planned in enumerate(study.plan.cells):
         study.run(planned, 0, {"left": 0.9 + 0.001 * row, "right": 0.8})
     shown = view(study, "table5")
@@ -94,8 +108,9 @@ def test_a_probe_of_all_rows_stands_in_columns_of_its_own(make_study):
     study.run(study.cell("joint"), 0, {"joint": 0.7, "probe:audio": 0.58, "probe:visual": 0.35})
     shown = view(study, "table1")
     assert [c.id for c in shown.columns if c.id.endswith("_probe")] == [
-        "crema_d.accuracy_audio_probe", "crema_d.accuracy_visual_probe"
-    ]  # fmt: skip
+        "crema_d.accuracy_audio_probe",
+        "crema_d.accuracy_visual_probe",
+    ]
     assert cell(shown, "Uniform baseline", "crema_d.accuracy_audio").mean == pytest.approx(60.0)
     assert cell(shown, "Uniform baseline", "crema_d.accuracy_audio_probe").mean == pytest.approx(65.0)
     starred = [cell(shown, "One joint loss", f"crema_d.accuracy_visual{end}").mean for end in ("", "_probe")]
@@ -275,10 +290,10 @@ def test_a_method_that_the_paper_lacks_gets_a_row_at_the_end(study):
         if column.group == "cg_mnist"
         else PlannedValue("mmpareto", "table3", "My method", None, column.id, None, "not in this benchmark")
         for column in table.columns
-    ]  # fmt: skip
+    ]
     study.plan = dataclasses.replace(
         study.plan, cells=[*study.plan.cells, added], values=[*study.plan.values, *values]
-    )  # fmt: skip
+    )
     shown = view(study)
     assert shown.lines[-1].added
     assert cell(shown, "My method", "cg_mnist.accuracy").mark == "best"

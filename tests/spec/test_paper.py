@@ -14,9 +14,15 @@ from counterpoise.spec.paper import PrintedValue, load_paper, printed_values
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 TITLES = {
-    "table1": "Table 1.", "table2": "Table 2.", "table3": "Table 3.", "table4": "Table 4.",
-    "table5": "Table 5.", "table7": "Table 7.", "table8": "Table 8.", "table9": "Table 9.",
-}  # fmt: skip
+    "table1": "Table 1.",
+    "table2": "Table 2.",
+    "table3": "Table 3.",
+    "table4": "Table 4.",
+    "table5": "Table 5.",
+    "table7": "Table 7.",
+    "table8": "Table 8.",
+    "table9": "Table 9.",
+}
 
 
 @pytest.fixture
@@ -172,10 +178,14 @@ def holds_in_print(table, test) -> bool:
         others = [table.value(row, column).value for row in rows]
         for other in (value for value in others if value is not None):
             gain = sign * (mine - other)
-            results.append({
-                "best_in_column": gain > 0, "better": gain > test.by, "worse": gain < -test.by,
-                "not_worse": gain > -test.by,
-            }[test.kind])  # fmt: skip
+            results.append(
+                {
+                    "best_in_column": gain > 0,
+                    "better": gain > test.by,
+                    "worse": gain < -test.by,
+                    "not_worse": gain > -test.by,
+                }[test.kind]
+            )
     return bool(results) and (all(results) if test.over == "all" else any(results))
 
 

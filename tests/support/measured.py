@@ -106,9 +106,19 @@ def comparison(
     ratios = [a / b if kind == "cost" else b / a for a, b in pairs]
     low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
     return Comparison(
-        name, baseline, where, kind, middle, low, high, goal, len(ratios),
-        statistics.median(own), statistics.median(other), machine(),
-    )  # fmt: skip
+        name,
+        baseline,
+        where,
+        kind,
+        middle,
+        low,
+        high,
+        goal,
+        len(ratios),
+        statistics.median(own),
+        statistics.median(other),
+        machine(),
+    )
 
 
 def machine() -> str:

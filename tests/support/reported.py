@@ -16,8 +16,18 @@ import yaml
 
 from counterpoise.spec.plan import Cell, Plan, make_plan
 
-METHODS = ("joint", "uniform", "conventional_pareto", "gradnorm", "pcgrad", "metabalance", "mmpareto", "mslr",
-           "agm", "mlb")  # fmt: skip
+METHODS = (
+    "joint",
+    "uniform",
+    "conventional_pareto",
+    "gradnorm",
+    "pcgrad",
+    "metabalance",
+    "mmpareto",
+    "mslr",
+    "agm",
+    "mlb",
+)
 BENCHMARK = Path("configs/benchmarks/reported.yaml")
 OUTPUTS = ("joint", "gray", "colour")
 N_TEST, BINS = 500, 15
@@ -47,10 +57,13 @@ class ReportedProject:
         self._paper(tables, groups, METHODS[:rows])
         column = {"model": "cg_digits_conv4", "protocol": "digits"}
         runs = [
-            {"paper": "made", "table": f"table{t}",
-             "columns": {f"d{t}_{g}": {"dataset": f"d{t}_{g}"} | column for g in range(groups)}}
+            {
+                "paper": "made",
+                "table": f"table{t}",
+                "columns": {f"d{t}_{g}": {"dataset": f"d{t}_{g}"} | column for g in range(groups)},
+            }
             for t in range(tables)
-        ]  # fmt: skip
+        ]
         benchmark = {"name": "reported", "title": title, "seeds": list(range(seeds)), "tables": runs}
         self._write(BENCHMARK, benchmark)
         self.generator = np.random.default_rng(7)
@@ -80,10 +93,16 @@ class ReportedProject:
             "configs/papers/made/paper.yaml", keep | {"paper": "made", "short_title": "Made", "tables": names}
         )
         claim = {
-            "id": "best", "quote": "ours is best", "section": "4",
-            "test": {"kind": "best_in_column", "table": "table0", "columns": ["d0_0.accuracy"],
-                     "row": methods[-1]},
-        }  # fmt: skip
+            "id": "best",
+            "quote": "ours is best",
+            "section": "4",
+            "test": {
+                "kind": "best_in_column",
+                "table": "table0",
+                "columns": ["d0_0.accuracy"],
+                "row": methods[-1],
+            },
+        }
         self._write("configs/papers/made/claims.yaml", {"paper": "made", "claims": [claim]})
         for t, name in enumerate(names):
             self._write(f"configs/papers/made/{name}.yaml", _table(name, t, groups, methods))
@@ -102,10 +121,13 @@ class ReportedProject:
         """Write the manifest of prepared data."""
         folder.mkdir(parents=True, exist_ok=True)
         manifest = {
-            "schema": 1, "targets": {"digit": {"names": names}}, "dropped": [], "leaks": [],
+            "schema": 1,
+            "targets": {"digit": {"names": names}},
+            "dropped": [],
+            "leaks": [],
             "splits": {"train": {"size": 1000}, "test": {"size": N_TEST}},
             "sources": [{"name": "made.csv", "sha256": "0" * 64}],
-        }  # fmt: skip
+        }
         (folder / "manifest.json").write_text(json.dumps(manifest))
 
     def run(self, plan: Plan, cell: Cell, seed: int, watched: bool = False) -> Path:
@@ -123,14 +145,22 @@ class ReportedProject:
         metrics = owner | {"schema": 2, "n_test": N_TEST, "ece_bins": BINS, "selections": selections}
         (folder / plan.metrics_name).write_text(json.dumps(metrics))
         record = owner | {
-            "files": {"predictions.npz": ""}, "output_targets": dict.fromkeys(OUTPUTS, "digit"),
-            "environment": {"device": "cpu", "device_name": "A Processor", "threads": 1,
-                            "deterministic": True, "libraries": {"torch": "2.11.0", "numpy": None},
-                            "python": "3.12.1"},
-            "git": {"commit": "c0ffee" * 6, "dirty": seed == 1}, "command": "counterpoise train",
+            "files": {"predictions.npz": ""},
+            "output_targets": dict.fromkeys(OUTPUTS, "digit"),
+            "environment": {
+                "device": "cpu",
+                "device_name": "A Processor",
+                "threads": 1,
+                "deterministic": True,
+                "libraries": {"torch": "2.11.0", "numpy": None},
+                "python": "3.12.1",
+            },
+            "git": {"commit": "c0ffee" * 6, "dirty": seed == 1},
+            "command": "counterpoise train",
             "seconds": 60.0,
-            "started": "2026-01-02T03:04:05+00:00", "finished": "2026-01-02T03:05:05+00:00",
-        }  # fmt: skip
+            "started": "2026-01-02T03:04:05+00:00",
+            "finished": "2026-01-02T03:05:05+00:00",
+        }
         (folder / "record.json").write_text(json.dumps(record))
         return folder
 
@@ -196,17 +226,30 @@ def _table(name: str, t: int, groups: int, methods: tuple[str, ...]) -> dict[str
         for metric, title in (("accuracy", "Acc"), ("macro_f1", "F1"))
     ]
     rows = [
-        {"id": method, "title": method, "method": method,
-         "values": {column["id"]: f"{58 + 3 * place % 7}.00" for place, column in enumerate(columns)}}
+        {
+            "id": method,
+            "title": method,
+            "method": method,
+            "values": {column["id"]: f"{58 + 3 * place % 7}.00" for place, column in enumerate(columns)},
+        }
         for method in methods
-    ]  # fmt: skip
+    ]
     last = groups - 1
     return {
-        "paper": "made", "table": name, "title": f"Made-up table {t}", "section": "4", "caption": "made up",
+        "paper": "made",
+        "table": name,
+        "title": f"Made-up table {t}",
+        "section": "4",
+        "caption": "made up",
         "groups": [
-            {"id": f"d{t}_{g}", "heading": [f"Digits {g}"], "model": "cg_digits_conv4",
-             "dataset": "another" if g == last and groups > 1 else f"d{t}_{g}"}
+            {
+                "id": f"d{t}_{g}",
+                "heading": [f"Digits {g}"],
+                "model": "cg_digits_conv4",
+                "dataset": "another" if g == last and groups > 1 else f"d{t}_{g}",
+            }
             for g in range(groups)
         ],
-        "columns": columns, "rows": rows,
-    }  # fmt: skip
+        "columns": columns,
+        "rows": rows,
+    }

@@ -40,11 +40,17 @@ def test_steps_of_thirty_epochs(epoch, expected):
 @pytest.mark.parametrize(
     ("step", "expected"),
     [
-        (0, 0.1), (4, 0.1),  # warming up
-        (5, 0.1), (7, 0.05), (9, 0.1),  # a period of 4 begins at 5 and the next, of 8, at 9
-        (13, 0.05), (17, 0.1), (25, 0.05), (33, 0.1),
+        (0, 0.1),
+        (4, 0.1),  # warming up
+        (5, 0.1),
+        (7, 0.05),
+        (9, 0.1),  # a period of 4 begins at 5 and the next, of 8, at 9
+        (13, 0.05),
+        (17, 0.1),
+        (25, 0.05),
+        (33, 0.1),
     ],
-)  # fmt: skip
+)
 def test_cosine_restarts_after_periods_that_grow(step, expected):
     schedule = {"name": "cosine_restarts", "period": 4, "period_factor": 2, "warm_up_steps": 5}
     assert rate(schedule, 0, step) == pytest.approx(expected, rel=1e-12)

@@ -59,10 +59,21 @@ def cell(clips, tmp_path):
             "protocol": protocol.model_dump(mode="json"),
         }
         return CellToTrain(
-            "clips", "small", method, "published", "small", config, "s", "0a", key, clips,
-            tmp_path / f"{method}.{key}", tmp_path / "work" / f"{method}.{key}",
-            keep_weights=keep, parents=parents or {},
-        )  # fmt: skip
+            "clips",
+            "small",
+            method,
+            "published",
+            "small",
+            config,
+            "s",
+            "0a",
+            key,
+            clips,
+            tmp_path / f"{method}.{key}",
+            tmp_path / "work" / f"{method}.{key}",
+            keep_weights=keep,
+            parents=parents or {},
+        )
 
     return make
 
@@ -215,9 +226,19 @@ def test_dense_tasks_are_trained_and_measured_without_keeping_every_pixel(tmp_pa
         ).model_dump(mode="json"),
     }
     rooms = CellToTrain(
-        "rooms", "segnet", "mmpareto", "published", "small", config, "s", "0a", "abc", data.path,
-        tmp_path / "runs", tmp_path / "work",
-    )  # fmt: skip
+        "rooms",
+        "segnet",
+        "mmpareto",
+        "published",
+        "small",
+        config,
+        "s",
+        "0a",
+        "abc",
+        data.path,
+        tmp_path / "runs",
+        tmp_path / "work",
+    )
     train_cell(rooms, [0], CPU)
     folder = run_directory(rooms, 0)
     outputs = json.loads(evaluate_run(folder, "m.json", "abc", 0, 15).read_text())["selections"]["last"][

@@ -198,8 +198,13 @@ def _duplicate(
     step = max(RESOLUTION, 100 / size) if size else RESOLUTION
     places = 1 + (max(numbers.values()) - min(numbers.values())) / step
     coincidence = 1 - math.prod(max(1 - i / places, 0.0) for i in range(len(numbers)))
-    also = [other.id for other in table.columns if other.group == column.group and other.id != column.id
-            and len({table.value(row, other.id).printed for row in rows}) == 1]  # fmt: skip
+    also = [
+        other.id
+        for other in table.columns
+        if other.group == column.group
+        and other.id != column.id
+        and len({table.value(row, other.id).printed for row in rows}) == 1
+    ]
     text = f"{' and '.join(rows)} print the same {value:.2f}"
     if also:
         text += f", and agree in {', '.join(also)} too"

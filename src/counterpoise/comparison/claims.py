@@ -143,11 +143,19 @@ def _raw_result(table: PaperTable, claim: Claim, index: Mapping, variant: str | 
     n = min(contrast.n for contrast in contrasts)
     observed = (all if test.over == "all" else any)(c.holds_in_the_mean for c in contrasts) if n else None
     result = ClaimResult(
-        claim, variant, Answer.UNDECIDED, "", stand_in, observed, n=n,
-        contrasts=contrasts, left_out=tuple(left_out),
-        compared=tuple({(entry.row, entry.variant, entry.column.id): entry
-                        for pair in pairs for entry in pair}.values()),
-    )  # fmt: skip
+        claim,
+        variant,
+        Answer.UNDECIDED,
+        "",
+        stand_in,
+        observed,
+        n=n,
+        contrasts=contrasts,
+        left_out=tuple(left_out),
+        compared=tuple(
+            {(entry.row, entry.variant, entry.column.id): entry for pair in pairs for entry in pair}.values()
+        ),
+    )
     if n < 2:
         return replace(result, reason=f"{n} seed pair{'s' if n != 1 else ''}: two or more are needed")
     p_values = [statistics.paired_p(contrast.differences, contrast.bound) for contrast in contrasts]
@@ -254,8 +262,10 @@ def _seeds_needed(result: ClaimResult, level: float) -> int | None:
     """Return the seed pairs for 80 % power if effects stay as seen, to show what the means show."""
     every = (result.claim.test.over == "all") == bool(result.observed)
     sign = 1.0 if result.observed else -1.0
-    needed = [_pairs_needed(contrast, sign, level if every else level / len(result.contrasts))
-              for contrast in result.contrasts]  # fmt: skip
+    needed = [
+        _pairs_needed(contrast, sign, level if every else level / len(result.contrasts))
+        for contrast in result.contrasts
+    ]
     if every:
         return None if None in needed else max(needed)
     return min((pairs for pairs in needed if pairs is not None), default=None)

@@ -30,20 +30,64 @@ from counterpoise.spec.paper import Paper
 from counterpoise.spec.plan import Plan
 
 COLUMNS = (
-    "paper", "table", "row", "column", "dataset", "metric", "printed", "mean", "std", "n", "delta",
-    "low", "high", "verdict", "reason",
-)  # fmt: skip
-CLAIM_COLUMNS = (
-    "paper", "claim", "section", "table", "row", "family", "verdict", "observed", "n", "p_support",
-    "p_refute", "seeds_needed", "reason", "quote",
-)  # fmt: skip
-RANKING_COLUMNS = (
-    "paper", "table", "variant", "column", "dataset", "rows", "n", "tau", "low", "high", "stand_in",
+    "paper",
+    "table",
+    "row",
+    "column",
+    "dataset",
+    "metric",
+    "printed",
+    "mean",
+    "std",
+    "n",
+    "delta",
+    "low",
+    "high",
+    "verdict",
     "reason",
-)  # fmt: skip
+)
+CLAIM_COLUMNS = (
+    "paper",
+    "claim",
+    "section",
+    "table",
+    "row",
+    "family",
+    "verdict",
+    "observed",
+    "n",
+    "p_support",
+    "p_refute",
+    "seeds_needed",
+    "reason",
+    "quote",
+)
+RANKING_COLUMNS = (
+    "paper",
+    "table",
+    "variant",
+    "column",
+    "dataset",
+    "rows",
+    "n",
+    "tau",
+    "low",
+    "high",
+    "stand_in",
+    "reason",
+)
 SEED_COLUMNS = (
-    "paper", "table", "row", "column", "dataset", "better", "stand_in", "seed", "status", "value",
-)  # fmt: skip
+    "paper",
+    "table",
+    "row",
+    "column",
+    "dataset",
+    "better",
+    "stand_in",
+    "seed",
+    "status",
+    "value",
+)
 BOOTSTRAP_SEED = 20240531
 ALL_WELL, DEVIATIONS, REFUTED = 0, 3, 4
 
@@ -333,7 +377,7 @@ def _ranking(paper: Paper, entries: Sequence[Entry], variant: str | None) -> Ran
         )
     return Ranking(
         *head, len(ranked), len(seeds), _finite(tau), _finite(low), _finite(high), stand_in, reason
-    )  # fmt: skip
+    )
 
 
 def _finite(value: float) -> float | None:

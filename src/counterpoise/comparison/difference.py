@@ -190,9 +190,13 @@ def _unpaired(key: NumberKey, a: Number, b: Number) -> NumberChange:
     freedom = errors.sum() ** 2 / float((errors**2 / (np.array([a.n, b.n]) - 1)).sum())
     half = float(stats.t.ppf(0.5 + LEVEL / 2, freedom)) * math.sqrt(errors.sum())
     return replace(
-        found, change=Change.WITHIN, reason="not paired", low=gap - half, high=gap + half,
+        found,
+        change=Change.WITHIN,
+        reason="not paired",
+        low=gap - half,
+        high=gap + half,
         p_value=float(tested.pvalue),
-    )  # fmt: skip
+    )
 
 
 def _corrected(raw: Sequence[NumberChange]) -> list[NumberChange]:

@@ -133,8 +133,10 @@ def ask(plan: Plan, name: str) -> Question:
 
 def question_digest(plan: Plan, question: Question) -> str:
     """Return the digest of everything besides metrics that an explanation rests on."""
-    flips = [(f.factor, f.title, f.before, f.after, f.source, f.reason, f.cell and f.cell.name)
-             for f in question.flips]  # fmt: skip
+    flips = [
+        (f.factor, f.title, f.before, f.after, f.source, f.reason, f.cell and f.cell.name)
+        for f in question.flips
+    ]
     return short_key(
         {
             "table": plan.digest(f"{question.value.paper}-{question.value.table}"),
@@ -160,9 +162,17 @@ def explain(plan: Plan, root: Path, question: Question) -> Explanation:
     gap = entry.printed.value - number.mean if compared else None
     effects = [*_selections(plan, question, base), *_flipped(plan, question, results)]
     return Explanation(
-        question.name, question.value, question.column, entry.printed.printed, plan.benchmark.selection,
-        tuple(seeds), number, gap, tuple(base.missing), tuple(_corrected(effects, gap)),
-    )  # fmt: skip
+        question.name,
+        question.value,
+        question.column,
+        entry.printed.printed,
+        plan.benchmark.selection,
+        tuple(seeds),
+        number,
+        gap,
+        tuple(base.missing),
+        tuple(_corrected(effects, gap)),
+    )
 
 
 def _entry(plan: Plan, question: Question, results: CellResults) -> Entry:
@@ -171,9 +181,16 @@ def _entry(plan: Plan, question: Question, results: CellResults) -> Entry:
         raise UserError(f"{question.name}: the paper has no such row, so there is nothing to explain")
     ours = _values(plan, question, results, plan.benchmark.selection)
     return Entry(
-        question.table, value.row, value.variant, question.column, value.cell.dataset, ours, results, "",
+        question.table,
+        value.row,
+        value.variant,
+        question.column,
+        value.cell.dataset,
+        ours,
+        results,
+        "",
         value.stand_in,
-    )  # fmt: skip
+    )
 
 
 def _values(plan: Plan, question: Question, results: CellResults, selection: str) -> SeedValues:
@@ -220,9 +237,13 @@ def _effect(flip: Flip, flipped: SeedValues, ours: SeedValues) -> Effect:
     interval = statistics.mean_interval(finite, LEVEL) or (None, None)
     p = float(min(1.0, 2 * min(statistics.paired_p(pairs)))) if pairs.size > 1 else None
     return replace(
-        effect, differences=tuple(map(float, pairs)), mean=float(finite.mean()), low=interval[0],
-        high=interval[1], p=p,
-    )  # fmt: skip
+        effect,
+        differences=tuple(map(float, pairs)),
+        mean=float(finite.mean()),
+        low=interval[0],
+        high=interval[1],
+        p=p,
+    )
 
 
 def _corrected(effects: Sequence[Effect], gap: float | None) -> list[Effect]:

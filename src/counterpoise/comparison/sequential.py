@@ -105,9 +105,12 @@ def verdict_in_looks(
         return judged
     reason = f"{judged.reason}; judged at the look at {judged.n} seeds"
     return replace(
-        whole, verdict=judged.verdict, reason=reason, detectable=judged.detectable,
+        whole,
+        verdict=judged.verdict,
+        reason=reason,
+        detectable=judged.detectable,
         seeds_needed=judged.seeds_needed,
-    )  # fmt: skip
+    )
 
 
 def answer_in_looks(paper: Paper, entries: Sequence[Entry], schedule: Schedule) -> list[ClaimResult]:

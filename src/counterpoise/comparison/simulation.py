@@ -242,10 +242,13 @@ def update(path: Path) -> None:
 
 def _number_errors(studies: int) -> str:
     spreads = (
-        ("normal, sd 0.5", 0.5, normal), ("normal, sd 1", 1.0, normal), ("normal, sd 2", 2.0, normal),
-        ("normal, sd 4", 4.0, normal), ("heavy tails, sd 2", 2.0, heavy),
+        ("normal, sd 0.5", 0.5, normal),
+        ("normal, sd 1", 1.0, normal),
+        ("normal, sd 2", 2.0, normal),
+        ("normal, sd 4", 4.0, normal),
+        ("heavy tails, sd 2", 2.0, heavy),
         ("shares of 744, sd 1", 1.0, shares),
-    )  # fmt: skip
+    )
     rows = []
     for name, std, draw in spreads:
         for n in SEEDS:
@@ -267,9 +270,14 @@ def _number_power(studies: int) -> str:
             far = [number_rates(n, std, gap, studies=studies).deviates for gap in (3.0, 5.0, 10.0)]
             rows.append([std, n, *map(_percent, (exact, same, *far))])
     head = [
-        "sd", "n", "`reproduced`, printed is our mean", "`reproduced`, printed is a run of ours",
-        "`deviates`, 3 points off", "5 points off", "10 points off",
-    ]  # fmt: skip
+        "sd",
+        "n",
+        "`reproduced`, printed is our mean",
+        "`reproduced`, printed is a run of ours",
+        "`deviates`, 3 points off",
+        "5 points off",
+        "10 points off",
+    ]
     return _table_text(rows, head)
 
 
@@ -283,9 +291,15 @@ def _claim_table(studies: int) -> str:
         errors = (equal.false_support, equal.false_refutation, tails.false_support, beside)
         rows.append([n, *map(_percent, (*errors, *(rates.power for rates in ahead)))])
     head = [
-        "n", "any false `supported`, all rows equal", "any false `refuted`", "`supported`, heavy tails",
-        "`supported` beside a true claim", "best found, 1 sd ahead", "2 sd", "4 sd",
-    ]  # fmt: skip
+        "n",
+        "any false `supported`, all rows equal",
+        "any false `refuted`",
+        "`supported`, heavy tails",
+        "`supported` beside a true claim",
+        "best found, 1 sd ahead",
+        "2 sd",
+        "4 sd",
+    ]
     return _table_text(rows, head)
 
 
@@ -299,10 +313,13 @@ def _sequential_tables(studies: int) -> str:
 
 def _sequential_numbers(schedule: Schedule, studies: int) -> str:
     cases = (
-        ("same distribution, sd 0.5", 0.5, 0.0, True), ("same distribution, sd 1", 1.0, 0.0, True),
-        ("same distribution, sd 2", 2.0, 0.0, True), ("printed a margin away, sd 1", 1.0, MARGIN, False),
-        ("means 5 points apart, sd 1", 1.0, 5.0, True), ("means 10 points apart, sd 1", 1.0, 10.0, True),
-    )  # fmt: skip
+        ("same distribution, sd 0.5", 0.5, 0.0, True),
+        ("same distribution, sd 1", 1.0, 0.0, True),
+        ("same distribution, sd 2", 2.0, 0.0, True),
+        ("printed a margin away, sd 1", 1.0, MARGIN, False),
+        ("means 5 points apart, sd 1", 1.0, 5.0, True),
+        ("means 10 points apart, sd 1", 1.0, 10.0, True),
+    )
     rows = []
     for name, std, gap, one_run in cases:
         found = sequential_number_rates(std, gap, one_run, schedule, studies)
@@ -310,9 +327,14 @@ def _sequential_numbers(schedule: Schedule, studies: int) -> str:
         decided = (found.deviates, fixed.deviates, found.reproduced, fixed.reproduced)
         rows.append([name, *map(_percent, (*decided, 1 - found.runs, 1 - found.runs_without_futility))])
     head = [
-        "numbers", "`deviates`", "with the cap at once", "`reproduced`", "with the cap at once",
-        "runs saved", "without stopping for futility",
-    ]  # fmt: skip
+        "numbers",
+        "`deviates`",
+        "with the cap at once",
+        "`reproduced`",
+        "with the cap at once",
+        "runs saved",
+        "without stopping for futility",
+    ]
     return _table_text(rows, head)
 
 

@@ -1,5 +1,4 @@
-"""What a run's diagnostics say of its steps: the time that integration took, and when it became stationary.
-"""
+"""What a run's diagnostics say of its steps: the time that integration took, and when it became stationary."""
 
 from __future__ import annotations
 

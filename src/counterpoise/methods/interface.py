@@ -267,6 +267,19 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 __all__ = [
-    "COEFFICIENTS", "Epoch", "IntegrationMethod", "LossMethod", "Method", "ModulationMethod", "State", "Step",
-    "Weights", "are_linked", "evaluating", "mean_of_others", "ratio", "slice_scores", "true_class_score",
-]  # fmt: skip
+    "COEFFICIENTS",
+    "Epoch",
+    "IntegrationMethod",
+    "LossMethod",
+    "Method",
+    "ModulationMethod",
+    "State",
+    "Step",
+    "Weights",
+    "are_linked",
+    "evaluating",
+    "mean_of_others",
+    "ratio",
+    "slice_scores",
+    "true_class_score",
+]

@@ -118,6 +118,11 @@ def _draw_column(axes: Axes, rows: list[str], lines: dict[str, _Line]) -> None:
     printed = [(line.printed, place) for place, line in places if line.printed is not None]
     if printed:
         axes.scatter(
-            *zip(*printed, strict=True), s=34, marker="D", facecolors="none", edgecolors=COLOURS[1],
-            linewidths=1.4, label="printed",
-        )  # fmt: skip
+            *zip(*printed, strict=True),
+            s=34,
+            marker="D",
+            facecolors="none",
+            edgecolors=COLOURS[1],
+            linewidths=1.4,
+            label="printed",
+        )

@@ -23,8 +23,12 @@ from counterpoise.reporting.words import Seeds, marked, seeds_in_all
 # Two runs of one method differ by more than this many standard deviations once in twenty.
 PAIR_OF_RUNS = 1.96 * 2**0.5
 COMPARED = (
-    Verdict.REPRODUCED, Verdict.CONSISTENT, Verdict.UNDECIDED, Verdict.DEVIATES, Verdict.DIVERGED,
-)  # fmt: skip
+    Verdict.REPRODUCED,
+    Verdict.CONSISTENT,
+    Verdict.UNDECIDED,
+    Verdict.DEVIATES,
+    Verdict.DIVERGED,
+)
 FINISHED = ("completed", "diverged")
 QUIET = (Answer.NOT_RUN, Answer.NOT_TESTED)
 
@@ -106,18 +110,28 @@ def readme_text(record: PublishedRecord) -> str:
     ]
     notes = record.folder / NOTES
     environment = Environment(
-        loader=PackageLoader("counterpoise.publication"), autoescape=False, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
+        loader=PackageLoader("counterpoise.publication"),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     environment.filters["marked"] = lambda word: marked(str(word))
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
     return environment.get_template("README.md.j2").render(
-        record=record, plan=record.plan, stored=record.stored, benchmark=record.plan.benchmark,
-        runs=run_facts(record), protocols=_protocols(record, results), papers=papers, pair=PAIR_OF_RUNS,
+        record=record,
+        plan=record.plan,
+        stored=record.stored,
+        benchmark=record.plan.benchmark,
+        runs=run_facts(record),
+        protocols=_protocols(record, results),
+        papers=papers,
+        pair=PAIR_OF_RUNS,
         searched=(record.folder / SEARCH).is_file(),
         explained=sorted(path.stem for path in (record.folder / "explain").glob("*.md")),
         notes=notes.read_text(encoding="utf-8").strip() if notes.is_file() else "",
-    )  # fmt: skip
+    )
 
 
 def run_facts(record: PublishedRecord) -> Runs:
@@ -207,10 +221,18 @@ def _spread(entries: Sequence[Entry]) -> Iterator[Spread]:
     median = float(np.median(spreads))
     gaps = [abs(one - other) for one, other in combinations(printed.values(), 2)]
     yield Spread(
-        first.table.paper, first.table.table, first.column.id, any(entry.stand_in for entry in shown),
-        len(spreads), min(spreads), median, max(spreads), abs(ordered[0] - ordered[1]),
-        sum(gap < PAIR_OF_RUNS * median for gap in gaps), len(gaps),
-    )  # fmt: skip
+        first.table.paper,
+        first.table.table,
+        first.column.id,
+        any(entry.stand_in for entry in shown),
+        len(spreads),
+        min(spreads),
+        median,
+        max(spreads),
+        abs(ordered[0] - ordered[1]),
+        sum(gap < PAIR_OF_RUNS * median for gap in gaps),
+        len(gaps),
+    )
 
 
 def _optimism(entries: Sequence[Entry]) -> Iterator[Optimism]:
@@ -224,9 +246,14 @@ def _optimism(entries: Sequence[Entry]) -> Iterator[Optimism]:
         first = entries[0]
         highest = max(gains, key=gains.__getitem__)
         yield Optimism(
-            first.table.paper, first.table.table, first.column.id, len(gains),
-            float(np.mean(list(gains.values()))), gains[highest], highest,
-        )  # fmt: skip
+            first.table.paper,
+            first.table.table,
+            first.column.id,
+            len(gains),
+            float(np.mean(list(gains.values()))),
+            gains[highest],
+            highest,
+        )
 
 
 def _gain(entry: Entry) -> float | None:

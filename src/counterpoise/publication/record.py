@@ -198,10 +198,16 @@ def read_published(folder: Path) -> PublishedRecord:
         cells[found.name] = found
     values = [_value(value, cells, where) for value in stored.values]
     plan = PublishedPlan(
-        benchmark, folder / BENCHMARK_FILE, stored.overrides, list(cells.values()), values, papers,
-        allotted=Counter(run.cell for run in stored.runs), metrics_name=stored.metrics_name,
+        benchmark,
+        folder / BENCHMARK_FILE,
+        stored.overrides,
+        list(cells.values()),
+        values,
+        papers,
+        allotted=Counter(run.cell for run in stored.runs),
+        metrics_name=stored.metrics_name,
         probe_name=stored.probe_name,
-    )  # fmt: skip
+    )
     return PublishedRecord(folder, plan, stored)
 
 
@@ -209,9 +215,18 @@ def _cell(stored: StoredCell, known: Mapping[str, Cell], where: Path) -> Publish
     parents = tuple((modality, _known(name, known, where)) for modality, name in stored.parents.items())
     data, *folds = (PreparedDataset(**dict(one)) for one in (stored.data, *stored.folds))
     return PublishedCell(
-        stored.dataset, stored.model, stored.method, stored.variant, stored.protocol, stored.config,
-        stored.source, data, stored.key, parents, tuple(folds),
-    )  # fmt: skip
+        stored.dataset,
+        stored.model,
+        stored.method,
+        stored.variant,
+        stored.protocol,
+        stored.config,
+        stored.source,
+        data,
+        stored.key,
+        parents,
+        tuple(folds),
+    )
 
 
 def _value(stored: StoredValue, cells: Mapping[str, Cell], where: Path) -> PlannedValue:

@@ -55,10 +55,17 @@ def as_recorded(plan: Plan, root: Path) -> PublishedPlan:
     own = [cells[cell.name] for cell in plan.cells]
     allotted = {cells[name].name: seeds for name, seeds in plan.allotted.items()}
     return PublishedPlan(
-        plan.benchmark, plan.path, plan.overrides, own, values, plan.papers, figures, allotted=allotted,
+        plan.benchmark,
+        plan.path,
+        plan.overrides,
+        own,
+        values,
+        plan.papers,
+        figures,
+        allotted=allotted,
         metrics_name=_name(plan, root, own, plan.metrics_name, "metrics.*.json"),
         probe_name=_name(plan, root, own, f"{plan.probe_name}.json", "probe.*.json").removesuffix(".json"),
-    )  # fmt: skip
+    )
 
 
 def _recorded(plan: Plan, root: Path, cell: Cell, known: dict[str, Cell]) -> Cell:

@@ -13,9 +13,14 @@ from rich.table import Table
 from counterpoise.comparison.difference import Change, NumberChange, RankingChange, ResultDifference
 
 COLOURS = {
-    Change.BEYOND: "red", Change.GONE: "red", Change.UNDECIDED: "yellow", Change.OTHER_DATA: "yellow",
-    Change.WITHIN: "green", Change.ADDED: "blue", Change.SAME: "green",
-}  # fmt: skip
+    Change.BEYOND: "red",
+    Change.GONE: "red",
+    Change.UNDECIDED: "yellow",
+    Change.OTHER_DATA: "yellow",
+    Change.WITHIN: "green",
+    Change.ADDED: "blue",
+    Change.SAME: "green",
+}
 MEANING = {
     0: "nothing differs beyond seed noise",
     3: "a number changed beyond seed noise, or is gone",
@@ -56,22 +61,39 @@ def print_difference(found: ResultDifference, strict: bool = False, console: Con
 
 def _numbers(changes: Sequence[NumberChange]) -> Table:
     table = Table(
-        "table", "row", "column", "A", "B", "B − A", "95 % interval", "seeds", "p (Holm)", "change",
-        "verdict", "why", title="numbers",
-    )  # fmt: skip
+        "table",
+        "row",
+        "column",
+        "A",
+        "B",
+        "B − A",
+        "95 % interval",
+        "seeds",
+        "p (Holm)",
+        "change",
+        "verdict",
+        "why",
+        title="numbers",
+    )
     for change in changes:
         paper_table = ".".join(change.key[:2])
         colour = COLOURS[change.change]
         interval = "" if change.low is None else f"{change.low:+.2f} … {change.high:+.2f}"
         before, after = change.verdicts
         table.add_row(
-            paper_table, escape(change.key[2]), change.key[3], _mean(change.a), _mean(change.b),
-            "" if change.difference is None else f"{change.difference:+.2f}", interval,
+            paper_table,
+            escape(change.key[2]),
+            change.key[3],
+            _mean(change.a),
+            _mean(change.b),
+            "" if change.difference is None else f"{change.difference:+.2f}",
+            interval,
             f"{change.pairs} pairs" if change.pairs else "",
             "" if change.p_value is None else f"{change.p_value:.2g}",
             f"[{colour}]{change.change}[/{colour}]",
-            after if before == after else f"{before or '–'} → {after or '–'}", escape(change.reason),
-        )  # fmt: skip
+            after if before == after else f"{before or '–'} → {after or '–'}",
+            escape(change.reason),
+        )
     return table
 
 

@@ -20,9 +20,21 @@ from counterpoise.reporting.words import difference_unit
 from counterpoise.spec.plan import Plan
 
 COLUMNS = (
-    "name", "factor", "from", "to", "n", "effect", "low", "high", "p_holm", "gap", "recovered", "reason",
-    "cell", "source",
-)  # fmt: skip
+    "name",
+    "factor",
+    "from",
+    "to",
+    "n",
+    "effect",
+    "low",
+    "high",
+    "p_holm",
+    "gap",
+    "recovered",
+    "reason",
+    "cell",
+    "source",
+)
 
 
 def plan_lines(plan: Plan, root: Path, question: Question) -> Iterator[str]:
@@ -136,7 +148,10 @@ def as_markdown(plan: Plan, explanation: Explanation) -> str:
     """Return an explanation as Markdown: the sentences, the table, what it rests on."""
     rows = [
         (
-            effect.flip.title, effect.flip.before, effect.flip.after, effect.n,
+            effect.flip.title,
+            effect.flip.before,
+            effect.flip.after,
+            effect.n,
             "" if effect.mean is None else f"{effect.mean:+.2f}",
             "" if effect.low is None else f"{effect.low:+.2f} … {effect.high:+.2f}",
             "" if effect.p is None else f"{effect.p:.2g}",
@@ -144,10 +159,19 @@ def as_markdown(plan: Plan, explanation: Explanation) -> str:
             effect.reason or effect.flip.source,
         )
         for effect in strongest_first(explanation.effects)
-    ]  # fmt: skip
+    ]
     unit = difference_unit(explanation.column.unit)
-    header = ("factor", "from", "to", "pairs", f"effect ({unit})", "95 % interval", "p (Holm)", "of the gap",
-              "source, or why there is no value")  # fmt: skip
+    header = (
+        "factor",
+        "from",
+        "to",
+        "pairs",
+        f"effect ({unit})",
+        "95 % interval",
+        "p (Holm)",
+        "of the gap",
+        "source, or why there is no value",
+    )
     seeds = ", ".join(map(str, explanation.seeds))
     parts = [
         f"# {explanation.name}",

@@ -170,9 +170,16 @@ def _extra_columns(group: str, heading: tuple[str, ...], own: Sequence[Column]) 
             shown = EXTRA_METRICS[metric] if output == "joint" else f"{title} {EXTRA_METRICS[metric]}"
             better = "lower" if metric == "ece" else "higher"
             yield TableColumn(
-                f"{group}.{metric}{suffix}", group, heading, shown, metric, better, 2, ours_only=True,
+                f"{group}.{metric}{suffix}",
+                group,
+                heading,
+                shown,
+                metric,
+                better,
+                2,
+                ours_only=True,
                 output=output,
-            )  # fmt: skip
+            )
 
 
 def _probe_columns(
@@ -202,20 +209,30 @@ def _paper_lines(
     for (row, variant), by_column in rows.items():
         title = table.row(row).title if variant is None else f"{table.row(row).title} ({variant})"
         cells = [
-            _extra_cell(plan, table, column, by_column.values()) if column.ours_only
+            _extra_cell(plan, table, column, by_column.values())
+            if column.ours_only
             else _paper_cell(plan, paper, column, by_column[column.id])
             for column in columns
-        ]  # fmt: skip
+        ]
         yield TableLine(next(iter(by_column.values())).label, title, tuple(cells))
 
 
 def _paper_cell(plan: Plan, paper: Paper, column: TableColumn, entry: Entry) -> TableCell:
     number = judge_entry(paper, entry, schedule_of(plan))
     return TableCell(
-        entry.printed, number.mean, number.std, number.n, len(plan.seeds), number.verdict, number.reason,
-        number.delta, entry.stand_in, column.decimals, cell=entry.results.cell if entry.results else None,
+        entry.printed,
+        number.mean,
+        number.std,
+        number.n,
+        len(plan.seeds),
+        number.verdict,
+        number.reason,
+        number.delta,
+        entry.stand_in,
+        column.decimals,
+        cell=entry.results.cell if entry.results else None,
         failed=bool(entry.results and entry.results.failed),
-    )  # fmt: skip
+    )
 
 
 def _extra_cell(plan: Plan, table: PaperTable, column: TableColumn, entries: Sequence[Entry]) -> TableCell:
@@ -234,9 +251,19 @@ def _own_cell(
     values = results.values(plan.benchmark.selection, output, column.metric, 100.0)
     verdict, reason = _own_verdict(values, stand_in)
     return TableCell(
-        None, values.mean, values.std, values.n, len(plan.seeds), verdict, reason, None, stand_in,
-        column.decimals, cell=results.cell, failed=bool(results.failed),
-    )  # fmt: skip
+        None,
+        values.mean,
+        values.std,
+        values.n,
+        len(plan.seeds),
+        verdict,
+        reason,
+        None,
+        stand_in,
+        column.decimals,
+        cell=results.cell,
+        failed=bool(results.failed),
+    )
 
 
 def _own_verdict(values: SeedValues, stand_in: bool) -> tuple[Verdict, str]:

@@ -15,11 +15,25 @@ from counterpoise.reporting.templating import environment, own_title
 from counterpoise.spec.plan import Plan
 
 _LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
-    "↓": r"$\downarrow$", "−": r"$-$", "α": r"$\alpha$", "×": r"$\times$", "≥": r"$\geq$",
-    "–": "--", "—": "---",
-}  # fmt: skip
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "↓": r"$\downarrow$",
+    "−": r"$-$",
+    "α": r"$\alpha$",
+    "×": r"$\times$",
+    "≥": r"$\geq$",
+    "–": "--",
+    "—": "---",
+}
 
 
 def write_table(plan: Plan, root: Path, paper: str, table: str) -> list[Path]:

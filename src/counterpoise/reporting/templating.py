@@ -16,9 +16,12 @@ from counterpoise.reporting.words import SYMBOLS, counted, marked, metric_name, 
 def environment() -> Environment:
     """Return the template environment; the templates are beside this module."""
     found = Environment(
-        loader=PackageLoader("counterpoise.reporting"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("counterpoise.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     found.filters["own_title"] = own_title
     found.filters["marked"] = lambda verdict: marked(str(verdict))
     found.filters["symbol"] = lambda verdict: SYMBOLS.get(str(verdict), "")

@@ -57,11 +57,16 @@ def _numbers(title: str, rows: Sequence[ComparisonRow]) -> Table:
     for row in rows:
         number, decimals = row.number, max(row.entry.printed.decimals, 2)
         table.add_row(
-            escape(row.entry.label), row.entry.column.id, row.entry.printed.printed or "–",
-            _mean(number.mean, number.std, decimals), str(number.n), _signed(number.delta, decimals),
+            escape(row.entry.label),
+            row.entry.column.id,
+            row.entry.printed.printed or "–",
+            _mean(number.mean, number.std, decimals),
+            str(number.n),
+            _signed(number.delta, decimals),
             "" if number.low is None else f"{number.low:.{decimals}f} … {number.high:.{decimals}f}",
-            _coloured(str(row.verdict)), escape(number.reason),
-        )  # fmt: skip
+            _coloured(str(row.verdict)),
+            escape(number.reason),
+        )
     return table
 
 

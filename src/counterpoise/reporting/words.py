@@ -7,18 +7,38 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 SYMBOLS = {
-    "reproduced": "✓", "consistent": "≈", "undecided": "?", "deviates": "✗", "diverged": "!", "failed": "‼",
-    "stand-in": "○", "not run": "·", "not defined": "/", "not printed": "–", "supported": "✓",
-    "refuted": "✗", "not tested": "·", "holds on the stand-in": "○✓", "undecided on the stand-in": "○?",
+    "reproduced": "✓",
+    "consistent": "≈",
+    "undecided": "?",
+    "deviates": "✗",
+    "diverged": "!",
+    "failed": "‼",
+    "stand-in": "○",
+    "not run": "·",
+    "not defined": "/",
+    "not printed": "–",
+    "supported": "✓",
+    "refuted": "✗",
+    "not tested": "·",
+    "holds on the stand-in": "○✓",
+    "undecided on the stand-in": "○?",
     "does not hold on the stand-in": "○✗",
-}  # fmt: skip
+}
 
 COLOURS = {
-    "reproduced": "green", "consistent": "blue", "undecided": "yellow", "deviates": "red", "diverged": "red",
-    "failed": "red", "stand-in": "yellow", "supported": "green", "refuted": "red",
-    "holds on the stand-in": "green", "undecided on the stand-in": "yellow",
+    "reproduced": "green",
+    "consistent": "blue",
+    "undecided": "yellow",
+    "deviates": "red",
+    "diverged": "red",
+    "failed": "red",
+    "stand-in": "yellow",
+    "supported": "green",
+    "refuted": "red",
+    "holds on the stand-in": "green",
+    "undecided on the stand-in": "yellow",
     "does not hold on the stand-in": "red",
-}  # fmt: skip
+}
 
 MEANINGS = {
     "reproduced": "the printed number is within the declared margin of our mean (TOST)",

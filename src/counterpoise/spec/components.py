@@ -34,9 +34,16 @@ ENTRY_POINTS = {
     "fusion": "counterpoise.fusions",
 }
 TYPES: dict[str, Any] = {
-    "bool": bool, "int": int, "float": float, "str": str, "None": None, "Any": Any,
-    "list": list, "tuple": tuple, "dict": dict,
-}  # fmt: skip
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "str": str,
+    "None": None,
+    "Any": Any,
+    "list": list,
+    "tuple": tuple,
+    "dict": dict,
+}
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,10 @@ class Figure:
 _UNIFORM = Series("Uniform baseline", "uniform")
 _PARETO = Series("Conventional Pareto", "conventional_pareto")
 _MMPARETO = Series("MMPareto", "mmpareto")
-_ALONE = (Series("audio alone", "unimodal", (("modality", "audio"),)),
-          Series("visual alone", "unimodal", (("modality", "visual"),)))  # fmt: skip
+_ALONE = (
+    Series("audio alone", "unimodal", (("modality", "audio"),)),
+    Series("visual alone", "unimodal", (("modality", "visual"),)),
+)
 _BALANCED = (
     Series("Joint Training", "joint"),
     Series("AGM", "agm"),
@@ -75,26 +77,74 @@ _SINGLE = (Series("Single loss", "joint"), Series("Single loss", "unimodal", (("
 FIGURES = {
     (figure.paper, figure.name): figure
     for figure in (
-        Figure("mmpareto", "figure1a", "Cosine of the multimodal and the unimodal gradient, video encoder",
-               "cosine", (_MMPARETO,), output="visual"),
-        Figure("mmpareto", "figure1c", "Multimodal and unimodal accuracy, video encoder", "bars",
-               (*_SINGLE, _UNIFORM, _PARETO, _MMPARETO), output="visual"),
-        Figure("mmpareto", "figure1d", "Gradient magnitude at fixed parameters, video encoder", "magnitudes",
-               (_UNIFORM,), measure=GRADIENTS, output="visual"),
+        Figure(
+            "mmpareto",
+            "figure1a",
+            "Cosine of the multimodal and the unimodal gradient, video encoder",
+            "cosine",
+            (_MMPARETO,),
+            output="visual",
+        ),
+        Figure(
+            "mmpareto",
+            "figure1c",
+            "Multimodal and unimodal accuracy, video encoder",
+            "bars",
+            (*_SINGLE, _UNIFORM, _PARETO, _MMPARETO),
+            output="visual",
+        ),
+        Figure(
+            "mmpareto",
+            "figure1d",
+            "Gradient magnitude at fixed parameters, video encoder",
+            "magnitudes",
+            (_UNIFORM,),
+            measure=GRADIENTS,
+            output="visual",
+        ),
         Figure("mmpareto", "figure3", "Bound of the Pareto weight", "bound"),
-        Figure("mmpareto", "figure4a", "Cosine of the multimodal and the unimodal gradient, video encoder",
-               "cosine", (_MMPARETO,), output="visual"),
-        Figure("mmpareto", "figure4b", "Gradient magnitude at fixed parameters, video encoder", "magnitudes",
-               (_UNIFORM,), measure=GRADIENTS, output="visual"),
-        Figure("mmpareto", "figure5", "Loss and accuracy around the solutions", "landscape",
-               (_UNIFORM, _PARETO, _MMPARETO), measure=LANDSCAPE),
+        Figure(
+            "mmpareto",
+            "figure4a",
+            "Cosine of the multimodal and the unimodal gradient, video encoder",
+            "cosine",
+            (_MMPARETO,),
+            output="visual",
+        ),
+        Figure(
+            "mmpareto",
+            "figure4b",
+            "Gradient magnitude at fixed parameters, video encoder",
+            "magnitudes",
+            (_UNIFORM,),
+            measure=GRADIENTS,
+            output="visual",
+        ),
+        Figure(
+            "mmpareto",
+            "figure5",
+            "Loss and accuracy around the solutions",
+            "landscape",
+            (_UNIFORM, _PARETO, _MMPARETO),
+            measure=LANDSCAPE,
+        ),
         Figure("mlb", "figure2", "Balancing coefficient by performance ratio", "coefficient"),
         Figure("mlb", "figure3", "Accuracy by dataset, backbone and fusion", "table", table="figure3"),
-        Figure("mlb", "figure4a", "Agreement of multimodal and unimodal predictions, Conformer", "agreement",
-               (*_ALONE, *_BALANCED)),
-        Figure("mlb", "figure4b", "Agreement of multimodal and unimodal predictions, ResNet", "agreement",
-               (*_ALONE, *_BALANCED)),
+        Figure(
+            "mlb",
+            "figure4a",
+            "Agreement of multimodal and unimodal predictions, Conformer",
+            "agreement",
+            (*_ALONE, *_BALANCED),
+        ),
+        Figure(
+            "mlb",
+            "figure4b",
+            "Agreement of multimodal and unimodal predictions, ResNet",
+            "agreement",
+            (*_ALONE, *_BALANCED),
+        ),
         Figure("mlb", "figure5", "Calibration", "reliability", _ALL_BALANCED),
         Figure("mlb", "figure6", "Accuracy with FiLM, Gated and TF fusion", "table", table="figure6"),
     )
-}  # fmt: skip
+}

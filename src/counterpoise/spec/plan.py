@@ -507,8 +507,12 @@ class _Planner:
             source = str(info.variants[other].get("source", ""))
             variant = Factor(title="variant", source=source, changes=[Change(variant=other)])
             yield "variant", variant, f"method '{wanted.method}'"
-        names = {"methods": wanted.method, "protocols": wanted.protocol, "models": wanted.model,
-                 "datasets": wanted.dataset}  # fmt: skip
+        names = {
+            "methods": wanted.method,
+            "protocols": wanted.protocol,
+            "models": wanted.model,
+            "datasets": wanted.dataset,
+        }
         assert set(names) == set(FOLDERS)
         for folder, name in names.items():
             for id, factor in self.configs.factors(folder, name).items():

@@ -207,8 +207,7 @@ def make_trainer(
 def shapes_and_classes(
     config: dict[str, Any], data: PreparedData
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
-    """Return the stored shape of each modality of a cell's model, and the classes of each target (depth: 1).
-    """
+    """Return the stored shape of each modality of a cell's model, and the classes of each target (depth: 1)."""
     shapes = {name: tuple(data.modalities[name]["shape"]) for name in config["model"]["encoders"]}
     return shapes, {name: target.get("classes", 1) for name, target in data.targets.items()}
 

@@ -27,8 +27,15 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 HATCHES = ("", "//", "..", "xx", "\\\\", "oo", "++", "--")
-STYLE = {"font.size": 9, "svg.hashsalt": "counterpoise", "svg.fonttype": "path", "axes.grid": True,
-         "grid.alpha": 0.3, "axes.axisbelow": True, "legend.fontsize": 8}  # fmt: skip
+STYLE = {
+    "font.size": 9,
+    "svg.hashsalt": "counterpoise",
+    "svg.fonttype": "path",
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.axisbelow": True,
+    "legend.fontsize": 8,
+}
 SUFFIXES = (".csv", ".svg", ".png")
 OUTPUTS = {"joint": "multimodal", "visual": "unimodal, video"}
 
@@ -161,8 +168,15 @@ def _draw_cosine(picture: Picture, rows: Rows) -> None:
     axes = picture.subplots()
     for seed in _values(rows, "seed"):
         found = _where(rows, seed=seed)
-        axes.plot([r["iteration"] for r in found], [r["cosine"] for r in found], ".", ms=2, alpha=0.6,
-                  color=COLOURS[int(seed) % len(COLOURS)], label=f"seed {seed:.0f}")  # fmt: skip
+        axes.plot(
+            [r["iteration"] for r in found],
+            [r["cosine"] for r in found],
+            ".",
+            ms=2,
+            alpha=0.6,
+            color=COLOURS[int(seed) % len(COLOURS)],
+            label=f"seed {seed:.0f}",
+        )
     axes.axhline(0, color="black", lw=0.8)
     share = 100 * np.mean([row["cosine"] < 0 for row in rows])
     axes.set(xlabel="iteration", ylabel="cosine of the two gradients (−1 to 1)", ylim=(-1.05, 1.05))
@@ -200,8 +214,15 @@ def _draw_magnitudes(picture: Picture, rows: Rows) -> None:
     kinds = ("multimodal", "unimodal")
     edges = np.histogram_bin_edges([row[kind] for row in rows for kind in kinds], bins=30)
     for place, kind in enumerate(kinds):
-        axes.hist([row[kind] for row in rows], edges, label=f"{kind} loss", alpha=0.7,
-                  color=COLOURS[place], hatch=HATCHES[place], edgecolor="white")  # fmt: skip
+        axes.hist(
+            [row[kind] for row in rows],
+            edges,
+            label=f"{kind} loss",
+            alpha=0.7,
+            color=COLOURS[place],
+            hatch=HATCHES[place],
+            edgecolor="white",
+        )
     ratios = [_where(rows, seed=seed)[0]["k"] for seed in _values(rows, "seed")]
     seeds = f"{len(ratios)} seed{'' if len(ratios) == 1 else 's'}"
     axes.set_title(f"covariance ratio k = {np.mean(ratios):.2f}, mean over {seeds}", fontsize=8)
@@ -260,8 +281,15 @@ def _draw_reliability(picture: Picture, rows: Rows) -> None:
         found = _where(rows, method=method)
         errors = [_where(found, seed=seed)[0]["ece"] for seed in _values(found, "seed")]
         spread = np.std(errors, ddof=1) if len(errors) > 1 else 0.0
-        left.bar(place, np.mean(errors), yerr=spread, capsize=2, color=COLOURS[place], hatch=HATCHES[place],
-                 edgecolor="white")  # fmt: skip
+        left.bar(
+            place,
+            np.mean(errors),
+            yerr=spread,
+            capsize=2,
+            color=COLOURS[place],
+            hatch=HATCHES[place],
+            edgecolor="white",
+        )
         look = {"color": COLOURS[place], "ls": LINES[place], "marker": MARKERS[place]}
         right.plot(*_reliability(found), ms=3, label=method, **look)
     left.set_xticks(range(len(methods)), methods, rotation=30, ha="right")
@@ -302,8 +330,13 @@ def _draw_coefficient(picture: Picture, rows: Rows) -> None:
     pairs = itertools.product(_values(rows, "alpha"), _values(rows, "beta_max"))
     for place, (alpha, beta) in enumerate(pairs):
         found = _where(rows, alpha=alpha, beta_max=beta)
-        axes.plot([r["ratio"] for r in found], [r["coefficient"] for r in found], color=COLOURS[place],
-                  ls=LINES[place], label=rf"$\alpha$ = {alpha:g}, $\beta_{{max}}$ = {beta:g}")  # fmt: skip
+        axes.plot(
+            [r["ratio"] for r in found],
+            [r["coefficient"] for r in found],
+            color=COLOURS[place],
+            ls=LINES[place],
+            label=rf"$\alpha$ = {alpha:g}, $\beta_{{max}}$ = {beta:g}",
+        )
     axes.axhline(1, color="grey", lw=0.8)
     axes.set(xlabel="performance ratio r (others over own)", ylabel="coefficient k (times the gradient)")
     axes.legend()

@@ -120,9 +120,13 @@ def cell_title(cell: Cell) -> str:
 
 
 def read_cell_page(
-    plan: Plan, root: Path, found: CellResults, data: Data, uses: Sequence[ComparisonRow],
+    plan: Plan,
+    root: Path,
+    found: CellResults,
+    data: Data,
+    uses: Sequence[ComparisonRow],
     explained: Sequence[ExplainedNumber] = (),
-) -> CellPage:  # fmt: skip
+) -> CellPage:
     """Read everything that the runs of a cell left and lay it out."""
     runs = read_runs(plan, root, found)
     folders = [root / run.folder for run in runs if run.state == "completed"]
@@ -131,11 +135,22 @@ def read_cell_page(
     charts, numbers = _curves(history)
     selection = plan.benchmark.selection
     return CellPage(
-        found.cell, cell_title(found.cell), runs, tuple(uses), tuple(explained), tuple(_selected(found)),
-        _epochs(found), tuple(_metrics(found)), charts, numbers,
-        tuple(_confusions(found, selection, runs, data)), tuple(_reliability(found, selection)),
-        tuple(_diagnostics(steps)), as_yaml(found.cell.config), data,
-    )  # fmt: skip
+        found.cell,
+        cell_title(found.cell),
+        runs,
+        tuple(uses),
+        tuple(explained),
+        tuple(_selected(found)),
+        _epochs(found),
+        tuple(_metrics(found)),
+        charts,
+        numbers,
+        tuple(_confusions(found, selection, runs, data)),
+        tuple(_reliability(found, selection)),
+        tuple(_diagnostics(steps)),
+        as_yaml(found.cell.config),
+        data,
+    )
 
 
 def _outputs(found: CellResults) -> list[str]:
@@ -211,8 +226,11 @@ def _series(tables: Sequence[Columns], prefix: str, across: str, scale: float) -
 def _confusions(found: CellResults, selection: str, runs: Sequence[Run], data: Data) -> Iterable[Confusion]:
     targets = next((run.record.get("output_targets", {}) for run in runs if run.record), {})
     for output in _outputs(found):
-        details = [run.selections[selection].details.get(output) for run in found.runs.values()
-                   if selection in run.selections]  # fmt: skip
+        details = [
+            run.selections[selection].details.get(output)
+            for run in found.runs.values()
+            if selection in run.selections
+        ]
         matrices = [detail.confusion for detail in details if detail is not None and detail.confusion]
         if matrices:
             yield confusion(output, matrices, data.class_names(targets.get(output, "")))

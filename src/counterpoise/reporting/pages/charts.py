@@ -95,10 +95,14 @@ def line_chart(
     x = Axis(left, right if right > left else left + 1, 46, 350, x_label, whole=True)
     y = Axis(low, high, 188, 10, y_label)
     lines = tuple(
-        Line(name, number % 6, tuple(_path(seed, x, y) for seed in seeds) if len(seeds) > 1 else (),
-             _path(mean_of(seeds), x, y))
+        Line(
+            name,
+            number % 6,
+            tuple(_path(seed, x, y) for seed in seeds) if len(seeds) > 1 else (),
+            _path(mean_of(seeds), x, y),
+        )
         for number, (name, seeds) in enumerate(finite.items())
-    )  # fmt: skip
+    )
     return LineChart(title, x, y, lines, "; ".join(_summary(name, mean_of(s)) for name, s in finite.items()))
 
 
@@ -312,9 +316,13 @@ def dot_plot(title: str, rows: Sequence[Values], label: str) -> DotPlot | None:
     pad = 0.04 * (high - low) or 1.0
     x = Axis(low - pad, high + pad, LABELS, 590, label)
     dots = tuple(
-        Dots(row.label, 18 + STEP * place, tuple(map(x, row.seeds)),
-             *(None if value is None else x(value) for value in (row.mean, row.low, row.high, row.printed)))
+        Dots(
+            row.label,
+            18 + STEP * place,
+            tuple(map(x, row.seeds)),
+            *(None if value is None else x(value) for value in (row.mean, row.low, row.high, row.printed)),
+        )
         for place, row in enumerate(shown)
-    )  # fmt: skip
+    )
     printed = any(row.printed is not None for row in shown)
     return DotPlot(title, x, dots, 600, 18 + STEP * len(shown) + 36, printed)

@@ -124,15 +124,28 @@ def gather(plan: Plan, root: Path) -> Material:
         **explained.files,
     }
     return Material(
-        plan, comparisons, tuple(_numbers(comparisons, explained)), tables, cells, data,
-        evidence((page.cell, page.runs) for page in cells), audits, figures, explained, files,
-    )  # fmt: skip
+        plan,
+        comparisons,
+        tuple(_numbers(comparisons, explained)),
+        tables,
+        cells,
+        data,
+        evidence((page.cell, page.runs) for page in cells),
+        audits,
+        figures,
+        explained,
+        files,
+    )
 
 
 def _cells(
-    plan: Plan, root: Path, results: Mapping[str, CellResults], data: Mapping[str, Data],
-    comparisons: Sequence[Comparison], explained: Explained,
-) -> Iterable[CellPage]:  # fmt: skip
+    plan: Plan,
+    root: Path,
+    results: Mapping[str, CellResults],
+    data: Mapping[str, Data],
+    comparisons: Sequence[Comparison],
+    explained: Explained,
+) -> Iterable[CellPage]:
     uses: dict[str, list[ComparisonRow]] = {}
     for row in (row for comparison in comparisons for row in comparison.rows):
         if row.entry.results is not None:
@@ -147,12 +160,14 @@ def _numbers(comparisons: Sequence[Comparison], explained: Explained) -> Iterabl
     """Yield every printed entry of the papers, those that ran first."""
     lines = [
         NumberLine(
-            row, column_name(row), page_name(row.entry.results.cell) if row.entry.results else "",
+            row,
+            column_name(row),
+            page_name(row.entry.results.cell) if row.entry.results else "",
             explained.of(row),
         )
         for comparison in comparisons
         for row in comparison.rows
-    ]  # fmt: skip
+    ]
     return sorted(lines, key=lambda line: not line.ran)
 
 

@@ -17,9 +17,15 @@ from counterpoise.reporting.templating import environment
 from counterpoise.reporting.words import CLAIM_MEANINGS, MEANINGS
 
 NAVIGATION = (
-    ("index", "Overview"), ("tables", "Tables"), ("numbers", "Numbers"), ("claims", "Claims"),
-    ("cells", "Cells"), ("audit", "Audit"), ("figures", "Figures"), ("environment", "Environment"),
-)  # fmt: skip
+    ("index", "Overview"),
+    ("tables", "Tables"),
+    ("numbers", "Numbers"),
+    ("claims", "Claims"),
+    ("cells", "Cells"),
+    ("audit", "Audit"),
+    ("figures", "Figures"),
+    ("environment", "Environment"),
+)
 STYLE, SCRIPT = "static/report.css", "static/report.js"
 
 
@@ -100,10 +106,18 @@ def as_single_file(material: Material) -> bytes:
     every = list(pages(material))
     stored = {page.name: _packed(material, page, links) for page in every}
     script = source("report.js")
-    text = environment().get_template("single.html.j2").render(
-        **_frame(material, every[0], links), body=_body(material, every[0], links), style=source("style.css"),
-        script=script, script_hash=_content_hash(script), stored=json.dumps(stored, sort_keys=True),
-    )  # fmt: skip
+    text = (
+        environment()
+        .get_template("single.html.j2")
+        .render(
+            **_frame(material, every[0], links),
+            body=_body(material, every[0], links),
+            style=source("style.css"),
+            script=script,
+            script_hash=_content_hash(script),
+            stored=json.dumps(stored, sort_keys=True),
+        )
+    )
     return text.encode()
 
 
