@@ -14,11 +14,11 @@ from pathlib import Path
 
 from counterpoise.errors import UserError
 from counterpoise.files import read_json, sha256_file
-from counterpoise.spec.batches import batch_shapes
-from counterpoise.spec.benchmark import typed_overrides
-from counterpoise.spec.identity import short_key
-from counterpoise.spec.plan import make_plan
-from counterpoise.spec.weights import WEIGHTS, weights_of
+from counterpoise.planning.batches import batch_shapes
+from counterpoise.planning.benchmark import typed_overrides
+from counterpoise.identity import short_key
+from counterpoise.planning.plan import make_plan
+from counterpoise.weights import WEIGHTS, weights_of
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from small_project import BENCHMARK, SmallProject
 
-from counterpoise.cli import main
-from counterpoise.comparison.status import State, run_status
+from counterpoise.cli.app import main
+from counterpoise.runs.status import State, run_status
 
 
 @pytest.fixture

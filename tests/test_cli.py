@@ -11,7 +11,7 @@ import pytest
 from small_project import BENCHMARK, SmallProject
 
 from counterpoise import cli
-from counterpoise.cli import main
+from counterpoise.cli.app import main
 from counterpoise.errors import UserError
 
 
@@ -187,7 +187,7 @@ STARTUP = HEAVY | {"scipy", "pandas", "numpy", "sqlite3", "pydantic", "yaml", "s
 def loaded(project, *arguments: str) -> tuple[int, set[str]]:
     """Return the exit code of a command and the top-level modules that it has loaded."""
     program = (
-        "import json, sys\nfrom counterpoise.cli import main\n"
+        "import json, sys\nfrom counterpoise.cli.app import main\n"
         "code = main(sys.argv[1:])\n"
         "print(json.dumps([code, sorted({name.partition('.')[0] for name in sys.modules})]), file=sys.stderr)"
     )

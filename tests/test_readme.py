@@ -9,8 +9,8 @@ import pytest
 import torch
 import typer.main
 
-from counterpoise.cli import app
-from counterpoise.spec.components import ENTRY_POINTS, read_components
+from counterpoise.cli.app import app
+from counterpoise.components import ENTRY_POINTS, read_components
 
 
 @pytest.fixture(scope="module")

@@ -18,15 +18,15 @@ from miniature import BENCHMARK as BENCHMARK_OF_PROJECT
 from miniature import Project
 from small_project import BENCHMARK, SmallProject
 
-from counterpoise.cli import main
+from counterpoise.cli.app import main
+from counterpoise.components import read_components
 from counterpoise.data.prepared import PreparedData
 from counterpoise.errors import UserError
-from counterpoise.evaluation.evaluate import evaluate_run
 from counterpoise.files import sha256_file, write_json
 from counterpoise.models import pretrained
-from counterpoise.spec.components import read_components
-from counterpoise.spec.plan import make_plan
-from counterpoise.training.stages import WEIGHTS, read_weights
+from counterpoise.planning.plan import make_plan
+from counterpoise.results.evaluate import evaluate_run
+from counterpoise.runs.stages import WEIGHTS, read_weights
 
 # The one place that reads pickles of data sets, by an allow-list of its own (tests/data/test_pickles.py).
 MAY_UNPICKLE = "counterpoise/data/pickles.py"

@@ -2,6 +2,6 @@
 
 import sys
 
-from counterpoise.cli import main
+from counterpoise.cli.app import main
 
 sys.exit(main())

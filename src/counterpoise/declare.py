@@ -1,7 +1,7 @@
 """How methods, datasets, encoders and fusions declare themselves.
 
 A component is one class in one file. Its decorator carries literal keywords and its fields are
-:func:`setting`\\ s with literal arguments, so that :mod:`counterpoise.spec.components` can read all of it
+:func:`setting`\\ s with literal arguments, so that :mod:`counterpoise.components` can read all of it
 from the source text: planning thousands of runs needs no import of torch.
 """
 

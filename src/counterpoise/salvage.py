@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from counterpoise.comparison.compare import compare_paper
 from counterpoise.errors import UserError
-from counterpoise.evaluation.evaluate import evaluate_run
+from counterpoise.judging.compare import compare_paper
+from counterpoise.planning.plan import Cell, Plan
 from counterpoise.reporting.report import write_report
 from counterpoise.reporting.tables import write_table
-from counterpoise.spec.plan import Cell, Plan
-from counterpoise.training.attempt import RECORD, WorkFolder, publish
-from counterpoise.training.failure import Failure, read_failure, write_failure
+from counterpoise.results.evaluate import evaluate_run
+from counterpoise.runs.attempt import RECORD, WorkFolder, publish
+from counterpoise.runs.failure import Failure, read_failure, write_failure
 
 KILLED = "killed from outside (a time or memory limit, or a person)"
 KILLED_FOR_MEMORY = "killed by the operating system for its memory"

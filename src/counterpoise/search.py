@@ -14,10 +14,10 @@ from typing import Any
 
 from counterpoise.errors import UserError
 from counterpoise.files import write_json
-from counterpoise.spec.benchmark import Search
-from counterpoise.spec.configs import merge
-from counterpoise.spec.plan import Cell, Plan, make_plan
-from counterpoise.spec.record import read_record
+from counterpoise.planning.benchmark import Search
+from counterpoise.planning.configs import merge
+from counterpoise.planning.plan import Cell, Plan, make_plan
+from counterpoise.runs.record import read_record
 
 SCHEMA = 1
 

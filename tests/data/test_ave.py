@@ -4,7 +4,7 @@ import data_trees
 import numpy as np
 import pytest
 
-from counterpoise.data.ave import Ave
+from counterpoise.data.datasets.ave import Ave
 from counterpoise.data.prepare import prepare_dataset
 from counterpoise.data.sources import RawFiles
 from counterpoise.data.store import ArrayStore

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from counterpoise import files
-from counterpoise.cli import main
+from counterpoise.cli.app import main
 from counterpoise.data.store import ArrayStore
 
 CLIP = data_trees.CREMA_D[0]

@@ -9,8 +9,8 @@ import data_trees
 import pytest
 import yaml
 
-from counterpoise.cli import main
-from counterpoise.spec.plan import make_plan
+from counterpoise.cli.app import main
+from counterpoise.planning.plan import make_plan
 
 SMALL = {"frame_size": [32, 40], "max_dropped": 0.5}
 RESNET = {"component": "resnet18", "settings": {"width": 16}}

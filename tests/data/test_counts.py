@@ -8,7 +8,7 @@ from counterpoise.data import counts
 from counterpoise.data.counts import BEGIN, END, Count, as_markdown, count_datasets, put_into
 from counterpoise.data.prepare import make_dataset
 from counterpoise.data.status import dataset_names
-from counterpoise.spec.configs import Configs
+from counterpoise.planning.configs import Configs
 
 # Settings that say how a sample is presented, not which samples there are. What is not named here makes
 # another row of the table.

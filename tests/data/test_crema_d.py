@@ -6,7 +6,7 @@ import data_trees
 import numpy as np
 import pytest
 
-from counterpoise.data.crema_d import EMOTIONS, CremaD
+from counterpoise.data.datasets.crema_d import EMOTIONS, CremaD
 from counterpoise.data.fetch import fetch_dataset
 from counterpoise.data.prepare import make_dataset, prepare_dataset
 from counterpoise.data.sources import RawFiles

@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
+from counterpoise.data.datasets.grid import GRAMMAR
 from counterpoise.data.fetch import fetch_dataset
-from counterpoise.data.grid import GRAMMAR
 from counterpoise.data.prepare import prepare_dataset
 from counterpoise.errors import UserError
 

@@ -4,7 +4,7 @@ import data_trees
 import numpy as np
 import pytest
 
-from counterpoise.data.kinetics_sounds import KineticsSounds, possible_stems
+from counterpoise.data.datasets.kinetics_sounds import KineticsSounds, possible_stems
 from counterpoise.data.prepare import prepare_dataset
 from counterpoise.data.sources import RawFiles
 from counterpoise.errors import UserError

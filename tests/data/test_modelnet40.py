@@ -4,9 +4,9 @@ import data_trees
 import numpy as np
 import pytest
 
+from counterpoise.data.datasets.modelnet40 import ModelNet40
 from counterpoise.data.media import MediaError
 from counterpoise.data.meshes import read_off, render
-from counterpoise.data.modelnet40 import ModelNet40
 from counterpoise.data.prepare import prepare_dataset
 from counterpoise.data.sources import RawFiles
 from counterpoise.errors import UserError

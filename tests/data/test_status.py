@@ -6,10 +6,10 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from counterpoise.data.commands import app, mirror_app
+from counterpoise.cli.data import app, mirror_app
 from counterpoise.data.status import dataset_names, dataset_status, prepared_folder
 from counterpoise.errors import UserError
-from counterpoise.spec.plan import make_plan
+from counterpoise.planning.plan import make_plan
 
 
 @pytest.fixture

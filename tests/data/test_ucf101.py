@@ -4,9 +4,9 @@ import data_trees
 import numpy as np
 import pytest
 
+from counterpoise.data.datasets.ucf101 import CLASSES, Ucf101
 from counterpoise.data.prepare import prepare_dataset
 from counterpoise.data.sources import RawFiles
-from counterpoise.data.ucf101 import CLASSES, Ucf101
 from counterpoise.errors import UserError
 
 TINY = {"frame_size": [24, 32], "max_dropped": 0.5, "val_fraction": 0.3}

@@ -8,7 +8,7 @@ import pytest
 from miniature import BENCHMARK, TABLES, Project
 from untrained import finish
 
-from counterpoise.spec.plan import make_plan
+from counterpoise.planning.plan import make_plan
 
 NUMBER = "mmpareto.table3.Uniform_baseline.cg_mnist.accuracy"
 MARKDOWN = f"results/explain/{NUMBER}.md"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from miniature import Project
 
-from counterpoise.spec.figures import FIGURES
-from counterpoise.spec.paper import load_paper
-from counterpoise.spec.plan import make_plan
+from counterpoise.papers.figures import FIGURES
+from counterpoise.papers.paper import load_paper
+from counterpoise.planning.plan import make_plan
 
 pytestmark = pytest.mark.slow
 

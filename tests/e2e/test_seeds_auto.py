@@ -9,7 +9,7 @@ import pytest
 from miniature import BENCHMARK, TABLES, Project
 from untrained import finish
 
-from counterpoise.spec.plan import Cell, Plan, make_plan
+from counterpoise.planning.plan import Cell, Plan, make_plan
 
 AUTO = ("--config", "seeds=auto", "seed_looks=[2,3]")
 LEADS = (0.0341, 0.0459, 0.04)  # the first two decide nothing, but three like them would

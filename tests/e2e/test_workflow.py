@@ -14,7 +14,7 @@ import pytest
 import yaml
 from miniature import BENCHMARK, Project
 
-from counterpoise.spec.plan import make_plan
+from counterpoise.planning.plan import make_plan
 
 pytestmark = pytest.mark.slow
 

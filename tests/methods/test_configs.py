@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from counterpoise.components import component, components
 from counterpoise.methods.mlb import MLB
-from counterpoise.spec.components import component, components
-from counterpoise.spec.configs import Configs
+from counterpoise.planning.configs import Configs
 
 
 def files(repository):

@@ -21,7 +21,7 @@ from counterpoise.methods.mslr import MSLR, slice_accuracies
 from counterpoise.methods.pmr import PMR
 from counterpoise.methods.unimodal import Unimodal
 from counterpoise.models.network import JOINT, Network
-from counterpoise.training.toy import CLASSES, Toy, make_method
+from counterpoise.testing.toy import CLASSES, Toy, make_method
 
 TOY = Toy(dtype=torch.float64)
 

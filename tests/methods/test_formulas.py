@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from counterpoise.engine.gradients import integrate
 from counterpoise.methods.agm import AGM
 from counterpoise.methods.conventional_pareto import ConventionalPareto
 from counterpoise.methods.g_blending import GBlending
@@ -21,7 +22,6 @@ from counterpoise.methods.mslr import MSLR
 from counterpoise.methods.ogm import OGM, OGMGE
 from counterpoise.methods.pcgrad import PCGrad
 from counterpoise.methods.pmr import PMR, log_similarities, opposite
-from counterpoise.training.gradients import integrate
 
 LOSSES = torch.ones(2, dtype=torch.float64)
 

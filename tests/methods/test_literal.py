@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from counterpoise.components import components
+from counterpoise.engine.step import initial_state, step_function
 from counterpoise.models.network import Network
-from counterpoise.spec.components import components
-from counterpoise.training.step import initial_state, step_function
-from counterpoise.training.toy import CLASSES, Toy, make_method
+from counterpoise.testing.toy import CLASSES, Toy, make_method
 
 LR, MOMENTUM, DECAY = 0.05, 0.9, 1e-3
 BUILT_IN = {

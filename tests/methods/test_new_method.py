@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from counterpoise.components import read_components
 from counterpoise.errors import UserError
-from counterpoise.methods.new_method import FAMILIES, new_method
-from counterpoise.spec.components import read_components
+from counterpoise.testing.new_method import FAMILIES, new_method
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 

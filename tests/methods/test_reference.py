@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from counterpoise.components import components
 from counterpoise.methods.reference import reference
-from counterpoise.spec.components import components
 
 AGAIN = "python -m counterpoise.methods.reference docs/methods.md"
 

@@ -13,10 +13,10 @@ from third_party import install_halfway
 
 PROGRAM = """
 import json, sys
-from counterpoise.spec.components import component
+from counterpoise.components import component
 found = component("method", "halfway")
 torch_at_planning = "torch" in sys.modules
-from counterpoise.training.conformance import check_method
+from counterpoise.testing.conformance import check_method
 failed = [f"{r.name}: {r.detail}" for r in check_method("halfway") if not r.passed]
 print(json.dumps({
     "module": found.module, "settings": list(found.settings), "title": found.info.title,

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from counterpoise.engine.step import initial_state, step_function
 from counterpoise.errors import UserError
 from counterpoise.methods.greedy import Greedy
 from counterpoise.models.build import build_network
 from counterpoise.models.network import JOINT, Network
-from counterpoise.training.step import initial_state, step_function
-from counterpoise.training.toy import make_method
+from counterpoise.testing.toy import make_method
 
 NAMES = ("left", "right")
 

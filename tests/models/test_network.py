@@ -6,10 +6,10 @@ import pytest
 import torch
 from tiny_models import ENCODERS, FUSIONS, build, model
 
+from counterpoise.components import component, components
 from counterpoise.errors import UserError
 from counterpoise.models.build import build_network, presented_shape
 from counterpoise.models.network import JOINT, digest_state
-from counterpoise.spec.components import component, components
 
 SEQUENCES = {"audio": "vit", "visual": "vit_frames"}
 PAIRS = {name: {"audio": "resnet18", "visual": "resnet18_frames"} for name in FUSIONS} | {

@@ -15,7 +15,7 @@ from counterpoise import files
 from counterpoise.errors import UserError
 from counterpoise.models.build import build_network
 from counterpoise.models.pretrained import PretrainedWeights
-from counterpoise.spec.weights import WEIGHTS, weights_of
+from counterpoise.weights import WEIGHTS, weights_of
 
 VIT = "vit_b_16_imagenet"
 SHAPES = {"gray": (1, 32, 32), "colour": (3, 32, 32)}

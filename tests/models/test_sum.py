@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from counterpoise.training.toy import Toy, make_method
+from counterpoise.testing.toy import Toy, make_method
 
 TOY = Toy(fusion="sum", dtype=torch.float64)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from counterpoise.evaluation.metrics import depth_metrics, segmentation_metrics
 from counterpoise.models.tasks import DEPTH, SEGMENTATION, dense_statistics, task_loss
+from counterpoise.results.metrics import depth_metrics, segmentation_metrics
 
 
 def test_unlabelled_pixels_count_in_no_loss():

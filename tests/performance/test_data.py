@@ -39,7 +39,7 @@ from counterpoise.data.clips import Item, prepare_items
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.work import Work
-from counterpoise.training.device import keep_freed_memory
+from counterpoise.engine.device import keep_freed_memory
 
 pytestmark = pytest.mark.performance
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from big_project import BigProject
 
-from counterpoise.comparison.status import FINISHED, run_statuses
-from counterpoise.spec import identity
-from counterpoise.spec.plan import Plan
+from counterpoise import identity
+from counterpoise.planning.plan import Plan
+from counterpoise.runs.status import FINISHED, run_statuses
 
 pytestmark = pytest.mark.performance
 

@@ -30,7 +30,7 @@ PROTOCOL = {"title": "Tiny", "optimiser": {"lr": 0.02}, "epochs": 1, "batch_size
 START = """
 import json, sys, time
 from pathlib import Path
-from counterpoise.cli import main
+from counterpoise.cli.app import main
 began = time.process_time()
 runs = int(sys.argv[1])
 seeds = ",".join(map(str, range(runs)))
@@ -98,7 +98,7 @@ WORKER = """
 import torch
 from scenes import make_method, scene
 from sides import serve
-from counterpoise.training.device import keep_freed_memory
+from counterpoise.engine.device import keep_freed_memory
 torch.set_num_threads(int(sys.argv[1]))
 keep_freed_memory()
 serve(scene("cg_mnist", int(sys.argv[2]), channels_last=True).step(make_method("uniform")))

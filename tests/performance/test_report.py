@@ -11,8 +11,8 @@ import pytest
 from browser import Browser, find_browser
 from reported import ReportedProject
 
+from counterpoise.planning.plan import Plan
 from counterpoise.reporting.report import write_report, write_single_file
-from counterpoise.spec.plan import Plan
 
 pytestmark = pytest.mark.performance
 

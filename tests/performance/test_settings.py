@@ -17,7 +17,7 @@ from measured import Results
 from scipy import stats
 from small_project import SmallProject
 
-from counterpoise.cli import main
+from counterpoise.cli.app import main
 
 pytestmark = pytest.mark.performance
 

@@ -18,10 +18,10 @@ from scenes import Scene, make_method, one_epoch, scene
 from torch import nn
 from torch.nn import functional
 
-from counterpoise.spec.protocol import Protocol
-from counterpoise.training.device import keep_freed_memory
-from counterpoise.training.loop import Data, Trainer
-from counterpoise.training.toy import ToyBatches
+from counterpoise.engine.device import keep_freed_memory
+from counterpoise.engine.loop import Data, Trainer
+from counterpoise.protocol import Protocol
+from counterpoise.testing.toy import ToyBatches
 
 pytestmark = pytest.mark.performance
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from small_project import SmallProject
 
-from counterpoise.evaluation.evaluate import evaluate_run
 from counterpoise.files import sha256_file
 from counterpoise.publication.publish import publish
+from counterpoise.results.evaluate import evaluate_run
 
 CORRECT = {"joint": 11, "uniform": 13, "mmpareto": 15}
 

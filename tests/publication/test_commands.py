@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from counterpoise.cli import main
-from counterpoise.comparison.compare import compare_paper
+from counterpoise.cli.app import main
+from counterpoise.judging.compare import compare_paper
 
 
 def test_a_benchmark_is_published_verified_far_from_its_project_and_compared(project, tmp_path, capsys):

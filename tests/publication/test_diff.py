@@ -6,12 +6,12 @@ import subprocess
 
 import pytest
 
-from counterpoise.cli import main
-from counterpoise.comparison.compare import compare_paper
-from counterpoise.comparison.difference import Change, difference
-from counterpoise.comparison.result_set import load_result_set
+from counterpoise.cli.app import main
 from counterpoise.errors import UserError
+from counterpoise.judging.compare import compare_paper
+from counterpoise.judging.difference import Change, difference
 from counterpoise.publication.publish import publish
+from counterpoise.results.result_set import load_result_set
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from explained import write_explanation
 
-from counterpoise.comparison.compare import compare_paper
 from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
+from counterpoise.judging.compare import compare_paper
+from counterpoise.planning.plan import Cell, PlannedValue, PreparedDataset, make_plan
 from counterpoise.publication import publish as publication
 from counterpoise.publication.publish import publish, rewrite_readme
 from counterpoise.publication.record import (
@@ -27,7 +28,6 @@ from counterpoise.publication.record import (
 )
 from counterpoise.publication.record import _cell as cell_of
 from counterpoise.publication.verify import verify_published
-from counterpoise.spec.plan import Cell, PlannedValue, PreparedDataset, make_plan
 
 
 def texts(folder: Path) -> dict[str, bytes]:

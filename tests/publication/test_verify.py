@@ -10,9 +10,9 @@ import shutil
 import numpy as np
 import pytest
 
-from counterpoise.cli import main
-from counterpoise.comparison.compare import compare_paper
+from counterpoise.cli.app import main
 from counterpoise.errors import UserError
+from counterpoise.judging.compare import compare_paper
 from counterpoise.publication import record as published
 from counterpoise.publication.verify import verify_published, verify_results
 from counterpoise.reporting.report import write_report
@@ -81,8 +81,8 @@ def test_a_record_verifies_though_today_every_run_has_another_key(record, monkey
     def moved_on(modules):
         raise AssertionError("a published record must not be planned again")
 
-    monkeypatch.setattr("counterpoise.spec.plan.make_plan", moved_on)
-    monkeypatch.setattr("counterpoise.spec.plan.source_digest", lambda modules: "f" * 64)
+    monkeypatch.setattr("counterpoise.planning.plan.make_plan", moved_on)
+    monkeypatch.setattr("counterpoise.planning.plan.source_digest", lambda modules: "f" * 64)
     assert verify_published(record).exit_code == 0
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 # Test files are no package, so the sibling folder's fixtures are loaded by their place.
-_PATH = Path(__file__).resolve().parents[1] / "comparison" / "conftest.py"
+_PATH = Path(__file__).resolve().parents[1] / "judging" / "conftest.py"
 _SPEC = importlib.util.spec_from_file_location("made_up_studies", _PATH)
 _MODULE = importlib.util.module_from_spec(_SPEC)
 sys.modules["made_up_studies"] = _MODULE

@@ -10,8 +10,8 @@ import pytest
 from html_page import Element, parse
 from reported import ReportedProject
 
-from counterpoise.comparison.claims import ON_STAND_IN, Answer
-from counterpoise.comparison.verdicts import Verdict
+from counterpoise.judging.claims import ON_STAND_IN, Answer
+from counterpoise.judging.verdicts import Verdict
 from counterpoise.reporting.report import write_report
 from counterpoise.reporting.words import CLAIM_MEANINGS, MEANINGS, SYMBOLS
 

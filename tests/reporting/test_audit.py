@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from counterpoise.comparison.audit import audit_paper
+from counterpoise.judging.audit import audit_paper
+from counterpoise.papers.paper import load_paper
 from counterpoise.reporting.audit import write_audit
-from counterpoise.spec.paper import load_paper
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

@@ -10,10 +10,10 @@ from explained import effect, write_explanation
 from html_page import Element, parse
 from reported import ReportedProject
 
-from counterpoise.comparison.compare import compare_paper
-from counterpoise.comparison.results import read_results
 from counterpoise.errors import UserError
+from counterpoise.judging.compare import compare_paper
 from counterpoise.reporting.report import write_report, write_single_file
+from counterpoise.results.results import read_results
 
 NUMBER = "made.table0.uniform.d0_0.accuracy"
 EVIL = "<script>alert('x')</script>"

@@ -17,10 +17,10 @@ from PIL import Image
 
 from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
+from counterpoise.papers.figures import FIGURES
+from counterpoise.planning.plan import Cell, Plan, make_plan
 from counterpoise.reporting.figures import draw
 from counterpoise.reporting.words import seeds_in_all
-from counterpoise.spec.figures import FIGURES
-from counterpoise.spec.plan import Cell, Plan, make_plan
 
 SEEDS = [0, 1]
 TEST_SIZE, CLASSES, STEPS, BATCHES = 60, 6, 12, 20
@@ -383,7 +383,7 @@ def test_agreement_counts_what_each_model_gets_right(tmp_path, plans):
 
 
 def test_the_calibration_error_of_figure_5_is_the_metrics(runs):
-    from counterpoise.evaluation.metrics import classification_metrics
+    from counterpoise.results.metrics import classification_metrics
 
     runs = runs["mlb"]
     rows, _ = written(runs, "mlb/figure5")

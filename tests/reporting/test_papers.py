@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from counterpoise.errors import UserError
+from counterpoise.papers.figures import FIGURES
+from counterpoise.papers.paper import load_paper
+from counterpoise.planning.plan import make_plan
 from counterpoise.reporting.papers import PAPERS, load_choices, page, value_of
-from counterpoise.spec.figures import FIGURES
-from counterpoise.spec.paper import load_paper
-from counterpoise.spec.plan import make_plan
 
 AGAIN = "python -m counterpoise.reporting.papers docs/papers.md"
 

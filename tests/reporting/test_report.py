@@ -122,8 +122,8 @@ def test_a_cells_page_has_curves_selections_confusion_calibration_and_diagnostic
 
 
 def test_optimism_is_what_choosing_on_the_test_set_gains(project, plan):
-    from counterpoise.comparison.results import read_cell
     from counterpoise.reporting.pages.cell import _selected
+    from counterpoise.results.results import read_cell
 
     found = read_cell(plan, project.root, plan.cells[0])
     joint = next(_selected(found))
@@ -294,7 +294,7 @@ def test_stand_ins_are_noted_by_the_name_of_the_data_that_ran(make_study):
 
 
 def test_a_figure_of_a_paper_without_tables_is_called_by_the_papers_title(make_study, repository):
-    from counterpoise.spec.plan import make_plan
+    from counterpoise.planning.plan import make_plan
 
     study = make_study("table3", {"cg_mnist": "cg_digits"})
     other = make_plan(repository, repository / "configs/benchmarks/mlb.yaml", {"scale": "tiny"})

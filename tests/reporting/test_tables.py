@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 import pytest
 
 from counterpoise.errors import UserError
+from counterpoise.planning.plan import PlannedValue
 from counterpoise.reporting.tables import (
     as_html,
     as_latex,
@@ -21,7 +22,6 @@ from counterpoise.reporting.tables import (
     view_table,
     write_table,
 )
-from counterpoise.spec.plan import PlannedValue
 
 LEVELS = {
     "joint": 0.60,

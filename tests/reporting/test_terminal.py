@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
-from counterpoise.comparison.claims import Answer
-from counterpoise.comparison.verdicts import Verdict
+from counterpoise.judging.claims import Answer
+from counterpoise.judging.verdicts import Verdict
 from counterpoise.reporting.terminal import print_comparison
 from counterpoise.reporting.words import SYMBOLS
 

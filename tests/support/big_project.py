@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from counterpoise.spec.plan import Plan, make_plan
+from counterpoise.planning.plan import Plan, make_plan
 
 METHODS = ("joint", "uniform", "conventional_pareto", "gradnorm", "pcgrad", "metabalance", "mmpareto", "agm")
 BENCHMARK = "configs/benchmarks/big.yaml"

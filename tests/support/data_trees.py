@@ -10,7 +10,7 @@ import numpy as np
 from media_files import write_clip, write_wav
 from PIL import Image
 
-from counterpoise.data.kinetics_sounds import CLASSES as KINETICS
+from counterpoise.data.datasets.kinetics_sounds import CLASSES as KINETICS
 
 AVE = {
     "train": [

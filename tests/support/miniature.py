@@ -191,7 +191,7 @@ class Project:
 
     def cells(self) -> list[str]:
         """The names of the benchmark's cells, as the command line takes them."""
-        from counterpoise.spec.plan import make_plan
+        from counterpoise.planning.plan import make_plan
 
         return [cell.name for cell in make_plan(self.root, self.root / BENCHMARK).cells]
 

@@ -22,9 +22,9 @@ from torch.nn import functional
 from counterpoise.data.batches import ResidentBatches
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.store import ArrayStore
-from counterpoise.spec.protocol import Protocol
-from counterpoise.training.device import keep_freed_memory
-from counterpoise.training.loop import Data, Trainer
+from counterpoise.engine.device import keep_freed_memory
+from counterpoise.engine.loop import Data, Trainer
+from counterpoise.protocol import Protocol
 
 SAMPLES, BATCH, LR, GAMMA = 192, 64, 1e-3, 1.5
 GRAY = ([0.1307], [0.3081])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from counterpoise.spec.plan import Cell, Plan, make_plan
+from counterpoise.planning.plan import Cell, Plan, make_plan
 
 METHODS = (
     "joint",

@@ -14,7 +14,7 @@ class Finder:
     """Patches the training loop when it is imported."""
 
     def find_spec(self, name, path=None, target=None):
-        if name != "counterpoise.training.loop":
+        if name != "counterpoise.engine.loop":
             return None
         sys.meta_path.remove(self)
         import importlib.util

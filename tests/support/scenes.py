@@ -9,12 +9,12 @@ import torch
 from tiny_models import model
 from torch import Tensor
 
+from counterpoise.components import component
+from counterpoise.engine.loop import Trainer
+from counterpoise.engine.step import initial_state, step_function
 from counterpoise.methods.interface import Method, State
 from counterpoise.models.build import build_network
 from counterpoise.models.network import Network
-from counterpoise.spec.components import component
-from counterpoise.training.loop import Trainer
-from counterpoise.training.step import initial_state, step_function
 
 Shapes = dict[str, tuple[int, ...]]
 

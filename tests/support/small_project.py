@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from counterpoise.files import sha256_file
-from counterpoise.spec.plan import Cell, Plan, make_plan
+from counterpoise.planning.plan import Cell, Plan, make_plan
 
 BENCHMARK = Path("configs/benchmarks/small.yaml")
 CLASSES, TEST_SIZE = 4, 20

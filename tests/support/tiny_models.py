@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
+from counterpoise.components import component
 from counterpoise.models.build import build_network
 from counterpoise.models.network import Network
-from counterpoise.spec.components import component
 
 Part = tuple[str, dict[str, Any]]
 

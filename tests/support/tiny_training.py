@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from counterpoise.engine.loop import Control, Data, Interrupted, Progress, Trainer
 from counterpoise.models.network import digest_state
-from counterpoise.spec.protocol import Protocol
-from counterpoise.training.checkpoint import Checkpoints
-from counterpoise.training.loop import Control, Data, Interrupted, Progress, Trainer
-from counterpoise.training.toy import Toy, ToyBatches, make_method
+from counterpoise.protocol import Protocol
+from counterpoise.runs.checkpoint import Checkpoints
+from counterpoise.testing.toy import Toy, ToyBatches, make_method
 
 TRAIN, TEST, BATCH = 60, 24, 16  # four steps an epoch, the last of 12
 

@@ -6,7 +6,7 @@ import json
 
 from miniature import Project
 
-from counterpoise.spec.plan import Cell, Plan
+from counterpoise.planning.plan import Cell, Plan
 
 MEASURES = ("accuracy", "macro_f1", "ece")
 

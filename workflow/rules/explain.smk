@@ -3,7 +3,7 @@
 
 
 def explanation_inputs(wildcards):
-    from counterpoise.comparison.explain import ask, question_digest
+    from counterpoise.judging.explain import ask, question_digest
 
     try:
         question = ask(PLAN, wildcards.number)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from counterpoise import files
+from counterpoise.components import component
 from counterpoise.data.interface import Dataset
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.progress import Progress, quiet
@@ -14,7 +15,6 @@ from counterpoise.data.sources import RawFiles, check_file, is_there
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.work import Work, available_cores
 from counterpoise.errors import UserError
-from counterpoise.spec.components import component
 
 
 def make_dataset(component_name: str, settings: Mapping[str, Any]) -> Dataset:

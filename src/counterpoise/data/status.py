@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from counterpoise import files
+from counterpoise.components import component
 from counterpoise.data.interface import Dataset
 from counterpoise.data.prepare import make_dataset, raw_files
 from counterpoise.data.progress import Progress, quiet
 from counterpoise.data.sources import RawFiles, Source, check_file, is_there, place
 from counterpoise.errors import UserError
-from counterpoise.spec.components import component
-from counterpoise.spec.configs import Configs, DatasetConfig
-from counterpoise.spec.identity import short_key, source_digest
+from counterpoise.identity import short_key, source_digest
+from counterpoise.planning.configs import Configs, DatasetConfig
 
 PREPARATION = "counterpoise.data.prepare"
 

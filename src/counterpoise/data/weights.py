@@ -11,7 +11,7 @@ from counterpoise.data import mirrors
 from counterpoise.data.download import download
 from counterpoise.data.progress import Progress, quiet
 from counterpoise.errors import UserError
-from counterpoise.spec.weights import WeightsFile, check_digest
+from counterpoise.weights import WeightsFile, check_digest
 
 FOLDER = "weights"
 """The folder of the files in a mirror."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from counterpoise import files
-from counterpoise.spec.components import Component, SettingInfo, components
+from counterpoise.components import Component, SettingInfo, components
 
 FAMILIES = {
     "loss": "Loss methods: which losses are summed, with which weights or extra terms",

@@ -105,7 +105,7 @@ class _Bottleneck(FusionModule):
         }
 
     def load_image_weights(self, state: State, first: int, what: str) -> None:
-        """Start every modality's layers and norm from a torchvision ViT's, layers from number ``first`` on."""
+        """Start every modality's layers and norm from a torchvision ViT's, layers from ``first`` on."""
         for branch in self.branches.values():
             own = {f"norm.{key}": state[f"encoder.ln.{key}"] for key in ("weight", "bias")}
             load_matching(branch, own | layer_state(state, first, self.depth, "layers"), what)

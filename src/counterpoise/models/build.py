@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from counterpoise.components import component
 from counterpoise.models.interface import EncoderModule, Fusion, SequenceEncoderModule
 from counterpoise.models.network import JOINT, Network, build_head
 from counterpoise.models.pretrained import PretrainedWeights
-from counterpoise.spec.components import component
 
 
 def build_network(

@@ -14,7 +14,7 @@ Features = dict[str, Tensor]
 
 
 class Encoder:
-    """Settings of an encoder architecture; subclasses are declared with :func:`counterpoise.declare.encoder`."""
+    """Settings of an encoder architecture; declared with :func:`counterpoise.declare.encoder`."""
 
     def build(self, shape: tuple[int, ...]) -> EncoderModule:
         """Return a module for inputs ``(B, *shape)``, all of its parameters at random."""
@@ -87,7 +87,7 @@ class FusionModule(nn.Module):
     crosses: bool = False
 
     def mix(self, features: Features) -> Features:
-        """Return the features that the joint and the unimodal predictions are made of; by default the same."""
+        """Return the features that joint and unimodal predictions are made of; by default the same."""
         return features
 
     def mixing_parameters(self) -> list[nn.Parameter]:

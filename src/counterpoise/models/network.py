@@ -89,7 +89,7 @@ class Network(nn.Module):
         return self.mix(self.run_encoders(inputs, modalities))
 
     def vectors(self, features: Features) -> dict[str, Tensor]:
-        """Return one vector per sample and modality, ``(B, d)``: positions are pooled as their encoder says."""
+        """Return one vector per sample and modality, ``(B, d)``: positions pooled as their encoder says."""
         return {name: _pooled(self.encoders[name], values) for name, values in features.items()}
 
     def predict(self, features: Features, objectives: Iterable[str]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoise.errors import UserError, suggest
-from counterpoise.spec.weights import WEIGHTS, check_digest
+from counterpoise.weights import WEIGHTS, check_digest
 
 VARIABLE = "COUNTERPOISE_WEIGHTS"
 

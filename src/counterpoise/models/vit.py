@@ -108,7 +108,7 @@ def transformer_layers(count: int, width: int, heads: int, hidden: int, dropout:
 
 
 def layer_state(state: State, first: int, count: int, prefix: str) -> State:
-    """Return ``count`` layers of a torchvision ViT's state from number ``first`` on, named ``<prefix>.<n>.``."""
+    """Return ``count`` layers of a torchvision ViT's state from ``first`` on, named ``<prefix>.<n>.``."""
     found = {}
     for number in range(count):
         start = f"encoder.layers.encoder_layer_{first + number}."

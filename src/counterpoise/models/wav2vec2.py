@@ -27,7 +27,7 @@ LARGEST_TINY_KERNEL = 8
     "section 7.11)",
 )
 class Wav2Vec2Conformer(Encoder):
-    """The wave, normalised; convolutions (frozen), the first transformer layers, and a Conformer; the mean."""
+    """The wave, normalised; convolutions (frozen), the first transformer layers, a Conformer; the mean."""
 
     architecture: str = setting(
         "large", choices=("large", "base", "tiny"), doc="wav2vec 2.0; tiny is for tests"

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from counterpoise.files import write_bytes
+from counterpoise.papers.paper import PaperTable
+from counterpoise.planning.plan import Plan
 from counterpoise.reporting.figures.draw import COLOURS, STYLE
-from counterpoise.spec.paper import PaperTable
-from counterpoise.spec.plan import Plan
 
 PANELS = 4
 """Columns that one picture shows: the first that have values of ours."""

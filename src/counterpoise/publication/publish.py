@@ -14,20 +14,20 @@ from typing import Any
 
 import yaml
 
-from counterpoise.comparison.compare import compare_paper
-from counterpoise.comparison.explained import read_explanations
-from counterpoise.comparison.results import read_results
-from counterpoise.comparison.status import RunStatus, State, run_statuses
 from counterpoise.errors import UserError
 from counterpoise.files import atomic_directory, read_json, sha256_file, write_bytes, write_json, write_text
+from counterpoise.judging.compare import compare_paper
+from counterpoise.planning.plan import Plan
 from counterpoise.publication import record as published
 from counterpoise.publication.overview import draw_tables
 from counterpoise.publication.readme import readme_text
 from counterpoise.publication.recorded import as_recorded
 from counterpoise.reporting.layout import lay_out
 from counterpoise.reporting.tables import table_texts
-from counterpoise.spec.plan import Plan
-from counterpoise.spec.validation import load_yaml
+from counterpoise.results.explained import read_explanations
+from counterpoise.results.results import read_results
+from counterpoise.runs.status import RunStatus, State, run_statuses
+from counterpoise.validation import load_yaml
 
 LIMIT = 5_000_000
 """Bytes that Git may hold of one record."""

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from counterpoise.comparison.claims import Answer, ClaimResult
-from counterpoise.comparison.compare import Comparison, ComparisonRow, compare_paper
-from counterpoise.comparison.entries import Entry
-from counterpoise.comparison.results import CellResults, read_results
-from counterpoise.comparison.verdicts import Verdict
 from counterpoise.files import read_json
+from counterpoise.judging.claims import Answer, ClaimResult
+from counterpoise.judging.compare import Comparison, ComparisonRow, compare_paper
+from counterpoise.judging.entries import Entry
+from counterpoise.judging.verdicts import Verdict
 from counterpoise.publication.record import NOTES, SEARCH, PublishedRecord
 from counterpoise.reporting.words import Seeds, marked, seeds_in_all
+from counterpoise.results.results import CellResults, read_results
 
 # Two runs of one method differ by more than this many standard deviations once in twenty.
 PAIR_OF_RUNS = 1.96 * 2**0.5

@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from counterpoise.errors import UserError, suggest
 from counterpoise.files import read_json, sha256_file, write_json
-from counterpoise.spec.benchmark import Benchmark
-from counterpoise.spec.identity import source_digest
-from counterpoise.spec.paper import load_paper
-from counterpoise.spec.plan import EVALUATION, REPORTING, Cell, Plan, PlannedValue, PreparedDataset
-from counterpoise.spec.validation import validate
+from counterpoise.identity import source_digest
+from counterpoise.papers.paper import load_paper
+from counterpoise.planning.benchmark import Benchmark
+from counterpoise.planning.plan import EVALUATION, REPORTING, Cell, Plan, PlannedValue, PreparedDataset
+from counterpoise.validation import validate
 
 SCHEMA = 1
 HOME = PurePosixPath("results/published")

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from counterpoise.comparison.status import RUNS
 from counterpoise.errors import UserError
+from counterpoise.planning.plan import Cell, Plan
 from counterpoise.publication.record import PublishedPlan
-from counterpoise.spec.plan import Cell, Plan
-from counterpoise.spec.record import RECORD, read_record
+from counterpoise.runs.record import RECORD, read_record
+from counterpoise.runs.status import RUNS
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,18 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from counterpoise.comparison.compare import compare_paper
-from counterpoise.comparison.results import read_results
 from counterpoise.errors import UserError
-from counterpoise.evaluation.evaluate import evaluate_run
 from counterpoise.files import read_json, sha256_file, write_json
+from counterpoise.judging.compare import compare_paper
+from counterpoise.planning.plan import Cell, Plan
 from counterpoise.publication import record as published
 from counterpoise.publication.publish import OPTIONAL, PREDICTIONS_FILE, result_texts
 from counterpoise.reporting.layout import lay_out
 from counterpoise.reporting.report import summary
 from counterpoise.reporting.tables import table_texts
-from counterpoise.spec.plan import Cell, Plan
-from counterpoise.spec.record import RECORD, read_record
+from counterpoise.results.evaluate import evaluate_run
+from counterpoise.results.results import read_results
+from counterpoise.runs.record import RECORD, read_record
 
 ALL_THE_SAME, DIFFERENCES = 0, 3
 # Another processor or version of a library may change the last digits of a calibration error, and no more.

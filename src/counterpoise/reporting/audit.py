@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from counterpoise.comparison.audit import Check, Finding, audit_paper
 from counterpoise.files import write_text
-from counterpoise.spec.paper import Paper
+from counterpoise.judging.audit import Check, Finding, audit_paper
+from counterpoise.papers.paper import Paper
 
 EXPLANATIONS = {
     Check.GRANULARITY: (

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from counterpoise.comparison.difference import Change, NumberChange, RankingChange, ResultDifference
+from counterpoise.judging.difference import Change, NumberChange, RankingChange, ResultDifference
 
 COLOURS = {
     Change.BEYOND: "red",

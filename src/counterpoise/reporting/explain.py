@@ -8,16 +8,16 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from counterpoise.comparison.compare import as_csv
-from counterpoise.comparison.estimate import read_recorded
-from counterpoise.comparison.explain import LEVEL, Effect, Explanation, Question, record
-from counterpoise.comparison.explained import FOLDER, strongest_first
-from counterpoise.comparison.status import run_status
-from counterpoise.comparison.verdicts import Verdict
 from counterpoise.files import write_json, write_text
+from counterpoise.judging.compare import as_csv
+from counterpoise.judging.explain import LEVEL, Effect, Explanation, Question, record
+from counterpoise.judging.verdicts import Verdict
+from counterpoise.planning.plan import Plan
 from counterpoise.reporting.plan import estimate_lines
 from counterpoise.reporting.words import difference_unit
-from counterpoise.spec.plan import Plan
+from counterpoise.results.explained import FOLDER, strongest_first
+from counterpoise.runs.estimate import read_recorded
+from counterpoise.runs.status import run_status
 
 COLUMNS = (
     "name",

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from counterpoise.comparison.compare import judge_entry
-from counterpoise.comparison.entries import Entry, collect_table
-from counterpoise.comparison.looks import looks_note
-from counterpoise.comparison.results import CellResults
-from counterpoise.comparison.sequential import schedule_of
-from counterpoise.comparison.statistics import binomial_error
-from counterpoise.comparison.verdicts import SeedValues, Verdict
+from counterpoise.judging.compare import judge_entry
+from counterpoise.judging.entries import Entry, collect_table
+from counterpoise.judging.looks import looks_note
+from counterpoise.judging.sequential import schedule_of
+from counterpoise.judging.statistics import binomial_error
+from counterpoise.judging.verdicts import SeedValues, Verdict
+from counterpoise.papers.paper import Column, Paper, PaperTable, PrintedValue
+from counterpoise.planning.plan import Cell, Plan, PlannedValue
 from counterpoise.reporting.words import counted, metric_name
-from counterpoise.spec.paper import Column, Paper, PaperTable, PrintedValue
-from counterpoise.spec.plan import Cell, Plan, PlannedValue
+from counterpoise.results.results import CellResults
 
 EXTRA_METRICS = {"macro_f1": "macro F1", "ece": "ECE"}
 CLASSIFICATION = {"accuracy", *EXTRA_METRICS}

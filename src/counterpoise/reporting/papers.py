@@ -17,12 +17,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict
 
 from counterpoise import files
+from counterpoise.components import component
 from counterpoise.errors import UserError, suggest
-from counterpoise.spec.benchmark import Benchmark
-from counterpoise.spec.components import component
-from counterpoise.spec.paper import Paper
-from counterpoise.spec.plan import Cell, Plan, make_plan
-from counterpoise.spec.validation import load_model, load_yaml
+from counterpoise.papers.paper import Paper
+from counterpoise.planning.benchmark import Benchmark
+from counterpoise.planning.plan import Cell, Plan, make_plan
+from counterpoise.validation import load_model, load_yaml
 
 PAPERS = ("mmpareto", "mlb")
 """Papers, each with the benchmark of its name that has it in full."""

@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from counterpoise.comparison.budget import Choice, choose, questions
-from counterpoise.comparison.estimate import Recorded, cell_seconds, estimate, read_recorded
-from counterpoise.comparison.status import (
+from counterpoise.planning.plan import Plan, PreparedDataset
+from counterpoise.runs.budget import Choice, choose, questions
+from counterpoise.runs.estimate import Recorded, cell_seconds, estimate, read_recorded
+from counterpoise.runs.status import (
     FINISHED,
     PREPARED,
     Orphan,
@@ -20,8 +21,7 @@ from counterpoise.comparison.status import (
     State,
     run_statuses,
 )
-from counterpoise.comparison.trace import Trace, TracedRun
-from counterpoise.spec.plan import Plan, PreparedDataset
+from counterpoise.runs.trace import Trace, TracedRun
 
 MOST_LINES = 20
 MOST_SOURCES = 5

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from counterpoise.comparison.compare import Comparison
 from counterpoise.errors import UserError
 from counterpoise.files import atomic_directory, write_bytes, write_json
+from counterpoise.judging.compare import Comparison
+from counterpoise.planning.plan import Plan
 from counterpoise.reporting.pages.material import gather
 from counterpoise.reporting.pages.site import as_folder, as_single_file
-from counterpoise.spec.plan import Plan
 
 SUMMARY_SCHEMA = 1
 MANIFEST = "manifest.json"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from counterpoise.comparison.compare import as_csv
-from counterpoise.comparison.results import read_results
 from counterpoise.errors import UserError, suggest
 from counterpoise.files import write_text
+from counterpoise.judging.compare import as_csv
+from counterpoise.planning.plan import Plan
 from counterpoise.reporting.layout import TableCell, TableColumn, TableView, lay_out
 from counterpoise.reporting.templating import environment, own_title
-from counterpoise.spec.plan import Plan
+from counterpoise.results.results import read_results
 
 _LATEX = {
     "\\": r"\textbackslash{}",

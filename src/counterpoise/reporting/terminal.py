@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from counterpoise.comparison.compare import Comparison, ComparisonRow
-from counterpoise.comparison.verdicts import Verdict
+from counterpoise.judging.compare import Comparison, ComparisonRow
+from counterpoise.judging.verdicts import Verdict
 from counterpoise.reporting.words import COLOURS, counted, marked
 
 MEANING = {

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from counterpoise.comparison.results import read_cell
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
-from counterpoise.spec.plan import Cell, Plan, PlannedFigure
+from counterpoise.planning.plan import Cell, Plan, PlannedFigure
+from counterpoise.results.results import read_cell
 
 Row = dict[str, object]
 

@@ -19,9 +19,9 @@ from matplotlib.figure import Figure as Picture
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from counterpoise import files
+from counterpoise.planning.plan import Plan, PlannedFigure
 from counterpoise.reporting.figures.collect import collect
 from counterpoise.reporting.words import seeds_in_all
-from counterpoise.spec.plan import Plan, PlannedFigure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))

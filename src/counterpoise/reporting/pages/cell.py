@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from counterpoise.comparison.compare import ComparisonRow
-from counterpoise.comparison.results import CellResults
-from counterpoise.comparison.verdicts import SeedValues
+from counterpoise.components import components
+from counterpoise.judging.compare import ComparisonRow
+from counterpoise.judging.verdicts import SeedValues
+from counterpoise.planning.plan import Cell, Plan
 from counterpoise.reporting.pages.charts import (
     Confusion,
     LineChart,
@@ -23,8 +24,7 @@ from counterpoise.reporting.pages.charts import (
 )
 from counterpoise.reporting.pages.explained import ExplainedNumber
 from counterpoise.reporting.pages.recorded import Columns, Data, Run, as_yaml, read_columns, read_runs
-from counterpoise.spec.components import components
-from counterpoise.spec.plan import Cell, Plan
+from counterpoise.results.results import CellResults
 
 SELECTIONS = ("last", "best_val", "best_test")
 MAIN = ("accuracy", "miou", "absolute_error")

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from counterpoise.comparison.compare import ComparisonRow
-from counterpoise.comparison.explained import WrittenExplanation, read_explanations
-from counterpoise.comparison.trace import number_name
+from counterpoise.judging.compare import ComparisonRow
+from counterpoise.planning.plan import Plan
 from counterpoise.reporting.words import difference_unit
-from counterpoise.spec.plan import Plan
+from counterpoise.results.explained import WrittenExplanation, read_explanations
+from counterpoise.runs.trace import number_name
 
 CLOSE = 1e-9
 """Relative difference of means that are the same: they were written and read as text."""

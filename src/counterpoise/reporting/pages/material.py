@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from counterpoise.comparison.audit import Finding, audit_paper
-from counterpoise.comparison.claims import Answer, ClaimResult
-from counterpoise.comparison.compare import Comparison, ComparisonRow, compare_paper
-from counterpoise.comparison.results import CellResults, read_results
+from counterpoise.judging.audit import Finding, audit_paper
+from counterpoise.judging.claims import Answer, ClaimResult
+from counterpoise.judging.compare import Comparison, ComparisonRow, compare_paper
+from counterpoise.planning.plan import Plan, PlannedFigure
 from counterpoise.reporting.layout import TableView, lay_out
 from counterpoise.reporting.pages.cell import CellPage, page_name, read_cell_page
 from counterpoise.reporting.pages.charts import DotPlot, Values, dot_plot
@@ -18,7 +18,7 @@ from counterpoise.reporting.pages.explained import Explained, ExplainedNumber, r
 from counterpoise.reporting.pages.recorded import Data, Evidence, as_yaml, evidence, read_data
 from counterpoise.reporting.tables import as_latex, as_table_csv
 from counterpoise.reporting.words import Seeds, metric_name, seeds_in_all
-from counterpoise.spec.plan import Plan, PlannedFigure
+from counterpoise.results.results import CellResults, read_results
 
 MOST_PLOTS = 24
 """Dot plots per table; a table with more columns than any paper's has the rest in its cells alone."""

@@ -14,11 +14,11 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from counterpoise.comparison.results import CellResults
-from counterpoise.comparison.trace import redo_command, run_logs
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
-from counterpoise.spec.plan import Cell, Plan, PreparedDataset
+from counterpoise.planning.plan import Cell, Plan, PreparedDataset
+from counterpoise.results.results import CellResults
+from counterpoise.runs.trace import redo_command, run_logs
 
 Columns = dict[str, NDArray[np.float64]]
 UNKNOWN = "unknown"

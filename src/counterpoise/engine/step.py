@@ -1,0 +1,317 @@
+"""One training step for each family of methods: from a batch to gradients in ``.grad``.
+
+There is one step per family, not per method; which formula runs is the method's business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from counterpoise.engine import gradients as engine
+from counterpoise.engine.diagnostics import Recorder
+from counterpoise.errors import UserError
+from counterpoise.methods.interface import (
+    COEFFICIENTS,
+    IntegrationMethod,
+    LossMethod,
+    Method,
+    ModulationMethod,
+    State,
+    Step,
+    are_linked,
+)
+from counterpoise.models.interface import FusionModule
+from counterpoise.models.network import Network
+
+Tensors = dict[str, Tensor]
+
+StepFunction = Callable[[Tensors, Tensors, State, int, torch.Generator], tuple[Tensors, State]]
+"""(inputs, targets, state, epoch, generator) -> (losses by objective, next state); sets ``.grad``."""
+
+
+def step_function(
+    method: Method, network: Network, *, recorder: Recorder | None = None, autocast: torch.dtype | None = None
+) -> StepFunction:
+    """Return the step of the method's family for a network.
+
+    Args:
+        recorder: takes diagnostics of every step; ``None`` costs nothing.
+        autocast: the type in which encoders, fusion and heads compute (``torch.bfloat16``). Losses, gradients
+            and formulas stay in the parameters' type.
+
+    Raises:
+        UserError: the method is not defined for this network.
+    """
+    method.check(network)
+    forward = _Forward(method, network, autocast)
+    if isinstance(method, IntegrationMethod):
+        if are_linked(network):
+            raise UserError(
+                f"method '{method.info.name}' combines the gradients of each encoder by itself; encoders "
+                "that exchange features on the way have none"
+            )
+        return _IntegrationStep(method, forward, recorder)
+    if isinstance(method, ModulationMethod):
+        return _ModulationStep(method, forward, recorder)
+    if isinstance(method, LossMethod):
+        return _LossStep(method, forward, recorder)
+    raise UserError(
+        f"method '{method.info.name}': its class must be a LossMethod, ModulationMethod or IntegrationMethod"
+    )
+
+
+class _Forward:
+    """The passes through encoders and heads."""
+
+    def __init__(self, method: Method, network: Network, autocast: torch.dtype | None) -> None:
+        self.method = method
+        self.network = network
+        self.encoders = method.encoders(network)
+        self.autocast = autocast
+        self.device = next(network.parameters()).device.type
+
+    def precision(self) -> contextlib.AbstractContextManager[Any]:
+        return (
+            contextlib.nullcontext() if self.autocast is None else torch.autocast(self.device, self.autocast)
+        )
+
+    def encode(self, inputs: Tensors) -> Tensors:
+        return self.network.encode(inputs, self.encoders)
+
+    def step(
+        self, inputs: Tensors, features: Tensors, targets: Tensors, epoch: int, noise: torch.Generator
+    ) -> Step:
+        outputs = self.method.predict(self.network, features)
+        labels = {objective: targets[self.network.targets[objective]] for objective in outputs}
+        losses = {
+            objective: self.network.loss(objective, outputs[objective], labels[objective])
+            for objective in outputs
+        }
+        return Step(self.network, inputs, features, outputs, losses, labels, epoch, noise)
+
+
+class _LossStep:
+    """One forward, one backward."""
+
+    def __init__(self, method: LossMethod, forward: _Forward, recorder: Recorder | None) -> None:
+        self.method = method
+        self.forward = forward
+        self.recorder = recorder
+        self.parameters = engine.trainable(forward.network)
+
+    def __call__(
+        self, inputs: Tensors, targets: Tensors, state: State, epoch: int, noise: torch.Generator
+    ) -> tuple[Tensors, State]:
+        self.method.before_forward(self.forward.network, state)
+        with self.forward.precision():
+            step = self.forward.step(inputs, self.forward.encode(inputs), targets, epoch, noise)
+            loss, state = self.method.loss(step, state)
+        # Parameters that the loss does not reach keep no gradient: the optimiser leaves them bit-equal.
+        engine.assign(self.parameters, list(torch.autograd.grad(loss, self.parameters, allow_unused=True)))
+        with torch.no_grad(), self.forward.precision():
+            state = self.method.after_backward(step, self.finish(step, state))
+        if self.recorder is not None and COEFFICIENTS in state:
+            self.recorder.coefficients(step.network.modalities, state[COEFFICIENTS])
+        return {name: value.detach() for name, value in step.losses.items()}, state
+
+    def finish(self, step: Step, state: State) -> State:
+        """Change the gradients before the method sees them."""
+        return state
+
+
+class _ModulationStep(_LossStep):
+    """One forward, one backward, then every modality's gradients times its coefficient."""
+
+    method: ModulationMethod
+
+    def __init__(self, method: ModulationMethod, forward: _Forward, recorder: Recorder | None) -> None:
+        super().__init__(method, forward, recorder)
+        network = forward.network
+        self.modulated = {name: modulated_parameters(method, network, name) for name in network.modalities}
+        whole = method.modulated == "modality" and has_slices(network.fusion)
+        self.slices = network.fusion.weight_slices() if whole else {}
+
+    def finish(self, step: Step, state: State) -> State:
+        if not self.method.active(step.epoch):
+            return state
+        coefficients, state = self.method.coefficients(self.method.scores(step), state)
+        for coefficient, (name, parameters) in zip(
+            coefficients.unbind(), self.modulated.items(), strict=True
+        ):
+            found = [p.grad for p in parameters if p.grad is not None]
+            _scale(found, coefficient, step.generator if self.method.noise else None)
+            if name in self.slices:
+                weight, columns = self.slices[name]
+                weight.grad[:, columns] *= coefficient
+        if self.recorder is not None:
+            self.recorder.coefficients(step.network.modalities, coefficients)
+        return state
+
+
+def _scale(gradients: engine.Gradients, coefficient: Tensor, generator: torch.Generator | None) -> None:
+    """Multiply gradients in place; with a generator add noise of each one's own standard deviation."""
+    if not gradients:
+        return
+    coefficient = coefficient.to(gradients[0].dtype)
+    if generator is None:
+        torch._foreach_mul_(gradients, coefficient)
+        return
+    for gradient in map(_in_memory_order, gradients):  # its deviation is that from before scaling
+        deviation = gradient.std(correction=min(1, gradient.numel() - 1)) + 1e-8
+        noise = torch.empty_like(gradient).normal_(generator=generator)
+        gradient.mul_(coefficient).add_(noise.mul_(deviation))
+
+
+def _in_memory_order(values: Tensor) -> Tensor:
+    """Return a view of all values in a row, as they lie in memory.
+
+    A CPU draws and reduces one number at a time where channels come last.
+    """
+    order = sorted(range(values.ndim), key=lambda dim: -values.stride(dim))
+    return values.permute(order).view(-1)
+
+
+def has_slices(fusion: nn.Module) -> bool:
+    """Return whether a fusion can say which columns of its weight belong to which modality."""
+    return isinstance(fusion, FusionModule) and type(fusion).weight_slices is not FusionModule.weight_slices
+
+
+def modulated_parameters(method: ModulationMethod, network: Network, modality: str) -> list[nn.Parameter]:
+    """Return the parameters of a modality that a modulation method scales, but for the fusion's."""
+    parameters = engine.trainable(network.encoders[modality])
+    if method.modulated == "modality":
+        return parameters + engine.trainable(network.heads[modality])
+    if method.modulated != "convolutions":
+        return parameters
+    convolutions = [p for p in parameters if p.ndim == 4]
+    if not convolutions:
+        raise UserError(
+            f"method '{method.info.name}' scales convolution weights only; the encoder of '{modality}' has "
+            "none: use the variant that scales the whole encoder"
+        )
+    return convolutions
+
+
+class _IntegrationStep:
+    """One forward; per encoder one backward for each objective, combined by the method's weights."""
+
+    def __init__(self, method: IntegrationMethod, forward: _Forward, recorder: Recorder | None) -> None:
+        self.method = method
+        self.network = forward.network
+        self.forward = forward
+        self.recorder = recorder
+        self.parameters = {name: engine.trainable(module) for name, module in self.network.encoders.items()}
+
+    def __call__(
+        self, inputs: Tensors, targets: Tensors, state: State, epoch: int, noise: torch.Generator
+    ) -> tuple[Tensors, State]:
+        with self.forward.precision():
+            cut = engine.cut_at_features(self.network.run_encoders(inputs, self.forward.encoders))
+            step = self.forward.step(inputs, self.network.mix(cut.leaves), targets, epoch, noise)
+        cotangents = engine.backward_heads(self.network, cut, step.losses)
+        losses = {name: loss.detach() for name, loss in step.losses.items()}
+        used: dict[str, list[Tensor]] = {name: [] for name in losses}
+        for encoder in self.forward.encoders:
+            reaching = self._reaching(encoder, cotangents)
+            vectors = {
+                name: found[encoder] for name, found in zip(reaching, cotangents.values(), strict=True)
+            }
+            values = torch.stack([sum(losses[name] for name in names) for names in reaching.values()])
+            part = self._part(encoder, state, len(reaching), noise)
+            weights, part = self._combine(encoder, cut, vectors, values, part)
+            part.pop("random", None)
+            state = state | {f"{encoder}/{key}": value for key, value in part.items()}
+            for names, weight in zip(reaching.values(), weights.unbind(dim=-1), strict=True):
+                for name in names:
+                    used[name].append(weight.mean())
+        if self.method.weighs_heads:
+            self._weigh_heads(used)
+        return losses, state
+
+    def _reaching(
+        self, encoder: str, cotangents: dict[tuple[str, ...], Tensors]
+    ) -> dict[str, tuple[str, ...]]:
+        """Return the objectives of an encoder by name, each with the losses that reach the encoder in it."""
+        found = {}
+        for group in cotangents:
+            names = tuple(name for name in group if encoder in self.network.reach(name))
+            found[names[0] if len(names) == 1 else "unimodal"] = names
+        return found
+
+    def _part(self, encoder: str, state: State, objectives: int, noise: torch.Generator) -> State:
+        """Return an encoder's part of the state, with the random numbers that the formula wants."""
+        prefix = f"{encoder}/"
+        part = {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
+        drawn = self.method.random_numbers(objectives)
+        if drawn:
+            part["random"] = torch.rand(drawn, generator=noise, dtype=torch.float64, device=noise.device)
+        return part
+
+    def _combine(
+        self, encoder: str, cut: engine.Cut, cotangents: Tensors, losses: Tensor, state: State
+    ) -> tuple[Tensor, State]:
+        """Set the encoder's gradients; return the weights of its objectives and the next state."""
+        if self.method.scope == "last_layer":
+            return self._combine_by_last_layer(encoder, cut, cotangents, losses, state)
+        feature, parameters = [cut.attached[encoder]], self.parameters[encoder]
+        last = len(cotangents) - 1
+        found = [
+            engine.pull_back(feature, parameters, [vector], last=k == last)
+            for k, vector in enumerate(cotangents.values())
+        ]
+        with self._timed(encoder):
+            result = engine.integrate(self.method, found, losses, state)
+        return self._finish(encoder, tuple(cotangents), found, result)
+
+    def _combine_by_last_layer(
+        self, encoder: str, cut: engine.Cut, cotangents: Tensors, losses: Tensor, state: State
+    ) -> tuple[Tensor, State]:
+        """Weigh by the gradients of the last layer, then pull the weighted cotangent back once."""
+        feature, layer = [cut.attached[encoder]], [self.network.encoders[encoder].last_layer.weight]
+        found = [engine.pull_back(feature, layer, [vector], last=False) for vector in cotangents.values()]
+        with self._timed(encoder):
+            gramian = engine.gramian(found).sum(dim=0)
+            weights, state = self.method.weights(gramian, losses, state)
+            cotangent = engine.combine([[vector] for vector in cotangents.values()], weights)
+        combined = engine.pull_back(feature, self.parameters[encoder], cotangent, last=True)
+        result = engine.Integration(combined, gramian, weights, state)
+        return self._finish(encoder, tuple(cotangents), found, result)
+
+    def _finish(
+        self,
+        encoder: str,
+        objectives: tuple[str, ...],
+        found: list[engine.Gradients],
+        result: engine.Integration,
+    ) -> tuple[Tensor, State]:
+        engine.assign(self.parameters[encoder], result.combined)
+        if self.recorder is not None:
+            self.recorder.integration(encoder, objectives, found, result)
+        return result.weights, result.state
+
+    def _timed(self, encoder: str) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self.recorder is None else self.recorder.timed(encoder)
+
+    def _weigh_heads(self, used: dict[str, list[Tensor]]) -> None:
+        for objective, weights in used.items():
+            factor = torch.stack(weights).mean()
+            found = [p.grad for p in self.network.own_parameters(objective) if p.grad is not None]
+            torch._foreach_mul_(found, factor.to(found[0].dtype))
+
+
+def initial_state(method: Method, network: Network) -> State:
+    """Return a method's state before the first step, on the network's device, with one set per encoder for
+    integration methods (keys ``<encoder>/<name>``)."""
+    state = dict(method.initial_state(network))
+    if isinstance(method, IntegrationMethod):
+        count = len(engine.integrated_objectives(network, method.objectives(network)))
+        for encoder, module in network.encoders.items():
+            made = method.module_state(count, len(engine.trainable(module)))
+            state |= {f"{encoder}/{key}": value for key, value in made.items()}
+    device = next(network.parameters()).device
+    return {key: value.to(device) for key, value in state.items()}

@@ -1,0 +1,294 @@
+"""A benchmark: which tables and figures of which paper to regenerate, with which seeds and stand-ins."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from counterpoise.errors import UserError
+from counterpoise.planning.configs import MethodOverride, merge, scaled
+from counterpoise.planning.probe import Probe
+from counterpoise.validation import load_yaml, parse_yaml, validate
+
+Selection = Literal["last", "best_val", "best_test"]
+Scale = Literal["full", "tiny"]
+AUTO = "auto"
+FOLDER = "configs/benchmarks"
+LOOKS = [3, 5, 7, 10]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+# Names become parts of paths: no dots, so none leads out of its folder.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+PathName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9_-]+)*$")]
+
+
+class ColumnRun(_Config):
+    """What runs for a table's column group: dataset, model and protocol, by the names of their files.
+
+    ``protocols`` gives a variant its own protocol; ``modalities`` maps the paper's modality names to the
+    dataset's. ``folds``: the dataset's other folds, by the names of their files. Then ``dataset`` is the
+    first of n, and seed s runs on number s modulo n, so that the spread over seeds is one over folds.
+    """
+
+    dataset: Name
+    folds: list[Name] = []
+    model: Name
+    protocol: PathName
+    protocols: dict[str, PathName] = {}
+    modalities: dict[str, str] = {}
+
+
+class TableRun(_Config):
+    """One table of a paper: the column groups that run, and each method's variants (default: published).
+
+    ``probe``: ``starred`` measures the unimodal columns of the paper's starred rows on a linear probe of
+    frozen encoders, as the paper does, and of the other rows on their own heads. ``all`` adds columns of ours
+    in which every row is probed, so that unimodal accuracies can be compared like for like.
+    """
+
+    paper: str
+    table: str
+    columns: dict[str, ColumnRun]
+    rows: list[str] | None = Field(None, min_length=1)
+    variants: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
+    extra_methods: list[str] = []
+    probe: Literal["starred", "all"] = "starred"
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> Self:
+        for key, names in (("rows", self.rows or []), ("extra_methods", self.extra_methods)):
+            _refuse_twice(key, names)
+        for method, variants in self.variants.items():
+            _refuse_twice(f"variants.{method}", variants)
+        return self
+
+
+class FigureRun(_Config):
+    """One figure of a paper and, where it is of runs, what they are made on.
+
+    ``note`` is printed under the figure.
+    """
+
+    paper: str
+    figure: str
+    runs: ColumnRun | None = None
+    note: str = ""
+
+
+class Evaluation(_Config):
+    """How predictions become metrics.
+
+    ``ece_bins``: equal-width confidence bins. ``stationarity``: the norm below which a combination of
+    gradients counts as 0 (MMPareto Table 9; the paper names no tolerance, and mini-batch gradients never give
+    exactly 0).
+    """
+
+    ece_bins: int = Field(15, gt=0)
+    stationarity: float = Field(1e-3, gt=0)
+
+
+class Search(_Config):
+    """A search for what the papers leave open, the same for every method (see :mod:`counterpoise.search`).
+
+    ``candidates`` are laid over every method one at a time; ``validation_fraction`` of the training split is
+    held out to decide between them. ``seeds`` are none of the benchmark's own.
+    """
+
+    candidates: list[MethodOverride] = Field(min_length=2)
+    seeds: list[int] = Field(min_length=1)
+    validation_fraction: float = Field(0.2, gt=0, lt=1)
+
+
+class Job(_Config):
+    """What a training job asks of the machine; no part of a run's identity.
+
+    ``gpus`` is 0 or 1: one run trains on one device. ``gpu_share`` is the part of it that a run needs, where
+    jobs of one machine share devices. ``mem_mb`` and ``minutes`` are the first attempt's; the n-th asks for n
+    times as much. ``save_seconds`` is how much of a run a kill may cost.
+    """
+
+    gpus: int = Field(0, ge=0, le=1)
+    gpu_share: float = Field(1.0, gt=0, le=1)
+    mem_mb: int = Field(4000, gt=0)
+    minutes: int = Field(240, gt=0)
+    save_seconds: float = Field(60.0, ge=0)
+
+
+class Benchmark(_Config):
+    """A benchmark file (see ``configs/benchmarks``).
+
+    ``mirror`` is a folder or URL that holds the datasets' source files, tried before their public addresses;
+    ``data_roots`` names, by dataset, folders of raw data that the user already has. Neither is part of a
+    run's identity: what was read from them is, by digest, in the prepared data's manifest.
+
+    ``cells_per_job``: above 1, a job takes that many cells, each with its seeds, where starting Python costs
+    more than the trainings; a cell that is to be done again then takes the evaluation of its batch along
+    (docs/decisions/011-cells-in-batches.md).
+
+    ``seeds: auto`` starts with the first of ``seed_looks`` and goes on to the next only where a verdict is
+    undecided; the last look is the cap. It stands for the seeds 0, 1, ... with ``sequential: true``
+    and ``cells_per_job: 1``.
+
+    ``scale: tiny`` runs everything in miniature, to see it work: each file's section ``tiny`` is laid over
+    the rest of it, this one's too. What comes out is no reproduction, and all of it counts as a stand-in.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9_\-]+$")
+    title: str
+    note: str = ""
+    seeds: list[int] = Field(min_length=1)
+    sequential: bool = False
+    seed_looks: list[int] = Field(LOOKS, min_length=1)
+    seeds_per_job: int = Field(5, gt=0)
+    cells_per_job: int = Field(1, gt=0)
+    scale: Scale = "full"
+    selection: Selection = "last"
+    evaluation: Evaluation = Evaluation()
+    probe: Probe = Probe()
+    job: Job = Job()
+    mirror: str | None = None
+    data_roots: dict[str, str] = {}
+    methods: dict[str, MethodOverride] = {}
+    search: Search | None = None
+    tables: list[TableRun] = Field(min_length=1)
+    figures: list[FigureRun] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("seeds"), str):
+            return data
+        if data["seeds"] != AUTO:
+            raise ValueError(f"'seeds' is '{data['seeds']}', must be a list of whole numbers or 'auto'")
+        looks = data.get("seed_looks", LOOKS)
+        cap = looks[-1] if isinstance(looks, list) and looks and isinstance(looks[-1], int) else 1
+        # Cells of one job would get each other's seeds.
+        return {**data, "seeds": list(range(cap)), "sequential": True, "cells_per_job": 1}
+
+    @model_validator(mode="after")
+    def _seeds_reach_the_cap(self) -> Self:
+        if self.sequential and len(self.seeds) != self.seed_looks[-1]:
+            given = f"{len(self.seeds)} seeds, but the last of seed_looks is {self.seed_looks[-1]}"
+            raise ValueError(f"sequential seeds: {given}; give as many, or 'seeds: auto'")
+        return self
+
+    @field_validator("seed_looks")
+    @classmethod
+    def _looks_rise(cls, looks: list[int]) -> list[int]:
+        if looks[0] < 2 or looks != sorted(set(looks)):
+            raise ValueError("must rise, from 2 or more")
+        return looks
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_are_distinct(cls, seeds: list[int]) -> list[int]:
+        _refuse_twice("seeds", seeds)
+        if min(seeds) < 0:
+            raise ValueError(f"seeds must be 0 or more; got {min(seeds)}")
+        return seeds
+
+    @model_validator(mode="after")
+    def _search_seeds_are_its_own(self) -> Self:
+        shared = sorted(set(self.seeds) & set(self.search.seeds)) if self.search else []
+        if shared:
+            raise ValueError(f"search.seeds must be none of the benchmark's seeds; both have {shared}")
+        return self
+
+    @field_validator("tables")
+    @classmethod
+    def _tables_are_distinct(cls, tables: list[TableRun]) -> list[TableRun]:
+        _refuse_twice("tables", [f"{run.paper}.{run.table}" for run in tables])
+        return tables
+
+    @field_validator("figures")
+    @classmethod
+    def _figures_are_distinct(cls, figures: list[FigureRun]) -> list[FigureRun]:
+        _refuse_twice("figures", [f"{run.paper}.{run.figure}" for run in figures])
+        return figures
+
+    def seed_batches(self) -> list[tuple[int, ...]]:
+        """Return the seeds in the batches that one training job takes; none goes across a look."""
+        size, cuts = self.seeds_per_job, [0, *(self.seed_looks if self.sequential else [len(self.seeds)])]
+        return [
+            tuple(self.seeds[start : min(start + size, last)])
+            for first, last in itertools.pairwise(cuts)
+            for start in range(first, last, size)
+        ]
+
+
+def load_benchmark(path: Path, overrides: dict[str, Any] | None = None) -> Benchmark:
+    """Read a benchmark file, with ``overrides`` (as from ``--config``) laid over its top-level keys."""
+    if not path.exists():
+        raise UserError(f"{path}: there is no such benchmark{_nearest(path)}")
+    data = load_yaml(path, "benchmark")
+    if not isinstance(data, dict):
+        return validate(Benchmark, data, str(path))
+    overrides = overrides or {}
+    data = scaled(data, overrides.get("scale", data.get("scale", "full")), str(path))
+    where = f"{path} with {', '.join(overrides)} replaced" if overrides else str(path)
+    return validate(Benchmark, merge(data, overrides), where)
+
+
+def _nearest(path: Path) -> str:
+    """Say which benchmarks there are, and which of them has the name nearest to that of ``path``: they are in
+    ``configs/benchmarks`` of one of its folders, or beside it.
+    """
+    homes = [folder / FOLDER for folder in path.parents if (folder / FOLDER).is_dir()]
+    found = {file.stem: file for file in (homes or [path.parent])[0].glob("*.yaml")}
+    near = difflib.get_close_matches(path.stem, found, n=1, cutoff=0.5)
+    hint = f"; did you mean '{found[near[0]]}'?" if near else ";"
+    return f"{hint} allowed: {', '.join(str(found[name]) for name in sorted(found)) or '(none)'}"
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """Turn ``["seeds=[0,1]", "evaluation.ece_bins=10"]`` into nested overrides; values are Python or YAML."""
+    result: dict[str, Any] = {}
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        if not separator:
+            raise UserError(f"--set {pair}: must have the form key=value")
+        first, *inner = key.split(".")
+        if not all((first, *inner)):
+            raise UserError(f"--set {pair}: the key '{key}' has an empty part")
+        value = _parse_value(text, f"--set {pair}")
+        for part in reversed(inner):
+            value = {part: value}
+        result = merge(result, {first: value})
+    return result
+
+
+def typed_overrides(config: dict[str, Any]) -> dict[str, Any]:
+    """Give the values of Snakemake's ``--config`` their types: it hands over what is nested as text."""
+    return {key: _typed(value, f"--config {key}") for key, value in config.items()}
+
+
+def _typed(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _typed(inner, where) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_typed(inner, where) for inner in value]
+    return _parse_value(value, where) if isinstance(value, str) else value
+
+
+def _parse_value(text: str, where: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return parse_yaml(text, where)
+
+
+def _refuse_twice(key: str, values: Sequence[Any]) -> None:
+    twice = [value for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ValueError(f"{key} must be distinct; given more than once: {', '.join(map(str, twice))}")

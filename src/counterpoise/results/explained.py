@@ -1,0 +1,114 @@
+"""Explanations as ``counterpoise explain --write`` left them: read again, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from counterpoise.files import read_json
+from counterpoise.validation import validate
+
+FOLDER = "results/explain"
+
+
+class _Written(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class WrittenEffect(_Written):
+    """What one flip does, in printed units; the fields are those of :class:`explain.Effect`.
+
+    ``changed`` lists every setting that differs as (key, before, after).
+    """
+
+    title: str
+    before: str = Field(alias="from")
+    after: str = Field(alias="to")
+    source: str
+    changed: tuple[tuple[str, Any, Any], ...] = ()
+    n: int = Field(ge=0)
+    diverged: int = Field(ge=0)
+    mean: FiniteFloat | None = Field(alias="effect")
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+    p: FiniteFloat | None
+    recovered: FiniteFloat | None
+    missing: tuple[int, ...]
+    reason: str
+
+    @property
+    def recovered_interval(self) -> tuple[float, float] | None:
+        """The interval of what is recovered, lower bound first; None where there is none, or no gap."""
+        if self.recovered is None or self.low is None or self.high is None:
+            return None
+        return (self.low, self.high) if self.recovered == self.mean else (-self.high, -self.low)
+
+
+class WrittenExplanation(_Written):
+    """A number and what its factors do to it; the fields are those of :class:`explain.Explanation`.
+
+    ``cell`` is the name of the number's cell, ``level`` that of the intervals.
+    """
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: str
+    benchmark: str
+    cell: str
+    selection: str
+    seeds: tuple[int, ...]
+    printed: str
+    mean: FiniteFloat | None
+    n: int = Field(ge=0)
+    gap: FiniteFloat | None
+    level: float = Field(gt=0, lt=1)
+    effects: tuple[WrittenEffect, ...]
+
+    @property
+    def known(self) -> list[WrittenEffect]:
+        """The effects that have a value, the one that recovers most first."""
+        return [effect for effect in strongest_first(self.effects) if effect.mean is not None]
+
+    def overshoots(self, effect: WrittenEffect) -> bool:
+        """Whether an effect leads beyond the printed number, to the other side of the gap."""
+        return None not in (self.gap, effect.recovered) and effect.recovered > abs(self.gap)
+
+    @property
+    def unknown(self) -> list[WrittenEffect]:
+        """The effects that have no value yet, or cannot have one."""
+        return [effect for effect in self.effects if effect.mean is None]
+
+
+def read_explanations(root: Path, benchmark: str) -> dict[Path, WrittenExplanation]:
+    """Return the explanations of a benchmark's numbers below ``root`` by their files; none is no error.
+
+    Raises:
+        UserError: a file is torn, or is no explanation.
+    """
+    found = {}
+    for path in sorted((Path(root) / FOLDER).glob("*.json")):
+        where = f"{path}: not an explanation; delete it, or write it anew with 'counterpoise explain --write'"
+        explanation = validate(WrittenExplanation, read_json(path, "explanation"), where)
+        if explanation.benchmark == benchmark:
+            found[path] = explanation
+    return found
+
+
+class _Effect(Protocol):
+    @property
+    def mean(self) -> float | None: ...
+    @property
+    def recovered(self) -> float | None: ...
+
+
+SomeEffect = TypeVar("SomeEffect", bound=_Effect)
+
+
+def strongest_first(effects: Iterable[SomeEffect]) -> list[SomeEffect]:
+    """Return what recovers most of the gap first, without a gap the largest; what is not known stays last."""
+    every = list(effects)
+    known = [effect for effect in every if effect.mean is not None]
+    known.sort(key=lambda e: -(abs(e.mean) if e.recovered is None else e.recovered))
+    return known + [effect for effect in every if effect.mean is None]

@@ -1,0 +1,125 @@
+"""What the runs still to do will take, from those that are recorded."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from counterpoise.errors import UserError
+from counterpoise.files import read_json
+from counterpoise.runs.record import RECORD
+from counterpoise.runs.status import RUNS, RunStatus, cell_folders
+
+MOST_RECORDS = 2000  # beyond these, more records make the estimate no better
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a finished run took: of which cell it was, seconds per epoch, bytes, and on which device."""
+
+    dataset: str
+    model: str
+    method: str
+    seconds_per_epoch: float
+    size: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds (one run after the other) and bytes of the runs to do; ``unknown`` of them have no like on
+    record.
+    """
+
+    seconds: float
+    size: float
+    runs: int
+    unknown: int
+    records: int
+    devices: tuple[str, ...]
+
+
+def estimate(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> Estimate:
+    """Return what ``to_do`` will take, each run by the median of its nearest like.
+
+    Nearest first: runs of the same dataset, model and method (of other seeds or older keys), then of the same
+    dataset and model.
+    """
+    seconds = size = 0.0
+    unknown = 0
+    for found in _runs(to_do, records):
+        if found is None:
+            unknown += 1
+            continue
+        seconds += found[0]
+        size += found[1]
+    devices = tuple(sorted({record.device for record in records}))
+    return Estimate(seconds, size, len(to_do), unknown, len(records), devices)
+
+
+def cell_seconds(runs: Iterable[RunStatus], records: Sequence[Recorded]) -> dict[str, float | None]:
+    """Return by cell the seconds of its runs that are to do, ``None`` where no like of one is on record."""
+    runs = list(runs)
+    total: dict[str, float | None] = {run.cell.name: 0.0 for run in runs}
+    to_do = [run for run in runs if not run.finished]
+    for run, found in zip(to_do, _runs(to_do, records), strict=True):
+        before = total[run.cell.name]
+        total[run.cell.name] = None if before is None or found is None else before + found[0]
+    return total
+
+
+def _runs(to_do: Iterable[RunStatus], records: Sequence[Recorded]) -> Iterator[tuple[float, float] | None]:
+    """Yield seconds and bytes of each run, ``None`` where no like is on record."""
+    by_method = _median_by(records, lambda r: (r.dataset, r.model, r.method))
+    by_model = _median_by(records, lambda r: (r.dataset, r.model))
+    for run in to_do:
+        cell = run.cell
+        names = (cell.dataset, cell.model)
+        found = by_method.get((*names, cell.method)) or by_model.get(names)
+        yield None if found is None else (found[0] * cell.config["protocol"]["epochs"], found[1])
+
+
+def read_recorded(root: Path) -> list[Recorded]:
+    """Return what finished runs took, whatever their key; unreadable records and resumed runs are left
+    out.
+    """
+    found: list[Recorded] = []
+    for folder in cell_folders(Path(root) / RUNS):
+        for path in sorted(folder.glob(f"seed-*/{RECORD}")):
+            recorded = _recorded(path)
+            if recorded is not None:
+                found.append(recorded)
+            if len(found) == MOST_RECORDS:
+                return found
+    return found
+
+
+def _recorded(path: Path) -> Recorded | None:
+    try:
+        record: dict[str, Any] = read_json(path, "run record")
+        if record["status"] != "completed" or record.get("adopted"):
+            return None
+        size = sum((path.parent / name).stat().st_size for name in (RECORD, *record["files"]))
+        names = (record["dataset"], record["model"], record["method"])
+        per_epoch = record["seconds"] / record["epochs_run"]
+        return Recorded(*names, per_epoch, size, record["environment"]["device_name"])
+    except (UserError, OSError, KeyError, TypeError, ZeroDivisionError):
+        return None  # an estimate does without it; `counterpoise status` names broken runs
+
+
+def _median_by(
+    records: Iterable[Recorded], key: Callable[[Recorded], tuple[str, ...]]
+) -> dict[tuple[str, ...], tuple[float, float]]:
+    groups: dict[tuple[str, ...], list[Recorded]] = {}
+    for record in records:
+        groups.setdefault(key(record), []).append(record)
+    return {
+        name: (
+            statistics.median(record.seconds_per_epoch for record in group),
+            statistics.median(record.size for record in group),
+        )
+        for name, group in groups.items()
+    }

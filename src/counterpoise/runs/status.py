@@ -1,0 +1,196 @@
+"""What is there of a plan: fresh, missing, interrupted and diverged runs, and what no benchmark asks for any
+more.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from counterpoise.errors import UserError
+from counterpoise.files import read_json
+from counterpoise.planning.plan import Cell, Plan, make_plan
+from counterpoise.runs.record import RECORD, absent_files, read_record
+
+RUNS = "results/runs"
+WORK = "work"
+PREPARED = "data/prepared"
+
+
+class State(StrEnum):
+    """How far a run is. ``fresh`` and ``diverged`` runs are finished, and right for the plan as it is now."""
+
+    FRESH = "fresh"
+    DIVERGED = "diverged"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    MISSING = "missing"
+    BROKEN = "broken"
+
+
+FINISHED = (State.FRESH, State.DIVERGED)
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One planned run: its state, a ``detail`` in words, and its record where it has a readable one."""
+
+    cell: Cell
+    seed: int
+    state: State
+    detail: str = ""
+    record: dict[str, Any] | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run needs no more training."""
+        return self.state in FINISHED
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """Files that no benchmark of the project asks for: ``kind`` is ``runs``, ``state`` or ``data``."""
+
+    kind: str
+    path: Path
+    files: int
+    size: int
+
+
+def run_statuses(plan: Plan, root: Path) -> list[RunStatus]:
+    """Return the status of every run of a plan, cell by cell."""
+    return [run_status(root, cell, seed) for cell in plan.cells for seed in plan.seeds_of(cell)]
+
+
+def run_status(root: Path, cell: Cell, seed: int) -> RunStatus:
+    """Return the status of one run, from the files that are there; nothing is opened but the record."""
+    folder = Path(root) / cell.run_directory(seed)
+    if not (folder / RECORD).is_file():
+        return _unfinished(Path(root), cell, seed)
+    try:
+        record = read_record(folder, cell.key, seed)
+    except UserError as error:
+        return RunStatus(cell, seed, State.BROKEN, str(error))
+    absent = absent_files(folder, record)
+    if absent:
+        detail = f"{folder}: {', '.join(absent)} not there; delete the folder to run again"
+        return RunStatus(cell, seed, State.BROKEN, detail, record)
+    if record.get("status") == "diverged":
+        return RunStatus(cell, seed, State.DIVERGED, record.get("reason") or "", record)
+    return RunStatus(cell, seed, State.FRESH, "", record)
+
+
+def _unfinished(root: Path, cell: Cell, seed: int) -> RunStatus:
+    failure = root / cell.run_directory(seed) / "failure.json"
+    if failure.is_file():
+        return RunStatus(cell, seed, State.FAILED, _failure(failure))
+    work = root / WORK / cell.name / f"seed-{seed}"
+    if (work / "finished" / RECORD).is_file():
+        return RunStatus(cell, seed, State.INTERRUPTED, "trained, to be published")
+    states = sorted((work / "states").glob("state-*.json"))
+    if not states:
+        return RunStatus(cell, seed, State.MISSING)
+    try:
+        epoch = read_json(states[-1], "run state")["state"]["epoch"]
+    except (UserError, KeyError, TypeError):
+        return RunStatus(cell, seed, State.INTERRUPTED, "in an unknown epoch")
+    return RunStatus(
+        cell, seed, State.INTERRUPTED, f"in epoch {epoch + 1} of {cell.config['protocol']['epochs']}"
+    )
+
+
+def _failure(path: Path) -> str:
+    try:
+        note = read_json(path, "note of a failure")
+        log = f" (log: {note['log']})" if note.get("log") else ""
+        return f"{note['status']}: {note['reason']}{log}"
+    except (UserError, KeyError, TypeError) as error:
+        return f"{path}: not readable ({error})"
+
+
+@dataclass(frozen=True)
+class Known:
+    """Everything that benchmarks of a project name, and explanations of their numbers: cells and data."""
+
+    plans: tuple[Plan, ...]
+
+    def has_cell(self, name: str) -> bool:
+        """Whether a benchmark, or an explanation of one of its numbers, runs the cell of this name."""
+        return name in self._cells or name in self._flipped
+
+    def has_data(self, folder: str) -> bool:
+        """Whether one of these cells is trained on the prepared data in this folder."""
+        return folder in self._data or folder in self._flipped_data
+
+    @functools.cached_property
+    def _cells(self) -> frozenset[str]:
+        return frozenset(cell.name for plan in self.plans for cell in plan.cells)
+
+    @functools.cached_property
+    def _data(self) -> frozenset[str]:
+        return frozenset(data.directory.name for plan in self.plans for data in plan.datasets)
+
+    # Flips are many, so they are looked for only where something is not otherwise known.
+    @functools.cached_property
+    def _flipped(self) -> frozenset[str]:
+        return frozenset(name for plan in self.plans for name in plan.flipped)
+
+    @functools.cached_property
+    def _flipped_data(self) -> frozenset[str]:
+        cells = (cell for plan in self.plans for cell in plan.flipped.values())
+        return frozenset(data.directory.name for cell in cells for data in (cell.data, *cell.folds))
+
+
+def known_to_benchmarks(plan: Plan, root: Path) -> Known:
+    """Return what the plan and every file in ``configs/benchmarks`` name.
+
+    Raises:
+        UserError: a benchmark file cannot be resolved; what it would name is then unknown.
+    """
+    root = Path(root)
+    return Known(
+        (plan, *(make_plan(root, path) for path in sorted((root / "configs/benchmarks").glob("*.yaml"))))
+    )
+
+
+def find_orphans(root: Path, known: Known) -> list[Orphan]:
+    """Return runs, saved states and prepared data that no benchmark names."""
+    root = Path(root)
+    found = [_orphan("runs", path) for path in _unknown_cells(root / RUNS, known)]
+    found += [_orphan("state", path) for path in _unknown_cells(root / WORK, known)]
+    prepared = sorted((root / PREPARED).glob("*.*/manifest.json"))
+    return found + [_orphan("data", path.parent) for path in prepared if not known.has_data(path.parent.name)]
+
+
+def remove(orphan: Orphan, root: Path) -> None:
+    """Delete an orphan and the folders above it that are empty then."""
+    shutil.rmtree(orphan.path)
+    for folder in orphan.path.parents:
+        if folder == Path(root) or any(folder.iterdir()):
+            break
+        folder.rmdir()
+
+
+CELL_FOLDER = re.compile(r".+-.+\.[0-9a-f]+")
+
+
+def cell_folders(home: Path) -> Iterator[Path]:
+    """Yield the folders ``<dataset>/<model>/<method>-<variant>.<key>`` below ``home``."""
+    for path in sorted(home.glob("*/*/*")):
+        if path.is_dir() and CELL_FOLDER.fullmatch(path.name) and not path.name.startswith("."):
+            yield path
+
+
+def _unknown_cells(home: Path, known: Known) -> list[Path]:
+    return [path for path in cell_folders(home) if not known.has_cell(path.relative_to(home).as_posix())]
+
+
+def _orphan(kind: str, path: Path) -> Orphan:
+    sizes = [file.lstat().st_size for file in path.rglob("*") if not file.is_dir()]
+    return Orphan(kind, path, len(sizes), sum(sizes))

@@ -1,0 +1,451 @@
+"""A key changes with everything that can change a run's numbers, and with nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from counterpoise import identity
+from counterpoise.errors import UserError
+from counterpoise.identity import closure, digest, file_digest, module_file, source_digest
+
+# A project in a folder of its own: package, configurations, and a small benchmark over two tables.
+
+BENCHMARK = {
+    "name": "small",
+    "title": "Small",
+    "seeds": [0],
+    "tables": [
+        {
+            "paper": "mmpareto",
+            "table": "table3",
+            "columns": {
+                "cg_mnist": {"dataset": "cg_digits", "model": "cg_digits_conv4", "protocol": "digits"}
+            },
+            "variants": {"mmpareto": ["published", "released"]},
+        },
+        {
+            "paper": "mmpareto",
+            "table": "table5",
+            "columns": {
+                "multi_mnist": {
+                    "dataset": "multi_digits",
+                    "model": "multi_digits_lenet",
+                    "protocol": "digits",
+                }
+            },
+        },
+    ],
+}
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from counterpoise.planning.plan import make_plan
+plan = make_plan(Path(), Path("configs/benchmarks/small.yaml"))
+cells = {f"{c.dataset}/{c.method}-{c.variant}": c.key for c in plan.cells}
+assert not {"torch", "torchvision", "sklearn"} & set(sys.modules), "planning imported torch"
+print(json.dumps({"cells": cells, "seeds": plan.seeds, "data": {d.name: d.key for d in plan.datasets}}))
+"""
+
+
+class Project:
+    """A copy of the package and its configurations that a test may change."""
+
+    def __init__(self, root: Path, source: Path) -> None:
+        self.root = root
+        ignored = shutil.ignore_patterns("__pycache__")
+        for folder in ("configs", "src/counterpoise"):
+            shutil.copytree(source / folder, root / folder, ignore=ignored)
+        self.write("configs/benchmarks/small.yaml", BENCHMARK)
+
+    def write(self, path: str, data: object) -> None:
+        (self.root / path).write_text(yaml.safe_dump(data))
+
+    def edit(self, path: str, change: Callable[[str], str]) -> None:
+        file = self.root / path
+        text = file.read_text()
+        changed = change(text)
+        assert changed != text, f"the edit of {path} changed nothing"
+        file.write_text(changed)
+
+    def plan(self, **environment: str) -> dict:
+        """Return the plan's keys as a new process finds them."""
+        found = subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            cwd=self.root,
+            env={**os.environ, "PYTHONPATH": str(self.root / "src"), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert found.returncode == 0, found.stderr
+        return json.loads(found.stdout)
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory, repository) -> Project:
+    return Project(tmp_path_factory.mktemp("untouched"), repository)
+
+
+@pytest.fixture(scope="module")
+def before(untouched) -> dict:
+    return untouched.plan()
+
+
+@pytest.fixture
+def project(tmp_path, untouched) -> Project:
+    return Project(tmp_path, untouched.root)
+
+
+def changed_cells(before: dict, after: dict) -> set[str]:
+    assert before["cells"].keys() == after["cells"].keys()
+    return {name for name, key in before["cells"].items() if after["cells"][name] != key}
+
+
+def test_comments_docstrings_formatting_and_documents_change_no_key(project, before):
+    def reformat(text: str) -> str:
+        commented = text.replace("\nclass ", "\n# A remark.\n\n\nclass ", 1).replace(
+            '"""', '"""Other words. ', 1
+        )
+        return commented + "\n\n# The end.\n"
+
+    for module in ("methods/mmpareto", "training/loop", "data/cg_digits", "models/conv4", "data/prepare"):
+        project.edit(f"src/counterpoise/{module}.py", reformat)
+    (project.root / "README.md").write_text("# Other words\n")
+    project.edit(
+        "configs/protocols/digits.yaml", lambda text: text.replace("title:", "# A remark.\ntitle: New", 1)
+    )
+    project.edit("configs/datasets/cg_digits.yaml", lambda text: text.replace("title:", "title: New", 1))
+    after = project.plan()
+    assert (after["cells"], after["data"]) == (before["cells"], before["data"])
+
+
+def test_a_changed_formula_changes_its_methods_cells_alone(project, before):
+    project.edit("src/counterpoise/methods/mmpareto.py", lambda text: text + "\n\nNEW_NUMBER = 1\n")
+    changed = changed_cells(before, project.plan())
+    assert changed == {
+        "cg_digits/mmpareto-published",
+        "cg_digits/mmpareto-released",
+        "multi_digits/mmpareto-published",
+    }
+
+
+def test_a_changed_helper_changes_the_cells_of_everything_that_imports_it(project, before):
+    project.edit("src/counterpoise/data/colour.py", lambda text: text + "\n\nNEW_NUMBER = 1\n")
+    changed = changed_cells(before, project.plan())
+    assert changed == {name for name in before["cells"] if name.startswith("cg_digits/")}
+
+
+def test_a_changed_training_loop_changes_every_cell_and_no_data(project, before):
+    project.edit("src/counterpoise/engine/loop.py", lambda text: text + "\n\nNEW_NUMBER = 1\n")
+    after = project.plan()
+    assert changed_cells(before, after) == set(before["cells"])
+    assert after["data"] == before["data"]
+
+
+def test_the_learning_rate_of_one_method_changes_exactly_its_cells(project, before):
+    settings = {"methods": {"gradnorm": {"protocol": {"optimiser": {"lr": 0.031}}}}}
+    project.write("configs/benchmarks/small.yaml", BENCHMARK | settings)
+    changed = changed_cells(before, project.plan())
+    assert changed == {"cg_digits/gradnorm-published", "multi_digits/gradnorm-published"}
+
+
+def test_a_dataset_setting_changes_its_data_and_exactly_its_cells(project, before):
+    project.edit(
+        "configs/datasets/cg_digits.yaml", lambda text: text.replace("variance: 0.03", "variance: 0.04")
+    )
+    after = project.plan()
+    assert changed_cells(before, after) == {name for name in before["cells"] if name.startswith("cg_digits/")}
+    assert after["data"]["cg_digits"] != before["data"]["cg_digits"]
+    assert after["data"]["multi_digits"] == before["data"]["multi_digits"]
+
+
+def test_changed_preparation_code_changes_the_data_and_its_cells(project, before):
+    project.edit("src/counterpoise/data/datasets/multi_digits.py", lambda text: text + "\n\nNEW_NUMBER = 1\n")
+    after = project.plan()
+    changed = changed_cells(before, after)
+    assert changed == {name for name in before["cells"] if name.startswith("multi_digits/")}
+    assert after["data"]["cg_digits"] == before["data"]["cg_digits"]
+
+
+def test_seeds_and_their_batches_are_in_no_key(project, before):
+    project.write("configs/benchmarks/small.yaml", BENCHMARK | {"seeds": [5, 6, 7], "seeds_per_job": 1})
+    after = project.plan()
+    assert after["seeds"] == [5, 6, 7]
+    assert after["cells"] == before["cells"]
+
+
+def test_what_is_added_to_a_benchmark_leaves_the_keys_that_were_there(project, before):
+    tables = [BENCHMARK["tables"][0] | {"extra_methods": ["unimodal"]}, BENCHMARK["tables"][1]]
+    project.write("configs/benchmarks/small.yaml", BENCHMARK | {"tables": tables, "selection": "best_test"})
+    after = project.plan()
+    assert len(after["cells"]) > len(before["cells"])
+    assert {name: after["cells"][name] for name in before["cells"]} == before["cells"]
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_keys_are_the_same_in_every_process(project, before, seed):
+    assert project.plan(PYTHONHASHSEED=seed) == before
+
+
+# Digests of single files.
+
+
+@pytest.fixture
+def digest_of(tmp_path) -> Callable[[str], str]:
+    """Return a function that digests a source text."""
+    numbers = iter(range(1000))
+
+    def make(text: str) -> str:
+        path = tmp_path / f"file_{next(numbers)}.py"
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return file_digest(path)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        "x = 1  # a comment",
+        '"""A module."""\nx = 1',
+        "x=(\n    1\n)",
+        "x = 0x1",
+        "\n\nx = 1\n",
+        'x = 1\n"""What x is."""',
+        "# -*- coding: utf-8 -*-\nx = 1",
+        "pass\nx = 1",
+    ],
+)
+def test_what_does_nothing_is_not_digested(digest_of, same):
+    assert digest_of(same) == digest_of("x = 1")
+
+
+def test_docstrings_of_classes_and_functions_are_not_digested(digest_of):
+    bare = "class A:\n    def f(self):\n        return 1"
+    documented = 'class A:\n    """A."""\n\n    def f(self):\n        "f"\n        return 1'
+    assert digest_of(documented) == digest_of(bare)
+    assert digest_of('def f():\n    "f"') == digest_of("def f():\n    pass")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "x = 2",
+        "x = 1.0",
+        "x = True",
+        "x = '1'",
+        "x = b'1'",
+        "x = -1",
+        "y = 1",
+        "x = 1\nx = 1",
+        "x += 1",
+        "x: int = 1",
+        "x = None",
+        "x = [1]",
+        "x = (1,)",
+    ],
+)
+def test_what_does_something_else_has_another_digest(digest_of, other):
+    assert digest_of(other) != digest_of("x = 1")
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("f(a, *b)", "f(*a, b)"),
+        ("f(a=b)", "f(b=a)"),
+        ("def f(a, /): return a", "def f(a): return a"),
+        ("def f(*, a): return a", "def f(a): return a"),
+        ("async def f(): return 1", "def f(): return 1"),
+        ("x = a if b else c", "x = b if a else c"),
+        ("x = f'{a!r}'", "x = f'{a!s}'"),
+        ("x = f'{a:.2f}'", "x = f'{a:.3f}'"),
+        ("x = {**a, 'b': 1}", "x = {'b': 1, **a}"),
+        ("x = 'é'", "x = 'e'"),
+        ("x = a[1:]", "x = a[:1]"),
+        ("if a: f()\nelse: pass", "if a: pass\nelse: f()"),
+        ("try: f()\nexcept A: g()", "try: f()\nfinally: g()"),
+        ("return_ = lambda: 1", "return_ = lambda: None"),
+        ("from a import b", "from .a import b"),
+    ],
+)
+def test_near_misses_are_told_apart(digest_of, left, right):
+    assert digest_of(left) != digest_of(right)
+
+
+SYNTAX = """
+    from __future__ import annotations
+    import os.path as p
+    @decorator(1, key="é\\n\\u2028", **extra)
+    class A(B, metaclass=C):
+        x: dict[str, int | None] = field(default_factory=lambda: {**a, "b": [1, *c]})
+        async def f(self, a, /, b=2.50, *args, c: int, d=None, **kw) -> str:
+            async with g() as (x, y):
+                yield await h(x, *y)
+            return f"a{a!r:>{b}} {{}} {c:.{d}f}" "b" f"{x=}"
+    def g(a=b"\\x00", *, c=1e-12, d=1j):
+        global z
+        try:
+            z = [i for i in a if i not in c if not (i < d <= 3)]
+        except (E, F) as error:
+            raise G() from error
+        else:
+            del z[1:2, ..., -1]
+        finally:
+            while (n := next(z)) is not None:
+                continue
+        match z:
+            case {"k": [1, *rest], **others} if rest:
+                return lambda *a, k=1: a @ k
+            case A(x=1) | (2 as y) | None:
+                pass
+        assert z, "why"
+"""
+
+
+def test_digests_are_the_same_in_every_version_of_python(digest_of):
+    # Written down once: results that were made with one supported version are found again by all others.
+    assert digest_of(SYNTAX) == "063bfcc0693c1da9042bc7a3bb2e0cf7257882a952fab606572d4ccb5404a18f"
+
+
+def test_source_that_is_not_python_is_named_with_its_line(tmp_path):
+    path = tmp_path / "broken.py"
+    path.write_text("x = 1\ndef f(:\n")
+    with pytest.raises(UserError, match=r"broken\.py:2: not valid Python"):
+        file_digest(path)
+
+
+# Import closures.
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Write ``{"pkg/a.py": text}`` where imports are looked up; importing any of it would fail."""
+    module_file.cache_clear()
+    source_digest.cache_clear()
+
+    def write(texts: dict[str, str]) -> None:
+        for path, text in texts.items():
+            file = tmp_path / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text + "\nraise ImportError('planning imports nothing')\n")
+
+    monkeypatch.syspath_prepend(tmp_path)
+    yield write
+    module_file.cache_clear()
+    source_digest.cache_clear()
+
+
+def names(modules: list[str], package_name: str) -> set[str]:
+    return {name for name in closure(modules) if name.partition(".")[0] == package_name}
+
+
+def test_a_third_party_method_is_followed_through_its_own_package(package):
+    package(
+        {
+            "cp_ext/__init__.py": "",
+            "cp_ext/methods/__init__.py": "from . import shared",
+            "cp_ext/methods/new.py": "import numpy\nfrom ..tools import thing\nfrom cp_ext.late import x",
+            "cp_ext/methods/shared.py": "",
+            "cp_ext/tools.py": "def thing():\n    from .deep import nested",
+            "cp_ext/deep/__init__.py": "",
+            "cp_ext/deep/nested.py": "",
+            "cp_ext/late.py": "import counterpoise.methods.min_norm",
+            "cp_ext/unused.py": "",
+        }
+    )
+    found = names(["cp_ext.methods.new"], "cp_ext")
+    everything = {
+        "",
+        ".methods",
+        ".methods.new",
+        ".methods.shared",
+        ".tools",
+        ".deep",
+        ".deep.nested",
+        ".late",
+    }
+    assert found == {f"cp_ext{name}" for name in everything}
+    assert "counterpoise.methods.min_norm" in closure(["cp_ext.methods.new"])
+    assert not names(["cp_ext.methods.new"], "numpy")
+    assert "cp_ext" not in sys.modules
+
+
+def test_a_third_party_method_may_be_a_single_file(package):
+    package({"cp_single.py": "from counterpoise.methods.interface import LossMethod"})
+    found = closure(["cp_single"])
+    assert {"cp_single", "counterpoise.methods.interface", "counterpoise"} <= set(found)
+
+
+def test_packages_without_an_init_file_are_followed(package):
+    package({"cp_space/a.py": "from cp_space.inner import b", "cp_space/inner/b.py": ""})
+    assert names(["cp_space.a"], "cp_space") == {"cp_space.a", "cp_space.inner.b"}
+
+
+def test_a_circle_of_imports_ends(package):
+    package(
+        {
+            "cp_circle/__init__.py": "",
+            "cp_circle/a.py": "from . import b",
+            "cp_circle/b.py": "from . import a",
+        }
+    )
+    assert names(["cp_circle.a"], "cp_circle") == {"cp_circle", "cp_circle.a", "cp_circle.b"}
+
+
+def test_relative_imports_of_a_package_start_at_itself(package):
+    package(
+        {
+            "cp_rel/__init__.py": "from .sub import x",
+            "cp_rel/sub/__init__.py": "from .. import other",
+            "cp_rel/other.py": "",
+        }
+    )
+    assert names(["cp_rel"], "cp_rel") == {"cp_rel", "cp_rel.sub", "cp_rel.other"}
+
+
+def test_a_change_in_a_third_party_helper_changes_the_source_digest(package, monkeypatch):
+    files = {
+        "cp_change/__init__.py": "",
+        "cp_change/a.py": "from cp_change import b",
+        "cp_change/b.py": "X = 1",
+    }
+    package(files)
+    first = source_digest(("cp_change.a",))
+    source_digest.cache_clear()
+    identity._source.cache_clear()
+    package({"cp_change/b.py": "X = 2"})
+    assert source_digest(("cp_change.a",)) != first
+
+
+def test_a_module_that_is_not_there_is_left_out():
+    assert module_file("no_such_package.module") is None
+    assert module_file("counterpoise.no_such_module") is None
+    assert closure(["no_such_package.module"]) == {}
+
+
+# Canonical configuration.
+
+
+def test_the_order_of_keys_does_not_change_a_digest():
+    assert digest({"a": 1, "b": {"c": 2, "d": 3}}) == digest({"b": {"d": 3, "c": 2}, "a": 1})
+
+
+@pytest.mark.parametrize("other", [{"a": 1.5}, {"a": "1"}, {"a": [1]}, {"a": None}, {"b": 1}, {}])
+def test_different_settings_have_different_digests(other):
+    assert digest(other) != digest({"a": 1})
+
+
+def test_numbers_that_json_cannot_hold_are_refused():
+    with pytest.raises(ValueError):
+        digest({"a": float("nan")})
