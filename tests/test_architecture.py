@@ -231,9 +231,7 @@ def test_snakemakes_process_loads_no_torch(repository):
             f"print(*({TORCH!r} & set(sys.modules)))",
         ]
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
 
 
@@ -243,12 +241,8 @@ def test_reading_the_workflow_loads_no_statistics(repository):
     lines = [line for file in files for line in file.read_text().splitlines()]
     imports = [line for line in lines if line.startswith(("from counterpoise", "import counterpoise"))]
     assert any("make_plan" in line for line in imports)
-    program = "; ".join(
-        ["import sys", *imports, "print(*({'scipy', 'statsmodels', 'pandas'} & set(sys.modules)))"]
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False
-    )
+    program = "; ".join(["import sys", *imports, "print(*({'scipy', 'statsmodels', 'pandas'} & set(sys.modules)))"])
+    done = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
 
 

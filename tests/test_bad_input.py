@@ -168,21 +168,11 @@ def test_a_wrong_setting_of_a_method(project, refused, method, parts):
         ("datasets/cg_digits", "variance: 0.03", "variance: -1", ["'variance' is -1"]),
         ("datasets/cg_digits", "variance:", "varianse:", ["unknown key 'varianse'", "'variance'"]),
         ("datasets/cg_digits", "component: cg_digits", "component: cg_digit", ["unknown dataset 'cg_digit'"]),
-        (
-            "models/cg_digits_conv4",
-            "component: conv4",
-            "component: conv5",
-            ["unknown encoder 'conv5'", "conv4"],
-        ),
+        ("models/cg_digits_conv4", "component: conv4", "component: conv5", ["unknown encoder 'conv5'", "conv4"]),
         ("models/cg_digits_conv4", "channels: 8", "channels: 0", ["'channels' is 0"]),
         ("models/cg_digits_conv4", "component: concat", "component: cat", ["unknown fusion 'cat'", "concat"]),
         ("protocols/digits", "epochs: 20", "epochs: 20\nepochs: 30", ["'epochs' is given twice"]),
-        (
-            "protocols/digits",
-            "momentum: 0.9",
-            "momentum: 1.0",
-            ["'optimiser.momentum' is 1.0", "less than 1"],
-        ),
+        ("protocols/digits", "momentum: 0.9", "momentum: 1.0", ["'optimiser.momentum' is 1.0", "less than 1"]),
         ("protocols/digits", "lr: 0.02", "lr: .inf", [".inf is not a finite number"]),
     ],
 )
@@ -199,11 +189,7 @@ def test_a_mistake_in_another_file_names_that_file(project, refused, path, old, 
     [
         ("mmpareta", {}, ["mmpareta.yaml", "unknown method 'mmpareta'", "did you mean 'mmpareto'"]),
         ("mmpareto", {"variants": {"publishd": {}}}, ["mmpareto.yaml", "'publishd'", "'published'"]),
-        (
-            "mmpareto",
-            {"datasets": {"cg_digit": {}}},
-            ["mmpareto.yaml", "no dataset 'cg_digit'", "'cg_digits'"],
-        ),
+        ("mmpareto", {"datasets": {"cg_digit": {}}}, ["mmpareto.yaml", "no dataset 'cg_digit'", "'cg_digits'"]),
         ("mmpareto", {"datasets": {"cg_digits/x": {}}}, ["mmpareto.yaml", "no model 'x'"]),
         ("mmpareto", {"setings": {}}, ["mmpareto.yaml", "unknown key 'setings'", "'settings'"]),
     ],
@@ -277,9 +263,7 @@ def test_a_wrong_argument(refused, arguments, parts):
 
 @pytest.mark.parametrize("seeds", ["", "0,0", "-1", "0,", "one", "1.5", "0;1"])
 def test_wrong_seeds_on_the_command_line(project, refused, seeds):
-    assert names(
-        refused("evaluate", project.cell("uniform").name, f"--seeds={seeds}"), "--seeds", f"'{seeds}'"
-    )
+    assert names(refused("evaluate", project.cell("uniform").name, f"--seeds={seeds}"), "--seeds", f"'{seeds}'")
 
 
 def test_an_unknown_format(project, capsys):
@@ -328,9 +312,7 @@ def test_a_truncated_record(run, evaluate, text):
     assert names(evaluate(), str(path), "truncated or not JSON")
 
 
-@pytest.mark.parametrize(
-    "change", [{"key": "0123456789ab"}, {"seed": 1}, {"schema": 99}, {"files": {"../x": ""}}]
-)
+@pytest.mark.parametrize("change", [{"key": "0123456789ab"}, {"seed": 1}, {"schema": 99}, {"files": {"../x": ""}}])
 def test_a_record_of_someone_else(project, run, evaluate, change):
     record = json.loads((run / "record.json").read_text())
     (run / "record.json").write_text(json.dumps(record | change))

@@ -110,10 +110,7 @@ def test_adopt_prints_what_differs_and_where_the_runs_are(project, say):
     project.benchmark(methods={"uniform": {"protocol": {"epochs": 3}}})
     new = project.cell("uniform")
     said = say("adopt", old.name, new.name, "--reason", "why not")
-    assert said.splitlines() == [
-        "changed: config.protocol.epochs: 20 -> 3",
-        str(project.root / new.run_directory(0)),
-    ]
+    assert said.splitlines() == ["changed: config.protocol.epochs: 20 -> 3", str(project.root / new.run_directory(0))]
 
 
 def test_trace_prints_every_variant(say):
@@ -141,10 +138,7 @@ def test_help_is_what_it_says_without_a_command(capsys):
     ("error", "said"),
     [
         (UserError("two\nlines"), "error: two lines"),
-        (
-            PermissionError(errno.EACCES, "Permission denied", "some/file"),
-            "error: some/file: Permission denied",
-        ),
+        (PermissionError(errno.EACCES, "Permission denied", "some/file"), "error: some/file: Permission denied"),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
     ],
 )
@@ -224,9 +218,7 @@ def test_commands_that_train_nothing_load_no_torch(project, arguments):
 
 def test_a_pipe_that_is_closed_early_is_no_failure(project):
     command = [sys.executable, "-m", "counterpoise", "paper-values", "mmpareto", "--format", "csv"]
-    process = subprocess.Popen(
-        command, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.readline()
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()

@@ -99,9 +99,7 @@ def test_a_failure_leaves_the_old_folder_and_no_litter(tmp_path):
     assert names(tmp_path) == ["x"]
 
 
-@pytest.mark.parametrize(
-    "write", [lambda path: files.write_text(path, "x"), lambda path: files.write_json(path, 1)]
-)
+@pytest.mark.parametrize("write", [lambda path: files.write_text(path, "x"), lambda path: files.write_json(path, 1)])
 def test_a_place_that_cannot_be_written_is_named(tmp_path, write):
     (tmp_path / "file").touch()  # root may write into any folder, but not below a file
     with pytest.raises(UserError, match=r"file/x: cannot be written"):
@@ -110,10 +108,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, write):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with (
-        pytest.raises(UserError, match=r"file/x: cannot be written"),
-        files.atomic_directory(tmp_path / "file" / "x"),
-    ):
+    with pytest.raises(UserError, match=r"file/x: cannot be written"), files.atomic_directory(tmp_path / "file" / "x"):
         pass
 
 
@@ -136,10 +131,7 @@ def test_a_folder_in_place_of_a_file_is_an_error_of_the_user(tmp_path):
 
 def test_the_digest_is_that_of_the_bytes(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
-    assert (
-        files.sha256_file(tmp_path / "x")
-        == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    )
+    assert files.sha256_file(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_the_same_data_gives_the_same_bytes(tmp_path):

@@ -28,20 +28,14 @@ BENCHMARK = {
         {
             "paper": "mmpareto",
             "table": "table3",
-            "columns": {
-                "cg_mnist": {"dataset": "cg_digits", "model": "cg_digits_conv4", "protocol": "digits"}
-            },
+            "columns": {"cg_mnist": {"dataset": "cg_digits", "model": "cg_digits_conv4", "protocol": "digits"}},
             "variants": {"mmpareto": ["published", "released"]},
         },
         {
             "paper": "mmpareto",
             "table": "table5",
             "columns": {
-                "multi_mnist": {
-                    "dataset": "multi_digits",
-                    "model": "multi_digits_lenet",
-                    "protocol": "digits",
-                }
+                "multi_mnist": {"dataset": "multi_digits", "model": "multi_digits_lenet", "protocol": "digits"}
             },
         },
     ],
@@ -113,17 +107,13 @@ def changed_cells(before: dict, after: dict) -> set[str]:
 
 def test_comments_docstrings_formatting_and_documents_change_no_key(project, before):
     def reformat(text: str) -> str:
-        commented = text.replace("\nclass ", "\n# A remark.\n\n\nclass ", 1).replace(
-            '"""', '"""Other words. ', 1
-        )
+        commented = text.replace("\nclass ", "\n# A remark.\n\n\nclass ", 1).replace('"""', '"""Other words. ', 1)
         return commented + "\n\n# The end.\n"
 
     for module in ("methods/mmpareto", "training/loop", "data/cg_digits", "models/conv4", "data/prepare"):
         project.edit(f"src/counterpoise/{module}.py", reformat)
     (project.root / "README.md").write_text("# Other words\n")
-    project.edit(
-        "configs/protocols/digits.yaml", lambda text: text.replace("title:", "# A remark.\ntitle: New", 1)
-    )
+    project.edit("configs/protocols/digits.yaml", lambda text: text.replace("title:", "# A remark.\ntitle: New", 1))
     project.edit("configs/datasets/cg_digits.yaml", lambda text: text.replace("title:", "title: New", 1))
     after = project.plan()
     assert (after["cells"], after["data"]) == (before["cells"], before["data"])
@@ -132,11 +122,7 @@ def test_comments_docstrings_formatting_and_documents_change_no_key(project, bef
 def test_a_changed_formula_changes_its_methods_cells_alone(project, before):
     project.edit("src/counterpoise/methods/mmpareto.py", lambda text: text + "\n\nNEW_NUMBER = 1\n")
     changed = changed_cells(before, project.plan())
-    assert changed == {
-        "cg_digits/mmpareto-published",
-        "cg_digits/mmpareto-released",
-        "multi_digits/mmpareto-published",
-    }
+    assert changed == {"cg_digits/mmpareto-published", "cg_digits/mmpareto-released", "multi_digits/mmpareto-published"}
 
 
 def test_a_changed_helper_changes_the_cells_of_everything_that_imports_it(project, before):
@@ -160,9 +146,7 @@ def test_the_learning_rate_of_one_method_changes_exactly_its_cells(project, befo
 
 
 def test_a_dataset_setting_changes_its_data_and_exactly_its_cells(project, before):
-    project.edit(
-        "configs/datasets/cg_digits.yaml", lambda text: text.replace("variance: 0.03", "variance: 0.04")
-    )
+    project.edit("configs/datasets/cg_digits.yaml", lambda text: text.replace("variance: 0.03", "variance: 0.04"))
     after = project.plan()
     assert changed_cells(before, after) == {name for name in before["cells"] if name.startswith("cg_digits/")}
     assert after["data"]["cg_digits"] != before["data"]["cg_digits"]
@@ -365,16 +349,7 @@ def test_a_third_party_method_is_followed_through_its_own_package(package):
         }
     )
     found = names(["cp_ext.methods.new"], "cp_ext")
-    everything = {
-        "",
-        ".methods",
-        ".methods.new",
-        ".methods.shared",
-        ".tools",
-        ".deep",
-        ".deep.nested",
-        ".late",
-    }
+    everything = {"", ".methods", ".methods.new", ".methods.shared", ".tools", ".deep", ".deep.nested", ".late"}
     assert found == {f"cp_ext{name}" for name in everything}
     assert "counterpoise.methods.min_norm" in closure(["cp_ext.methods.new"])
     assert not names(["cp_ext.methods.new"], "numpy")
@@ -393,13 +368,7 @@ def test_packages_without_an_init_file_are_followed(package):
 
 
 def test_a_circle_of_imports_ends(package):
-    package(
-        {
-            "cp_circle/__init__.py": "",
-            "cp_circle/a.py": "from . import b",
-            "cp_circle/b.py": "from . import a",
-        }
-    )
+    package({"cp_circle/__init__.py": "", "cp_circle/a.py": "from . import b", "cp_circle/b.py": "from . import a"})
     assert names(["cp_circle.a"], "cp_circle") == {"cp_circle", "cp_circle.a", "cp_circle.b"}
 
 
@@ -415,11 +384,7 @@ def test_relative_imports_of_a_package_start_at_itself(package):
 
 
 def test_a_change_in_a_third_party_helper_changes_the_source_digest(package, monkeypatch):
-    files = {
-        "cp_change/__init__.py": "",
-        "cp_change/a.py": "from cp_change import b",
-        "cp_change/b.py": "X = 1",
-    }
+    files = {"cp_change/__init__.py": "", "cp_change/a.py": "from cp_change import b", "cp_change/b.py": "X = 1"}
     package(files)
     first = source_digest(("cp_change.a",))
     source_digest.cache_clear()

@@ -78,9 +78,7 @@ def test_nothing_in_the_source_runs_what_it_reads(repository):
     home = repository / "src"
     files = sorted(home.rglob("*.py"))
     assert len(files) > 100
-    found = [
-        line for file in files for line in unsafe(ast.parse(file.read_text()), str(file.relative_to(home)))
-    ]
+    found = [line for file in files for line in unsafe(ast.parse(file.read_text()), str(file.relative_to(home)))]
     assert found == []
 
 
@@ -213,15 +211,7 @@ def test_prepared_arrays_are_never_unpickled(sprung, tmp_path):
 # Names that would lead out of a folder, or say something to a shell.
 
 OUTSIDE = ["../../x", "/x", "a/../../b", "..", ".", "a/b/../..", "~/x"]
-TO_A_SHELL = [
-    "x; touch pwned",
-    "$(touch pwned)",
-    "`touch pwned`",
-    "x && touch pwned",
-    "x\ntouch pwned",
-    "x|y",
-    "a b",
-]
+TO_A_SHELL = ["x; touch pwned", "$(touch pwned)", "`touch pwned`", "x && touch pwned", "x\ntouch pwned", "x|y", "a b"]
 
 
 @pytest.fixture(scope="module")

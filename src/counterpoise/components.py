@@ -154,11 +154,7 @@ def read_components(kind: str, module: str, file: Path) -> list[Component]:
 
 def _declaration(node: ast.ClassDef, kind: str) -> ast.Call | None:
     for decorator in node.decorator_list:
-        if (
-            isinstance(decorator, ast.Call)
-            and isinstance(decorator.func, ast.Name)
-            and decorator.func.id == kind
-        ):
+        if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == kind:
             return decorator
     return None
 
@@ -200,9 +196,7 @@ def _read_setting(name: str, statement: ast.AnnAssign, file: Path) -> SettingInf
     if not call.args and "default" not in keywords:
         raise UserError(f"{where}: has no default")
     default = _literal(call.args[0], file) if call.args else keywords.pop("default")
-    return SettingInfo(
-        name, _annotation(statement.annotation, file), default, _declared(Bounds, keywords, where)
-    )
+    return SettingInfo(name, _annotation(statement.annotation, file), default, _declared(Bounds, keywords, where))
 
 
 def _literal_keywords(call: ast.Call, file: Path) -> dict[str, Any]:
@@ -214,9 +208,7 @@ def _literal(node: ast.expr, file: Path) -> Any:
         return ast.literal_eval(node)
     except ValueError as error:
         text = ast.unparse(node)
-        raise UserError(
-            f"{file}:{node.lineno}: '{text}' must be a literal: declarations are read, not run"
-        ) from error
+        raise UserError(f"{file}:{node.lineno}: '{text}' must be a literal: declarations are read, not run") from error
 
 
 def _annotation(node: ast.expr, file: Path) -> Any:
@@ -229,8 +221,7 @@ def _annotation(node: ast.expr, file: Path) -> Any:
     if isinstance(node, ast.Subscript):
         parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         arguments = tuple(
-            Ellipsis if isinstance(p, ast.Constant) and p.value is ... else _annotation(p, file)
-            for p in parts
+            Ellipsis if isinstance(p, ast.Constant) and p.value is ... else _annotation(p, file) for p in parts
         )
         return _annotation(node.value, file)[arguments]
     raise UserError(f"{file}:{node.lineno}: '{ast.unparse(node)}' is no type that a setting may have")

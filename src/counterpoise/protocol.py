@@ -82,9 +82,7 @@ class Protocol(_Frozen):
                     "changes in every step; allowed: eager"
                 )
             if self.diagnostics:
-                raise ValueError(
-                    "execution: 'cuda_graph' gives no diagnostics of single steps; allowed: eager"
-                )
+                raise ValueError("execution: 'cuda_graph' gives no diagnostics of single steps; allowed: eager")
             if not self.deterministic:
                 raise ValueError(
                     "execution: 'cuda_graph' is checked against the step itself bit by bit, which "

@@ -73,9 +73,7 @@ def candidate_plans(root: Path, path: Path, overrides: dict[str, Any]) -> Candid
     return Candidates(plan.benchmark.name, search, plans)
 
 
-def run_search(
-    candidates: Candidates, root: Path, train: Callable[[Plan, Cell, list[int]], None]
-) -> list[Scores]:
+def run_search(candidates: Candidates, root: Path, train: Callable[[Plan, Cell, list[int]], None]) -> list[Scores]:
     """Train what is not there yet of every candidate and return each method's scores."""
     plans = candidates.plans
     for plan in plans:

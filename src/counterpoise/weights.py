@@ -90,9 +90,7 @@ def check_digest(path: Path, weights: WeightsFile) -> None:
         )
     found = _sha256(path, path.stat().st_mtime_ns)
     if not found.startswith(expected):
-        raise UserError(
-            f"{path}: sha256 is {found}, must begin with {expected}; delete it and fetch it again"
-        )
+        raise UserError(f"{path}: sha256 is {found}, must begin with {expected}; delete it and fetch it again")
 
 
 @functools.lru_cache(maxsize=16)

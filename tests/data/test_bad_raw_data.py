@@ -136,9 +136,7 @@ def test_a_read_only_folder_of_the_users_own_is_enough(project):
     assert {name: after[name] for name in before} == before
 
 
-def test_a_full_disk_while_preparing_keeps_the_rest_and_the_same_command_goes_on(
-    project, capsys, monkeypatch
-):
+def test_a_full_disk_while_preparing_keeps_the_rest_and_the_same_command_goes_on(project, capsys, monkeypatch):
     before = contents(project)
     real = ArrayStore._handle
 
@@ -188,9 +186,7 @@ def test_a_bad_archive_is_one_line_and_nothing_is_unpacked(tmp_path, capsys, mes
     assert main(["data", "fetch", "ave", *arguments]) == 2
     refusal(capsys, message)
     after = contents(tmp_path)
-    assert {
-        name: digest for name, digest in after.items() if name != "data/raw/ave/AVE_Dataset.zip"
-    } == before
+    assert {name: digest for name, digest in after.items() if name != "data/raw/ave/AVE_Dataset.zip"} == before
 
 
 class Caller:
@@ -211,9 +207,7 @@ def test_a_pickle_that_calls_something_is_one_line_and_not_called(tmp_path, caps
 
 def refusal(capsys: pytest.CaptureFixture, expected: str) -> None:
     """The command's last line on stderr is its only error, and says ``expected``."""
-    errors = [
-        line for line in capsys.readouterr().err.splitlines() if line.startswith(("error", "Traceback"))
-    ]
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("error", "Traceback"))]
     assert len(errors) == 1
     assert errors[0].startswith("error: ")
     assert expected in errors[0]

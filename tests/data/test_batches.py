@@ -72,9 +72,7 @@ def test_values_are_scaled_then_normalised_per_channel(data, kind):
     video = torch.from_numpy(np.array(data.array("train", "video")[:4])) / 255
     mean, std = torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1), torch.tensor([0.2, 0.3, 0.4]).view(3, 1, 1)
     torch.testing.assert_close(inputs["video"], (video - mean) / std)
-    torch.testing.assert_close(
-        inputs["wave"], torch.from_numpy(data.array("train", "wave")[:4] / 32768.0).float()
-    )
+    torch.testing.assert_close(inputs["wave"], torch.from_numpy(data.array("train", "wave")[:4] / 32768.0).float())
     spectrum = torch.from_numpy(np.array(data.array("train", "spectrum")[:4]))
     torch.testing.assert_close(inputs["spectrum"], (spectrum - 2) / 3)
     assert targets["mask"].dtype == torch.int64
@@ -144,8 +142,7 @@ def test_pictures_that_are_always_shown_alike_are_made_once(data, monkeypatch):
 def test_the_same_generator_state_gives_the_same_augmentation(data, kind):
     batches = kind(data, "train", transforms={"video": CROP})
     first, again, other = (
-        next(batches.batches(torch.arange(4), 4, torch.Generator().manual_seed(seed)))[0]["video"]
-        for seed in (5, 5, 6)
+        next(batches.batches(torch.arange(4), 4, torch.Generator().manual_seed(seed)))[0]["video"] for seed in (5, 5, 6)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -17,15 +17,7 @@ RESNET = {"component": "resnet18", "settings": {"width": 16}}
 CONV = {"component": "conv4", "settings": {"channels": 2, "width": 8}}
 AUDIO_VISUAL = {
     "encoders": {"audio": RESNET, "visual": RESNET},
-    "inputs": {
-        "visual": {
-            "frames": 1,
-            "random_frames": True,
-            "size": [32, 32],
-            "crop_scale": [0.3, 1.0],
-            "flip": 0.5,
-        }
-    },
+    "inputs": {"visual": {"frames": 1, "random_frames": True, "size": [32, 32], "crop_scale": [0.3, 1.0], "flip": 0.5}},
     "fusion": {"component": "concat"},
 }
 MODELS = {
@@ -40,13 +32,9 @@ MODELS = {
         "encoders": {"image": {"component": "lenet", "settings": {"channels": 2, "width": 8}}},
         "head": {"hidden": 8},
     },
-    "dense": {
-        "encoders": {"image": {"component": "segnet", "settings": {"width": 4}}},
-    },
+    "dense": {"encoders": {"image": {"component": "segnet", "settings": {"width": 4}}}},
     "vectors": {
-        "encoders": {
-            name: {"component": "mlp", "settings": {"width": 8}} for name in ("text", "audio", "visual")
-        },
+        "encoders": {name: {"component": "mlp", "settings": {"width": 8}} for name in ("text", "audio", "visual")},
         "fusion": {"component": "concat"},
     },
 }
@@ -97,11 +85,7 @@ def rows_to_run(repository, paper, table):
 def test_raw_files_become_a_row_of_a_table(project, repository, name):
     paper, table, group, model, settings = DATASETS[name]
     tree = getattr(data_trees, TREES.get(name, name))(project / "mine")
-    write(
-        project,
-        f"configs/datasets/{name}.yaml",
-        {"component": name, "title": name, "settings": settings},
-    )
+    write(project, f"configs/datasets/{name}.yaml", {"component": name, "title": name, "settings": settings})
     benchmark = project / "configs/benchmarks/one.yaml"
     columns = {group: {"dataset": name, "model": model, "protocol": "tiny"}}
     rows = rows_to_run(repository, paper, table)

@@ -45,9 +45,7 @@ def prepare(folder, splits, work=None, max_dropped=0.1, reader=None):
     store.modality("value", shape=(3,), dtype="float32")
     store.target("label", names=["even", "odd"])
     with store:
-        prepare_items(
-            store, splits, reader or Reader(), work or Work(), max_dropped=max_dropped, how_to_get="Do this."
-        )
+        prepare_items(store, splits, reader or Reader(), work or Work(), max_dropped=max_dropped, how_to_get="Do this.")
         report_leaks(store, splits, group="speaker")
     return PreparedData.open(folder / "toy.k")
 
@@ -75,9 +73,7 @@ def test_a_killed_preparation_goes_on_to_the_same_bytes(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         prepare(tmp_path / "broken", splits, Work(1, stop))
-    resumed = prepare(
-        tmp_path / "broken", splits, Work(1, lambda split, count, total: done.append((split, count)))
-    )
+    resumed = prepare(tmp_path / "broken", splits, Work(1, lambda split, count, total: done.append((split, count))))
     assert digests(resumed.path) == whole
     # Two appends of 64 rows were on the disk.
     assert done[0] == ("train", 128)

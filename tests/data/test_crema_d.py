@@ -38,16 +38,13 @@ def test_the_real_lists_have_their_counts(shared):
     splits = CremaD().listed_items(raw)
     assert {split: len(items) for split, items in splits.items()} == {"train": 6698, "test": 744}
     counts = {
-        split: np.bincount([item.targets["emotion"] for item in items]).tolist()
-        for split, items in splits.items()
+        split: np.bincount([item.targets["emotion"] for item in items]).tolist() for split, items in splits.items()
     }
     assert counts["train"] == [1166, 1142, 1138, 1148, 973, 1131]
     assert counts["test"] == [105, 129, 133, 123, 114, 140]
 
 
-@pytest.mark.parametrize(
-    ("fold", "sizes"), [(1, (4043, 878, 899)), (2, (4024, 881, 915)), (3, (4017, 869, 934))]
-)
+@pytest.mark.parametrize(("fold", "sizes"), [(1, (4043, 878, 899)), (2, (4024, 881, 915)), (3, (4017, 869, 934))])
 def test_the_real_folds_have_their_counts_and_share_no_actor(shared, fold, sizes):
     splits = CremaD(split="mlb", fold=fold).listed_items(RawFiles((shared / "mirror/crema_d",)))
     assert tuple(len(items) for items in splits.values()) == sizes

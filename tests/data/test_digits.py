@@ -169,9 +169,7 @@ def test_overlapping_columns_keep_the_brighter_pixel():
     np.testing.assert_array_equal(picture[0, 0], [100, 100, 100, 50, 50])
 
 
-@pytest.mark.parametrize(
-    "fractions", [{"test": 1.0}, {"test": -0.1}, {"test": 0.6, "val": 0.5}, {"train": 0.5}]
-)
+@pytest.mark.parametrize("fractions", [{"test": 1.0}, {"test": -0.1}, {"test": 0.6, "val": 0.5}, {"train": 0.5}])
 def test_split_shares_that_leave_nothing_to_train_on_are_refused(fractions):
     with pytest.raises(UserError, match="split fractions"):
         stratified_split(np.arange(10), fractions, 0)

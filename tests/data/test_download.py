@@ -129,9 +129,7 @@ def test_a_missing_file_is_not_asked_for_twice(tmp_path, server, status):
 
 
 def test_the_next_address_is_tried(tmp_path, server):
-    download(
-        ["http://127.0.0.1:9/nothing", server.url], tmp_path / "a.bin", sha256=SHA256, sleep=lambda _: None
-    )
+    download(["http://127.0.0.1:9/nothing", server.url], tmp_path / "a.bin", sha256=SHA256, sleep=lambda _: None)
     assert (tmp_path / "a.bin").read_bytes() == BODY
 
 

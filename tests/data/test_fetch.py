@@ -67,9 +67,7 @@ def test_the_users_own_folder_is_used_in_place_and_recorded(tmp_path):
     try:
         roots = {"cg_mnist": own}
         fetch_dataset("cg_mnist", {}, tmp_path / "raw", data_roots=roots)
-        data = prepare_dataset(
-            "cg_mnist", {}, tmp_path / "raw", tmp_path / "cg_mnist.k", "k", data_roots=roots
-        )
+        data = prepare_dataset("cg_mnist", {}, tmp_path / "raw", tmp_path / "cg_mnist.k", "k", data_roots=roots)
     finally:
         own.chmod(0o755)
     assert (data.size("train"), data.size("test")) == (60, 20)
@@ -157,9 +155,7 @@ def test_a_mirror_address_is_asked_for_optional_files_but_not_for_folders(tmp_pa
 
     asked = {}
     monkeypatch.setattr(
-        module,
-        "download",
-        lambda urls, path, **options: asked.update({path.name: (urls[0], options["optional"])}),
+        module, "download", lambda urls, path, **options: asked.update({path.name: (urls[0], options["optional"])})
     )
     data = make_dataset("grid", {})
     raw = raw_files(data, tmp_path / "raw")

@@ -93,7 +93,5 @@ def test_the_corpus_own_alignment_files_are_read(tmp_path, shared):
         word = GRAMMAR["digit"][path.stem[4]]
         (folder / "alignments/s1" / f"{path.stem}.align").write_text(f"0 20000 sil\n20000 30000 {word}\n")
     settings = {**SMALL, "window": "word", "front_end": "wave", "audio_seconds": 1.0, "fps": 25.0}
-    data = prepare_dataset(
-        "grid", settings, tmp_path / "raw", tmp_path / "grid.k", "k", data_roots={"grid": folder}
-    )
+    data = prepare_dataset("grid", settings, tmp_path / "raw", tmp_path / "grid.k", "k", data_roots={"grid": folder})
     assert (data.array("train", "audio_length") == 6400).all()

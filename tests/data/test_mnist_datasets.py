@@ -138,13 +138,9 @@ def test_the_authors_file_can_be_used_and_its_order_is_checked(tmp_path, raw):
     authors_file(tmp_path / "raw/mnist", raw)
     roots = {"mnist": own}
     fetch_dataset("cg_mnist", settings, tmp_path / "raw", data_roots=roots)
-    data = prepare_dataset(
-        "cg_mnist", settings, tmp_path / "raw", tmp_path / "cg_mnist.k", "k", data_roots=roots
-    )
+    data = prepare_dataset("cg_mnist", settings, tmp_path / "raw", tmp_path / "cg_mnist.k", "k", data_roots=roots)
     images, _ = original(raw, "test")
-    np.testing.assert_array_equal(
-        data.array("test", "colour")[:100, 0], (images[:100] * 0.9).astype(np.uint8)
-    )
+    np.testing.assert_array_equal(data.array("test", "colour")[:100, 0], (images[:100] * 0.9).astype(np.uint8))
     for path in (tmp_path / "raw/mnist").iterdir():
         if path.is_file():
             path.unlink()
@@ -152,9 +148,7 @@ def test_the_authors_file_can_be_used_and_its_order_is_checked(tmp_path, raw):
     authors_file(tmp_path / "raw/mnist", raw, shuffled=True)
     fetch_dataset("cg_mnist", settings, tmp_path / "raw", data_roots=roots)
     with pytest.raises(UserError, match="not in the order of MNIST"):
-        prepare_dataset(
-            "cg_mnist", settings, tmp_path / "raw", tmp_path / "cg_mnist.q", "q", data_roots=roots
-        )
+        prepare_dataset("cg_mnist", settings, tmp_path / "raw", tmp_path / "cg_mnist.q", "q", data_roots=roots)
 
 
 def test_each_left_digit_of_multi_mnist_occurs_once(multi):

@@ -21,13 +21,7 @@ def tree(tmp_path_factory):
 
 def prepare(folder, tree, **settings):
     return prepare_dataset(
-        "modelnet40",
-        settings,
-        folder / "raw",
-        folder / "modelnet40.k",
-        "k",
-        data_roots={"modelnet40": tree},
-        workers=1,
+        "modelnet40", settings, folder / "raw", folder / "modelnet40.k", "k", data_roots={"modelnet40": tree}, workers=1
     )
 
 
@@ -97,15 +91,7 @@ def test_polygons_are_cut_into_triangles(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "<html>",
-        "OFF\n8 12 0\n0 0",
-        "OFF\n1 1 0\n0 0 0\n3 0 1 2\n",
-        "OFF\n999999999 1 0\n",
-        "OFF\nx y z\n",
-    ],
+    "text", ["", "<html>", "OFF\n8 12 0\n0 0", "OFF\n1 1 0\n0 0 0\n3 0 1 2\n", "OFF\n999999999 1 0\n", "OFF\nx y z\n"]
 )
 def test_damaged_meshes_are_said_to_be(tmp_path, text):
     (tmp_path / "a.off").write_text(text)

@@ -19,13 +19,7 @@ def tree(tmp_path_factory):
 
 def prepare(folder, tree, **settings):
     return prepare_dataset(
-        "ucf101",
-        {**TINY, **settings},
-        folder / "raw",
-        folder / "ucf101.k",
-        "k",
-        data_roots={"ucf101": tree},
-        workers=1,
+        "ucf101", {**TINY, **settings}, folder / "raw", folder / "ucf101.k", "k", data_roots={"ucf101": tree}, workers=1
     )
 
 
@@ -51,10 +45,7 @@ def test_the_real_folds_keep_groups_apart_and_every_class(shared, fold):
 def test_clips_without_sound_or_with_too_few_frames_are_left_out(tmp_path, tree):
     data = prepare(tmp_path, tree)
     reasons = {entry["id"].split("/")[1]: entry["reason"] for entry in data.manifest["dropped"]}
-    assert reasons == {
-        "v_Typing_g02_c01": "it has no audio stream",
-        "v_Archery_g02_c02": "2 frames, 4 are needed",
-    }
+    assert reasons == {"v_Typing_g02_c01": "it has no audio stream", "v_Archery_g02_c02": "2 frames, 4 are needed"}
     assert data.size("test") == 6
 
 
@@ -70,9 +61,7 @@ def test_validation_takes_whole_groups(tmp_path, tree):
     groups = {split: {name.rsplit("_", 1)[0] for name in data.ids(split)} for split in data.splits}
     assert groups["val"]
     assert not groups["train"] & groups["val"]
-    assert data.manifest["leaks"] == [] or {leak["kind"] for leak in data.manifest["leaks"]} == {
-        "same content"
-    }
+    assert data.manifest["leaks"] == [] or {leak["kind"] for leak in data.manifest["leaks"]} == {"same content"}
 
 
 def test_the_first_frames_and_the_first_channel_are_taken(tmp_path, tree, gray):

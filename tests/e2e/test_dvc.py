@@ -15,12 +15,7 @@ pytestmark = pytest.mark.slow
 
 def call(project: Project, *command: str, folder: Path | None = None) -> str:
     done = subprocess.run(
-        command,
-        cwd=folder or project.root,
-        env=project.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
+        command, cwd=folder or project.root, env=project.environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -67,9 +62,4 @@ def test_dvc_gives_what_snakemake_gives_and_carries_it_through_a_remote(recorded
     assert pulled == mine
 
     # What depends on the order in which files arrived (tables, report) may be written again.
-    assert not set(Project(clone, recorded.checkout).planned_jobs()) & {
-        "fetch",
-        "prepare",
-        "train",
-        "evaluate",
-    }
+    assert not set(Project(clone, recorded.checkout).planned_jobs()) & {"fetch", "prepare", "train", "evaluate"}

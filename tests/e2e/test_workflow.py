@@ -42,9 +42,7 @@ def planned_cells(project: Project, source: Path | None = None) -> set[str]:
 @pytest.fixture
 def package(tmp_path: Path, repository: Path) -> Path:
     """A copy of the package's source that a test may change; put it on PYTHONPATH."""
-    return Path(
-        shutil.copytree(repository / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    )
+    return Path(shutil.copytree(repository / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__")))
 
 
 def test_every_run_has_a_whole_record_and_metrics(finished):
@@ -166,6 +164,4 @@ def test_a_wrong_benchmark_stops_before_the_first_job(tmp_path, repository):
 
 
 def test_the_workflow_is_formatted(repository):
-    subprocess.run(
-        ["snakefmt", "--check", "Snakefile", "workflow"], cwd=repository, check=True, capture_output=True
-    )
+    subprocess.run(["snakefmt", "--check", "Snakefile", "workflow"], cwd=repository, check=True, capture_output=True)

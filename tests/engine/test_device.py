@@ -26,9 +26,7 @@ def switches() -> dict:
     }
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"threads": 2, "deterministic": False, "precision": "tf32"}], ids=str
-)
+@pytest.mark.parametrize("changes", [{}, {"threads": 2, "deterministic": False, "precision": "tf32"}], ids=str)
 def test_every_switch_and_the_random_state_are_as_before(changes):
     torch.manual_seed(7)
     before = switches()
@@ -71,9 +69,7 @@ def test_deterministic_unless_the_protocol_says_otherwise():
         assert not torch.are_deterministic_algorithms_enabled()
 
 
-@pytest.mark.parametrize(
-    ("name", "near"), [("gpu", "allowed"), ("cpuu", "did you mean 'cpu'"), ("", "allowed")]
-)
+@pytest.mark.parametrize(("name", "near"), [("gpu", "allowed"), ("cpuu", "did you mean 'cpu'"), ("", "allowed")])
 def test_an_unknown_device_is_refused(name, near):
     with pytest.raises(UserError, match=f"--device .*{near}"):
         choose_device(name)

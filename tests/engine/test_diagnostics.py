@@ -40,9 +40,7 @@ def autograd(network, objective: str, encoder: str, batch) -> torch.Tensor:
     inputs, targets = batch
     logits = network.predict(network.encode(inputs), (objective,))[objective]
     loss = functional.cross_entropy(logits, targets["class"])
-    return torch.cat(
-        [g.flatten() for g in torch.autograd.grad(loss, list(network.encoders[encoder].parameters()))]
-    )
+    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(network.encoders[encoder].parameters()))])
 
 
 @pytest.mark.parametrize("name", ["mmpareto", "conventional_pareto", "metabalance"])
@@ -76,9 +74,7 @@ def test_update_norm_is_how_far_the_encoder_moved():
     network, rows = run("uniform", steps=1)
     before = TOY.network()
     for encoder in ("left", "right"):
-        pairs = zip(
-            network.encoders[encoder].parameters(), before.encoders[encoder].parameters(), strict=True
-        )
+        pairs = zip(network.encoders[encoder].parameters(), before.encoders[encoder].parameters(), strict=True)
         moved = math.sqrt(sum(float((p - q).detach().square().sum()) for p, q in pairs))
         assert rows[0][f"update_norm.{encoder}"] == pytest.approx(moved)
 
@@ -122,11 +118,7 @@ def test_integration_is_timed():
 
 
 def test_stationary_gradients_show_in_the_min_norm():
-    rows = [
-        {"step": 0.0, "min_norm.a": 0.5},
-        {"step": 1.0, "min_norm.a": 0.01},
-        {"step": 2.0, "min_norm.a": 0.0},
-    ]
+    rows = [{"step": 0.0, "min_norm.a": 0.5}, {"step": 1.0, "min_norm.a": 0.01}, {"step": 2.0, "min_norm.a": 0.0}]
     assert first_below(rows, "min_norm.a", 0.1) == 1
     assert first_below(rows, "min_norm.a", 1e-3) == 2
     assert first_below(rows, "min_norm.a", 0.0) is None

@@ -96,8 +96,7 @@ def test_gradnorm_passes_its_last_layer_once_more_per_objective_and_all_others_o
 
 def test_two_objectives_take_at_most_twice_the_calls_of_their_sum(audio_visual):
     uniform, mmpareto = (
-        sum(calls(audio_visual, audio_visual.step(make_method(name))).made.values())
-        for name in ("uniform", "mmpareto")
+        sum(calls(audio_visual, audio_visual.step(make_method(name))).made.values()) for name in ("uniform", "mmpareto")
     )
     assert mmpareto <= 2.0 * uniform
 

@@ -85,16 +85,10 @@ def test_gramian_is_that_of_autograds_gradients(toy):
     run(parts, copy.deepcopy(network), toy)
     for encoder, gramian, per_tensor in zip(network.modalities, whole.seen, parts.seen, strict=True):
         names = [f"encoders.{encoder}.{name}" for name, _ in network.encoders[encoder].named_parameters()]
-        rows = [
-            [found[name].flatten() for name in names]
-            for found in expected.values()
-            if found[names[0]] is not None
-        ]
+        rows = [[found[name].flatten() for name in names] for found in expected.values() if found[names[0]] is not None]
         vectors = torch.stack([torch.cat(row) for row in rows])
         assert torch.allclose(gramian, vectors @ vectors.T, rtol=1e-9)
-        each = torch.stack(
-            [torch.stack(column) @ torch.stack(column).T for column in zip(*rows, strict=True)]
-        )
+        each = torch.stack([torch.stack(column) @ torch.stack(column).T for column in zip(*rows, strict=True)])
         assert torch.allclose(per_tensor, each, rtol=1e-9, atol=1e-16)
 
 
@@ -212,8 +206,7 @@ def test_what_features_exchange_through_gets_the_plain_sum():
     total = sum(found[name] for found in expected.values())
     assert torch.allclose(network.get_parameter(name).grad, total, rtol=1e-9, atol=1e-14)
     assert torch.allclose(
-        network.get_parameter("fusion.inner.linear.weight").grad,
-        expected["joint"]["fusion.inner.linear.weight"],
+        network.get_parameter("fusion.inner.linear.weight").grad, expected["joint"]["fusion.inner.linear.weight"]
     )
 
 

@@ -21,18 +21,7 @@ from counterpoise.protocol import Protocol
 from counterpoise.testing.toy import Toy, make_method
 
 CPU = torch.device("cpu")
-METHODS = (
-    "joint",
-    "uniform",
-    "mmpareto",
-    "metabalance",
-    "gradnorm",
-    "ogm",
-    "pmr",
-    "mslr",
-    "agm",
-    "g_blending",
-)
+METHODS = ("joint", "uniform", "mmpareto", "metabalance", "gradnorm", "ogm", "pmr", "mslr", "agm", "g_blending")
 
 
 class Again:
@@ -63,9 +52,7 @@ def protocol(**changes) -> Protocol:
 def trained(name: str, variant: str = "published", device: str = "cpu", capturer=None, **changes) -> Trainer:
     toy = Toy(device=device)
     method = make_method(name, variant, toy)
-    trainer = Trainer(
-        toy.network(), method, protocol(**changes), toy.data(), 0, torch.device(device), capturer
-    )
+    trainer = Trainer(toy.network(), method, protocol(**changes), toy.data(), 0, torch.device(device), capturer)
     trainer.run()
     return trainer
 

@@ -126,9 +126,7 @@ def test_a_stopped_run_has_saved_where_it_is(tmp_path):
 def test_a_run_that_is_done_is_not_stopped(tmp_path):
     running = trainer(epochs=1)
     steps = []
-    control = Control(
-        stop=lambda: running.progress.step >= STEPS, report=lambda epoch, row: steps.append(epoch)
-    )
+    control = Control(stop=lambda: running.progress.step >= STEPS, report=lambda epoch, row: steps.append(epoch))
     running.run(Checkpoints(tmp_path, "key", 0), control)
     assert steps == [1]
 
@@ -149,11 +147,7 @@ def test_history_has_losses_and_accuracies_of_every_objective():
     running.run()
     first = running.progress.history[0]
     for part in ("train_loss", "test_accuracy", "val_accuracy"):
-        assert {name.partition(".")[2] for name in first if name.startswith(part)} == {
-            "joint",
-            "left",
-            "right",
-        }
+        assert {name.partition(".")[2] for name in first if name.startswith(part)} == {"joint", "left", "right"}
     assert [row["epoch"] for row in running.progress.history] == [0, 1, 2]
     assert [row["step"] for row in running.progress.history] == [STEPS, 2 * STEPS, 3 * STEPS]
 

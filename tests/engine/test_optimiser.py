@@ -77,14 +77,7 @@ def test_a_cosine_never_rises_within_a_period():
     ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
 )
 def test_the_optimiser_is_the_protocols(name, kind):
-    settings = {
-        "name": name,
-        "lr": 0.3,
-        "weight_decay": 0.01,
-        "momentum": 0.5,
-        "betas": [0.7, 0.8],
-        "eps": 1e-5,
-    }
+    settings = {"name": name, "lr": 0.3, "weight_decay": 0.01, "momentum": 0.5, "betas": [0.7, 0.8], "eps": 1e-5}
     made = build_optimiser(Toy().network(), protocol(optimiser=settings))
     theirs = next(k for k in type(made).__mro__ if k.__module__.startswith("torch.optim"))
     assert theirs is kind
@@ -101,9 +94,7 @@ def test_the_optimiser_is_the_protocols(name, kind):
 )
 def test_steps_are_those_of_torchs_own_class_bit_by_bit(name, kind):
     ours, theirs = Toy().network(), Toy().network()
-    made = build_optimiser(
-        ours, protocol(optimiser={"name": name, "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01})
-    )
+    made = build_optimiser(ours, protocol(optimiser={"name": name, "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}))
     more = {"momentum": 0.9} if name == "sgd" else {}
     own = kind(theirs.parameters(), lr=0.1, weight_decay=0.01, foreach=True, **more)
     for seed in range(3):

@@ -21,11 +21,7 @@ def chosen(test: list[float], val: list[float | None]) -> Selections:
 
 def test_each_rule_chooses_its_own_epoch():
     selections = chosen([0.1, 0.9, 0.5], [0.4, 0.2, 0.3])
-    assert {rule: s.epoch for rule, s in selections.found.items()} == {
-        "last": 2,
-        "best_test": 1,
-        "best_val": 0,
-    }
+    assert {rule: s.epoch for rule, s in selections.found.items()} == {"last": 2, "best_test": 1, "best_val": 0}
 
 
 @pytest.mark.parametrize("rule", ["best_test", "best_val"])

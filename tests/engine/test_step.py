@@ -46,9 +46,7 @@ class Scaling(ModulationMethod):
         return scores * torch.tensor([3.0, 5.0], dtype=torch.float64), state
 
 
-def take(
-    method: Method, network: Network, toy: Toy = TOY, epoch: int = 0, seed: int = 0, **more: object
-) -> State:
+def take(method: Method, network: Network, toy: Toy = TOY, epoch: int = 0, seed: int = 0, **more: object) -> State:
     inputs, targets = toy.batch()
     generator = torch.Generator().manual_seed(seed)
     step = step_function(method, network, **more)
@@ -121,9 +119,7 @@ class TestModulation:
 
     def test_noise_has_the_deviation_that_the_gradient_had(self, plain):
         name = "encoders.left.conv4.weight"
-        draws = torch.stack(
-            [gradients(Scaling(noise=True), seed=s)[name] - 3 * plain[name] for s in range(30)]
-        )
+        draws = torch.stack([gradients(Scaling(noise=True), seed=s)[name] - 3 * plain[name] for s in range(30)])
         assert float(draws.std() / plain[name].std()) == pytest.approx(1.0, abs=0.05)
         assert float(draws.mean()) == pytest.approx(0.0, abs=0.1 * float(plain[name].std()))
 
@@ -152,9 +148,9 @@ class TestWhatIsRun:
         take(make_method("unimodal"), network)
         after = network.state_dict()
         changed = {name for name in before if not torch.equal(before[name], after[name])}
-        assert changed == {
-            name for name in before if name.startswith("encoders.left.") and "running" in name
-        } | {"encoders.left.norm.num_batches_tracked"}
+        assert changed == {name for name in before if name.startswith("encoders.left.") and "running" in name} | {
+            "encoders.left.norm.num_batches_tracked"
+        }
         assert network.encoders["right"].conv1.weight.grad is None
         assert network.fusion.linear.weight.grad is None
 

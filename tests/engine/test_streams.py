@@ -12,9 +12,7 @@ from counterpoise.engine.streams import generator, seed_layers, stream_seed
 def test_seed_name_and_numbers_all_count():
     seeds = [
         stream_seed(seed, name, *numbers)
-        for seed, name, numbers in itertools.product(
-            range(3), ("shuffle", "noise"), ((), (0,), (1,), (0, 1), (1, 0))
-        )
+        for seed, name, numbers in itertools.product(range(3), ("shuffle", "noise"), ((), (0,), (1,), (0, 1), (1, 0)))
     ]
     assert len(set(seeds)) == len(seeds)
 

@@ -21,9 +21,7 @@ def with_fault(project: Project, condition: str, action: str) -> dict[str, str]:
 
 
 def failures(project: Project) -> list[dict[str, object]]:
-    return [
-        json.loads(path.read_text()) for path in sorted(project.root.glob("results/runs/**/failure.json"))
-    ]
+    return [json.loads(path.read_text()) for path in sorted(project.root.glob("results/runs/**/failure.json"))]
 
 
 def table3(project: Project) -> dict[str, dict[str, str]]:
@@ -85,9 +83,7 @@ def test_out_of_memory_is_tried_again_and_then_said(with_data: Project):
 
 
 @pytest.mark.slow
-def test_a_worker_without_memory_gives_the_right_result_or_none(
-    with_data: Project, undisturbed: dict[str, str]
-):
+def test_a_worker_without_memory_gives_the_right_result_or_none(with_data: Project, undisturbed: dict[str, str]):
     project = with_data
     # From the tenth step on, not a byte more than the process has.
     limit = (

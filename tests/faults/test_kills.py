@@ -83,9 +83,7 @@ def test_sixty_kills_leave_no_trace(project: Project, undisturbed: dict[str, str
 
 
 @pytest.mark.slow
-def test_snakemake_killed_alone_and_started_at_once_trains_no_run_twice(
-    project: Project, undisturbed: dict[str, str]
-):
+def test_snakemake_killed_alone_and_started_at_once_trains_no_run_twice(project: Project, undisturbed: dict[str, str]):
     workflow = project.start()
     project.until(project.states, workflow)
     orphans = project.processes("train")
@@ -130,9 +128,7 @@ def steps_saved(project: Project) -> list[int]:
 
 
 @pytest.fixture
-def prepared(
-    tmp_path: Path, repository: Path, undisturbed: dict[str, str], undisturbed_home: Path
-) -> Project:
+def prepared(tmp_path: Path, repository: Path, undisturbed: dict[str, str], undisturbed_home: Path) -> Project:
     """A project with prepared data that saves after every step."""
     project = Project.create(tmp_path / "prepared", repository, job={"save_seconds": 0.0})
     shutil.copytree(undisturbed_home / "data", project.root / "data")
@@ -163,9 +159,7 @@ def test_a_run_killed_inside_its_epochs_gives_the_same_weights_and_predictions(
 
 
 @pytest.mark.slow
-def test_a_signal_saves_the_state_and_the_same_command_goes_on(
-    prepared: Project, undisturbed: dict[str, str]
-):
+def test_a_signal_saves_the_state_and_the_same_command_goes_on(prepared: Project, undisturbed: dict[str, str]):
     cell = cell_of(prepared, "mmpareto")
     for number, step in ((signal.SIGTERM, 3), (signal.SIGUSR1, 20), (signal.SIGINT, 36)):
         process = start_training(prepared, cell, 0)

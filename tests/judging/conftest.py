@@ -62,22 +62,13 @@ class Study:
         (folder / "record.json").write_text(json.dumps(record))
         return folder
 
-    def runs(
-        self, method: str, shares: list[float], outputs: tuple[str, ...] = ("joint",), **where: str
-    ) -> None:
+    def runs(self, method: str, shares: list[float], outputs: tuple[str, ...] = ("joint",), **where: str) -> None:
         """Write one finished run per share, for the plan's first seeds."""
         for seed, share in zip(self.plan.seeds, shares, strict=False):
             self.run(self.cell(method, **where), seed, dict.fromkeys(outputs, share))
 
     def diverge(self, method: str, seed: int, **where: str) -> None:
-        self.run(
-            self.cell(method, **where),
-            seed,
-            {},
-            status="diverged",
-            reason="loss is not finite",
-            selections={},
-        )
+        self.run(self.cell(method, **where), seed, {}, status="diverged", reason="loss is not finite", selections={})
 
     def compare(self) -> Comparison:
         return compare_paper(self.plan, self.root, next(iter(self.plan.papers)))
@@ -95,20 +86,12 @@ def planned_cell(dataset: str, model: str, method: str, variant: str) -> Cell:
 
 
 def made_up_plan(
-    paper: Paper,
-    table: PaperTable,
-    groups: Mapping[str, str],
-    seeds: list[int],
-    variants: Mapping[str, list[str]],
+    paper: Paper, table: PaperTable, groups: Mapping[str, str], seeds: list[int], variants: Mapping[str, list[str]]
 ) -> Plan:
     """Return a plan that runs some column groups of a table on the named datasets, the others not at all."""
-    columns = {
-        name: {"dataset": run, "model": "made_up", "protocol": "made_up"} for name, run in groups.items()
-    }
+    columns = {name: {"dataset": run, "model": "made_up", "protocol": "made_up"} for name, run in groups.items()}
     tables = [{"paper": paper.paper, "table": table.table, "columns": columns}]
-    benchmark = Benchmark.model_validate(
-        {"name": "made_up", "title": "Made up", "seeds": seeds, "tables": tables}
-    )
+    benchmark = Benchmark.model_validate({"name": "made_up", "title": "Made up", "seeds": seeds, "tables": tables})
     cells: dict[str, Cell] = {}
     values = []
     for row in table.rows:

@@ -72,10 +72,7 @@ def test_table_1_on_crema_d_fits_the_known_test_set_as_computed_by_hand(paper):
 
 
 def test_kinetics_sounds_does_not_fit_the_known_list_but_another_size(paper):
-    fits = {
-        f.finding.split("k/")[1].split(" ")[0]: f
-        for f in found(paper, Check.GRANULARITY, "all tables, Kinetics")
-    }
+    fits = {f.finding.split("k/")[1].split(" ")[0]: f for f in found(paper, Check.GRANULARITY, "all tables, Kinetics")}
     assert fits["2,597"].p_value > 0.05
     assert fits["1,376"].p_value < 1e-15
 

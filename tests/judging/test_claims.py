@@ -45,11 +45,7 @@ def answers(study) -> dict[str, object]:
 
 def test_claims_that_the_runs_bear_out_are_supported(make_table3):
     found = answers(make_table3())
-    for name in (
-        "t3-cg-mnist-best",
-        "t3-cg-mnist-conventional-pareto-worse",
-        "t3-cg-mnist-unimodal-losses-help",
-    ):
+    for name in ("t3-cg-mnist-best", "t3-cg-mnist-conventional-pareto-worse", "t3-cg-mnist-unimodal-losses-help"):
         assert found[name].answer is Answer.SUPPORTED
         assert found[name].observed
         assert found[name].n == 5
@@ -127,19 +123,14 @@ def test_each_variant_of_the_row_is_answered_against_the_same_rivals(make_study)
     for row, (method, level) in enumerate(AS_PRINTED.items()):
         study.runs(method, jitter(level, row))
     study.runs("mmpareto", jitter(0.70, 9), variant="released")
-    found = {
-        result.variant: result for result in study.compare().claims if result.claim.id == "t3-cg-mnist-best"
-    }
+    found = {result.variant: result for result in study.compare().claims if result.claim.id == "t3-cg-mnist-best"}
     assert found["published"].answer is Answer.SUPPORTED
     assert found["released"].answer is Answer.REFUTED
 
 
 def test_rows_without_a_number_in_the_column_are_no_rivals(make_study):
     study = make_study("table7", {"cmu_mosi": "cmu_mosi"}, SEEDS)
-    methods = {row.method for row in study.plan.papers["mmpareto"].table("table7").rows} - {
-        "greedy",
-        "mmpareto",
-    }
+    methods = {row.method for row in study.plan.papers["mmpareto"].table("table7").rows} - {"greedy", "mmpareto"}
     for row, method in enumerate(sorted(methods)):
         study.runs(method, jitter(0.75, row))
     study.runs("mmpareto", jitter(0.80, 8))
@@ -153,9 +144,7 @@ def test_a_rival_that_is_not_defined_there_is_left_out_and_named(make_study):
     study.runs("mlb", jitter(0.05, 8))
     assert answers(study)["f5-lowest-ece"].answer is Answer.NOT_RUN
     values = [
-        dataclasses.replace(value, cell=None, reason="OGM needs one weight slice")
-        if value.row == "OGM"
-        else value
+        dataclasses.replace(value, cell=None, reason="OGM needs one weight slice") if value.row == "OGM" else value
         for value in study.plan.values
     ]
     study.plan = dataclasses.replace(study.plan, values=values)
@@ -199,10 +188,7 @@ def test_correction_runs_within_the_family_and_only_over_claims_that_ran(make_ta
     assert {result.claim.family for result in found} == {"table3"}
     raw = sorted(
         combine(
-            *np.transpose(
-                [[stat for stat in map(float, _one_sided(contrast))] for contrast in result.contrasts]
-            ),
-            "all",
+            *np.transpose([[stat for stat in map(float, _one_sided(contrast))] for contrast in result.contrasts]), "all"
         )[0]
         for result in found
     )

@@ -51,9 +51,7 @@ def test_ours_is_in_printed_units_over_the_finished_seeds(stand_in):
 
 
 def test_variants_of_a_row_are_adjacent_lines(stand_in):
-    rows = list(
-        dict.fromkeys(found["row"] for found in lines(stand_in.compare()) if found["table"] == "table3")
-    )
+    rows = list(dict.fromkeys(found["row"] for found in lines(stand_in.compare()) if found["table"] == "table3"))
     assert rows[-2:] == ["MMPareto [published]", "MMPareto [released]"]
 
 
@@ -74,9 +72,7 @@ def test_delta_is_ours_minus_printed(make_study):
 def test_nothing_run_is_exit_code_zero_and_all_not_run(make_study):
     comparison = make_study("table3", {"cg_mnist": "cg_mnist"}).compare()
     assert comparison.exit_code == 0
-    assert comparison.number_counts["not run"] + comparison.number_counts["not defined"] == len(
-        comparison.rows
-    )
+    assert comparison.number_counts["not run"] + comparison.number_counts["not defined"] == len(comparison.rows)
 
 
 def test_a_deviation_is_exit_code_three(make_study):

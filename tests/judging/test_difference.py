@@ -142,10 +142,7 @@ def test_a_claim_that_had_an_answer_and_has_another_is_exit_code_four():
     one = results({"A": number(BASE)}, {"c": "supported", "d": "not run", "e": "undecided"})
     other = results({"A": number(BASE)}, {"c": "undecided", "d": "refuted", "e": "undecided"})
     found = difference(one, other)
-    assert [(change.a, change.b) for change in found.claims] == [
-        ("supported", "undecided"),
-        ("not run", "refuted"),
-    ]
+    assert [(change.a, change.b) for change in found.claims] == [("supported", "undecided"), ("not run", "refuted")]
     assert found.exit_code() == 4
     only_new = difference(results({}, {"d": "not run"}), results({}, {"d": "refuted"}))
     assert (len(only_new.claims), only_new.exit_code()) == (1, 0)
@@ -158,8 +155,7 @@ def test_a_claim_that_is_not_run_any_more_is_exit_code_four():
 # -- reading -------------------------------------------------------------------------------------------------
 
 FILES = {
-    "paper.csv": "paper,table,row,column,dataset,mean,std,n,verdict\n"
-    "paper,table3,A,c,d,70.5,0.7,2,deviates\n",
+    "paper.csv": "paper,table,row,column,dataset,mean,std,n,verdict\npaper,table3,A,c,d,70.5,0.7,2,deviates\n",
     "paper.claims.csv": "paper,claim,row,verdict\npaper,x,A,supported\n",
     "paper.seeds.csv": "paper,table,row,column,dataset,better,stand_in,seed,status,value\n"
     "paper,table3,A,c,d,lower,no,0,completed,70\npaper,table3,A,c,d,lower,no,1,completed,71\n"

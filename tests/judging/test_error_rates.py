@@ -120,9 +120,7 @@ def test_stopping_for_futility_saves_runs_beyond_that():
 def test_the_document_shows_what_the_simulation_gives():
     text = DOCUMENT.read_text()
     block = text.partition(simulation.BEGIN)[2].partition(simulation.END)[0].strip()
-    assert block == simulation.as_markdown(), (
-        "run python -m counterpoise.judging.simulation docs/statistics.md"
-    )
+    assert block == simulation.as_markdown(), "run python -m counterpoise.judging.simulation docs/statistics.md"
 
 
 def test_updating_keeps_the_rest_of_the_document(tmp_path, monkeypatch):

@@ -157,9 +157,7 @@ def test_a_number_that_does_not_deviate_is_explained_all_the_same(project):
 
 def test_on_a_stand_in_there_is_no_gap(tmp_path, repository):
     project = Explained(tmp_path, repository)
-    project.table(
-        columns={"cg_mnist": {"dataset": "cg_digits", "model": "cg_digits_conv4", "protocol": "digits"}}
-    )
+    project.table(columns={"cg_mnist": {"dataset": "cg_digits", "model": "cg_digits_conv4", "protocol": "digits"}})
     project.finish(project.cell("uniform"), [0.655, 0.66, 0.652])
     project.finish(project.flipped("learning_rate"), [0.701, 0.71, 0.69])
     found = project.explain()
@@ -214,17 +212,8 @@ def test_what_was_written_reads_back_as_it_was(deviating):
     (found,) = read_explanations(deviating.root, plan.benchmark.name).values()
     assert (found.name, found.cell, found.gap) == (said.name, question.cell.name, said.gap)
     for read, effect in zip(found.effects, said.effects, strict=True):
-        assert (read.title, read.before, read.after) == (
-            effect.flip.title,
-            effect.flip.before,
-            effect.flip.after,
-        )
-        assert (read.mean, read.low, read.recovered, read.n) == (
-            effect.mean,
-            effect.low,
-            effect.recovered,
-            effect.n,
-        )
+        assert (read.title, read.before, read.after) == (effect.flip.title, effect.flip.before, effect.flip.after)
+        assert (read.mean, read.low, read.recovered, read.n) == (effect.mean, effect.low, effect.recovered, effect.n)
     (rate,) = (effect for effect in found.effects if effect.title == "learning rate")
     assert rate.recovered_interval == (rate.low, rate.high)  # ours is below the printed number
     assert not read_explanations(deviating.root, "another")

@@ -51,10 +51,7 @@ def test_without_a_margin_nothing_is_called_reproduced():
 
 def test_a_printed_mean_of_more_runs_has_a_narrower_interval():
     ours = seeds(69.0, 72.0, 73.5)
-    single, triple = (
-        judge(PRINTED, ours, Rule(2.0, printed_runs=1)),
-        judge(PRINTED, ours, Rule(2.0, printed_runs=3)),
-    )
+    single, triple = (judge(PRINTED, ours, Rule(2.0, printed_runs=1)), judge(PRINTED, ours, Rule(2.0, printed_runs=3)))
     assert triple.high - triple.low < single.high - single.low
 
 

@@ -75,14 +75,11 @@ class Scene:
         self.network.zero_grad(set_to_none=True)
         loss.backward(retain_graph=keep)
         return {
-            name: None if p.grad is None else p.grad.detach().clone()
-            for name, p in self.network.named_parameters()
+            name: None if p.grad is None else p.grad.detach().clone() for name, p in self.network.named_parameters()
         }
 
     def names_of(self, encoder: str) -> list[str]:
-        return [
-            name for name, _ in self.network.named_parameters() if name.startswith(f"encoders.{encoder}.")
-        ]
+        return [name for name, _ in self.network.named_parameters() if name.startswith(f"encoders.{encoder}.")]
 
     def objectives_of(self, encoder: str) -> list[str]:
         return ["joint", encoder] if self.network.fusion is not None else list(self.losses)
@@ -292,9 +289,7 @@ def greedy(scene: Scene, settings: dict[str, Any]) -> Gradients:
             bottom += float(scene.network.get_parameter(name).detach().square().sum())
         memory["main"][k] += top / bottom
         part = gradients["fusion.linear.weight"][:, scene.columns(other)]
-        memory["bypass"][k] += float(
-            part.square().sum() / weight.detach()[:, scene.columns(other)].square().sum()
-        )
+        memory["bypass"][k] += float(part.square().sum() / weight.detach()[:, scene.columns(other)].square().sum())
     speeds = [math.log10(memory["bypass"][k] / memory["main"][k]) for k in (0, 1)]
     difference = speeds[0] - speeds[1]
     if scene.epoch >= settings["starts"] and abs(difference) > settings["tolerance"]:
@@ -453,9 +448,7 @@ def gradnorm(scene: Scene, settings: dict[str, Any]) -> Gradients:
         objectives = scene.objectives_of(encoder)
         losses = [scene.losses[name] for name in objectives]
         start = memory.setdefault(("start", encoder), [loss.item() for loss in losses])
-        weights = torch.tensor(
-            memory.get(("w", encoder), [1.0, 1.0]), dtype=torch.float64, requires_grad=True
-        )
+        weights = torch.tensor(memory.get(("w", encoder), [1.0, 1.0]), dtype=torch.float64, requires_grad=True)
         layer = scene.network.encoders[encoder].last_layer.weight
         norms = []
         for w, loss in zip(weights, losses, strict=True):

@@ -40,9 +40,7 @@ class BetweenEpochs:
     def generator(self, name: str) -> torch.Generator:
         return torch.Generator()
 
-    def batches(
-        self, split: str, fraction: float = 1.0
-    ) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    def batches(self, split: str, fraction: float = 1.0) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         self.asked.append((split, fraction))
         yield from self.parts
 
@@ -196,9 +194,7 @@ class TestAccuracies:
 class TestFineTuning:
     def test_encoders_and_heads_start_as_the_unimodal_runs_ended(self):
         network, fresh = TOY.network(seed=0), TOY.network(seed=0)
-        ended = {
-            name: TOY.network(seed=number).state_dict() for number, name in enumerate(TOY.names, start=5)
-        }
+        ended = {name: TOY.network(seed=number).state_dict() for number, name in enumerate(TOY.names, start=5)}
         FineTune().initialise(network, ended.__getitem__)
         found = network.state_dict()
         for name in found:

@@ -226,9 +226,7 @@ class TestGradNorm:
 
     def test_first_step_uses_equal_weights_and_remembers_the_losses(self):
         method = GradNorm(weight_lr=0.1)
-        weights, state = method.weights(
-            torch.diag(numbers(4, 16)), numbers(0.7, 0.9), method.module_state(2, 1)
-        )
+        weights, state = method.weights(torch.diag(numbers(4, 16)), numbers(0.7, 0.9), method.module_state(2, 1))
         assert close(weights, 1, 1)
         assert close(state["initial_losses"], 0.7, 0.9)
         # norms (2, 4), targets (3, 3): the first weight rises by 0.1 * 2, the second falls by 0.1 * 4
@@ -401,9 +399,7 @@ class TestPMR:
         assert close(opposite(numbers(0, 0.5, 0.2)), 0.35, 0, 0)
 
     def test_distances_are_euclidean(self):
-        found = log_similarities(
-            numbers(0, 0)[None], torch.tensor([[3.0, 4.0], [0.0, 1.0]], dtype=torch.float64)
-        )
+        found = log_similarities(numbers(0, 0)[None], torch.tensor([[3.0, 4.0], [0.0, 1.0]], dtype=torch.float64))
         expected = torch.tensor([[-5.0, -1.0]], dtype=torch.float64).log_softmax(dim=1)
         assert torch.allclose(found, expected)
 

@@ -17,9 +17,7 @@ from counterpoise.models.network import Network
 from counterpoise.testing.toy import CLASSES, Toy, make_method
 
 LR, MOMENTUM, DECAY = 0.05, 0.9, 1e-3
-BUILT_IN = {
-    name: found for name, found in components("method").items() if found.module.startswith("counterpoise.")
-}
+BUILT_IN = {name: found for name, found in components("method").items() if found.module.startswith("counterpoise.")}
 VARIANTS = [(name, variant) for name, found in BUILT_IN.items() for variant in found.info.variants]
 TASK_VARIANTS = [(name, variant) for name, variant in VARIANTS if BUILT_IN[name].info.tasks]
 

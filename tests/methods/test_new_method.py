@@ -40,9 +40,7 @@ def test_every_family_passes_its_own_test_and_the_linter(tmp_path):
         name = f"half_{family}"
         metadata = tmp_path / name / f"counterpoise_{name}-0.1.0.dist-info"
         metadata.mkdir()
-        (metadata / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: counterpoise-{name}\nVersion: 0.1.0\n"
-        )
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: counterpoise-{name}\nVersion: 0.1.0\n")
         (metadata / "entry_points.txt").write_text(f"[counterpoise.methods]\n{name} = counterpoise_{name}\n")
     folders = [str(tmp_path / f"half_{family}") for family in FAMILIES]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((*folders, str(SOURCE)))}
@@ -50,11 +48,7 @@ def test_every_family_passes_its_own_test_and_the_linter(tmp_path):
     tests = [path for path in python if "test_" in path.rpartition("/")[2]]
     options = ["-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *tests],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
+        [sys.executable, "-m", "pytest", *options, *tests], capture_output=True, text=True, check=False, env=environment
     )
     assert done.returncode == 0, done.stdout
     config = str(SOURCE.parent / "pyproject.toml")

@@ -29,9 +29,7 @@ def python(arguments: list[str], extra: Path) -> subprocess.CompletedProcess[str
     """Run this interpreter with the package of this checkout and one more folder on its path."""
     source = str(Path(__file__).resolve().parents[2] / "src")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(extra), source))}
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment
-    )
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment)
 
 
 @pytest.fixture(scope="module")

@@ -124,9 +124,7 @@ class TestNormalisedConvolution:
             x = (3 + 2 * torch.randn(6, 3, 9, 9, dtype=torch.float64)).contiguous(memory_format=memory_format)
             last = memory_format == torch.channels_last
             out = (
-                normalised_convolution(x, norm, convolution, channels_last=last)
-                if rewritten
-                else convolution(norm(x))
+                normalised_convolution(x, norm, convolution, channels_last=last) if rewritten else convolution(norm(x))
             )
             parameters = [*norm.parameters(), *convolution.parameters()]
             gradients = torch.autograd.grad((out * torch.randn_like(out)).sum(), parameters)

@@ -12,9 +12,7 @@ from counterpoise.models.build import build_network, presented_shape
 from counterpoise.models.network import JOINT, digest_state
 
 SEQUENCES = {"audio": "vit", "visual": "vit_frames"}
-PAIRS = {name: {"audio": "resnet18", "visual": "resnet18_frames"} for name in FUSIONS} | {
-    "bottleneck": SEQUENCES
-}
+PAIRS = {name: {"audio": "resnet18", "visual": "resnet18_frames"} for name in FUSIONS} | {"bottleneck": SEQUENCES}
 SLICED = [name for name in FUSIONS if component("fusion", name).info.slices]
 
 
@@ -86,11 +84,7 @@ def test_every_fusion_is_tried_here():
 def test_any_encoder_goes_with_any_fusion(fusion, encoder):
     network, inputs = build(fusion, a=encoder, b="mlp")
     outputs = network.predict(network.encode(inputs), network.objectives)
-    assert {name: tuple(logits.shape) for name, logits in outputs.items()} == {
-        JOINT: (3, 5),
-        "a": (3, 5),
-        "b": (3, 5),
-    }
+    assert {name: tuple(logits.shape) for name, logits in outputs.items()} == {JOINT: (3, 5), "a": (3, 5), "b": (3, 5)}
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -124,9 +118,7 @@ def test_bottlenecks_are_the_only_way_between_modalities():
 
 def test_one_seed_gives_one_network_and_leaves_the_global_generator_alone():
     before = torch.random.get_rng_state()
-    digests = {
-        seed: digest_state(build("tf", a="vit", b="mlp", seed=seed)[0].state_dict()) for seed in (0, 1)
-    }
+    digests = {seed: digest_state(build("tf", a="vit", b="mlp", seed=seed)[0].state_dict()) for seed in (0, 1)}
     again = digest_state(build("tf", a="vit", b="mlp")[0].state_dict())
     assert digests[0] == again != digests[1]
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -148,8 +140,7 @@ def test_the_conditioning_modality_is_named(fusion):
 
 
 @pytest.mark.parametrize(
-    ("encoder", "shape"),
-    [("sequence", (4,)), ("conformer", (3, 8, 8)), ("wav2vec2", (1, 9, 9)), ("vit", (1, 4, 40))],
+    ("encoder", "shape"), [("sequence", (4,)), ("conformer", (3, 8, 8)), ("wav2vec2", (1, 9, 9)), ("vit", (1, 4, 40))]
 )
 def test_an_input_of_the_wrong_shape_is_refused_by_name(encoder, shape):
     config = model({"a": ENCODERS[encoder][0]}, ("concat", {}))

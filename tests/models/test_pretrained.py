@@ -37,9 +37,7 @@ def published(tmp_path, monkeypatch):
 
 def small_vit():
     torch.manual_seed(0)
-    vit = VisionTransformer(
-        image_size=32, patch_size=16, num_layers=4, num_heads=2, hidden_dim=32, mlp_dim=32
-    )
+    vit = VisionTransformer(image_size=32, patch_size=16, num_layers=4, num_heads=2, hidden_dim=32, mlp_dim=32)
     return vit.eval()
 
 
@@ -123,9 +121,7 @@ def test_weights_of_other_sizes_are_refused_naming_what_differs(published):
 
 def test_wav2vec2_and_efficientnet_take_over_what_they_keep(published):
     (wav, _), (_, wav_shape) = ENCODERS["wav2vec2"][0], ENCODERS["wav2vec2"]
-    longer = model(
-        {"a": (wav, {**ENCODERS["wav2vec2"][0][1], "kept_layers": 4})}, ("concat", FUSIONS["concat"])
-    )
+    longer = model({"a": (wav, {**ENCODERS["wav2vec2"][0][1], "kept_layers": 4})}, ("concat", FUSIONS["concat"]))
     source = build_network(longer, {"a": wav_shape}, {"label": 5}, 3).encoders["a"].heard
     weights = published("wav2vec2_base", source.state_dict())
     config = model({"a": (wav, {**ENCODERS["wav2vec2"][0][1], "weights": "wav2vec2_base"})}, ("concat", {}))

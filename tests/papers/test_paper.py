@@ -222,10 +222,7 @@ def test_an_unknown_metric_is_refused(configs):
 
 
 def test_a_missing_value_is_refused(configs):
-    edit(
-        configs / "papers/mmpareto/table3.yaml",
-        lambda data: data["rows"][0]["values"].pop("cg_mnist.accuracy"),
-    )
+    edit(configs / "papers/mmpareto/table3.yaml", lambda data: data["rows"][0]["values"].pop("cg_mnist.accuracy"))
     fails(configs, "table3.yaml", "One joint loss", "cg_mnist.accuracy")
 
 
@@ -251,9 +248,7 @@ def test_two_rows_of_one_name_are_refused(configs):
 
 
 def test_a_claim_about_an_unknown_row_is_refused(configs):
-    edit(
-        configs / "papers/mmpareto/claims.yaml", lambda data: data["claims"][0]["test"].update(row="MMPerato")
-    )
+    edit(configs / "papers/mmpareto/claims.yaml", lambda data: data["claims"][0]["test"].update(row="MMPerato"))
     fails(configs, "claims.yaml", "t1-crema-d-best", "did you mean 'MMPareto'")
 
 

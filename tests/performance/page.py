@@ -107,9 +107,7 @@ def comparison_table(group: list[Row]) -> Iterator[str]:
         low, middle, high = (float(row[name]) for name in ("low", "ratio", "high"))
         sign = "≤" if row["kind"] == "cost" else "≥"
         wanted = float(row["goal"]) if row["goal"] else None
-        reached = (
-            "" if wanted is None else "yes" if (middle <= wanted) == (row["kind"] == "cost") else "**no**"
-        )
+        reached = "" if wanted is None else "yes" if (middle <= wanted) == (row["kind"] == "cost") else "**no**"
         goal = "" if wanted is None else f"{sign} {wanted:.3g}"
         least = floor(row, group)
         yield (
@@ -147,9 +145,7 @@ def draw_steps(rows: list[Row], path: Path) -> None:
         shown = [row for row in group if floor(row, group) is not None]
         places = range(len(shown))
         axis.barh(places, [float(row["ratio"]) for row in shown], color="#9db7d5")
-        axis.scatter(
-            [floor(row, shown + group) for row in shown], places, marker="|", s=160, color="#b03030", zorder=3
-        )
+        axis.scatter([floor(row, shown + group) for row in shown], places, marker="|", s=160, color="#b03030", zorder=3)
         axis.set_yticks(places, [row["name"] for row in shown], fontsize=7)
         axis.invert_yaxis()
         axis.set_title(group[0]["where"], fontsize=7)

@@ -14,17 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clip_recipes import (
-    CLIPS,
-    KINDS,
-    LIBRARIES,
-    PHASES,
-    READER,
-    TRAIN,
-    UsualClips,
-    epoch,
-    usual_epoch,
-)
+from clip_recipes import CLIPS, KINDS, LIBRARIES, PHASES, READER, TRAIN, UsualClips, epoch, usual_epoch
 from measured import comparison
 from media_files import write_clip, write_wav
 from PIL import Image
@@ -136,14 +126,9 @@ class UsualDigits(Dataset):
 
     def __init__(self, gray: np.ndarray, colour: np.ndarray, labels: np.ndarray) -> None:
         self.gray, self.colour, self.labels = gray, colour, labels
-        self.gray_transform = transforms.Compose(
-            [transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))]
-        )
+        self.gray_transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))])
         self.colour_transform = transforms.Compose(
-            [
-                transforms.ToTensor(),
-                transforms.Normalize((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-            ]
+            [transforms.ToTensor(), transforms.Normalize((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))]
         )
 
     def __len__(self) -> int:
@@ -165,11 +150,7 @@ def digits(tmp_path_factory) -> tuple[PreparedData, UsualDigits]:
     store = ArrayStore(tmp_path_factory.mktemp("d") / "toy.k", dataset="toy", key="k", settings={})
     store.modality("gray", shape=(1, 28, 28), dtype="uint8", mean=[0.1307], std=[0.3081])
     store.modality(
-        "colour",
-        shape=(3, 28, 28),
-        dtype="uint8",
-        mean=[0.4914, 0.4822, 0.4465],
-        std=[0.2023, 0.1994, 0.2010],
+        "colour", shape=(3, 28, 28), dtype="uint8", mean=[0.4914, 0.4822, 0.4465], std=[0.2023, 0.1994, 0.2010]
     )
     store.target("digit", names=list("0123456789"))
     with store:
@@ -182,10 +163,7 @@ def digits(tmp_path_factory) -> tuple[PreparedData, UsualDigits]:
 def test_digits_per_second(digits, side_by_side):
     data, usual = digits
     baseline, resident = "digits: Pillow and DataLoader", "digits: prepared, resident"
-    actions = {
-        baseline: usual_epoch(usual, 64),
-        resident: epoch(ResidentBatches(data, "train"), 64, samples=12_800),
-    }
+    actions = {baseline: usual_epoch(usual, 64), resident: epoch(ResidentBatches(data, "train"), 64, samples=12_800)}
     samples = {baseline: len(usual), resident: 12_800}
     side_by_side(actions, baseline, kind="speed-up", goals={resident: 50.0}, samples=samples)
 

@@ -36,9 +36,7 @@ def test_an_epoch_against_the_usual_recipe(results: Results):
     for baseline, goal in ((USUAL, 2.5), (USUAL_KEEPING, None)):
         results.add(
             *(
-                comparison(
-                    name, times, baseline, kind="speed-up", goal=goal, where=f"{where}, against {baseline}"
-                )
+                comparison(name, times, baseline, kind="speed-up", goal=goal, where=f"{where}, against {baseline}")
                 for name in FORMATS
             )
         )

@@ -20,9 +20,7 @@ pytestmark = pytest.mark.performance
 
 MODEL = {
     "title": "Tiny",
-    "encoders": {
-        name: {"component": "conv4", "settings": {"channels": 2, "width": 6}} for name in ("gray", "colour")
-    },
+    "encoders": {name: {"component": "conv4", "settings": {"channels": 2, "width": 6}} for name in ("gray", "colour")},
     "fusion": {"component": "concat"},
 }
 PROTOCOL = {"title": "Tiny", "optimiser": {"lr": 0.02}, "epochs": 1, "batch_size": 256}

@@ -115,9 +115,7 @@ def bare_loop(seen: Scene, objectives: tuple[str, ...], steps: int) -> Action:
 def our_loop(seen: Scene, name: str, steps: int, device: str = "cpu", execution: str = "eager") -> Action:
     """Return an epoch of the product's loop over the same samples."""
     repeated = torch.arange(steps * seen.batch) % seen.batch
-    inputs, targets = (
-        {key: value.to(device) for key, value in part.items()} for part in (seen.inputs, seen.targets)
-    )
+    inputs, targets = ({key: value.to(device) for key, value in part.items()} for part in (seen.inputs, seen.targets))
     samples = ToyBatches(inputs, targets)
     protocol = Protocol.model_validate(
         {
@@ -128,19 +126,13 @@ def our_loop(seen: Scene, name: str, steps: int, device: str = "cpu", execution:
         }
     )
     trainer = Trainer(
-        seen.network,
-        make_method(name),
-        protocol,
-        Data(samples, repeated, samples, samples),
-        0,
-        torch.device(device),
+        seen.network, make_method(name), protocol, Data(samples, repeated, samples, samples), 0, torch.device(device)
     )
     return lambda: one_epoch(trainer)
 
 
 @pytest.mark.parametrize(
-    ("name", "batch", "steps", "rounds"),
-    [("cg_mnist", 64, 6, 21), ("digits", 32, 30, 21), ("resnet18", 4, 1, 9)],
+    ("name", "batch", "steps", "rounds"), [("cg_mnist", 64, 6, 21), ("digits", 32, 30, 21), ("resnet18", 4, 1, 9)]
 )
 @pytest.mark.parametrize("method", ["joint", "uniform"])
 def test_the_loop_against_a_bare_one(side_by_side, name, batch, steps, rounds, method):

@@ -45,9 +45,7 @@ def test_a_value_without_a_cell_says_why(project):
 
 def test_values_of_one_row_share_their_cell(project):
     plan = project.plan()
-    accuracy, f1 = (
-        values(plan, row="Uniform baseline", column=f"cg_mnist.{m}") for m in ("accuracy", "macro_f1")
-    )
+    accuracy, f1 = (values(plan, row="Uniform baseline", column=f"cg_mnist.{m}") for m in ("accuracy", "macro_f1"))
     assert accuracy[0].cell is f1[0].cell
     assert len(plan.cells) == len({cell.name for cell in plan.cells}) == 4
 
@@ -73,9 +71,7 @@ def test_a_shortened_protocol_makes_a_stand_in_of_the_papers_own_dataset(project
     told = values(project.plan(), column="cg_mnist.accuracy")
     assert told
     assert not any(value.stand_in for value in told)
-    path.write_text(
-        yaml.safe_dump({**short, "epochs": 3, "title": "3 epochs", "stand_in_for": "mmpareto/published"})
-    )
+    path.write_text(yaml.safe_dump({**short, "epochs": 3, "title": "3 epochs", "stand_in_for": "mmpareto/published"}))
     marked = values(project.plan(), column="cg_mnist.accuracy")
     assert {(value.stand_in, value.other_training) for value in marked} == {(True, "3 epochs")}
     assert [value.cell.key for value in marked] == [value.cell.key for value in told]
@@ -175,12 +171,7 @@ def test_a_table_says_whose_encoders_are_probed(project, probe, methods):
 
 
 def test_asking_for_all_probes_evaluates_and_writes_the_table_again(project):
-    table = {
-        "paper": "mmpareto",
-        "table": "table1",
-        "columns": CREMA_D,
-        "rows": ["One joint loss", "MMPareto"],
-    }
+    table = {"paper": "mmpareto", "table": "table1", "columns": CREMA_D, "rows": ["One joint loss", "MMPareto"]}
     project.benchmark(tables=[table])
     starred = project.plan()
     project.benchmark(tables=[table | {"probe": "all"}])
@@ -272,13 +263,7 @@ def test_a_variant_brings_its_settings_and_may_have_its_protocol(project):
 def test_a_variant_may_have_its_own_settings_for_a_dataset(project):
     columns = {"crema_d": CREMA_D["crema_d"]}
     variants = {"pmr": ["published", "released"]}
-    table = {
-        "paper": "mmpareto",
-        "table": "table1",
-        "columns": columns,
-        "rows": ["PMR"],
-        "variants": variants,
-    }
+    table = {"paper": "mmpareto", "table": "table1", "columns": columns, "rows": ["PMR"], "variants": variants}
     project.benchmark(tables=[table])
     ends = {v: project.cell("pmr", v).config["method"]["settings"]["ends"] for v in variants["pmr"]}
     assert ends == {"published": None, "released": 70}
@@ -324,10 +309,7 @@ def test_merging_replaces_values_and_joins_mappings():
         ("a=true", {"a": True}),
         ("a=", {"a": None}),
         ("a=x=y", {"a": "x=y"}),
-        (
-            "methods={mmpareto: {settings: {gamma: 2.0}}}",
-            {"methods": {"mmpareto": {"settings": {"gamma": 2.0}}}},
-        ),
+        ("methods={mmpareto: {settings: {gamma: 2.0}}}", {"methods": {"mmpareto": {"settings": {"gamma": 2.0}}}}),
     ],
 )
 def test_values_on_the_command_line_are_python_or_yaml(text, value):

@@ -46,10 +46,7 @@ def test_every_run_is_there_with_record_metrics_and_learning_curves(record, once
         for seed in plan.seeds:
             place, source = record / "runs" / cell.name / f"seed-{seed}", once.root / cell.run_directory(seed)
             assert (place / plan.metrics_name).read_bytes() == (source / plan.metrics_name).read_bytes()
-            assert (
-                gzip.decompress((place / "history.csv.gz").read_bytes())
-                == (source / "history.csv").read_bytes()
-            )
+            assert gzip.decompress((place / "history.csv.gz").read_bytes()) == (source / "history.csv").read_bytes()
             found, own = (json.loads((folder / "record.json").read_text()) for folder in (place, source))
             assert found | {"command": ""} == own | {"command": ""}
 
@@ -282,9 +279,7 @@ def test_git_takes_the_record_but_not_the_predictions(project, repository):
     held = set(git(project.root, "ls-files", "results").split())
     record = project.root / "results/published/small"
     wanted = {
-        str(path.relative_to(project.root))
-        for path in record.rglob("*")
-        if path.is_file() and path.suffix != ".npz"
+        str(path.relative_to(project.root)) for path in record.rglob("*") if path.is_file() and path.suffix != ".npz"
     }
     assert held == wanted
 

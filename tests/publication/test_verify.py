@@ -99,8 +99,7 @@ def test_a_changed_metric_is_found(record, rewrite, forge, careful):
     done = verify_published(record)
     assert done.exit_code == 3
     assert any(
-        "selections.last.outputs.joint.accuracy: stored 0.65, now 0.55" in line
-        for line in found(done, path.name)
+        "selections.last.outputs.joint.accuracy: stored 0.65, now 0.55" in line for line in found(done, path.name)
     )
     assert found(done, "comparison/mmpareto.csv")
     assert found(done, "tables/mmpareto/table3.csv")
@@ -228,8 +227,7 @@ def test_a_run_whose_end_was_changed_is_found(record, rewrite, forge):
     rewrite(metrics, lambda m: m.update(status="diverged", reason="loss is not finite", selections={}))
     forge(record)
     assert any(
-        "stored completed, now diverged" in line
-        for line in found(verify_published(record), "seed-0/record.json")
+        "stored completed, now diverged" in line for line in found(verify_published(record), "seed-0/record.json")
     )
 
 
@@ -312,9 +310,7 @@ def test_a_changed_metric_among_current_results_is_found(written, rewrite):
     plan = written.plan()
     path = written.root / written.cell("uniform").run_directory(0) / plan.metrics_name
     rewrite(path, lambda m: m["selections"]["last"]["outputs"]["joint"].update(accuracy=1.0))
-    assert any(
-        "stored 1.0, now 0.65" in line for line in found(verify_results(plan, written.root), path.name)
-    )
+    assert any("stored 1.0, now 0.65" in line for line in found(verify_results(plan, written.root), path.name))
 
 
 def test_a_deleted_record_among_current_results_is_found(written):

@@ -29,10 +29,7 @@ def folder(tmp_path_factory, repository) -> Path:
 
 @pytest.fixture(scope="module")
 def pages(folder) -> dict[str, Element]:
-    return {
-        path.relative_to(folder).as_posix(): parse(path.read_text())
-        for path in sorted(folder.rglob("*.html"))
-    }
+    return {path.relative_to(folder).as_posix(): parse(path.read_text()) for path in sorted(folder.rglob("*.html"))}
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +93,7 @@ def test_every_chart_has_a_title_and_a_description_or_is_an_ornament(pages):
 
 def test_every_chart_axis_has_a_label(pages):
     cell = next(page for name, page in pages.items() if name.startswith("cells/"))
-    charts = [
-        svg
-        for svg in cell.all("svg")
-        if svg.get("role") == "img" and any(g.get("class") == "axes" for g in svg)
-    ]
+    charts = [svg for svg in cell.all("svg") if svg.get("role") == "img" and any(g.get("class") == "axes" for g in svg)]
     assert charts
     for chart in charts:
         labels = [text.text for text in chart.all("text") if text.get("class") == "label"]
@@ -148,9 +141,7 @@ def test_the_overview_counts_every_printed_number_and_claim(folder, pages):
 
 def test_no_colour_or_size_is_set_in_the_pages_themselves(pages):
     for name, page in pages.items():
-        assert not [
-            e for e in page if e.get("style") or e.get("fill") or e.get("stroke") or e.tag == "style"
-        ], name
+        assert not [e for e in page if e.get("style") or e.get("fill") or e.get("stroke") or e.tag == "style"], name
 
 
 def palettes(style: str) -> dict[str, dict[str, str]]:

@@ -121,9 +121,7 @@ def test_filtering_by_text_and_verdict_hides_the_other_rows_and_counts(browser, 
     rows = visible(browser, "numbers-table")
     assert 0 < len(rows) < total
     assert set(rows) == {"uniform"}
-    assert (
-        browser.run("document.querySelector('.filters output').textContent") == f"{len(rows)} of {total} rows"
-    )
+    assert browser.run("document.querySelector('.filters output').textContent") == f"{len(rows)} of {total} rows"
     browser.run("document.querySelector('.filters button').click()")
     browser.until(f"document.querySelector('.filters output').textContent === '{total} of {total} rows'")
 
@@ -185,9 +183,7 @@ def test_the_single_file_shows_its_pages_one_after_the_other(browser, single):
     browser.run("history.back()")
     browser.until("document.getElementById('main').dataset.shown === 'numbers'")
     assert browser.complaints() == []
-    assert [address for address in browser.requests() if not address.startswith(("data:", "blob:"))] == [
-        single
-    ]
+    assert [address for address in browser.requests() if not address.startswith(("data:", "blob:"))] == [single]
 
 
 EXPLANATION = "Math.round(document.querySelector('[id^=explained-]').getBoundingClientRect().top)"
@@ -209,15 +205,11 @@ def test_an_explanation_is_in_view_when_its_link_is_followed(browser, folder, si
 @pytest.fixture(scope="module")
 def long(tmp_path_factory, repository) -> str:
     """The address of a page whose table has more rows than are painted at first."""
-    project = ReportedProject(
-        tmp_path_factory.mktemp("long"), repository, tables=2, groups=5, rows=10, seeds=1
-    )
+    project = ReportedProject(tmp_path_factory.mktemp("long"), repository, tables=2, groups=5, rows=10, seeds=1)
     return (write_report(project.plan(), project.root).parent / "numbers.html").as_uri()
 
 
-ON_SCREEN = (
-    "[...document.querySelectorAll('#numbers-table tbody tr')].filter(r => r.getClientRects().length).length"
-)
+ON_SCREEN = "[...document.querySelectorAll('#numbers-table tbody tr')].filter(r => r.getClientRects().length).length"
 
 
 def open_as_first_painted(browser: Browser, page: str) -> None:

@@ -97,9 +97,7 @@ def test_the_number_and_the_overview_lead_to_the_explanation(project):
     explained(project)
     folder = write_report(project.plan(), project.root).parent
     for name in ("index", "numbers"):
-        links = [
-            urllib.parse.unquote(e.get("href")) for e in parse((folder / f"{name}.html").read_text()).all("a")
-        ]
+        links = [urllib.parse.unquote(e.get("href")) for e in parse((folder / f"{name}.html").read_text()).all("a")]
         (link,) = (link for link in links if "#explained" in link)
         file, _, part = link.partition("#")
         assert part in {e.get("id") for e in parse((folder / file).read_text())}
@@ -158,9 +156,7 @@ def test_the_csv_comes_along_where_it_is_there(project):
     folder = write_report(project.plan(), project.root).parent
     assert (folder / f"data/explained.{path.stem}.csv").read_text() == "name,factor\n"
     cell = parse((folder / f"cells/{cell_name(project.plan()).replace('/', '.')}.html").read_text())
-    assert f"../data/explained.{path.stem}.csv" in {
-        urllib.parse.unquote(e.get("href")) for e in cell.all("a")
-    }
+    assert f"../data/explained.{path.stem}.csv" in {urllib.parse.unquote(e.get("href")) for e in cell.all("a")}
 
 
 @pytest.mark.parametrize(

@@ -178,11 +178,7 @@ def test_axes_are_named_and_colours_are_safe_for_the_colour_blind(runs, paper, n
         drawn += [to_hex(line.get_color()).upper() for line in visible]
         greys = {"#000000", "#808080"}
         assert set(drawn) <= OKABE_ITO | greys
-        looks = [
-            (to_hex(line.get_color()), line.get_linestyle())
-            for line in axes.lines
-            if line.get_label()[0] != "_"
-        ]
+        looks = [(to_hex(line.get_color()), line.get_linestyle()) for line in axes.lines if line.get_label()[0] != "_"]
         assert len(looks) == len(set(looks))
     shown = picture.legends[0].get_title().get_text() if picture.legends else picture.get_suptitle()
     assert shown == planned.figure.title
@@ -336,9 +332,7 @@ def test_ticks_of_a_loss_over_three_decades_do_not_run_into_each_other(runs):
     picture.draw_without_rendering()
     axis = picture.axes[0].yaxis
     labels = [*axis.get_majorticklabels(), *axis.get_minorticklabels()]
-    boxes = sorted(
-        (label.get_window_extent() for label in labels if label.get_text()), key=lambda box: box.y0
-    )
+    boxes = sorted((label.get_window_extent() for label in labels if label.get_text()), key=lambda box: box.y0)
     assert len(boxes) > 3
     assert all(below.y1 <= above.y0 for below, above in itertools.pairwise(boxes))
 

@@ -108,14 +108,7 @@ def test_a_cells_page_has_curves_selections_confusion_calibration_and_diagnostic
     ):
         assert wanted in titles
     header = next(table for table in page.all("table") if "Optimism" in table.text)
-    assert [th.text for th in header.all("th")][:6] == [
-        "Output",
-        "Metric",
-        "last",
-        "best_val",
-        "best_test",
-        "Optimism",
-    ]
+    assert [th.text for th in header.all("th")][:6] == ["Output", "Metric", "last", "best_val", "best_test", "Optimism"]
     confusion = next(table for table in page.all("table") if table.get("class") == "confusion")
     counts = [int(td.text) for td in confusion.all("td")]
     assert sum(counts) == 3 * 500

@@ -14,14 +14,7 @@ import pytest
 
 from counterpoise.errors import UserError
 from counterpoise.planning.plan import PlannedValue
-from counterpoise.reporting.tables import (
-    as_html,
-    as_latex,
-    as_markdown,
-    as_table_csv,
-    view_table,
-    write_table,
-)
+from counterpoise.reporting.tables import as_html, as_latex, as_markdown, as_table_csv, view_table, write_table
 
 LEVELS = {
     "joint": 0.60,
@@ -61,11 +54,7 @@ def markdown_rows(text: str) -> list[list[str]]:
 
 def test_rows_are_the_papers_in_its_order_with_variants_adjacent(study):
     rows = study.plan.papers["mmpareto"].table("table3").row_ids
-    assert [line.id for line in view(study).lines] == [
-        *rows[:-1],
-        "MMPareto [published]",
-        "MMPareto [released]",
-    ]
+    assert [line.id for line in view(study).lines] == [*rows[:-1], "MMPareto [published]", "MMPareto [released]"]
 
 
 def test_the_papers_columns_come_in_its_order_with_ours_behind_each_group(study):
@@ -173,14 +162,7 @@ def test_fewer_seeds_than_planned_show_their_number(study):
 def test_every_format_says_what_the_numbers_rest_on(study):
     shown = view(study)
     for text in (as_markdown(shown), as_latex(shown), as_html(shown)):
-        for word in (
-            "n = 3",
-            "standard deviation",
-            "selection: last",
-            "protocol",
-            "Stand-in",
-            "15 equal-width",
-        ):
+        for word in ("n = 3", "standard deviation", "selection: last", "protocol", "Stand-in", "15 equal-width"):
             assert word in text
 
 
@@ -291,9 +273,7 @@ def test_a_method_that_the_paper_lacks_gets_a_row_at_the_end(study):
         else PlannedValue("mmpareto", "table3", "My method", None, column.id, None, "not in this benchmark")
         for column in table.columns
     ]
-    study.plan = dataclasses.replace(
-        study.plan, cells=[*study.plan.cells, added], values=[*study.plan.values, *values]
-    )
+    study.plan = dataclasses.replace(study.plan, cells=[*study.plan.cells, added], values=[*study.plan.values, *values])
     shown = view(study)
     assert shown.lines[-1].added
     assert cell(shown, "My method", "cg_mnist.accuracy").mark == "best"

@@ -20,9 +20,7 @@ def test_the_bins_weighted_gaps_sum_to_the_calibration_error(predictions, bins):
     found = reliability_bins(*predictions, bins)
     total = sum(found["count"])
     gaps = [
-        count * abs(accuracy - confidence)
-        for count, confidence, accuracy in zip(*found.values(), strict=True)
-        if count
+        count * abs(accuracy - confidence) for count, confidence, accuracy in zip(*found.values(), strict=True) if count
     ]
     assert total == 400
     assert sum(gaps) / total == pytest.approx(classification_metrics(*predictions, bins)["ece"], abs=1e-6)

@@ -49,12 +49,7 @@ def refused(cell, folder, match: str) -> None:
 
 def test_every_output_of_every_selection_is_measured(cell, run):
     found = evaluate(cell, run)
-    assert (found["key"], found["seed"], found["status"], found["n_test"]) == (
-        cell.key,
-        0,
-        "completed",
-        TEST_SIZE,
-    )
+    assert (found["key"], found["seed"], found["status"], found["n_test"]) == (cell.key, 0, "completed", TEST_SIZE)
     assert set(found["selections"]) == {"last"}
     assert found["selections"]["last"]["epoch"] == 19
     outputs = found["selections"]["last"]["outputs"]

@@ -89,9 +89,7 @@ def test_the_claims_that_a_plan_can_decide_are_those_that_its_runs_answer(make_s
     assert asked
     for cell in study.plan.cells:
         for seed in study.plan.seeds:
-            study.run(
-                cell, seed, dict.fromkeys(("joint", "audio", "visual", "probe:audio", "probe:visual"), 0.5)
-            )
+            study.run(cell, seed, dict.fromkeys(("joint", "audio", "visual", "probe:audio", "probe:visual"), 0.5))
     answered = {
         (result.claim.id, result.variant)
         for result in study.compare().claims

@@ -48,8 +48,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_under_contention_no_device_is_given_beyond_its_whole(context, tmp_path, share, at_once):
     names, log = ["0", "1"], tmp_path / "log"
     workers = [
-        context.Process(target=take, args=(str(tmp_path / "locks"), names, share, str(log), 0.1))
-        for _ in range(12)
+        context.Process(target=take, args=(str(tmp_path / "locks"), names, share, str(log), 0.1)) for _ in range(12)
     ]
     for worker in workers:
         worker.start()

@@ -40,12 +40,7 @@ def cell(clips, tmp_path):
         frames = {"component": "resnet18", "settings": {"width": 16, "norm_init": "ones"}}
         found = component("method", method)
         protocol = Protocol.model_validate(
-            {
-                "optimiser": {"lr": lr},
-                "epochs": 3,
-                "batch_size": 12,
-                "diagnostics": diagnostics,
-            }
+            {"optimiser": {"lr": lr}, "epochs": 3, "batch_size": 12, "diagnostics": diagnostics}
         )
         config = {
             "model": {
@@ -203,9 +198,7 @@ def test_times_and_stationarity_of_a_run_are_among_its_metrics(cell):
     outputs = always["selections"]["last"]["outputs"]
     assert outputs["joint"]["seconds_per_iteration"] > 0
     assert outputs["joint"]["seconds_per_iteration_variance"] >= 0
-    assert (
-        outputs["audio"]["iterations_to_stationarity"] == outputs["visual"]["iterations_to_stationarity"] == 0
-    )
+    assert outputs["audio"]["iterations_to_stationarity"] == outputs["visual"]["iterations_to_stationarity"] == 0
     never = json.loads(evaluate_run(folder, "n.json", "abc", 0, 15, stationarity=1e-30).read_text())
     assert "iterations_to_stationarity" not in never["selections"]["last"]["outputs"]["audio"]
 
@@ -221,9 +214,9 @@ def test_dense_tasks_are_trained_and_measured_without_keeping_every_pixel(tmp_pa
             "inputs": {},
         },
         "method": {"name": "mmpareto", "settings": component("method", "mmpareto").resolve({}, "")},
-        "protocol": Protocol.model_validate(
-            {"optimiser": {"lr": 0.01}, "epochs": 2, "batch_size": 2}
-        ).model_dump(mode="json"),
+        "protocol": Protocol.model_validate({"optimiser": {"lr": 0.01}, "epochs": 2, "batch_size": 2}).model_dump(
+            mode="json"
+        ),
     }
     rooms = CellToTrain(
         "rooms",
@@ -241,14 +234,10 @@ def test_dense_tasks_are_trained_and_measured_without_keeping_every_pixel(tmp_pa
     )
     train_cell(rooms, [0], CPU)
     folder = run_directory(rooms, 0)
-    outputs = json.loads(evaluate_run(folder, "m.json", "abc", 0, 15).read_text())["selections"]["last"][
-        "outputs"
-    ]
+    outputs = json.loads(evaluate_run(folder, "m.json", "abc", 0, 15).read_text())["selections"]["last"]["outputs"]
     assert set(outputs["segmentation"]) == {"miou", "pixel_accuracy"}
     assert set(outputs["depth"]) == {"absolute_error", "relative_error"}
     with np.load(folder / "predictions.npz") as stored:
         assert set(stored.files) == {
-            f"{rule}.statistics.{task}"
-            for rule in ("last", "best_test")
-            for task in ("segmentation", "depth")
+            f"{rule}.statistics.{task}" for rule in ("last", "best_test") for task in ("segmentation", "depth")
         }

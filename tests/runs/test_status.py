@@ -13,14 +13,7 @@ from small_project import BENCHMARK, SmallProject
 from counterpoise.errors import UserError
 from counterpoise.planning.plan import make_plan
 from counterpoise.runs.estimate import estimate, read_recorded
-from counterpoise.runs.status import (
-    State,
-    find_orphans,
-    known_to_benchmarks,
-    remove,
-    run_status,
-    run_statuses,
-)
+from counterpoise.runs.status import State, find_orphans, known_to_benchmarks, remove, run_status, run_statuses
 
 
 @pytest.fixture
@@ -48,11 +41,7 @@ def test_a_diverged_run_is_finished_and_says_why(project):
     cell = project.cell("uniform")
     project.run(cell, 0, status="diverged", reason="loss not finite at step 3")
     status = run_status(project.root, cell, 0)
-    assert (status.state, status.detail, status.finished) == (
-        State.DIVERGED,
-        "loss not finite at step 3",
-        True,
-    )
+    assert (status.state, status.detail, status.finished) == (State.DIVERGED, "loss not finite at step 3", True)
 
 
 def test_a_run_with_a_saved_state_is_interrupted_where_it_was(project):

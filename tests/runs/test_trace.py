@@ -189,9 +189,7 @@ def test_the_same_bits_differ_in_nothing_whatever_the_machine():
 
 
 def test_other_bits_are_told_with_what_may_be_why():
-    again = record(
-        weights_sha256="b", files={"predictions.npz": "q"}, environment={"device": "cpu", "threads": 2}
-    )
+    again = record(weights_sha256="b", files={"predictions.npz": "q"}, environment={"device": "cpu", "threads": 2})
     lines = differences(record(), again)
     assert [line.split(":")[0] for line in lines] == ["weights_sha256", "predictions.npz", "environment"]
     assert "threads" in lines[-1]

@@ -33,9 +33,7 @@ from counterpoise.runs.trial import try_cell
 CPU = torch.device("cpu")
 MODEL = {
     "title": "Tiny",
-    "encoders": {
-        name: {"component": "conv4", "settings": {"channels": 2, "width": 6}} for name in ("gray", "colour")
-    },
+    "encoders": {name: {"component": "conv4", "settings": {"channels": 2, "width": 6}} for name in ("gray", "colour")},
     "fusion": {"component": "concat"},
 }
 PROTOCOL = {"title": "Tiny", "optimiser": {"name": "sgd", "lr": 0.02}, "epochs": 2, "batch_size": 256}
@@ -87,12 +85,7 @@ def test_a_run_is_published_whole(cell):
     assert folders == [cell.directory / "seed-3", cell.directory / "seed-5"]
     for seed, folder in zip((3, 5), folders, strict=True):
         found = record(folder)
-        assert (found["key"], found["seed"], found["status"], found["reason"]) == (
-            cell.key,
-            seed,
-            "completed",
-            None,
-        )
+        assert (found["key"], found["seed"], found["status"], found["reason"]) == (cell.key, seed, "completed", None)
         assert found["identity"] == {"config": cell.config, "source": cell.source, "data": cell.data_key}
         assert {path.name for path in folder.iterdir()} == {"record.json", *found["files"]}
         assert all(sha256_file(folder / name) == digest for name, digest in found["files"].items())
@@ -293,8 +286,7 @@ def test_a_run_is_the_same_alone_and_beside_other_processes(cell, tmp_path):
     apart = dataclasses.replace(cell, directory=tmp_path / "apart", work_directory=tmp_path / "work_apart")
     (tmp_path / "cell.pickle").write_bytes(pickle.dumps(apart))
     workers = [
-        subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "cell.pickle"), str(seed)])
-        for seed in (0, 1)
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "cell.pickle"), str(seed)]) for seed in (0, 1)
     ]
     assert [worker.wait() for worker in workers] == [0, 0]
     for folder in together:

@@ -90,8 +90,7 @@ def ask(cluster: dict[str, str], *command: str) -> str:
 
 def of_method(jobs: list[dict[str, str]], method: str) -> list[dict[str, str]]:
     return sorted(
-        (job for job in jobs if method in job["comment"] and "train" in job["comment"]),
-        key=lambda job: int(job["id"]),
+        (job for job in jobs if method in job["comment"] and "train" in job["comment"]), key=lambda job: int(job["id"])
     )
 
 

@@ -30,12 +30,7 @@ TRAIN = InputTransform(size=(224, 224), crop_scale=(0.08, 1.0), flip=0.5)
 READER = ClipReader("ogm", None, 3, 1.0, "first", STORED)
 IMAGENET = transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 RELEASED_TRAIN = transforms.Compose(
-    [
-        transforms.RandomResizedCrop(224),
-        transforms.RandomHorizontalFlip(),
-        transforms.ToTensor(),
-        IMAGENET,
-    ]
+    [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), transforms.ToTensor(), IMAGENET]
 )
 RELEASED_TEST = transforms.Compose([transforms.Resize(size=(224, 224)), transforms.ToTensor(), IMAGENET])
 PHASES = {"training": (RELEASED_TRAIN, TRAIN), "evaluation": (RELEASED_TEST, TRAIN.for_evaluation())}

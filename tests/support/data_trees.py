@@ -34,12 +34,7 @@ def crema_d(root: Path) -> Path:
     for place, name in enumerate(CREMA_D):
         seconds = 1.2 + 0.4 * (place % 6)
         write_clip(
-            root / f"VideoFlash/{name}.flv",
-            seconds=seconds,
-            fps=30,
-            video="flv",
-            audio="libmp3lame",
-            first_frame=place,
+            root / f"VideoFlash/{name}.flv", seconds=seconds, fps=30, video="flv", audio="libmp3lame", first_frame=place
         )
         write_wav(root / f"AudioWAV/{name}.wav", seconds=seconds, frequency=300 + 10 * place)
     (root / "ogm_ge").mkdir()
@@ -63,17 +58,13 @@ def kinetics_sounds(root: Path) -> Path:
         name = f"video{place:06d}_{place:06d}_{place + 10:06d}"
         train.append(f"{name},10,{place % 3}")
         if place != 5:
-            write_clip(
-                root / f"train/{name}.mp4", seconds=3.0 if place == 6 else 6.0, video="libx264", audio="aac"
-            )
+            write_clip(root / f"train/{name}.mp4", seconds=3.0 if place == 6 else 6.0, video="libx264", audio="aac")
     for place in range(4):
         name = f"other{place:06d}"
         test.append(f"{name}_{place + 60},10,{place % 3}")
         folder = KINETICS[place % 3]
         stem = f"{name}_{place + 60:06d}_{place + 70:06d}"
-        write_clip(
-            root / f"val/{folder}/{stem}.mp4", seconds=6.0, video="libx264", audio="aac", first_frame=place
-        )
+        write_clip(root / f"val/{folder}/{stem}.mp4", seconds=6.0, video="libx264", audio="aac", first_frame=place)
     (root / "my_train.txt").write_text("\n".join(train))
     (root / "my_test.txt").write_text("\n".join(test))
     return root
@@ -138,12 +129,8 @@ def modelnet40(root: Path) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             for view in range(12):
                 level = 20 * view + shape + (5 if half == "test" else 0)
-                Image.new("RGB", (224, 224), (level, label, 0)).save(
-                    folder / f"{stem}.obj.shaded_v{view + 1:03d}.png"
-                )
-            lines[half].append(
-                f"../modelnet40_images_new_12x/{name}/{half}/{stem}.obj.shaded_v001.png\t{label}"
-            )
+                Image.new("RGB", (224, 224), (level, label, 0)).save(folder / f"{stem}.obj.shaded_v{view + 1:03d}.png")
+            lines[half].append(f"../modelnet40_images_new_12x/{name}/{half}/{stem}.obj.shaded_v001.png\t{label}")
             mesh = root / "ModelNet40" / name / half / f"{stem}.off"
             mesh.parent.mkdir(parents=True, exist_ok=True)
             # Half of ModelNet's files have the counts on the first line, behind OFF.
@@ -195,9 +182,7 @@ def cmu_mosi(root: Path, videos: int = 4) -> Path:
     transcripts = []
     for number in range(videos):
         place = number + 1 if number % 2 == 0 else 63 + number
-        transcripts += [
-            (f"video{number:05d}_{part}", "WELL", place, (part + number) % 2) for part in range(9)
-        ]
+        transcripts += [(f"video{number:05d}_{part}", "WELL", place, (part + number) % 2) for part in range(9)]
     lines = [f'"{name}","{text}","{place}","{label}"' for name, text, place, label in transcripts]
     (root / "transcripts.csv").write_text("\n".join(lines) + "\n")
     for half in ("train", "test"):
@@ -226,11 +211,7 @@ def grid(root: Path) -> Path:
         aligned = root / f"alignments/s1/{name}.align"
         aligned.parent.mkdir(parents=True, exist_ok=True)
         words = {"z": "zero"} | dict(
-            zip(
-                "123456789",
-                ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
-                strict=True,
-            )
+            zip("123456789", ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"], strict=True)
         )
         aligned.write_text(f"0 20000 sil\n20000 45000 {words[digit]}\n45000 74500 sil\n")
     return root

@@ -126,9 +126,7 @@ def machine() -> str:
     import torch
 
     capability, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()
-    return (
-        f"{_processor()}, {os.cpu_count()} cores, {capability}; torch {torch.__version__}, threads: {threads}"
-    )
+    return f"{_processor()}, {os.cpu_count()} cores, {capability}; torch {torch.__version__}, threads: {threads}"
 
 
 def _processor() -> str:

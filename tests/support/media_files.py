@@ -102,10 +102,6 @@ def _encode_audio(container, stream, seconds, frequency) -> None:
     container.mux(stream.encode())
 
 
-def write_wav(
-    path: Path, *, seconds: float = 2.0, rate: int = 16000, layout: str = "mono", **options
-) -> Path:
+def write_wav(path: Path, *, seconds: float = 2.0, rate: int = 16000, layout: str = "mono", **options) -> Path:
     """Write a WAV file of 16-bit samples. Returns ``path``."""
-    return write_clip(
-        path, seconds=seconds, video=None, audio="pcm_s16le", rate=rate, layout=layout, **options
-    )
+    return write_clip(path, seconds=seconds, video=None, audio="pcm_s16le", rate=rate, layout=layout, **options)

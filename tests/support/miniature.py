@@ -43,12 +43,7 @@ TASKS_MODEL = {
     "encoders": {"image": {"component": "lenet", "settings": {"channels": 2, "kernel": 3, "width": 8}}},
     "head": {"hidden": 8},
 }
-PROTOCOL = {
-    "title": "A few steps of Adam",
-    "optimiser": {"name": "adam", "lr": 0.005},
-    "epochs": 3,
-    "batch_size": 64,
-}
+PROTOCOL = {"title": "A few steps of Adam", "optimiser": {"name": "adam", "lr": 0.005}, "epochs": 3, "batch_size": 64}
 TASKS_PROTOCOL = {
     "title": "A few steps of SGD",
     "optimiser": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
@@ -59,17 +54,13 @@ TABLES = [
     {
         "paper": "mmpareto",
         "table": "table3",
-        "columns": {
-            "cg_mnist": {"dataset": "cg_digits", "model": "cg_digits_tiny", "protocol": "tiny"},
-        },
+        "columns": {"cg_mnist": {"dataset": "cg_digits", "model": "cg_digits_tiny", "protocol": "tiny"}},
         "rows": ["Uniform baseline", "GradNorm", "MMPareto"],
     },
     {
         "paper": "mmpareto",
         "table": "table5",
-        "columns": {
-            "multi_mnist": {"dataset": "multi_digits", "model": "multi_digits_tiny", "protocol": "tiny_sgd"},
-        },
+        "columns": {"multi_mnist": {"dataset": "multi_digits", "model": "multi_digits_tiny", "protocol": "tiny_sgd"}},
         "rows": ["MetaBalance"],
     },
 ]
@@ -128,13 +119,7 @@ class Project:
     def environment(self, **extra: str) -> dict[str, str]:
         """The environment of a user who has installed this checkout."""
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        return {
-            **os.environ,
-            "PATH": path,
-            "PYTHONPATH": str(self.checkout / "src"),
-            "OMP_NUM_THREADS": "1",
-            **extra,
-        }
+        return {**os.environ, "PATH": path, "PYTHONPATH": str(self.checkout / "src"), "OMP_NUM_THREADS": "1", **extra}
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start Snakemake in a process group of its own; what it says goes to the end of :attr:`log`."""

@@ -89,19 +89,12 @@ class ReportedProject:
         head = yaml.safe_load((self.root / "configs/papers/mmpareto/paper.yaml").read_text())
         keep = {key: value for key, value in head.items() if key not in ("figures", "datasets")}
         names = [f"table{t}" for t in range(tables)]
-        self._write(
-            "configs/papers/made/paper.yaml", keep | {"paper": "made", "short_title": "Made", "tables": names}
-        )
+        self._write("configs/papers/made/paper.yaml", keep | {"paper": "made", "short_title": "Made", "tables": names})
         claim = {
             "id": "best",
             "quote": "ours is best",
             "section": "4",
-            "test": {
-                "kind": "best_in_column",
-                "table": "table0",
-                "columns": ["d0_0.accuracy"],
-                "row": methods[-1],
-            },
+            "test": {"kind": "best_in_column", "table": "table0", "columns": ["d0_0.accuracy"], "row": methods[-1]},
         }
         self._write("configs/papers/made/claims.yaml", {"paper": "made", "claims": [claim]})
         for t, name in enumerate(names):
@@ -139,9 +132,7 @@ class ReportedProject:
         if watched:
             (folder / "diagnostics.csv").write_text(self._diagnostics())
         owner = {"schema": 1, "key": cell.key, "seed": seed, "status": "completed", "reason": None}
-        selections = {
-            name: self._selection(gain) for name, gain in (("last", 0), ("best_val", 2), ("best_test", 4))
-        }
+        selections = {name: self._selection(gain) for name, gain in (("last", 0), ("best_val", 2), ("best_test", 4))}
         metrics = owner | {"schema": 2, "n_test": N_TEST, "ece_bins": BINS, "selections": selections}
         (folder / plan.metrics_name).write_text(json.dumps(metrics))
         record = owner | {
@@ -194,26 +185,13 @@ class ReportedProject:
         return shares
 
     def _history(self) -> str:
-        names = [
-            f"{what}.{output}"
-            for what in ("train_loss", "val_accuracy", "test_accuracy")
-            for output in OUTPUTS
-        ]
+        names = [f"{what}.{output}" for what in ("train_loss", "val_accuracy", "test_accuracy") for output in OUTPUTS]
         values = np.sort(self.generator.random((self.epochs, len(names))), axis=0)
-        rows = [
-            f"{epoch},{10 * epoch},0.1," + ",".join(f"{v:.6f}" for v in row)
-            for epoch, row in enumerate(values)
-        ]
+        rows = [f"{epoch},{10 * epoch},0.1," + ",".join(f"{v:.6f}" for v in row) for epoch, row in enumerate(values)]
         return "\n".join([",".join(["epoch", "step", "lr", *names]), *rows]) + "\n"
 
     def _diagnostics(self) -> str:
-        names = (
-            "norm.joint.gray",
-            "norm.gray.gray",
-            "cosine.joint.gray.gray",
-            "weight.joint.gray",
-            "update_norm.gray",
-        )
+        names = ("norm.joint.gray", "norm.gray.gray", "cosine.joint.gray.gray", "weight.joint.gray", "update_norm.gray")
         values = self.generator.random((250, len(names)))
         rows = [",".join(f"{v:.5f}" for v in row) + f",{step}" for step, row in enumerate(values)]
         return "\n".join([",".join([*names, "step"]), *rows]) + "\n"

@@ -51,11 +51,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], Any, Shapes, dict[str, int]]] = {
         {"label": 6},
     ),
 }
-SETTINGS["resnet18_small"] = (
-    *SETTINGS["resnet18"][:2],
-    {"audio": (1, 33, 32), "visual": (2, 3, 32, 32)},
-    {"label": 6},
-)
+SETTINGS["resnet18_small"] = (*SETTINGS["resnet18"][:2], {"audio": (1, 33, 32), "visual": (2, 3, 32, 32)}, {"label": 6})
 SETTINGS["digits"] = (
     dict.fromkeys(("gray", "colour"), ("conv4", {"channels": 8, "width": 32})),
     CONCAT,
@@ -105,8 +101,7 @@ def scene(name: str, batch: int, *, channels_last: bool = False, seed: int = 0) 
     if channels_last:
         network = network.to(memory_format=torch.channels_last)
         inputs = {
-            name: x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
-            for name, x in inputs.items()
+            name: x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for name, x in inputs.items()
         }
     return Scene(network, inputs, targets)
 

@@ -38,15 +38,11 @@ class SmallProject:
                         "paper": "mmpareto",
                         "table": "table3",
                         "columns": {
-                            "cg_mnist": {
-                                "dataset": "cg_digits",
-                                "model": "cg_digits_conv4",
-                                "protocol": "digits",
-                            }
+                            "cg_mnist": {"dataset": "cg_digits", "model": "cg_digits_conv4", "protocol": "digits"}
                         },
                         "rows": ["One joint loss", "Uniform baseline", "MMPareto"],
                         "variants": {"mmpareto": ["published", "released"]},
-                    },
+                    }
                 ],
             },
         )

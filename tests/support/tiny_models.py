@@ -57,9 +57,7 @@ def build(
     fusion: str, /, init: str = "torch", seed: int = 0, **encoders: str
 ) -> tuple[Network, dict[str, torch.Tensor]]:
     """A network of 5 classes (``build("concat", audio="resnet18", visual="vit")``) and 3 samples."""
-    config = model(
-        {name: ENCODERS[kind][0] for name, kind in encoders.items()}, (fusion, FUSIONS[fusion]), init=init
-    )
+    config = model({name: ENCODERS[kind][0] for name, kind in encoders.items()}, (fusion, FUSIONS[fusion]), init=init)
     shapes = {name: ENCODERS[kind][1] for name, kind in encoders.items()}
     generator = torch.Generator().manual_seed(1)
     inputs = {name: torch.randn(3, *shape, generator=generator) for name, shape in shapes.items()}

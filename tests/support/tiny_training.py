@@ -41,9 +41,7 @@ def protocol(**changes: Any) -> Protocol:
 
 def data(toy: Toy, validation: bool = True) -> Data:
     """Return the toy's splits; training samples are augmented."""
-    parts = {
-        name: toy.split(size, seed) for seed, (name, size) in enumerate((("train", TRAIN), ("test", TEST)))
-    }
+    parts = {name: toy.split(size, seed) for seed, (name, size) in enumerate((("train", TRAIN), ("test", TEST)))}
     noisy = NoisyBatches(parts["train"].inputs, parts["train"].targets)
     order = torch.arange(TRAIN)
     if not validation:
@@ -98,8 +96,7 @@ def fingerprint(running: Trainer) -> dict[str, Any]:
     """Return everything that a run leaves behind, to the last bit."""
     progress: Progress = running.progress
     logits = {
-        name: hashlib.sha256(x.numpy().tobytes()).hexdigest()
-        for name, x in progress.selections.tensors().items()
+        name: hashlib.sha256(x.numpy().tobytes()).hexdigest() for name, x in progress.selections.tensors().items()
     }
     return {
         "history": progress.history,

@@ -84,9 +84,7 @@ class MovesWhatItDoesNotTrain(Faulty):
 
 class AsksTheDevice(Faulty):
     def loss(self, step: Step, state: State) -> tuple[Tensor, State]:
-        return (
-            step.losses[JOINT] if step.losses[JOINT].item() > 0.1 else super().loss(step, state)[0]
-        ), state
+        return (step.losses[JOINT] if step.losses[JOINT].item() > 0.1 else super().loss(step, state)[0]), state
 
 
 class BranchesOnAValue(Faulty):

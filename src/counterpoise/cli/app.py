@@ -37,12 +37,9 @@ GROUP: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": Tru
 BenchmarkOption = Annotated[Path, typer.Option("--benchmark", "-b", help="benchmark file")]
 SetOption = Annotated[list[str], typer.Option("--set", help="key=value laid over the benchmark file")]
 RootOption = Annotated[Path, typer.Option("--root", help="project folder")]
-CellArgument = Annotated[
-    str, typer.Argument(help="dataset/model/method-variant.key, as 'counterpoise plan' lists")
-]
+CellArgument = Annotated[str, typer.Argument(help="dataset/model/method-variant.key, as 'counterpoise plan' lists")]
 CellsArgument = Annotated[
-    list[str],
-    typer.Argument(help="dataset/model/method-variant.key, as 'counterpoise plan' lists; or several"),
+    list[str], typer.Argument(help="dataset/model/method-variant.key, as 'counterpoise plan' lists; or several")
 ]
 SeedsOption = Annotated[str | None, typer.Option("--seeds", help="comma-separated; default: the benchmark's")]
 
@@ -193,9 +190,7 @@ def _measured(plan: Plan, root: Path) -> tuple[list[Any], list[str]]:
 @app.command()
 def fetch(
     name: str,
-    receipt: Annotated[
-        Path | None, typer.Option(help="also write which files are there, with digests")
-    ] = None,
+    receipt: Annotated[Path | None, typer.Option(help="also write which files are there, with digests")] = None,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     overrides: SetOption = [],
     root: RootOption = Path(),
@@ -211,18 +206,13 @@ def fetch(
         data.component, data.settings, root / "data/raw", mirror=plan.benchmark.mirror, data_roots=roots
     )
     if receipt is not None:
-        write_json(
-            root / receipt, {"schema": 1, "dataset": data.name, "key": data.key, "folder": str(folder)}
-        )
+        write_json(root / receipt, {"schema": 1, "dataset": data.name, "key": data.key, "folder": str(folder)})
     print(folder)
 
 
 @app.command()
 def prepare(
-    name: str,
-    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
-    overrides: SetOption = [],
-    root: RootOption = Path(),
+    name: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
 ) -> None:
     """Prepare a dataset's arrays; NAME is a dataset of the benchmark, with or without its key."""
     from counterpoise.data.prepare import prepare_dataset
@@ -329,10 +319,7 @@ def search(
 
 @app.command("fetch-weights")
 def fetch_weights(
-    name: str,
-    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
-    overrides: SetOption = [],
-    root: RootOption = Path(),
+    name: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
 ) -> None:
     """Fetch pretrained weights into data/weights: from the benchmark's mirror, a cache, or the publisher."""
     from counterpoise.data.weights import fetch_weights as fetch_file
@@ -469,10 +456,7 @@ def look(
 
 @app.command()
 def compare(
-    paper: str,
-    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
-    overrides: SetOption = [],
-    root: RootOption = Path(),
+    paper: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, overrides: SetOption = [], root: RootOption = Path()
 ) -> None:
     """Write the comparison with a paper: every number, verdict and claim."""
     from counterpoise.judging.compare import compare_paper
@@ -485,8 +469,7 @@ def compare(
 def diff(
     first: Annotated[str, typer.Argument(metavar="PAPER | A", help="a paper; or, with B, results")],
     second: Annotated[
-        str | None,
-        typer.Argument(metavar="[B]", help="results: a folder, a published record, or a Git revision"),
+        str | None, typer.Argument(metavar="[B]", help="results: a folder, a published record, or a Git revision")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A and B: any other number counts")] = False,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
@@ -519,9 +502,7 @@ def diff(
 
 @app.command()
 def report(
-    single_file: Annotated[
-        bool, typer.Option("--single-file", help="all pages in results/report.html")
-    ] = False,
+    single_file: Annotated[bool, typer.Option("--single-file", help="all pages in results/report.html")] = False,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     overrides: SetOption = [],
     root: RootOption = Path(),
@@ -536,13 +517,10 @@ def report(
 @app.command()
 def publish(
     name: Annotated[
-        str | None,
-        typer.Option(help="the record's folder in results/published; default: the benchmark's name"),
+        str | None, typer.Option(help="the record's folder in results/published; default: the benchmark's name")
     ] = None,
     partial: Annotated[bool, typer.Option("--partial", help="also where runs are missing or failed")] = False,
-    weights: Annotated[
-        bool, typer.Option("--weights", help="also networks' weights, where runs kept them")
-    ] = False,
+    weights: Annotated[bool, typer.Option("--weights", help="also networks' weights, where runs kept them")] = False,
     any_source: Annotated[
         bool, typer.Option("--any-source", help="runs of the same configuration, whatever source made them")
     ] = False,
@@ -610,9 +588,7 @@ def salvage(
     for error in found.errors:
         print(f"error: {error}", file=sys.stderr)
     stand = found.runs - len(found.lost)
-    print(
-        f"{stand} of {found.runs} runs stand, {len(found.failed)} failed; tables and report hold what stands"
-    )
+    print(f"{stand} of {found.runs} runs stand, {len(found.failed)} failed; tables and report hold what stands")
 
 
 @app.command()
@@ -730,9 +706,7 @@ def gc(
 
 @app.command()
 def adopt(
-    old_cell: Annotated[
-        str, typer.Argument(help="the cell that the runs are in, as 'counterpoise status' lists")
-    ],
+    old_cell: Annotated[str, typer.Argument(help="the cell that the runs are in, as 'counterpoise status' lists")],
     new_cell: Annotated[str, typer.Argument(help="the cell of the plan that they are right for")],
     reason: Annotated[str, typer.Option(help="why no number can differ; kept in the records and shown")],
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,

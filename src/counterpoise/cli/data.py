@@ -17,21 +17,15 @@ mirror_app = typer.Typer(add_completion=False, help="Make or check a folder with
 RootOption = Annotated[Path, typer.Option("--root", help="project folder")]
 MirrorOption = Annotated[str | None, typer.Option("--mirror", help="folder or address that has the files")]
 RootsOption = Annotated[
-    list[str] | None,
-    typer.Option("--data-root", help="name=folder: data that you already hold, used in place"),
+    list[str] | None, typer.Option("--data-root", help="name=folder: data that you already hold, used in place")
 ]
-VerifyOption = Annotated[
-    bool, typer.Option("--verify", help="compare the digests of large files and media too")
-]
+VerifyOption = Annotated[bool, typer.Option("--verify", help="compare the digests of large files and media too")]
 NamesArgument = Annotated[list[str] | None, typer.Argument(help="datasets of configs/datasets; default: all")]
 
 
 @app.command("status")
 def data_status(
-    names: NamesArgument = None,
-    verify: VerifyOption = False,
-    data_root: RootsOption = None,
-    root: RootOption = Path(),
+    names: NamesArgument = None, verify: VerifyOption = False, data_root: RootsOption = None, root: RootOption = Path()
 ) -> None:
     """Say of each dataset what is there, what is missing, its size and licence, and the command that goes
     on.
@@ -47,24 +41,14 @@ def data_status(
     with on_terminal() as progress:
         for name in _names(root, names):
             found = dataset_status(
-                root,
-                name,
-                data_roots=_roots(data_root),
-                verify=verify,
-                progress=progress if verify else _silent,
+                root, name, data_roots=_roots(data_root), verify=verify, progress=progress if verify else _silent
             )
             files = f"{found.there} there" + (f", {len(found.missing)} missing" if found.missing else "")
             checked = f"digests of {found.pinned}" if verify else "sizes"
             checked = "wrong" if found.wrong else checked
             ready = "yes" if found.prepared else "no"
             table.add_row(
-                name,
-                files,
-                checked if found.there else "-",
-                readable(found.size),
-                ready,
-                found.licence,
-                found.command,
+                name, files, checked if found.there else "-", readable(found.size), ready, found.licence, found.command
             )
             problems += [f"{name}: missing: {path}" for path in found.missing[:3]]
             problems += [f"{name}: {reason}" for reason in found.wrong]
@@ -167,9 +151,7 @@ def mirror_pack(
 
     configs = Configs(root / "configs")
     roots = _roots(data_root)
-    chosen = names or [
-        name for name in _names(root, None) if not dataset_status(root, name, data_roots=roots).missing
-    ]
+    chosen = names or [name for name in _names(root, None) if not dataset_status(root, name, data_roots=roots).missing]
     datasets = []
     for name in chosen:
         config = configs.dataset(_known(root, name))

@@ -23,9 +23,7 @@ BLOCK = 1 << 20
 _BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError)
 
 
-def extract(
-    archive: Path, destination: Path, *, max_bytes: int | None = None, max_files: int = MAX_FILES
-) -> None:
+def extract(archive: Path, destination: Path, *, max_bytes: int | None = None, max_files: int = MAX_FILES) -> None:
     """Unpack a zip or tar ``archive`` into the new folder ``destination``, wholly or not at all.
 
     Refused, by name: absolute paths, ``..``, links that leave the folder, devices, more than ``max_files``
@@ -50,9 +48,7 @@ def extract(
         temporary.chmod(0o755)
         temporary.rename(destination)
     except _BROKEN as error:
-        raise UserError(
-            f"{archive}: is damaged or cut short ({error}); delete it and fetch it again"
-        ) from error
+        raise UserError(f"{archive}: is damaged or cut short ({error}); delete it and fetch it again") from error
     except OSError as error:
         raise UserError(f"{destination}: cannot be unpacked: {error.strerror or error}") from error
     finally:
@@ -125,9 +121,7 @@ def _copy_link(archive: Path, entry: tarfile.TarInfo, root: Path, place: Path, b
     for part in (base / target).parts:
         if part == "..":
             if not parts:
-                raise UserError(
-                    f"{archive}: entry {entry.name!r} is a link to {entry.linkname!r} outside; refused"
-                )
+                raise UserError(f"{archive}: entry {entry.name!r} is a link to {entry.linkname!r} outside; refused")
             parts.pop()
         elif part != ".":
             parts.append(part)
@@ -135,9 +129,7 @@ def _copy_link(archive: Path, entry: tarfile.TarInfo, root: Path, place: Path, b
         raise UserError(f"{archive}: entry {entry.name!r} is a link to {entry.linkname!r} outside; refused")
     source = root.joinpath(*parts)
     if not source.is_file():
-        raise UserError(
-            f"{archive}: entry {entry.name!r} is a link to {entry.linkname!r}, which is not there"
-        )
+        raise UserError(f"{archive}: entry {entry.name!r} is a link to {entry.linkname!r}, which is not there")
     place.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as file:
         _copy(file, place, budget)

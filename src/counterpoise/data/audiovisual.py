@@ -156,9 +156,7 @@ class ClipDataset(Dataset):
     def clip_reader(self, **more: Any) -> ClipReader:
         """Return a reader with the settings that all these datasets have, and ``more``."""
         size = frame_size(self.frame_size, self.info.name)
-        return ClipReader(
-            self.front_end, self.audio_seconds, frames=self.frames, fps=self.fps, size=size, **more
-        )
+        return ClipReader(self.front_end, self.audio_seconds, frames=self.frames, fps=self.fps, size=size, **more)
 
     def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
         """See :meth:`Dataset.prepare`."""

@@ -46,9 +46,7 @@ class Batches:
         self.transforms = dict(transforms or {})
         unknown = set(self.transforms) - set(data.modalities)
         if unknown:
-            raise ValueError(
-                f"transforms of {sorted(unknown)}, but the modalities are {sorted(data.modalities)}"
-            )
+            raise ValueError(f"transforms of {sorted(unknown)}, but the modalities are {sorted(data.modalities)}")
         self._normalisers = {name: Normaliser(entry, self.device) for name, entry in data.modalities.items()}
         self._memory = {name: FloatMemory() for name in data.modalities}
         self._counts = {
@@ -60,9 +58,7 @@ class Batches:
     def __len__(self) -> int:
         return self.data.size(self.split)
 
-    def batches(
-        self, order: torch.Tensor, size: int, generator: torch.Generator | None = None
-    ) -> Iterator[Batch]:
+    def batches(self, order: torch.Tensor, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """Yield ``(inputs, targets, index)`` for consecutive stretches of ``order`` (int64, on the CPU).
 
         ``inputs`` maps a modality to a float tensor (B, ...), ``targets`` a target to int64 or float (B,
@@ -90,9 +86,7 @@ class Batches:
                 draws[name] = self.transforms[name].draw(len(index), tuple(entry["shape"]), counts, generator)
         return draws
 
-    def _on_cpu(
-        self, name: str, values: torch.Tensor, index: torch.Tensor, draw: Draw | None
-    ) -> torch.Tensor:
+    def _on_cpu(self, name: str, values: torch.Tensor, index: torch.Tensor, draw: Draw | None) -> torch.Tensor:
         """Return samples ``index`` of the stored ``values`` (N, ...), presented and normalised."""
         if draw is None and values.dtype == torch.float32 and values.is_contiguous():
             out = self._memory[name].empty((len(index), *values.shape[1:]))
@@ -104,12 +98,7 @@ class Batches:
         return self._floats(name, pictures, places, draw, self.transforms[name].size)
 
     def _floats(
-        self,
-        name: str,
-        pictures: torch.Tensor,
-        places: torch.Tensor,
-        draw: Draw,
-        size: tuple[int, int] | None,
+        self, name: str, pictures: torch.Tensor, places: torch.Tensor, draw: Draw, size: tuple[int, int] | None
     ) -> torch.Tensor:
         """Return ``pictures[places]`` cropped, flipped, resized and normalised, on the CPU.
 
@@ -166,9 +155,7 @@ class ResidentBatches(Batches):
             return self._normalisers[name](_tensor(array).to(self.device))
         return _tensor(array).to(self.device)
 
-    def batches(
-        self, order: torch.Tensor, size: int, generator: torch.Generator | None = None
-    ) -> Iterator[Batch]:
+    def batches(self, order: torch.Tensor, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """See :meth:`Batches.batches`."""
         for index in self._checked(order).split(size):
             draws = self._draws(index, generator)
@@ -240,9 +227,7 @@ class StreamedBatches(Batches):
         self._arrays = {name: mapped_tensor(data, split, name) for name in names}
         self._memory = {name: FloatMemory(keep=depth + 2) for name in data.modalities}
 
-    def batches(
-        self, order: torch.Tensor, size: int, generator: torch.Generator | None = None
-    ) -> Iterator[Batch]:
+    def batches(self, order: torch.Tensor, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """See :meth:`Batches.batches`."""
         waiting: deque[tuple[torch.Tensor, dict[str, Draw], concurrent.futures.Future]] = deque()
         pool = concurrent.futures.ThreadPoolExecutor(self._threads, thread_name_prefix="batches")
@@ -275,9 +260,7 @@ class StreamedBatches(Batches):
     def _gather(self, values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         return gather(values, rows, pinned=self.device.type == "cuda")
 
-    def _deliver(
-        self, index: torch.Tensor, draws: dict[str, Draw], future: concurrent.futures.Future
-    ) -> Batch:
+    def _deliver(self, index: torch.Tensor, draws: dict[str, Draw], future: concurrent.futures.Future) -> Batch:
         found = {name: values.to(self.device, non_blocking=True) for name, values in future.result().items()}
         inputs = {name: found[name] for name in self.data.modalities}
         if self.device.type != "cpu":

@@ -182,9 +182,7 @@ def check_items(split: str, items: Sequence[Item]) -> None:
 
 def check_present(split: str, items: Sequence[Item], max_dropped: float, how_to_get: str) -> None:
     """Raise ``UserError`` before hours of decoding where too many files are not even there."""
-    missing = [
-        (item.id, "the file is missing") for item in items if not all(path.exists() for path in item.files)
-    ]
+    missing = [(item.id, "the file is missing") for item in items if not all(path.exists() for path in item.files)]
     if len(missing) > max_dropped * len(items):
         raise too_many(split, missing, len(items), max_dropped, how_to_get)
 
@@ -212,11 +210,7 @@ def report_leaks(
 
 def _contents(store: ArrayStore, split: str) -> dict[int, str]:
     return dict(
-        zip(
-            store.read(split, CONTENT).tolist(),
-            [name.decode() for name in store.read(split, "id")],
-            strict=True,
-        )
+        zip(store.read(split, CONTENT).tolist(), [name.decode() for name in store.read(split, "id")], strict=True)
     )
 
 

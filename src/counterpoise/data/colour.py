@@ -23,9 +23,7 @@ def check_palette(palette: Sequence[Sequence[float]], where: str) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: palette: must be ten [red, green, blue] of 0 to 255") from error
     if colours.shape != (10, 3) or not ((colours >= 0) & (colours <= 255)).all():
-        raise UserError(
-            f"{where}: palette: must be ten [red, green, blue] of 0 to 255, got shape {colours.shape}"
-        )
+        raise UserError(f"{where}: palette: must be ten [red, green, blue] of 0 to 255, got shape {colours.shape}")
     return colours / 255.0
 
 
@@ -65,9 +63,7 @@ def check_pairs(gray: np.ndarray, coloured: np.ndarray, ids: Sequence[str], mini
     correlation = (one * other).sum(axis=1) / np.where(norms > 0, norms, 1.0)
     bad = (norms > 0) & (correlation < minimum)
     if bad.any():
-        raise UserError(
-            f"sample {ids[int(np.argmax(bad))]}: its colour image is not of the same digit as its gray one"
-        )
+        raise UserError(f"sample {ids[int(np.argmax(bad))]}: its colour image is not of the same digit as its gray one")
 
 
 def _centred(images: np.ndarray) -> np.ndarray:

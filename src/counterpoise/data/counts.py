@@ -59,9 +59,7 @@ def _counted(root: Path, mirror: Path) -> Iterator[tuple[str, tuple[Count, ...]]
             yield config.component, found
 
 
-def _count(
-    name: str, data: Dataset, component: str, settings: dict, raw: RawFiles, mirror: Path
-) -> Iterator[Count]:
+def _count(name: str, data: Dataset, component: str, settings: dict, raw: RawFiles, mirror: Path) -> Iterator[Count]:
     listed = data.listed_items(raw) if data.sources() else {}
     for split, items in listed.items():
         labels = np.array([next(iter(item.targets.values())) for item in items])
@@ -77,9 +75,7 @@ def _count(
 
 def _summary(name: str, split: str, counts: np.ndarray, groups: int | None, how: str) -> Count:
     present = counts[counts > 0]
-    return Count(
-        name, split, int(counts.sum()), len(present), int(present.min()), int(present.max()), groups, how
-    )
+    return Count(name, split, int(counts.sum()), len(present), int(present.min()), int(present.max()), groups, how)
 
 
 def as_markdown(counts: Iterator[Count]) -> str:

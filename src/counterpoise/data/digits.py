@@ -26,9 +26,7 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
     images, labels = found.images.astype(np.uint8), found.target.astype(np.int64)
     digest = digits_digest(images, labels)
     if digest != SHA256:
-        raise UserError(
-            f"scikit-learn's load_digits: sha256 of images and labels is {digest}, expected {SHA256}"
-        )
+        raise UserError(f"scikit-learn's load_digits: sha256 of images and labels is {digest}, expected {SHA256}")
     return images, labels
 
 

@@ -90,12 +90,7 @@ def _attempt(
             elif error.code < 500 and error.code not in (408, 425, 429):
                 raise RefusedError(reason) from error
         except (http.client.HTTPException, OSError) as error:
-            if isinstance(error, OSError) and error.errno in (
-                errno.ENOSPC,
-                errno.EDQUOT,
-                errno.EROFS,
-                errno.EACCES,
-            ):
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
                 raise UserError(f"{part.path}: cannot be written: {error.strerror}") from error
             reason = str(getattr(error, "reason", None) or error) or type(error).__name__
             if isinstance(getattr(error, "reason", None), socket.gaierror):

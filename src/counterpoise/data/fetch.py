@@ -52,12 +52,7 @@ def fetch_dataset(
 
 
 def _fetch_many(
-    data: Dataset,
-    sources: Sequence[Source],
-    raw: RawFiles,
-    mirror: str | Path | None,
-    verify: bool,
-    progress: Progress,
+    data: Dataset, sources: Sequence[Source], raw: RawFiles, mirror: str | Path | None, verify: bool, progress: Progress
 ) -> None:
     with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
         futures = [pool.submit(fetch_source, data, source, raw, mirror, verify, quiet) for source in sources]
@@ -71,12 +66,7 @@ def _fetch_many(
 
 
 def fetch_source(
-    data: Dataset,
-    source: Source,
-    raw: RawFiles,
-    mirror: str | Path | None,
-    verify: bool,
-    progress: Progress,
+    data: Dataset, source: Source, raw: RawFiles, mirror: str | Path | None, verify: bool, progress: Progress
 ) -> None:
     """Bring one file into place, check it, and unpack it where it is an archive."""
     path = raw / source.path
@@ -101,14 +91,7 @@ def _bring(data: Dataset, source: Source, path: Path, mirror: str | Path | None,
     ):
         return
     if urls:
-        download(
-            urls,
-            path,
-            size=source.size,
-            sha256=source.sha256,
-            optional=source.optional,
-            progress=progress,
-        )
+        download(urls, path, size=source.size, sha256=source.sha256, optional=source.optional, progress=progress)
     elif not source.optional:
         raise UserError(f"{path}: is not there; {source.manual or 'it has no public address'}")
 

@@ -29,9 +29,7 @@ def read_rows(path: Path, fields: int, what: str, delimiter: str = ",") -> list[
     Raises ``UserError`` naming the line that has another number of fields.
     """
     rows = []
-    for number, row in enumerate(
-        csv.reader(read_text(path, what).splitlines(), delimiter=delimiter), start=1
-    ):
+    for number, row in enumerate(csv.reader(read_text(path, what).splitlines(), delimiter=delimiter), start=1):
         if not row:
             continue
         if len(row) != fields:

@@ -50,9 +50,7 @@ def load_object_array(path: Path) -> Any:
     path = Path(path)
     with _pickle_errors(path), path.open("rb") as file:
         version = np.lib.format.read_magic(file)
-        reader = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         _, _, dtype = reader(file)
         if dtype != np.dtype(object):
             raise ValueError(f"an array of {dtype}, not of objects")
@@ -66,13 +64,5 @@ def _pickle_errors(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise UserError(f"{path}: is not there") from error
-    except (
-        pickle.UnpicklingError,
-        EOFError,
-        AttributeError,
-        ImportError,
-        IndexError,
-        ValueError,
-        TypeError,
-    ) as error:
+    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, ValueError, TypeError) as error:
         raise UserError(f"{path}: is not a pickle of arrays: {error}") from error

@@ -62,9 +62,7 @@ def prepare_dataset(
     resolved = component("dataset", component_name).resolve(dict(settings), f"dataset {component_name}")
     name = destination.name.removesuffix(f".{key}")
     if name == destination.name:
-        raise UserError(
-            f"{destination}: prepared data of key {key} must be in a folder named <dataset>.{key}"
-        )
+        raise UserError(f"{destination}: prepared data of key {key} must be in a folder named <dataset>.{key}")
     work = Work(workers=available_cores() if workers is None else workers, progress=progress)
     raw = raw_files(data, raw_root, data_roots)
     # A process whose workflow was killed may still be at it: its work is taken over, not doubled.

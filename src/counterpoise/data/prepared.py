@@ -93,9 +93,7 @@ class PreparedData:
         try:
             return from_file(np.load(path, mmap_mode=mode, allow_pickle=False), self.modalities.get(name))
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"{path}: cannot be read ({error}); delete {self.path} and prepare again"
-            ) from error
+            raise UserError(f"{path}: cannot be read ({error}); delete {self.path} and prepare again") from error
 
     def ids(self, split: str) -> list[str]:
         """Return the names of the samples of a split, in the order of its arrays."""
@@ -108,9 +106,7 @@ class PreparedData:
                 path = self.path / entry["file"]
                 found = files.sha256_file(path)
                 if found != entry["sha256"]:
-                    raise UserError(
-                        f"{path}: sha256 is {found}, the manifest says {entry['sha256']}; prepare again"
-                    )
+                    raise UserError(f"{path}: sha256 is {found}, the manifest says {entry['sha256']}; prepare again")
 
     def _split(self, split: str) -> dict[str, Any]:
         splits = self.manifest["splits"]
@@ -121,9 +117,7 @@ class PreparedData:
     def _check(self) -> None:
         where = self.path / "manifest.json"
         if self.manifest["schema"] != SCHEMA:
-            raise UserError(
-                f"{where}: schema {self.manifest['schema']}, this version reads {SCHEMA}; prepare again"
-            )
+            raise UserError(f"{where}: schema {self.manifest['schema']}, this version reads {SCHEMA}; prepare again")
         expected = f"{self.dataset}.{self.key}"
         if self.path.name != expected:
             raise UserError(f"{where}: holds '{expected}', but its folder is named '{self.path.name}'")

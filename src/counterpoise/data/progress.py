@@ -35,9 +35,7 @@ def _bars(console: object, unit: str) -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
-    with Bars(
-        TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), console=console
-    ) as bars:
+    with Bars(TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), console=console) as bars:
         tasks: dict[str, object] = {}
 
         def show(what: str, done: int, total: int | None) -> None:

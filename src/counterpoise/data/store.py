@@ -150,9 +150,7 @@ class ArrayStore:
         """
         self._extras[name] = {"shape": [int(size) for size in shape], "dtype": dtype}
 
-    def source(
-        self, name: str, *, sha256: str, size: int, licence: str, published: bool | None = None
-    ) -> None:
+    def source(self, name: str, *, sha256: str, size: int, licence: str, published: bool | None = None) -> None:
         """Record a file that the arrays were made from, and whether it is the one that its publisher pins."""
         entry = {"name": name, "sha256": sha256, "bytes": size, "licence": licence, "published": published}
         self._sources.append(entry)
@@ -187,9 +185,7 @@ class ArrayStore:
 
     def dropped_items(self, split: str) -> list[tuple[str, str]]:
         """Return id and reason of the items of ``split`` that were left out."""
-        return [
-            (entry["id"], entry["reason"]) for entry in self._journal["dropped"] if entry["split"] == split
-        ]
+        return [(entry["id"], entry["reason"]) for entry in self._journal["dropped"] if entry["split"] == split]
 
     def start_over(self) -> None:
         """Forget everything that was appended, so that the next attempt begins anew."""
@@ -236,16 +232,12 @@ class ArrayStore:
         array = np.asarray(array)
         if array.shape != (len(ids), *shape):
             raise ValueError(f"{split}/{name}: shape {array.shape} given, {(len(ids), *shape)} expected")
-        if array.dtype != dtype and not (
-            name not in self._modalities and np.issubdtype(array.dtype, np.integer)
-        ):
+        if array.dtype != dtype and not (name not in self._modalities and np.issubdtype(array.dtype, np.integer)):
             raise ValueError(f"{split}/{name}: dtype {array.dtype} given, {dtype} expected")
         if array.dtype.kind == "f":
             finite = np.isfinite(array).reshape(len(ids), -1).all(axis=1)
             if not finite.all():
-                raise UserError(
-                    f"{split}/{name}: sample {ids[int(np.argmin(finite))]} holds NaN or infinite values"
-                )
+                raise UserError(f"{split}/{name}: sample {ids[int(np.argmin(finite))]} holds NaN or infinite values")
         classes = self._targets.get(name, {}).get("classes")
         if self._targets.get(name, {}).get("kind") == "classification" and len(ids) > 0:
             bad = (array < 0) | (array >= classes)
@@ -310,11 +302,7 @@ class ArrayStore:
         if rows == 0:
             return np.empty((0, *shape), dtype)
         rows = np.memmap(
-            self._path(split, name),
-            dtype=dtype,
-            mode="r",
-            offset=HEADER_BYTES,
-            shape=(rows, *self._file_shape(name)),
+            self._path(split, name), dtype=dtype, mode="r", offset=HEADER_BYTES, shape=(rows, *self._file_shape(name))
         )
         return from_file(rows, self._modalities.get(name))
 

@@ -58,9 +58,7 @@ class InputTransform:
         """Return the same presentation without anything random."""
         return dataclasses.replace(self, random_frames=False, crop_scale=None, flip=0.0)
 
-    def draw(
-        self, batch: int, shape: tuple[int, ...], counts: torch.Tensor | None, generator: torch.Generator
-    ) -> Draw:
+    def draw(self, batch: int, shape: tuple[int, ...], counts: torch.Tensor | None, generator: torch.Generator) -> Draw:
         """Make the choices for ``batch`` samples of stored per-sample ``shape`` (..., H, W).
 
         ``counts`` (batch,) says how many of the stored frames are real; ``None`` means all.
@@ -107,10 +105,7 @@ class InputTransform:
 
 
 def crop_and_resize(
-    images: torch.Tensor,
-    size: tuple[int, int],
-    boxes: torch.Tensor | None = None,
-    flips: torch.Tensor | None = None,
+    images: torch.Tensor, size: tuple[int, int], boxes: torch.Tensor | None = None, flips: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Return ``images`` (N, C, H, W), each cropped to its own box, flipped and resized: (N, C, *size).
 
@@ -200,10 +195,7 @@ def _central_box(image: tuple[int, int], ratio: tuple[float, float]) -> torch.Te
 
 
 def resample(
-    images: torch.Tensor,
-    size: tuple[int, int],
-    boxes: torch.Tensor | None = None,
-    flips: torch.Tensor | None = None,
+    images: torch.Tensor, size: tuple[int, int], boxes: torch.Tensor | None = None, flips: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Return float ``images`` (N, C, H, W) cropped to ``boxes``, flipped and resized to ``size``: (N, C,
     *size).

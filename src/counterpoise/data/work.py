@@ -118,9 +118,7 @@ class _Pool:
         self._executor.shutdown(cancel_futures=True)
         redone: deque[tuple[Any, concurrent.futures.Future]] = deque()
         for item, future in waiting:
-            broken = future.cancelled() or (
-                future.done() and isinstance(future.exception(), BrokenProcessPool)
-            )
+            broken = future.cancelled() or (future.done() and isinstance(future.exception(), BrokenProcessPool))
             redone.append((item, self._alone(item) if broken else future))
         self._executor = self._start(self._workers)
         return redone

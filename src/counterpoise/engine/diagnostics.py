@@ -55,11 +55,7 @@ class Recorder:
             self.record(f"coefficient.{name}", value)
 
     def integration(
-        self,
-        encoder: str,
-        objectives: tuple[str, ...],
-        gradients: list[engine.Gradients],
-        result: engine.Integration,
+        self, encoder: str, objectives: tuple[str, ...], gradients: list[engine.Gradients], result: engine.Integration
     ) -> None:
         """Note what one encoder's gradients were and what was made of them."""
         size = result.gramian.diagonal().clamp_min(0.0).sqrt()

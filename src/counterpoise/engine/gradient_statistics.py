@@ -42,18 +42,10 @@ def measure(network: Network, data: Data, batch_size: int, seed: int, batches: i
     for name, values in norms.items():
         ratio = moments[name].ratio()
         for batch, (multimodal, unimodal) in enumerate(torch.stack(values).tolist()):
-            yield {
-                "batch": batch,
-                "encoder": name,
-                "multimodal": multimodal,
-                "unimodal": unimodal,
-                "k": ratio,
-            }
+            yield {"batch": batch, "encoder": name, "multimodal": multimodal, "unimodal": unimodal, "k": ratio}
 
 
-def _batches(
-    data: Data, size: int, seed: int, count: int
-) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+def _batches(data: Data, size: int, seed: int, count: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
     """Yield up to ``count`` whole mini-batches of the training split, without augmentation."""
     order = data.train_order[torch.randperm(len(data.train_order), generator=generator(seed, "gradients"))]
     whole = order[: max(size, len(order) // size * size)]
@@ -67,9 +59,7 @@ def _gradients(
     """Return the multimodal and the unimodal gradient of every encoder."""
     cut = engine.cut_at_features(network.run_encoders(inputs))
     outputs = network.predict(network.mix(cut.leaves), network.objectives)
-    losses = {
-        name: network.loss(name, output, targets[network.targets[name]]) for name, output in outputs.items()
-    }
+    losses = {name: network.loss(name, output, targets[network.targets[name]]) for name, output in outputs.items()}
     cotangents = list(engine.backward_heads(network, cut, losses).values())
     return {
         name: [

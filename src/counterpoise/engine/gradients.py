@@ -61,9 +61,7 @@ def integrated_objectives(network: Network, objectives: tuple[str, ...]) -> list
     return [group for group in (joint, others) if group]
 
 
-def backward_heads(
-    network: Network, cut: Cut, losses: dict[str, Tensor]
-) -> dict[tuple[str, ...], dict[str, Tensor]]:
+def backward_heads(network: Network, cut: Cut, losses: dict[str, Tensor]) -> dict[tuple[str, ...], dict[str, Tensor]]:
     """Set the gradients of everything outside the encoders; return the cotangents
     ``{objective: {encoder: shape of its feature}}``.
 
@@ -98,9 +96,7 @@ def pull_back(
     features: list[Tensor], parameters: list[nn.Parameter], cotangents: list[Tensor], *, last: bool
 ) -> Gradients:
     """Return the gradients of parameters for one cotangent of each feature."""
-    return list(
-        torch.autograd.grad(features, parameters, cotangents, retain_graph=not last, materialize_grads=True)
-    )
+    return list(torch.autograd.grad(features, parameters, cotangents, retain_graph=not last, materialize_grads=True))
 
 
 def inner_products(left: Gradients, right: Gradients) -> Tensor:
@@ -161,9 +157,7 @@ def _scaled(gradients: Gradients, factor: Tensor) -> Gradients:
     return torch._foreach_mul(gradients, list(factor.unbind()))
 
 
-def integrate(
-    method: IntegrationMethod, gradients: list[Gradients], losses: Tensor, state: State
-) -> Integration:
+def integrate(method: IntegrationMethod, gradients: list[Gradients], losses: Tensor, state: State) -> Integration:
     """Combine the K gradients of one module by a method.
 
     Args:

@@ -84,11 +84,7 @@ class GraphedStep:
     """
 
     def __init__(
-        self,
-        body: Body,
-        moved: Callable[[], list[Tensor]],
-        seed: Callable[[int], None],
-        capturer: Capturer,
+        self, body: Body, moved: Callable[[], list[Tensor]], seed: Callable[[int], None], capturer: Capturer
     ) -> None:
         self._body = body
         self._moved = moved

@@ -139,18 +139,14 @@ class Trainer:
         """Return the run's random stream ``name`` of this epoch, on the CPU."""
         return generator(self.seed, f"method/{name}", self.epoch)
 
-    def batches(
-        self, split: str, fraction: float = 1.0
-    ) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    def batches(self, split: str, fraction: float = 1.0) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         """Yield (inputs, targets) of a split without augmentation; ``fraction`` < 1 takes a random subset."""
         source, order = self.data.split(split)
         if fraction < 1:
             shuffled = torch.randperm(len(order), generator=self.generator(f"subset/{split}"))
             order = order[shuffled[: max(1, round(fraction * len(order)))]]
         dense = any(self.network.kind(name) in DENSE for name in self.network.objectives)
-        for inputs, targets, _ in source.batches(
-            order, DENSE_EVALUATION_BATCH if dense else EVALUATION_BATCH
-        ):
+        for inputs, targets, _ in source.batches(order, DENSE_EVALUATION_BATCH if dense else EVALUATION_BATCH):
             yield self._formatted(inputs), targets
 
     def objective_losses(self, split: str, network: Network | None = None) -> dict[str, Tensor]:
@@ -163,9 +159,7 @@ class Trainer:
                 outputs = network.predict(network.encode(inputs), network.objectives)
                 size = len(next(iter(targets.values())))
                 for name, logits in outputs.items():
-                    total[name] = total[name] + size * network.loss(
-                        name, logits, targets[network.targets[name]]
-                    )
+                    total[name] = total[name] + size * network.loss(name, logits, targets[network.targets[name]])
                 count += size
         return {name: value / count for name, value in total.items()}
 
@@ -225,9 +219,7 @@ class Trainer:
             self.state = {name: value.clone() for name, value in self.state.items()}  # written in place
             self._graphed.start_epoch()
         epoch, steps = self.progress.epoch, self._steps_per_epoch()
-        shuffled = torch.randperm(
-            len(self.data.train_order), generator=generator(self.seed, "shuffle", epoch)
-        )
+        shuffled = torch.randperm(len(self.data.train_order), generator=generator(self.seed, "shuffle", epoch))
         order = self.data.train_order[shuffled][: steps * self.protocol.batch_size]
         augment = generator(self.seed, "augment", epoch)
         batches = self.data.train.batches(order, self.protocol.batch_size, augment)
@@ -292,9 +284,7 @@ class Trainer:
         """Bring the diagnostics of the steps since the last time over from the device."""
         if self.recorder is not None:
             first = len(self.progress.steps)
-            self.progress.steps += [
-                row | {"step": first + place} for place, row in enumerate(self.recorder.flush())
-            ]
+            self.progress.steps += [row | {"step": first + place} for place, row in enumerate(self.recorder.flush())]
 
     def _accumulate(self, losses: dict[str, Tensor]) -> None:
         """Add up the losses and note the first step whose loss is not finite or explodes, on the device."""
@@ -312,9 +302,7 @@ class Trainer:
         first = int(self._sums["first_bad"].item())
         if first >= 0:
             epoch = self.progress.epoch
-            self.progress.diverged = (
-                f"loss not finite or above {LARGEST_LOSS:g} at step {first} (epoch {epoch})"
-            )
+            self.progress.diverged = f"loss not finite or above {LARGEST_LOSS:g} at step {first} (epoch {epoch})"
 
     def _evaluate(self) -> None:
         epoch = self.progress.epoch

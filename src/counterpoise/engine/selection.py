@@ -48,9 +48,7 @@ class Selections:
         return {rule: {"epoch": s.epoch, "accuracy": s.accuracy} for rule, s in self.found.items()}
 
     @classmethod
-    def restore(
-        cls, plain: dict[str, dict[str, float | int | None]], tensors: dict[str, Tensor]
-    ) -> Selections:
+    def restore(cls, plain: dict[str, dict[str, float | int | None]], tensors: dict[str, Tensor]) -> Selections:
         """Rebuild from :meth:`plain` and :meth:`tensors`."""
         found = {}
         for rule, values in plain.items():

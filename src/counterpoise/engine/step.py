@@ -76,21 +76,16 @@ class _Forward:
         self.device = next(network.parameters()).device.type
 
     def precision(self) -> contextlib.AbstractContextManager[Any]:
-        return (
-            contextlib.nullcontext() if self.autocast is None else torch.autocast(self.device, self.autocast)
-        )
+        return contextlib.nullcontext() if self.autocast is None else torch.autocast(self.device, self.autocast)
 
     def encode(self, inputs: Tensors) -> Tensors:
         return self.network.encode(inputs, self.encoders)
 
-    def step(
-        self, inputs: Tensors, features: Tensors, targets: Tensors, epoch: int, noise: torch.Generator
-    ) -> Step:
+    def step(self, inputs: Tensors, features: Tensors, targets: Tensors, epoch: int, noise: torch.Generator) -> Step:
         outputs = self.method.predict(self.network, features)
         labels = {objective: targets[self.network.targets[objective]] for objective in outputs}
         losses = {
-            objective: self.network.loss(objective, outputs[objective], labels[objective])
-            for objective in outputs
+            objective: self.network.loss(objective, outputs[objective], labels[objective]) for objective in outputs
         }
         return Step(self.network, inputs, features, outputs, losses, labels, epoch, noise)
 
@@ -140,9 +135,7 @@ class _ModulationStep(_LossStep):
         if not self.method.active(step.epoch):
             return state
         coefficients, state = self.method.coefficients(self.method.scores(step), state)
-        for coefficient, (name, parameters) in zip(
-            coefficients.unbind(), self.modulated.items(), strict=True
-        ):
+        for coefficient, (name, parameters) in zip(coefficients.unbind(), self.modulated.items(), strict=True):
             found = [p.grad for p in parameters if p.grad is not None]
             _scale(found, coefficient, step.generator if self.method.noise else None)
             if name in self.slices:
@@ -218,9 +211,7 @@ class _IntegrationStep:
         used: dict[str, list[Tensor]] = {name: [] for name in losses}
         for encoder in self.forward.encoders:
             reaching = self._reaching(encoder, cotangents)
-            vectors = {
-                name: found[encoder] for name, found in zip(reaching, cotangents.values(), strict=True)
-            }
+            vectors = {name: found[encoder] for name, found in zip(reaching, cotangents.values(), strict=True)}
             values = torch.stack([sum(losses[name] for name in names) for names in reaching.values()])
             part = self._part(encoder, state, len(reaching), noise)
             weights, part = self._combine(encoder, cut, vectors, values, part)
@@ -233,9 +224,7 @@ class _IntegrationStep:
             self._weigh_heads(used)
         return losses, state
 
-    def _reaching(
-        self, encoder: str, cotangents: dict[tuple[str, ...], Tensors]
-    ) -> dict[str, tuple[str, ...]]:
+    def _reaching(self, encoder: str, cotangents: dict[tuple[str, ...], Tensors]) -> dict[str, tuple[str, ...]]:
         """Return the objectives of an encoder by name, each with the losses that reach the encoder in it."""
         found = {}
         for group in cotangents:
@@ -283,11 +272,7 @@ class _IntegrationStep:
         return self._finish(encoder, tuple(cotangents), found, result)
 
     def _finish(
-        self,
-        encoder: str,
-        objectives: tuple[str, ...],
-        found: list[engine.Gradients],
-        result: engine.Integration,
+        self, encoder: str, objectives: tuple[str, ...], found: list[engine.Gradients], result: engine.Integration
     ) -> tuple[Tensor, State]:
         engine.assign(self.parameters[encoder], result.combined)
         if self.recorder is not None:

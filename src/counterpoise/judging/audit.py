@@ -62,13 +62,7 @@ class Fit:
 
 def audit_paper(paper: Paper) -> list[Finding]:
     """Return all findings on a paper, check by check, in the paper's order."""
-    return [
-        *_granularity(paper),
-        *_resolution(paper),
-        *_duplicates(paper),
-        *_counts(paper),
-        *_marks(paper),
-    ]
+    return [*_granularity(paper), *_resolution(paper), *_duplicates(paper), *_counts(paper), *_marks(paper)]
 
 
 def is_fraction(percent: float, size: int) -> bool:
@@ -138,15 +132,11 @@ def _all_percentages(paper: Paper, dataset: str) -> dict[float, str]:
 
 def _fit_finding(where: str, fit: Fit, places: dict[float, str], source: str) -> Finding:
     if chance(fit.size) == 1.0:
-        return Finding(
-            Check.GRANULARITY, where, f"N = {fit.size:,} fits any two-decimal percentage", source, False
-        )
+        return Finding(Check.GRANULARITY, where, f"N = {fit.size:,} fits any two-decimal percentage", source, False)
     misses = "; ".join(f"{value:.2f} ({places[value]})" for value in fit.misses) or "none"
     share = f"{fit.hits} of {fit.total} distinct accuracies are k/{fit.size:,}"
     text = f"{share} (p = {fit.p_value:.1g})"
-    return Finding(
-        Check.GRANULARITY, where, text, f"{source}; not k/N: {misses}", bool(fit.misses), fit.p_value
-    )
+    return Finding(Check.GRANULARITY, where, text, f"{source}; not k/N: {misses}", bool(fit.misses), fit.p_value)
 
 
 def _resolution(paper: Paper) -> Iterator[Finding]:
@@ -219,9 +209,7 @@ def _counts(paper: Paper) -> Iterator[Finding]:
             if count.reference is None:
                 continue
             agrees = count.stated == count.reference
-            text = f"states {count.stated:,} {count.what}" + (
-                "" if agrees else f", against {count.reference:,}"
-            )
+            text = f"states {count.stated:,} {count.what}" + ("" if agrees else f", against {count.reference:,}")
             evidence = f"“{count.quote}” (Section {count.section}); {count.source}: {count.reference:,}"
             yield Finding(Check.COUNTS, facts.title, text, evidence, not agrees)
 

@@ -118,9 +118,7 @@ def answer_claims(
     return _corrected(raw, paper.alpha, family_sizes or {})
 
 
-def _raw_results(
-    paper: Paper, claim: Claim, index: Mapping[tuple[str, str, str], list[Entry]]
-) -> list[ClaimResult]:
+def _raw_results(paper: Paper, claim: Claim, index: Mapping[tuple[str, str, str], list[Entry]]) -> list[ClaimResult]:
     test = claim.test
     if test.kind == "untested":
         return [ClaimResult(claim, None, Answer.NOT_TESTED, f"would need {test.needs}")]
@@ -163,9 +161,7 @@ def _raw_result(table: PaperTable, claim: Claim, index: Mapping, variant: str | 
     return replace(result, p_support=float(support), p_refute=float(refute))
 
 
-def _pairs(
-    table: PaperTable, test: ClaimTest, index: Mapping, variant: str | None
-) -> list[tuple[Entry, Entry]]:
+def _pairs(table: PaperTable, test: ClaimTest, index: Mapping, variant: str | None) -> list[tuple[Entry, Entry]]:
     """Return the entries compared, the claim's own row first; rows without a number in a column stay out."""
     rivals = test.than or tuple(row for row in table.row_ids if row != test.row)
     pairs = []
@@ -250,11 +246,7 @@ def _answered(result: ClaimResult, support: float, refute: float, alpha: float, 
             return replace(result, answer=answer, reason=reason)
     needed = _seeds_needed(result, alpha / family)
     shown = "it holds" if result.observed else "it does not hold"
-    more = (
-        f"about {needed} seeds would decide"
-        if needed
-        else f"more than {statistics.MOST_SEEDS} seeds to decide"
-    )
+    more = f"about {needed} seeds would decide" if needed else f"more than {statistics.MOST_SEEDS} seeds to decide"
     return replace(result, seeds_needed=needed, reason=f"in the means {shown}; {more}{without}")
 
 

@@ -18,12 +18,7 @@ from counterpoise.files import json_text, write_text
 from counterpoise.judging import statistics
 from counterpoise.judging.claims import Answer, ClaimResult, answer_claims
 from counterpoise.judging.entries import Entry, collect
-from counterpoise.judging.sequential import (
-    Schedule,
-    answer_in_looks,
-    schedule_of,
-    verdict_in_looks,
-)
+from counterpoise.judging.sequential import Schedule, answer_in_looks, schedule_of, verdict_in_looks
 from counterpoise.judging.verdicts import NumberVerdict, Rule, Verdict, judge
 from counterpoise.papers.paper import Paper
 from counterpoise.planning.plan import Plan
@@ -76,18 +71,7 @@ RANKING_COLUMNS = (
     "stand_in",
     "reason",
 )
-SEED_COLUMNS = (
-    "paper",
-    "table",
-    "row",
-    "column",
-    "dataset",
-    "better",
-    "stand_in",
-    "seed",
-    "status",
-    "value",
-)
+SEED_COLUMNS = ("paper", "table", "row", "column", "dataset", "better", "stand_in", "seed", "status", "value")
 BOOTSTRAP_SEED = 20240531
 ALL_WELL, DEVIATIONS, REFUTED = 0, 3, 4
 
@@ -223,9 +207,7 @@ class Comparison:
             "seeds": list(self.plan.seeds),
             "selection": benchmark.selection,
             "alpha": self.paper.alpha,
-            "numbers": {
-                name.replace(" ", "_").replace("-", "_"): n for name, n in self.number_counts.items()
-            },
+            "numbers": {name.replace(" ", "_").replace("-", "_"): n for name, n in self.number_counts.items()},
             "claims": {name.replace(" ", "_").replace("-", "_"): n for name, n in self.claim_counts.items()},
             "exit_code": self.exit_code,
         }
@@ -256,9 +238,7 @@ class Comparison:
         return [home / name for name in texts]
 
 
-def compare_paper(
-    plan: Plan, root: Path, paper: str, results: Mapping[str, CellResults] | None = None
-) -> Comparison:
+def compare_paper(plan: Plan, root: Path, paper: str, results: Mapping[str, CellResults] | None = None) -> Comparison:
     """Compare what the runs of ``plan`` under ``root`` gave with everything that ``paper`` prints and claims.
 
     ``results`` saves reading the runs again where they were read already.
@@ -333,11 +313,7 @@ def _rankings(paper: Paper, entries: Sequence[Entry]) -> list[Ranking]:
     found = []
     for table in paper.tables.values():
         for column in table.columns:
-            mine = [
-                e
-                for e in entries
-                if e.table is table and e.column.id == column.id and e.printed.kind == "number"
-            ]
+            mine = [e for e in entries if e.table is table and e.column.id == column.id and e.printed.kind == "number"]
             if any(entry.ours is not None for entry in mine) and column.group is not None:
                 found += [_ranking(paper, mine, variant) for variant in _variants(mine)]
     return found
@@ -372,12 +348,8 @@ def _ranking(paper: Paper, entries: Sequence[Entry], variant: str | None) -> Ran
     left_out = len(chosen) - len(ranked)
     reason = f"{left_out} rows without runs left out" if left_out else ""
     if len(seeds) < 2:
-        return Ranking(
-            *head, len(ranked), len(seeds), _finite(tau), None, None, stand_in, "one seed: no interval"
-        )
-    return Ranking(
-        *head, len(ranked), len(seeds), _finite(tau), _finite(low), _finite(high), stand_in, reason
-    )
+        return Ranking(*head, len(ranked), len(seeds), _finite(tau), None, None, stand_in, "one seed: no interval")
+    return Ranking(*head, len(ranked), len(seeds), _finite(tau), _finite(low), _finite(high), stand_in, reason)
 
 
 def _finite(value: float) -> float | None:

@@ -154,9 +154,7 @@ def _paired(key: NumberKey, a: Number, b: Number, better: np.ndarray) -> NumberC
     """Test differences paired over seeds; positive in ``better`` is better, whichever way the column runs."""
     found = NumberChange(key, a, b, Change.WITHIN, pairs=len(better))
     if not np.isfinite(better).all():
-        found = replace(
-            found, reason=f"{int(np.isinf(better).sum())} of {len(better)} pairs have a diverged run"
-        )
+        found = replace(found, reason=f"{int(np.isinf(better).sum())} of {len(better)} pairs have a diverged run")
         return replace(found, p_value=_two_sided(better))
     raw = better if b.better == "higher" else -better
     mean, spread = float(raw.mean()), float(raw.std(ddof=1))
@@ -190,12 +188,7 @@ def _unpaired(key: NumberKey, a: Number, b: Number) -> NumberChange:
     freedom = errors.sum() ** 2 / float((errors**2 / (np.array([a.n, b.n]) - 1)).sum())
     half = float(stats.t.ppf(0.5 + LEVEL / 2, freedom)) * math.sqrt(errors.sum())
     return replace(
-        found,
-        change=Change.WITHIN,
-        reason="not paired",
-        low=gap - half,
-        high=gap + half,
-        p_value=float(tested.pvalue),
+        found, change=Change.WITHIN, reason="not paired", low=gap - half, high=gap + half, p_value=float(tested.pvalue)
     )
 
 
@@ -244,8 +237,7 @@ def _ranking(key: tuple[str, str, str], rows: Mapping[str, NumberChange]) -> Ran
 
 def _claims(a: ResultSet, b: ResultSet) -> list[ClaimChange]:
     found = [
-        ClaimChange(key, a.claims.get(key, ""), b.claims.get(key, ""))
-        for key in dict.fromkeys([*a.claims, *b.claims])
+        ClaimChange(key, a.claims.get(key, ""), b.claims.get(key, "")) for key in dict.fromkeys([*a.claims, *b.claims])
     ]
     answered = (change for change in found if not {change.a, change.b} <= UNANSWERED)
     return [change for change in answered if change.a != change.b]

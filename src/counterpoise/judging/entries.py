@@ -51,9 +51,7 @@ def collect(plan: Plan, results: Mapping[str, CellResults], paper: Paper) -> lis
     return [entry for table in tables for entry in collect_table(plan, results, paper, table)]
 
 
-def collect_table(
-    plan: Plan, results: Mapping[str, CellResults], paper: Paper, table: PaperTable
-) -> list[Entry]:
+def collect_table(plan: Plan, results: Mapping[str, CellResults], paper: Paper, table: PaperTable) -> list[Entry]:
     """Return the entries of one table; ``results`` has at least the cells that are in it."""
     planned: dict[tuple[str, str], list[PlannedValue]] = {}
     for value in plan.values:

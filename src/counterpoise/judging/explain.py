@@ -133,10 +133,7 @@ def ask(plan: Plan, name: str) -> Question:
 
 def question_digest(plan: Plan, question: Question) -> str:
     """Return the digest of everything besides metrics that an explanation rests on."""
-    flips = [
-        (f.factor, f.title, f.before, f.after, f.source, f.reason, f.cell and f.cell.name)
-        for f in question.flips
-    ]
+    flips = [(f.factor, f.title, f.before, f.after, f.source, f.reason, f.cell and f.cell.name) for f in question.flips]
     return short_key(
         {
             "table": plan.digest(f"{question.value.paper}-{question.value.table}"),
@@ -181,15 +178,7 @@ def _entry(plan: Plan, question: Question, results: CellResults) -> Entry:
         raise UserError(f"{question.name}: the paper has no such row, so there is nothing to explain")
     ours = _values(plan, question, results, plan.benchmark.selection)
     return Entry(
-        question.table,
-        value.row,
-        value.variant,
-        question.column,
-        value.cell.dataset,
-        ours,
-        results,
-        "",
-        value.stand_in,
+        question.table, value.row, value.variant, question.column, value.cell.dataset, ours, results, "", value.stand_in
     )
 
 
@@ -231,18 +220,11 @@ def _effect(flip: Flip, flipped: SeedValues, ours: SeedValues) -> Effect:
         return replace(effect, reason=flipped.absent or failed or "no pair of finished runs yet")
     finite = pairs[np.isfinite(pairs)]
     if not finite.size:
-        return replace(
-            effect, differences=tuple(map(float, pairs)), reason="every pair has a run that diverged"
-        )
+        return replace(effect, differences=tuple(map(float, pairs)), reason="every pair has a run that diverged")
     interval = statistics.mean_interval(finite, LEVEL) or (None, None)
     p = float(min(1.0, 2 * min(statistics.paired_p(pairs)))) if pairs.size > 1 else None
     return replace(
-        effect,
-        differences=tuple(map(float, pairs)),
-        mean=float(finite.mean()),
-        low=interval[0],
-        high=interval[1],
-        p=p,
+        effect, differences=tuple(map(float, pairs)), mean=float(finite.mean()), low=interval[0], high=interval[1], p=p
     )
 
 
@@ -255,9 +237,7 @@ def _corrected(effects: Sequence[Effect], gap: float | None) -> list[Effect]:
         else effect
         for effect in effects
     ]
-    for position, p in zip(
-        tested, statistics.holm([effects[at].p for at in tested]) if tested else [], strict=True
-    ):
+    for position, p in zip(tested, statistics.holm([effects[at].p for at in tested]) if tested else [], strict=True):
         found[position] = replace(found[position], p=float(p))
     return found
 

@@ -140,9 +140,7 @@ def _schedule(plan: Plan) -> Schedule:
     return schedule
 
 
-def _undecided(
-    plan: Plan, results: Mapping[str, CellResults], schedule: Schedule, look: int
-) -> Iterator[Undecided]:
+def _undecided(plan: Plan, results: Mapping[str, CellResults], schedule: Schedule, look: int) -> Iterator[Undecided]:
     """Yield the numbers and claims that have reached a look, and may be decided at a later one."""
     for paper in plan.papers.values():
         entries = collect(plan, results, paper)

@@ -105,11 +105,7 @@ def verdict_in_looks(
         return judged
     reason = f"{judged.reason}; judged at the look at {judged.n} seeds"
     return replace(
-        whole,
-        verdict=judged.verdict,
-        reason=reason,
-        detectable=judged.detectable,
-        seeds_needed=judged.seeds_needed,
+        whole, verdict=judged.verdict, reason=reason, detectable=judged.detectable, seeds_needed=judged.seeds_needed
     )
 
 
@@ -143,9 +139,7 @@ def would_decide(
     return equivalent | outside
 
 
-def order_would_decide(
-    mean: ArrayLike, std: ArrayLike, alpha: float, schedule: Schedule
-) -> NDArray[np.bool_]:
+def order_would_decide(mean: ArrayLike, std: ArrayLike, alpha: float, schedule: Schedule) -> NDArray[np.bool_]:
     """Return whether a paired difference seen like this would be significant at the cap, uncorrected."""
     error = np.maximum(np.asarray(std, float), statistics.TOLERANCE) / math.sqrt(schedule.cap)
     return np.abs(mean) / error > stats.t.isf(schedule.levels(alpha)[-1], schedule.cap - 1)
@@ -177,9 +171,7 @@ def claim_is_open(result: ClaimResult, alpha: float, schedule: Schedule) -> bool
     return bool(order_would_decide(means[at], spreads[at], alpha, schedule))
 
 
-def more_seeds(
-    seeds: Mapping[str, int], undecided: Iterable[tuple[str, ...]], schedule: Schedule
-) -> dict[str, int]:
+def more_seeds(seeds: Mapping[str, int], undecided: Iterable[tuple[str, ...]], schedule: Schedule) -> dict[str, int]:
     """Return how many seeds each cell is to have: the next look's for the cells of something undecided.
 
     Args:

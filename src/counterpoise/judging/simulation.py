@@ -90,12 +90,7 @@ class ClaimRates:
 
 # A made-up table of seven rows and two columns. Claims: the last row is best in both columns; two
 # rows are worse than the second, the second is better than the first. Each is (row, rivals, columns, sign).
-_CLAIMS = (
-    (6, (0, 1, 2, 3, 4, 5), (0, 1), 1.0),
-    (2, (1,), (0,), -1.0),
-    (3, (1,), (0,), -1.0),
-    (1, (0,), (0,), 1.0),
-)
+_CLAIMS = ((6, (0, 1, 2, 3, 4, 5), (0, 1), 1.0), (2, (1,), (0,), -1.0), (3, (1,), (0,), -1.0), (1, (0,), (0,), 1.0))
 _ROWS, _COLUMNS = 7, 2
 
 
@@ -340,12 +335,7 @@ def _sequential_numbers(schedule: Schedule, studies: int) -> str:
 
 def _sequential_claims(schedule: Schedule, studies: int) -> str:
     rows = []
-    for name, effect in (
-        ("all rows equal", 0.0),
-        ("1 sd ahead", 1.0),
-        ("2 sd ahead", 2.0),
-        ("4 sd ahead", 4.0),
-    ):
+    for name, effect in (("all rows equal", 0.0), ("1 sd ahead", 1.0), ("2 sd ahead", 2.0), ("4 sd ahead", 4.0)):
         found = sequential_claim_rates(effect, schedule, studies)
         fixed = claim_rates(schedule.cap, effect, studies=studies)
         rows.append([name, *map(_percent, (found.false_support, found.power, fixed.power, 1 - found.runs))])

@@ -57,16 +57,10 @@ def paired_p(differences: ArrayLike, bound: float = 0.0) -> tuple[Floats, Floats
     n = differences.shape[-1]
     # The tolerance is for shares k/N, whose equal differences come out unequal in the last digits.
     signs_only = ~np.isfinite(differences).all(-1) | (np.ptp(_finite(differences), axis=-1) < TOLERANCE)
-    finite = np.where(
-        signs_only[..., None], np.arange(n), differences
-    )  # any spread will do where it is not used
+    finite = np.where(signs_only[..., None], np.arange(n), differences)  # any spread will do where it is not used
     t = finite.mean(-1) / (finite.std(-1, ddof=1) / math.sqrt(n))
-    above = np.where(
-        signs_only, stats.binom.sf((differences > TOLERANCE).sum(-1) - 1, n, 0.5), stats.t.sf(t, n - 1)
-    )
-    below = np.where(
-        signs_only, stats.binom.sf((differences < -TOLERANCE).sum(-1) - 1, n, 0.5), stats.t.cdf(t, n - 1)
-    )
+    above = np.where(signs_only, stats.binom.sf((differences > TOLERANCE).sum(-1) - 1, n, 0.5), stats.t.sf(t, n - 1))
+    below = np.where(signs_only, stats.binom.sf((differences < -TOLERANCE).sum(-1) - 1, n, 0.5), stats.t.cdf(t, n - 1))
     return above, below
 
 
@@ -128,16 +122,12 @@ def seeds_to_show_equivalence(
     return _first(enough)
 
 
-def seeds_to_show_deviation(
-    difference: float, std: float, runs: int, alpha: float, power: float = POWER
-) -> int | None:
+def seeds_to_show_deviation(difference: float, std: float, runs: int, alpha: float, power: float = POWER) -> int | None:
     """Return how many seeds the prediction interval needs for ``power`` at this gap; None if none suffice.
 
     However many seeds we run, the printed value keeps the spread of its own ``runs`` runs.
     """
-    return _first(
-        lambda n: _t_power(abs(difference) / (std * math.sqrt(1 / n + 1 / runs)), n - 1, alpha / 2) >= power
-    )
+    return _first(lambda n: _t_power(abs(difference) / (std * math.sqrt(1 / n + 1 / runs)), n - 1, alpha / 2) >= power)
 
 
 def seeds_to_show_order(difference: float, std: float, alpha: float, power: float = POWER) -> int | None:

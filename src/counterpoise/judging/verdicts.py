@@ -135,9 +135,7 @@ def judge(printed: PrintedValue, ours: SeedValues, rule: Rule, stand_in: bool = 
 def _seen(ours: SeedValues, rule: Rule) -> NumberVerdict:
     low = high = None
     if ours.std is not None and ours.std > 0:
-        bounds = statistics.prediction_interval(
-            ours.mean, ours.std, ours.n, rule.printed_runs, 1 - rule.alpha
-        )
+        bounds = statistics.prediction_interval(ours.mean, ours.std, ours.n, rule.printed_runs, 1 - rule.alpha)
         low, high = (min(max(float(bound), 0.0), rule.highest) for bound in bounds)
     return NumberVerdict(Verdict.UNDECIDED, mean=ours.mean, std=ours.std, n=ours.n, low=low, high=high)
 
@@ -146,15 +144,11 @@ def _compared(printed: PrintedValue, ours: SeedValues, rule: Rule, seen: NumberV
     delta = ours.mean - printed.value
     seen = _with(seen, Verdict.UNDECIDED, "", delta=delta)
     if ours.std is None:
-        return _with(
-            seen, Verdict.UNDECIDED, _join("one seed shows no spread: two or more are needed", _missing(ours))
-        )
+        return _with(seen, Verdict.UNDECIDED, _join("one seed shows no spread: two or more are needed", _missing(ours)))
     if ours.std == 0:
         reason = f"all {ours.n} seeds give the same value: no spread to judge by"
         return _with(seen, Verdict.UNDECIDED, _join(reason, _missing(ours)))
-    equivalent, outside = (
-        bool(answer) for answer in decide(ours.mean, ours.std, ours.n, printed.value, rule)
-    )
+    equivalent, outside = (bool(answer) for answer in decide(ours.mean, ours.std, ours.n, printed.value, rule))
     if equivalent:
         size = "though outside the prediction interval" if outside else ""
         return _with(seen, Verdict.REPRODUCED, _join(f"within {rule.margin:g} by TOST", size, _missing(ours)))
@@ -207,7 +201,5 @@ def _join(*parts: str) -> str:
 
 def _with(verdict: NumberVerdict, kind: Verdict, reason: str, **changes: float | int | None) -> NumberVerdict:
     fields = {**vars(verdict), **changes, "verdict": kind, "reason": reason}
-    assert all(
-        value is None or not isinstance(value, float) or math.isfinite(value) for value in fields.values()
-    )
+    assert all(value is None or not isinstance(value, float) or math.isfinite(value) for value in fields.values())
     return NumberVerdict(**fields)

@@ -11,15 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from counterpoise.declare import method, setting
-from counterpoise.methods.interface import (
-    COEFFICIENTS,
-    LossMethod,
-    State,
-    Step,
-    are_linked,
-    evaluating,
-    mean_of_others,
-)
+from counterpoise.methods.interface import COEFFICIENTS, LossMethod, State, Step, are_linked, evaluating, mean_of_others
 from counterpoise.models.interface import Features
 from counterpoise.models.network import JOINT, Network
 
@@ -29,8 +21,7 @@ from counterpoise.models.network import JOINT, Network
     title="AGM",
     family="modulation",
     paper="Li et al., ICCV 2023",
-    source="mono-modal outputs by zero-padded inputs, running averages, and the modulation of their "
-    "gradients",
+    source="mono-modal outputs by zero-padded inputs, running averages, and the modulation of their gradients",
     trains="joint",
     needs=("extra_forwards",),
     variants={

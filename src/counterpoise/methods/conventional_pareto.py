@@ -38,8 +38,7 @@ class ConventionalPareto(IntegrationMethod):
     normalise: str = setting(
         "none",
         choices=("none", "l2", "loss", "loss+"),
-        doc="what gradients are divided by while weights are solved for: nothing, norm, loss, or loss times "
-        "norm",
+        doc="what gradients are divided by while weights are solved for: nothing, norm, loss, or loss times norm",
     )
     least_weight: float = setting(
         0.0, minimum=0.0, below=0.5, doc="how far a boundary solution of two gradients is kept from 0 and 1"

@@ -32,11 +32,7 @@ class FineTune(LossMethod):
             weights = unimodal_run(modality)
             for part in (f"encoders.{modality}", f"heads.{modality}"):
                 prefix = f"{part}."
-                kept = {
-                    key.removeprefix(prefix): value
-                    for key, value in weights.items()
-                    if key.startswith(prefix)
-                }
+                kept = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
                 network.get_submodule(part).load_state_dict(kept)
 
     def objectives(self, network: Network) -> tuple[str, ...]:

@@ -37,9 +37,7 @@ class GBlending(LossMethod):
     where no objective generalises the weights are equal (the paper is silent on both).
     """
 
-    super_epoch: int = setting(
-        10, minimum=1, doc="n: epochs of the estimation, and between estimations when online"
-    )
+    super_epoch: int = setting(10, minimum=1, doc="n: epochs of the estimation, and between estimations when online")
     online: bool = setting(True, doc="whether weights are estimated again in every super-epoch")
     least_overfitting: float = setting(1e-4, above=0.0, doc="lower bound of |dO|")
 

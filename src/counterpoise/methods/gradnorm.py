@@ -29,9 +29,7 @@ class GradNorm(IntegrationMethod):
     weight_lr: float = setting(0.025, above=0.0, doc="step size of the weights")
     least_weight: float = setting(1e-3, above=0.0, doc="lower bound of a weight before renormalisation")
     measured_on: str = setting(
-        "last_layer",
-        choices=("last_layer", "encoder"),
-        doc="W: the encoder's last layer, or all of it (as LibMTL)",
+        "last_layer", choices=("last_layer", "encoder"), doc="W: the encoder's last layer, or all of it (as LibMTL)"
     )
 
     @property

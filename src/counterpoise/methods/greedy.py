@@ -46,7 +46,7 @@ class GatedBranches(Protocol):
         "published": {
             "settings": {"tolerance": 0.01, "window": 5, "starts": 2},
             "source": "values of the released training_guided.gin",
-        },
+        }
     },
 )
 class Greedy(LossMethod):
@@ -67,9 +67,7 @@ class Greedy(LossMethod):
 
     tolerance: float = setting(0.01, minimum=0.0, doc="epsilon: difference of speeds that is left alone")
     window: int = setting(5, minimum=1, doc="Q: steps for which one modality is trained alone")
-    starts: int = setting(
-        2, minimum=0, doc="first epoch that is balanced, from 0; speeds count from the start"
-    )
+    starts: int = setting(2, minimum=0, doc="first epoch that is balanced, from 0; speeds count from the start")
 
     def initial_state(self, network: Network) -> State:
         encoders = network.encoders.items()

@@ -62,9 +62,7 @@ class Epoch(Protocol):
     def generator(self, name: str) -> torch.Generator:
         """Return the run's random stream ``name`` of this epoch."""
 
-    def batches(
-        self, split: str, fraction: float = 1.0
-    ) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    def batches(self, split: str, fraction: float = 1.0) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         """Yield (inputs, targets) of a split without augmentation; ``fraction`` < 1 takes a random subset."""
 
     def objective_losses(self, split: str, network: Network | None = None) -> dict[str, Tensor]:
@@ -219,9 +217,7 @@ class IntegrationMethod(Method):
 
 def true_class_score(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the sum over the batch of the softmax probability of the true class, a scalar."""
-    wide = logits.to(
-        torch.promote_types(logits.dtype, torch.float32)
-    )  # a half-precision sum would lose digits
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))  # a half-precision sum would lose digits
     return wide.softmax(dim=1).gather(1, labels[:, None]).sum()
 
 

@@ -26,9 +26,7 @@ class MetaBalance(IntegrationMethod):
 
     relax: float = setting(0.7, minimum=0.0, below=1.0, doc="r: how far magnitudes are matched")
     beta: float = setting(0.9, minimum=0.0, below=1.0, doc="decay of the moving norms")
-    strategy: str = setting(
-        "both", choices=("both", "reduce", "enlarge"), doc="which auxiliaries are changed"
-    )
+    strategy: str = setting("both", choices=("both", "reduce", "enlarge"), doc="which auxiliaries are changed")
 
     @property
     def scope(self) -> str:

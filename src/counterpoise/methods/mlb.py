@@ -6,14 +6,7 @@ import torch
 from torch import Tensor
 
 from counterpoise.declare import method, setting
-from counterpoise.methods.interface import (
-    ModulationMethod,
-    State,
-    Step,
-    mean_of_others,
-    ratio,
-    true_class_score,
-)
+from counterpoise.methods.interface import ModulationMethod, State, Step, mean_of_others, ratio, true_class_score
 
 
 @method(
@@ -49,9 +42,7 @@ class MLB(ModulationMethod):
     """
 
     alpha: float = setting(0.8, above=0.0, doc="slope of the coefficient around equal scores")
-    beta_max: float = setting(
-        2.0, minimum=0.0, doc="largest coefficient; below 1, as in one released run, it slows"
-    )
+    beta_max: float = setting(2.0, minimum=0.0, doc="largest coefficient; below 1, as in one released run, it slows")
     scaled: str = setting("encoder", choices=("encoder", "modality"), doc="which gradients are scaled")
     bound: str = setting("beta_max", choices=("beta_max", "two"), doc="what bounds the acceleration")
 

@@ -19,21 +19,11 @@ from counterpoise.methods.min_norm import keep_off_boundary, min_norm_weights
     tasks=True,
     variants={
         "published": {
-            "settings": {
-                "rescale": "encoder",
-                "shrink": True,
-                "zero_cosine_conflicts": False,
-                "least_weight": 0.0,
-            },
+            "settings": {"rescale": "encoder", "shrink": True, "zero_cosine_conflicts": False, "least_weight": 0.0},
             "source": "Algorithm 1: norms of the whole encoder, cos >= 0 is no conflict, always rescaled",
         },
         "released": {
-            "settings": {
-                "rescale": "tensor",
-                "shrink": False,
-                "zero_cosine_conflicts": True,
-                "least_weight": 0.001,
-            },
+            "settings": {"rescale": "tensor", "shrink": False, "zero_cosine_conflicts": True, "least_weight": 0.001},
             "source": "code/MMPareto.py, code/min_norm_solvers.py: per parameter tensor, only enlarging, "
             "cos > 0, a boundary solution kept 0.001 away from it",
         },

@@ -51,9 +51,7 @@ class MSLR(ModulationMethod):
     def check(self, network: Network) -> None:
         count = len(network.modalities)
         if self.initial and len(self.initial) != count:
-            raise UserError(
-                f"method '{self.info.name}': initial: {len(self.initial)} numbers for {count} modalities"
-            )
+            raise UserError(f"method '{self.info.name}': initial: {len(self.initial)} numbers for {count} modalities")
 
     def initial_state(self, network: Network) -> State:
         count = len(network.modalities)

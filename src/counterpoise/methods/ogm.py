@@ -50,8 +50,7 @@ class _OnTheFly(ModulationMethod):
         },
         "released": {
             "settings": {"scaled": "convolutions"},
-            "source": "main.py of OGM-GE_CVPR2022: only 4-D tensors, that is convolution weights, of the "
-            "encoder",
+            "source": "main.py of OGM-GE_CVPR2022: only 4-D tensors, that is convolution weights, of the encoder",
         },
     },
 )

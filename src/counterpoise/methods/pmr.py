@@ -51,17 +51,11 @@ class PMR(LossMethod):
     """
 
     alpha: float = setting(1.0, minimum=0.0, doc="weight of the prototype losses (1 or 2 in Section 5.2)")
-    strength: str = setting(
-        "continuous", choices=("continuous", "switch"), doc="c_u: clipped ratio, or 0 or 1"
-    )
+    strength: str = setting("continuous", choices=("continuous", "switch"), doc="c_u: clipped ratio, or 0 or 1")
     entropy: float = setting(0.01, minimum=0.0, doc="mu: weight of the entropy regularisation")
     entropy_epochs: int = setting(10, minimum=0, doc="epochs of the entropy regularisation")
-    momentum: float = setting(
-        0.2, minimum=0.0, below=1.0, doc="share of the last epoch's prototypes that is kept"
-    )
-    share: float = setting(
-        0.1, above=0.0, maximum=1.0, doc="share of the training split that prototypes are made of"
-    )
+    momentum: float = setting(0.2, minimum=0.0, below=1.0, doc="share of the last epoch's prototypes that is kept")
+    share: float = setting(0.1, above=0.0, maximum=1.0, doc="share of the training split that prototypes are made of")
     starts: int = setting(0, minimum=0, doc="first epoch that is modulated, from 0")
     ends: int | None = setting(None, minimum=0, doc="last epoch that is modulated")
 

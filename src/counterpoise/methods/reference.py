@@ -74,11 +74,7 @@ def _domain(info: Any) -> str:
 
 def _method(item: Component) -> str:
     info = item.info
-    lines = [
-        f'<a id="{item.name}"></a>\n',
-        f"### {info.title}\n",
-        f"{info.paper}. {_sentence(info.source)}\n",
-    ]
+    lines = [f'<a id="{item.name}"></a>\n', f"### {info.title}\n", f"{info.paper}. {_sentence(info.source)}\n"]
     lines += [f"{_docstring(item)}\n", "| variant | settings | source |", "|---|---|---|"]
     for name, variant in info.variants.items():
         given = variant.get("settings", {})

@@ -17,7 +17,7 @@ from counterpoise.methods.interface import LossMethod
         "published": {"source": "MMPareto, Equation 1; MLB, Equation 3"},
         "encoder_lr": {
             "source": "ours, an ablation of MMPareto: the encoders' learning rate times its gamma, which is "
-            "set in configs/methods/uniform.yaml",
+            "set in configs/methods/uniform.yaml"
         },
     },
 )

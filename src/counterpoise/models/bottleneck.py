@@ -33,16 +33,10 @@ class Bottleneck(Fusion):
     bottlenecks: int = setting(4, minimum=1, doc="bottleneck tokens (MBT's released configuration)")
     heads: int = setting(12, minimum=1, doc="attention heads; must divide the width")
     hidden: int = setting(3072, minimum=1, doc="hidden units of each layer's perceptron")
-    dropout: float = setting(
-        0.0, minimum=0.0, below=1.0, doc="after attention and perceptron; MMPareto states none"
-    )
-    weights: str | None = setting(
-        None, choices=("vit_b_16_imagenet", None), doc="pretrained weights; null: random"
-    )
+    dropout: float = setting(0.0, minimum=0.0, below=1.0, doc="after attention and perceptron; MMPareto states none")
+    weights: str | None = setting(None, choices=("vit_b_16_imagenet", None), doc="pretrained weights; null: random")
     first_layer: int = setting(
-        6,
-        minimum=0,
-        doc="layer of the pretrained transformer that the first of these starts from (6 came before)",
+        6, minimum=0, doc="layer of the pretrained transformer that the first of these starts from (6 came before)"
     )
 
     def build(self, widths: dict[str, int], classes: int) -> FusionModule:
@@ -92,10 +86,7 @@ class _Bottleneck(FusionModule):
 
     def weight_slices(self) -> dict[str, tuple[nn.Parameter, slice]]:
         width = self.width
-        return {
-            name: (self.joint.weight, slice(i * width, (i + 1) * width))
-            for i, name in enumerate(self.modalities)
-        }
+        return {name: (self.joint.weight, slice(i * width, (i + 1) * width)) for i, name in enumerate(self.modalities)}
 
     def contributions(self, features: Features) -> dict[str, Tensor]:
         share = self.joint.bias / len(self.modalities)
@@ -116,7 +107,5 @@ class _Branch(nn.Module):
 
     def __init__(self, width: int, settings: Bottleneck) -> None:
         super().__init__()
-        self.layers = transformer_layers(
-            settings.layers, width, settings.heads, settings.hidden, settings.dropout
-        )
+        self.layers = transformer_layers(settings.layers, width, settings.heads, settings.hidden, settings.dropout)
         self.norm = nn.LayerNorm(width)

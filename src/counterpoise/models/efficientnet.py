@@ -44,21 +44,13 @@ class EfficientNetConformer(Encoder):
         if len(shape) != 4 or shape[1] != 3:
             raise UserError(f"encoder 'efficientnet_conformer': takes (T, 3, H, W) frames, not shape {shape}")
         network = efficientnet_b2(weights=None) if self.trunk == "b2" else _tiny()
-        return _EfficientNetConformer(
-            network, refinement(network.classifier[1].in_features, self), self.width
-        )
+        return _EfficientNetConformer(network, refinement(network.classifier[1].in_features, self), self.width)
 
     def load_pretrained(self, module: EncoderModule, weights: PretrainedWeights) -> None:
         if self.weights is not None:
             state = weights.state(self.weights)
-            kept = {
-                key.removeprefix("features."): value
-                for key, value in state.items()
-                if key.startswith("features.")
-            }
-            load_matching(
-                module.described, kept, f"encoder 'efficientnet_conformer': weights '{self.weights}'"
-            )
+            kept = {key.removeprefix("features."): value for key, value in state.items() if key.startswith("features.")}
+            load_matching(module.described, kept, f"encoder 'efficientnet_conformer': weights '{self.weights}'")
 
 
 def _tiny() -> EfficientNet:

@@ -9,12 +9,7 @@ from counterpoise.errors import UserError, suggest
 from counterpoise.models.interface import Features, Fusion, FusionModule
 
 
-@fusion(
-    name="film",
-    title="FiLM",
-    modalities=(2, 2),
-    source="Perez et al., AAAI 2018; in MLB audio conditions video",
-)
+@fusion(name="film", title="FiLM", modalities=(2, 2), source="Perez et al., AAAI 2018; in MLB audio conditions video")
 class FiLM(Fusion):
     """``o = W (gamma * z_v + beta) + b`` with ``(gamma, beta) = W' z_a + b'``."""
 

@@ -10,12 +10,7 @@ from counterpoise.errors import UserError, suggest
 from counterpoise.models.interface import Features, Fusion, FusionModule
 
 
-@fusion(
-    name="gated",
-    title="Gated",
-    modalities=(2, 2),
-    source="Kiela et al., AAAI 2018; in MLB audio gates video",
-)
+@fusion(name="gated", title="Gated", modalities=(2, 2), source="Kiela et al., AAAI 2018; in MLB audio gates video")
 class Gated(Fusion):
     """``o = W (sigmoid(W_a z_a + b_a) * (W_v z_v + b_v)) + b``."""
 

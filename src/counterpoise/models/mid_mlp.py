@@ -10,11 +10,7 @@ from counterpoise.declare import fusion, setting
 from counterpoise.models.interface import Features, Fusion, FusionModule
 
 
-@fusion(
-    name="mid_mlp",
-    title="Mid-MLP",
-    source="MLB (BMVC 2024), Section 4.3: 2-layer perceptron; its released code",
-)
+@fusion(name="mid_mlp", title="Mid-MLP", source="MLB (BMVC 2024), Section 4.3: 2-layer perceptron; its released code")
 class MidMLP(Fusion):
     """``s = sum_u W_u z_u``, then ReLU, dropout, linear, ReLU, dropout, linear. No part belongs to one
     modality.

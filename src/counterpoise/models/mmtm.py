@@ -25,9 +25,7 @@ class MMTM(Fusion):
     mean.
     """
 
-    ratio: float = setting(
-        4.0, above=0.0, doc="s has 2 / ratio times as many units as all maps have channels"
-    )
+    ratio: float = setting(4.0, above=0.0, doc="s has 2 / ratio times as many units as all maps have channels")
 
     def build(self, widths: dict[str, int], classes: int) -> FusionModule:
         return _MMTM(widths, classes, self.ratio)
@@ -57,17 +55,13 @@ class _MMTM(FusionModule):
                 raise UserError(f"fusion 'mmtm': the encoder of '{name}' has not four stages to act between")
         alone = set(names) != set(self.widths)
         maps = {
-            name: encoders[name].stages[0](encoders[name].stem(inputs[name]))
-            for name in self.widths
-            if name in names
+            name: encoders[name].stages[0](encoders[name].stem(inputs[name])) for name in self.widths if name in names
         }
         for number, exchange in enumerate(self.exchanges, start=1):
             maps = {name: encoders[name].stages[number](values) for name, values in maps.items()}
             batch = len(inputs[names[0]])
             maps = exchange.averaged(maps, batch) if alone else exchange(maps, batch, self.held)
-        return {
-            name: encoders[name].pool(encoders[name].finish(maps[name], len(inputs[name]))) for name in names
-        }
+        return {name: encoders[name].pool(encoders[name].finish(maps[name], len(inputs[name]))) for name in names}
 
     def mixing_parameters(self) -> list[nn.Parameter]:
         return list(self.exchanges.parameters())
@@ -127,8 +121,7 @@ class _Exchange(nn.Module):
     def averaged(self, maps: dict[str, Tensor], batch: int) -> dict[str, Tensor]:
         """Gate maps of any of the modalities by the running averages, which stay as they are."""
         gates = {
-            name: getattr(self, f"average_{name}").to(values.dtype).expand(batch, -1)
-            for name, values in maps.items()
+            name: getattr(self, f"average_{name}").to(values.dtype).expand(batch, -1) for name, values in maps.items()
         }
         return _gated(maps, gates, batch)
 

@@ -19,9 +19,7 @@ from counterpoise.models.interface import Encoder, EncoderModule, SequenceEncode
 class ResNet18(Encoder):
     """Stem, four stages of two basic blocks, and the mean over positions and frames."""
 
-    width: int = setting(
-        512, minimum=8, doc="d: features; a multiple of 8, the first stage has d / 8 channels"
-    )
+    width: int = setting(512, minimum=8, doc="d: features; a multiple of 8, the first stage has d / 8 channels")
     norm_init: str = setting(
         "ones",
         choices=("ones", "normal"),
@@ -86,7 +84,5 @@ class _ResNet18(SequenceEncoderModule):
 def _stage(inputs: int, width: int, stride: int) -> nn.Sequential:
     shortcut = None
     if stride != 1 or inputs != width:
-        shortcut = nn.Sequential(
-            nn.Conv2d(inputs, width, 1, stride=stride, bias=False), nn.BatchNorm2d(width)
-        )
+        shortcut = nn.Sequential(nn.Conv2d(inputs, width, 1, stride=stride, bias=False), nn.BatchNorm2d(width))
     return nn.Sequential(BasicBlock(inputs, width, stride, shortcut), BasicBlock(width, width))

@@ -30,15 +30,11 @@ class SegNet(Encoder):
     Every task has its own head: a 3 x 3 and a 1 x 1 convolution on the last block's features.
     """
 
-    width: int = setting(
-        64, minimum=1, doc="d: features per pixel; blocks have d, 2 d, 4 d, 8 d and 8 d channels"
-    )
+    width: int = setting(64, minimum=1, doc="d: features per pixel; blocks have d, 2 d, 4 d, 8 d and 8 d channels")
 
     def build(self, shape: tuple[int, ...]) -> EncoderModule:
         if len(shape) != 3 or shape[1] % REDUCTION or shape[2] % REDUCTION:
-            raise UserError(
-                f"encoder 'segnet': height and width must be multiples of {REDUCTION}, not {shape}"
-            )
+            raise UserError(f"encoder 'segnet': height and width must be multiples of {REDUCTION}, not {shape}")
         return _SegNet(shape[0], self.width)
 
 
@@ -51,12 +47,8 @@ class _SegNet(EncoderModule):
         channels = [width * multiple for multiple in MULTIPLES]
         before = [inputs, *channels[:-1]]
         after = [channels[0], *channels[:-1]]
-        self.down = nn.ModuleList(
-            _block([i, *[c] * n]) for i, c, n in zip(before, channels, CONVOLUTIONS, strict=True)
-        )
-        self.up = nn.ModuleList(
-            _block([*[c] * n, o]) for c, o, n in zip(channels, after, CONVOLUTIONS, strict=True)
-        )
+        self.down = nn.ModuleList(_block([i, *[c] * n]) for i, c, n in zip(before, channels, CONVOLUTIONS, strict=True))
+        self.up = nn.ModuleList(_block([*[c] * n, o]) for c, o, n in zip(channels, after, CONVOLUTIONS, strict=True))
 
     @property
     def last_layer(self) -> nn.Module:

@@ -9,12 +9,7 @@ from counterpoise.declare import fusion
 from counterpoise.models.interface import Fusion, FusionModule
 
 
-@fusion(
-    name="sum",
-    title="Summation",
-    slices=True,
-    source="summation fusion of OGM-GE (Peng et al., CVPR 2022)",
-)
+@fusion(name="sum", title="Summation", slices=True, source="summation fusion of OGM-GE (Peng et al., CVPR 2022)")
 class Sum(Fusion):
     """``o = sum_u (W_u z_u + b_u)``."""
 

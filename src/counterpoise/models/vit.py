@@ -34,15 +34,9 @@ class ViT(Encoder):
     layers: int = setting(6, minimum=1, doc="single-modal layers (MMPareto, Appendix B)")
     heads: int = setting(12, minimum=1, doc="attention heads; must divide the width")
     hidden: int = setting(3072, minimum=1, doc="hidden units of each layer's perceptron")
-    patch: int = setting(
-        16, minimum=1, doc="side of a patch; what is left over at the right and bottom is cut off"
-    )
-    dropout: float = setting(
-        0.0, minimum=0.0, below=1.0, doc="after attention and perceptron; MMPareto states none"
-    )
-    weights: str | None = setting(
-        None, choices=("vit_b_16_imagenet", None), doc="pretrained weights; null: random"
-    )
+    patch: int = setting(16, minimum=1, doc="side of a patch; what is left over at the right and bottom is cut off")
+    dropout: float = setting(0.0, minimum=0.0, below=1.0, doc="after attention and perceptron; MMPareto states none")
+    weights: str | None = setting(None, choices=("vit_b_16_imagenet", None), doc="pretrained weights; null: random")
 
     def build(self, shape: tuple[int, ...]) -> EncoderModule:
         if min(shape[-2:]) < self.patch:
@@ -126,9 +120,7 @@ def _for_channels(weight: Tensor, channels: int, what: str) -> Tensor:
         return weight
     if channels == 1:
         return weight.sum(dim=1, keepdim=True)
-    raise UserError(
-        f"{what}: made for {weight.shape[1]} channels, fit 1 or {weight.shape[1]}, not {channels}"
-    )
+    raise UserError(f"{what}: made for {weight.shape[1]} channels, fit 1 or {weight.shape[1]}, not {channels}")
 
 
 def _for_grid(place: Tensor, grid: tuple[int, int]) -> Tensor:

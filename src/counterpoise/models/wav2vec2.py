@@ -29,15 +29,9 @@ LARGEST_TINY_KERNEL = 8
 class Wav2Vec2Conformer(Encoder):
     """The wave, normalised; convolutions (frozen), the first transformer layers, a Conformer; the mean."""
 
-    architecture: str = setting(
-        "large", choices=("large", "base", "tiny"), doc="wav2vec 2.0; tiny is for tests"
-    )
-    kept_layers: int = setting(
-        12, minimum=1, doc="transformer layers that are kept, from the first (MLB, Section 4.2)"
-    )
-    freeze_convolutions: bool = setting(
-        True, doc="whether the convolutions are left as they are (released code)"
-    )
+    architecture: str = setting("large", choices=("large", "base", "tiny"), doc="wav2vec 2.0; tiny is for tests")
+    kept_layers: int = setting(12, minimum=1, doc="transformer layers that are kept, from the first (MLB, Section 4.2)")
+    freeze_convolutions: bool = setting(True, doc="whether the convolutions are left as they are (released code)")
     weights: str | None = setting(
         None, choices=("wav2vec2_large_lv60k", "wav2vec2_base", None), doc="pretrained weights; null: random"
     )
@@ -83,8 +77,7 @@ def architecture(name: str, layers: int) -> dict[str, Any]:
         }
     if name != "tiny" and layers > found["encoder_num_layers"]:
         raise UserError(
-            f"encoder 'wav2vec2_conformer': kept_layers is {layers}; "
-            f"'{name}' has {found['encoder_num_layers']}"
+            f"encoder 'wav2vec2_conformer': kept_layers is {layers}; '{name}' has {found['encoder_num_layers']}"
         )
     return found | {"encoder_num_layers": layers}
 

@@ -10,10 +10,7 @@ from dataclasses import dataclass
 
 LANDSCAPE = "landscape"
 GRADIENTS = "gradients"
-MEASURES = {
-    LANDSCAPE: "counterpoise.engine.landscape",
-    GRADIENTS: "counterpoise.engine.gradient_statistics",
-}
+MEASURES = {LANDSCAPE: "counterpoise.engine.landscape", GRADIENTS: "counterpoise.engine.gradient_statistics"}
 """Measurement on finished runs' weights -> the module that makes it."""
 
 

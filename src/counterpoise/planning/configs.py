@@ -108,9 +108,7 @@ class Configs:
 
     def dataset(self, name: str, settings: dict[str, Any] | None = None) -> DatasetConfig:
         """Read ``datasets/<name>.yaml``, with ``settings`` laid over those at full scale."""
-        return self._load(
-            "datasets", name, DatasetConfig, "dataset", {"settings": settings} if settings else None
-        )
+        return self._load("datasets", name, DatasetConfig, "dataset", {"settings": settings} if settings else None)
 
     def model(self, name: str) -> ModelConfig:
         """Read ``models/<name>.yaml``."""
@@ -187,9 +185,7 @@ def scaled(data: dict[str, Any], scale: Any, where: str, needed: bool = True) ->
         return rest
     tiny = data.get("tiny", None if needed else {})
     if not isinstance(tiny, dict):
-        raise UserError(
-            f"{where}: scale 'tiny' needs a section 'tiny' here; an empty one, {{}}, changes nothing"
-        )
+        raise UserError(f"{where}: scale 'tiny' needs a section 'tiny' here; an empty one, {{}}, changes nothing")
     return _laid_over(rest, tiny)
 
 

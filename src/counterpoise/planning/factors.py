@@ -83,8 +83,7 @@ def sides(found: list[tuple[str, Any, Any]]) -> tuple[str, str]:
         return _text(found[0][1]), _text(found[0][2])
     names = [key.rpartition(".")[2] for key, _, _ in found]
     return tuple(
-        ", ".join(f"{name} {_text(values[side])}" for name, values in zip(names, found, strict=True))
-        for side in (1, 2)
+        ", ".join(f"{name} {_text(values[side])}" for name, values in zip(names, found, strict=True)) for side in (1, 2)
     )  # type: ignore[return-value]
 
 

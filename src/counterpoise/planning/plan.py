@@ -35,11 +35,7 @@ TRAINING = "counterpoise.runs.train"
 PREPARATION = "counterpoise.data.prepare"
 PROBE = "counterpoise.runs.probe"
 EVALUATION = ("counterpoise.results.evaluate",)
-REPORTING = (
-    "counterpoise.judging.compare",
-    "counterpoise.reporting.tables",
-    "counterpoise.reporting.report",
-)
+REPORTING = ("counterpoise.judging.compare", "counterpoise.reporting.tables", "counterpoise.reporting.report")
 
 TEMPLATES = ROOT / "reporting" / "templates"
 TABLE_PAGE = "table_page.html.j2"
@@ -254,10 +250,7 @@ class Plan:
     @functools.cached_property
     def metrics_name(self) -> str:
         """The name of a run's file of metrics: it carries the key of how they are computed."""
-        content = {
-            "settings": self.benchmark.evaluation.model_dump(mode="json"),
-            "source": source_digest(EVALUATION),
-        }
+        content = {"settings": self.benchmark.evaluation.model_dump(mode="json"), "source": source_digest(EVALUATION)}
         if self.probed:
             content["probe"] = self.probe_name
         if self._fully_probed:
@@ -402,9 +395,7 @@ class Plan:
         source that compares and writes.
         """
         papers = [paper for paper in self.papers if what == "report" or what.partition("-")[0] == paper]
-        values = [
-            value for value in self.values if what in ("report", value.paper, f"{value.paper}-{value.table}")
-        ]
+        values = [value for value in self.values if what in ("report", value.paper, f"{value.paper}-{value.table}")]
         content = {
             "values": [
                 [getattr(value, field.name) for field in dataclasses.fields(value) if field.name != "cell"]
@@ -547,14 +538,10 @@ class _Planner:
             hint = suggest(f"{run.paper}.{run.figure}", [".".join(name) for name in FIGURES])
             raise UserError(f"{where}: there is no such figure{hint}")
         figure = FIGURES[run.paper, run.figure]
-        if figure.table and all(
-            (t.paper, t.table) != (run.paper, figure.table) for t in self.benchmark.tables
-        ):
+        if figure.table and all((t.paper, t.table) != (run.paper, figure.table) for t in self.benchmark.tables):
             raise UserError(f"{where}: draws table '{figure.table}', which is not among 'tables'")
         if figure.needs_runs != (run.runs is not None):
-            raise UserError(
-                f"{where}: the key 'runs' {'is missing' if figure.needs_runs else 'does not belong here'}"
-            )
+            raise UserError(f"{where}: the key 'runs' {'is missing' if figure.needs_runs else 'does not belong here'}")
         title = short_title(self.configs.root, run.paper)
         if run.runs is None:
             return PlannedFigure(figure, note=run.note, paper_title=title)
@@ -752,9 +739,7 @@ class _Planner:
             found.append((modality, cell))
         return tuple(found)
 
-    def _settings(
-        self, method: Component, wanted: _Wanted, where: str
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _settings(self, method: Component, wanted: _Wanted, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return settings and protocol: variant, method file, dataset and benchmark laid over in this
         order.
         """
@@ -817,14 +802,10 @@ class _Planner:
         for modality in model.encoders:
             if modality not in dataset.modalities:
                 hint = suggest(modality, dataset.modalities)
-                raise UserError(
-                    f"{where}: encoders: dataset '{dataset.name}' has no modality '{modality}'{hint}"
-                )
+                raise UserError(f"{where}: encoders: dataset '{dataset.name}' has no modality '{modality}'{hint}")
         if dataset.task == "multimodal" and model.fusion is None:
             raise UserError(f"{where}: the key 'fusion' is missing: dataset '{dataset.name}' is multimodal")
-        parts = {
-            key: _part("encoder", part, f"{where}: encoders.{key}") for key, part in model.encoders.items()
-        }
+        parts = {key: _part("encoder", part, f"{where}: encoders.{key}") for key, part in model.encoders.items()}
         fusion = None if dataset.task == "multitask" else _part("fusion", model.fusion, f"{where}: fusion")
         info = None if fusion is None else component("fusion", fusion["component"]).info
         if info is not None:
@@ -899,9 +880,7 @@ def _check_fusion(fusion: FusionInfo, encoders: dict[str, Any], where: str) -> N
     least, most = fusion.modalities
     if not least <= len(encoders) <= (len(encoders) if most is None else most):
         raise UserError(f"{where}: joins {_number(least, most)} modalities, not {len(encoders)}")
-    widths = {
-        name: part["settings"]["width"] for name, part in encoders.items() if "width" in part["settings"]
-    }
+    widths = {name: part["settings"]["width"] for name, part in encoders.items() if "width" in part["settings"]}
     if fusion.equal_widths and len(set(widths.values())) > 1:
         listed = ", ".join(f"{name} {width}" for name, width in widths.items())
         raise UserError(f"{where}: needs features of one width; the encoders have {listed}")

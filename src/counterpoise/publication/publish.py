@@ -162,11 +162,7 @@ def _plan_data(
         for paper in plan.papers
     }
     runs = [
-        {
-            "cell": status.cell.name,
-            "seed": status.seed,
-            "status": STATUSES.get(status.state, "missing"),
-        }
+        {"cell": status.cell.name, "seed": status.seed, "status": STATUSES.get(status.state, "missing")}
         for status in statuses
     ]
     return {
@@ -202,9 +198,7 @@ def _inside(path: Path, root: Path) -> str:
 
 def _commit(root: Path) -> dict[str, Any]:
     def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True
-        )
+        done = subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True)
         return done.stdout.strip()
 
     try:
@@ -214,9 +208,7 @@ def _commit(root: Path) -> dict[str, Any]:
         return {"commit": None, "dirty": None}
 
 
-def _places(
-    root: Path, folder: Path, statuses: Iterable[RunStatus]
-) -> Iterator[tuple[RunStatus, Path, Path]]:
+def _places(root: Path, folder: Path, statuses: Iterable[RunStatus]) -> Iterator[tuple[RunStatus, Path, Path]]:
     """Yield each run with its folder and its place in the record, below ``runs``."""
     for status in statuses:
         place = folder / published.RUNS / status.cell.name / f"seed-{status.seed}"

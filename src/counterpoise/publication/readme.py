@@ -22,13 +22,7 @@ from counterpoise.results.results import CellResults, read_results
 
 # Two runs of one method differ by more than this many standard deviations once in twenty.
 PAIR_OF_RUNS = 1.96 * 2**0.5
-COMPARED = (
-    Verdict.REPRODUCED,
-    Verdict.CONSISTENT,
-    Verdict.UNDECIDED,
-    Verdict.DEVIATES,
-    Verdict.DIVERGED,
-)
+COMPARED = (Verdict.REPRODUCED, Verdict.CONSISTENT, Verdict.UNDECIDED, Verdict.DEVIATES, Verdict.DIVERGED)
 FINISHED = ("completed", "diverged")
 QUIET = (Answer.NOT_RUN, Answer.NOT_TESTED)
 
@@ -105,9 +99,7 @@ class PaperFacts:
 def readme_text(record: PublishedRecord) -> str:
     """Return the README of a record, with its notes as they are now."""
     results = read_results(record.plan, record.folder)
-    papers = [
-        paper_facts(compare_paper(record.plan, record.folder, name, results)) for name in record.plan.papers
-    ]
+    papers = [paper_facts(compare_paper(record.plan, record.folder, name, results)) for name in record.plan.papers]
     notes = record.folder / NOTES
     environment = Environment(
         loader=PackageLoader("counterpoise.publication"),

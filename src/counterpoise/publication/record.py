@@ -176,9 +176,7 @@ def find_record(root: Path, name: str) -> Path:
         if (folder / PLAN).is_file() or (folder / MANIFEST).is_file():
             return folder
     known = [path.parent.name for path in (Path(root) / HOME).glob(f"*/{PLAN}")]
-    raise UserError(
-        f"{name}: no published record (a folder with {PLAN} and {MANIFEST}){suggest(name, known)}"
-    )
+    raise UserError(f"{name}: no published record (a folder with {PLAN} and {MANIFEST}){suggest(name, known)}")
 
 
 def read_published(folder: Path) -> PublishedRecord:

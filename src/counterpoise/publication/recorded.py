@@ -42,14 +42,9 @@ def as_recorded(plan: Plan, root: Path) -> PublishedPlan:
         for needed in (*(parent for _, parent in cell.parents), cell):
             if needed.name not in cells:
                 cells[needed.name] = _recorded(plan, root, needed, cells)
-    values = [
-        value if value.cell is None else replace(value, cell=cells[value.cell.name]) for value in plan.values
-    ]
+    values = [value if value.cell is None else replace(value, cell=cells[value.cell.name]) for value in plan.values]
     figures = [
-        replace(
-            planned,
-            cells=tuple((label, cell and cells[cell.name], why) for label, cell, why in planned.cells),
-        )
+        replace(planned, cells=tuple((label, cell and cells[cell.name], why) for label, cell, why in planned.cells))
         for planned in plan.figures
     ]
     own = [cells[cell.name] for cell in plan.cells]
@@ -83,9 +78,7 @@ def _recorded(plan: Plan, root: Path, cell: Cell, known: dict[str, Cell]) -> Cel
         )
     best = found[0].identity
     data = replace(cell.data, key=best["data"])
-    return replace(
-        cell, config=best["config"], source=best["source"], data=data, key=found[0].key, parents=parents
-    )
+    return replace(cell, config=best["config"], source=best["source"], data=data, key=found[0].key, parents=parents)
 
 
 def _candidates(plan: Plan, root: Path, cell: Cell) -> Iterator[_Found]:

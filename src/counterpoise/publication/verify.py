@@ -166,9 +166,7 @@ def _current_texts(plan: Plan, root: Path) -> dict[str, str]:
     results = read_results(plan, root)
     comparisons = [compare_paper(plan, root, paper, results) for paper in plan.papers]
     texts = {
-        f"results/comparison/{name}": text
-        for comparison in comparisons
-        for name, text in comparison.texts().items()
+        f"results/comparison/{name}": text for comparison in comparisons for name, text in comparison.texts().items()
     }
     for paper, table in plan.tables:
         source = plan.papers[paper]

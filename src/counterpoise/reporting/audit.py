@@ -36,17 +36,10 @@ def write_audit(paper: Paper, root: Path) -> Path:
 
 def as_markdown(paper: Paper, findings: Sequence[Finding]) -> str:
     """Return the findings as one table per check; notable ones carry a ``*``."""
-    parts = [
-        f"# Audit of {paper.short_title}",
-        f"{paper.title} ({paper.venue} {paper.year}). {_INTRODUCTION}",
-    ]
+    parts = [f"# Audit of {paper.short_title}", f"{paper.title} ({paper.venue} {paper.year}). {_INTRODUCTION}"]
     for check in Check:
         found = [finding for finding in findings if finding.check is check]
-        parts += [
-            f"## {str(check).capitalize()}",
-            EXPLANATIONS[check],
-            _table(found) if found else "Nothing found.",
-        ]
+        parts += [f"## {str(check).capitalize()}", EXPLANATIONS[check], _table(found) if found else "Nothing found."]
     return "\n\n".join(parts) + "\n"
 
 

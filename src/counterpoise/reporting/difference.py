@@ -51,9 +51,7 @@ def print_difference(found: ResultDifference, strict: bool = False, console: Con
     counts = Counter(change.change for change in found.numbers)
     shown = ", ".join(f"{counts[change]} {change}" for change in Change if counts[change]) or "none"
     console.print(f"numbers:  {shown}", highlight=False)
-    console.print(
-        f"rankings: {len(moved)} of {len(found.rankings)} columns in another order", highlight=False
-    )
+    console.print(f"rankings: {len(moved)} of {len(found.rankings)} columns in another order", highlight=False)
     console.print(f"claims:   {len(found.claims)} with another verdict", highlight=False)
     code = found.exit_code(strict)
     console.print(f"exit code {code}: {(STRICT_MEANING if strict else MEANING)[code]}", highlight=False)

@@ -126,14 +126,9 @@ def lay_out(plan: Plan, results: Mapping[str, CellResults], paper: Paper, table:
     """Return a table with the paper's rows and columns, our numbers, and columns of our own beside them."""
     entries = collect_table(plan, results, paper, table)
     columns = tuple(_columns(plan, table, entries))
-    lines = [
-        *_paper_lines(plan, paper, table, entries, columns),
-        *_added_lines(plan, results, table, columns),
-    ]
+    lines = [*_paper_lines(plan, paper, table, entries, columns), *_added_lines(plan, results, table, columns)]
     marked = _mark(columns, lines)
-    return TableView(
-        paper, table, columns, tuple(marked), tuple(_notes(plan, paper, table, entries, columns))
-    )
+    return TableView(paper, table, columns, tuple(marked), tuple(_notes(plan, paper, table, entries, columns)))
 
 
 def _columns(plan: Plan, table: PaperTable, entries: Sequence[Entry]) -> Iterator[TableColumn]:
@@ -170,15 +165,7 @@ def _extra_columns(group: str, heading: tuple[str, ...], own: Sequence[Column]) 
             shown = EXTRA_METRICS[metric] if output == "joint" else f"{title} {EXTRA_METRICS[metric]}"
             better = "lower" if metric == "ece" else "higher"
             yield TableColumn(
-                f"{group}.{metric}{suffix}",
-                group,
-                heading,
-                shown,
-                metric,
-                better,
-                2,
-                ours_only=True,
-                output=output,
+                f"{group}.{metric}{suffix}", group, heading, shown, metric, better, 2, ours_only=True, output=output
             )
 
 
@@ -190,9 +177,7 @@ def _probe_columns(
         if table.is_unimodal(column.id):
             title, name = f"{column.title}, probe", f"{column.id}_probe"
             output = f"probe:{column.output}"
-            yield TableColumn(
-                name, group, heading, title, "accuracy", "higher", 2, ours_only=True, output=output
-            )
+            yield TableColumn(name, group, heading, title, "accuracy", "higher", 2, ours_only=True, output=output)
 
 
 def _main_outputs(own: Sequence[Column]) -> list[str]:
@@ -244,9 +229,7 @@ def _extra_cell(plan: Plan, table: PaperTable, column: TableColumn, entries: Seq
     return _own_cell(plan, column, entry.results, output, entry.stand_in)
 
 
-def _own_cell(
-    plan: Plan, column: TableColumn, results: CellResults, output: str, stand_in: bool
-) -> TableCell:
+def _own_cell(plan: Plan, column: TableColumn, results: CellResults, output: str, stand_in: bool) -> TableCell:
     """Return a cell without a printed number: a metric or a method that the paper does not have."""
     values = results.values(plan.benchmark.selection, output, column.metric, 100.0)
     verdict, reason = _own_verdict(values, stand_in)
@@ -299,9 +282,7 @@ def _added_lines(
         yield TableLine(title, title, tuple(cells), added=True)
 
 
-def _added_output(
-    plan: Plan, table: PaperTable, column: TableColumn, by_column: Mapping[str, PlannedValue]
-) -> str:
+def _added_output(plan: Plan, table: PaperTable, column: TableColumn, by_column: Mapping[str, PlannedValue]) -> str:
     """Return the output that a column measures in a row that the benchmark adds."""
     if column.ours_only:
         return plan.named_in_dataset(table.paper, table.table, column.group, column.output)
@@ -331,9 +312,7 @@ def _notes(
     benchmark = plan.benchmark
     seeds = ", ".join(map(str, plan.seeds))
     running = [entry for entry in entries if entry.results is not None]
-    protocols = (
-        ", ".join(dict.fromkeys(entry.results.cell.protocol for entry in running)) or "none (nothing runs)"
-    )
+    protocols = ", ".join(dict.fromkeys(entry.results.cell.protocol for entry in running)) or "none (nothing runs)"
     over = f"n = {counted(len(plan.seeds), 'seed')} ({seeds})"
     if benchmark.sequential:
         over = f"n seeds, {len(plan.seeds)} where no n stands"

@@ -13,14 +13,7 @@ import yaml
 from counterpoise.planning.plan import Plan, PreparedDataset
 from counterpoise.runs.budget import Choice, choose, questions
 from counterpoise.runs.estimate import Recorded, cell_seconds, estimate, read_recorded
-from counterpoise.runs.status import (
-    FINISHED,
-    PREPARED,
-    Orphan,
-    RunStatus,
-    State,
-    run_statuses,
-)
+from counterpoise.runs.status import FINISHED, PREPARED, Orphan, RunStatus, State, run_statuses
 from counterpoise.runs.trace import Trace, TracedRun
 
 MOST_LINES = 20
@@ -62,12 +55,7 @@ def print_plan(
 
 
 def plan_lines(
-    plan: Plan,
-    root: Path,
-    cells: bool,
-    runs: Sequence[RunStatus],
-    records: Sequence[Recorded],
-    before: Before,
+    plan: Plan, root: Path, cells: bool, runs: Sequence[RunStatus], records: Sequence[Recorded], before: Before
 ) -> Iterator[str]:
     """Yield the lines of :func:`print_plan` but for those of a budget."""
     benchmark = plan.benchmark
@@ -296,9 +284,7 @@ def _record_lines(record: dict[str, Any]) -> Iterator[str]:
     details = [str(environment[name]) for name in names] + [f"threads {environment['threads']}"]
     exact = "deterministic" if environment["deterministic"] else "not deterministic"
     yield f"device   {environment['device_name']} ({', '.join([*details, exact])})"
-    libraries = ", ".join(
-        f"{name} {version}" for name, version in environment["libraries"].items() if version
-    )
+    libraries = ", ".join(f"{name} {version}" for name, version in environment["libraries"].items() if version)
     yield f"versions python {environment['python']}, {libraries}"
     yield f"weights  sha256 {record['weights_sha256']}"
     for entry in record.get("adopted", []):

@@ -51,20 +51,13 @@ def write_table(plan: Plan, root: Path, paper: str, table: str) -> list[Path]:
 
 def table_texts(view: TableView) -> dict[str, str]:
     """Return the text of a table in every format, by the suffix of its file."""
-    return {
-        ".md": as_markdown(view),
-        ".csv": as_table_csv(view),
-        ".tex": as_latex(view),
-        ".html": as_html(view),
-    }
+    return {".md": as_markdown(view), ".csv": as_table_csv(view), ".tex": as_latex(view), ".html": as_html(view)}
 
 
 def view_table(plan: Plan, root: Path, paper: str, table: str) -> TableView:
     """Read the runs that a table needs and lay it out."""
     if paper not in plan.papers:
-        raise UserError(
-            f"{plan.path}: no table of paper '{paper}' in this benchmark{suggest(paper, plan.papers)}"
-        )
+        raise UserError(f"{plan.path}: no table of paper '{paper}' in this benchmark{suggest(paper, plan.papers)}")
     source = plan.papers[paper]
     cells = {
         value.cell.name: value.cell
@@ -101,9 +94,7 @@ def as_table_csv(view: TableView) -> str:
 def as_latex(view: TableView) -> str:
     """Return a ``table`` environment; the document needs the packages booktabs and graphicx."""
     titles = [_latex(view.table.row_header), *(_latex(own_title(column)) for column in view.columns)]
-    rows = [
-        [_latex(_line_title(line.title, line.added)), *map(_latex_cell, line.cells)] for line in view.lines
-    ]
+    rows = [[_latex(_line_title(line.title, line.added)), *map(_latex_cell, line.cells)] for line in view.lines]
     lines = [
         "% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.",
         "\\begin{table}",

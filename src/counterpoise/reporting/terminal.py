@@ -13,11 +13,7 @@ from counterpoise.judging.compare import Comparison, ComparisonRow
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.reporting.words import COLOURS, counted, marked
 
-MEANING = {
-    0: "nothing deviates from the paper",
-    3: "a number deviates or diverged",
-    4: "a claim is refuted",
-}
+MEANING = {0: "nothing deviates from the paper", 3: "a number deviates or diverged", 4: "a claim is refuted"}
 QUIET = (Verdict.NOT_RUN, Verdict.NOT_DEFINED)
 
 
@@ -29,9 +25,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     # A file or a pipe has no width: wide enough there that no number is folded.
     console = console or Console(width=None if sys.stdout.isatty() else 200)
     benchmark = comparison.plan.benchmark
-    console.print(
-        f"[bold]{escape(comparison.paper.title)}[/bold] ({comparison.paper.venue} {comparison.paper.year})"
-    )
+    console.print(f"[bold]{escape(comparison.paper.title)}[/bold] ({comparison.paper.venue} {comparison.paper.year})")
     seeds = counted(len(benchmark.seeds), "seed")
     if benchmark.sequential:
         seeds = f"seeds in looks of {', '.join(map(str, benchmark.seed_looks))}"
@@ -73,14 +67,10 @@ def _numbers(title: str, rows: Sequence[ComparisonRow]) -> Table:
 def _rankings(comparison: Comparison) -> Table:
     table = Table("table", "column", "rows", "n", "Kendall's τ", "interval", "note", title="rankings")
     for ranking in comparison.rankings:
-        note = "; ".join(
-            filter(None, [ranking.variant, "on the stand-in" if ranking.stand_in else "", ranking.reason])
-        )
+        note = "; ".join(filter(None, [ranking.variant, "on the stand-in" if ranking.stand_in else "", ranking.reason]))
         interval = "" if ranking.low is None else f"{ranking.low:+.2f} … {ranking.high:+.2f}"
         tau = "" if ranking.tau is None else f"{ranking.tau:+.2f}"
-        table.add_row(
-            ranking.table, ranking.column, str(ranking.rows), str(ranking.n), tau, interval, escape(note)
-        )
+        table.add_row(ranking.table, ranking.column, str(ranking.rows), str(ranking.n), tau, interval, escape(note))
     return table
 
 
@@ -90,11 +80,7 @@ def _claims(comparison: Comparison) -> Table:
         if claim.verdict not in ("not run", "not tested"):
             quote = f"“{claim.claim.quote}” ({claim.claim.section})"
             table.add_row(
-                claim.claim.id,
-                escape(claim.row),
-                _coloured(claim.verdict),
-                escape(claim.reason),
-                escape(quote),
+                claim.claim.id, escape(claim.row), _coloured(claim.verdict), escape(claim.reason), escape(quote)
             )
     return table
 

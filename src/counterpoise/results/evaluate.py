@@ -22,13 +22,7 @@ SCHEMA = 2
 
 
 def evaluate_run(
-    folder: Path,
-    name: str,
-    key: str,
-    seed: int,
-    ece_bins: int,
-    probe: str | None = None,
-    stationarity: float = 1e-3,
+    folder: Path, name: str, key: str, seed: int, ece_bins: int, probe: str | None = None, stationarity: float = 1e-3
 ) -> Path:
     """Compute the metrics of the run in ``folder`` and write them there as the file ``name``.
 
@@ -43,9 +37,7 @@ def evaluate_run(
     path = folder / "predictions.npz"
     found = files.sha256_file(path) if path.is_file() else None
     if found != record["files"]["predictions.npz"]:
-        state = (
-            "is not there" if found is None else "was changed or truncated: its digest is not the record's"
-        )
+        state = "is not there" if found is None else "was changed or truncated: its digest is not the record's"
         raise UserError(f"{path}: {state}; delete {folder} to run this seed again")
     metrics = {
         "schema": SCHEMA,

@@ -17,10 +17,7 @@ def segmentation_metrics(confusion: np.ndarray) -> dict[str, float]:
     hits = confusion.diagonal()
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
     occurs = union > 0
-    return {
-        "miou": float((hits[occurs] / union[occurs]).mean()),
-        "pixel_accuracy": float(hits.sum() / confusion.sum()),
-    }
+    return {"miou": float((hits[occurs] / union[occurs]).mean()), "pixel_accuracy": float(hits.sum() / confusion.sum())}
 
 
 def depth_metrics(sums: np.ndarray) -> dict[str, float]:

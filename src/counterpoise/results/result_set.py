@@ -188,9 +188,7 @@ def _seeds(text: str, where: str) -> dict[NumberKey, _Seeds]:
     return found
 
 
-def _number(
-    row: Mapping[str, str], by_seed: Mapping[NumberKey, _Seeds] | None, key: NumberKey, where: str
-) -> Number:
+def _number(row: Mapping[str, str], by_seed: Mapping[NumberKey, _Seeds] | None, key: NumberKey, where: str) -> Number:
     mean, std = (_float(row, name, where) if row[name] else None for name in ("mean", "std"))
     fields = (row["dataset"], row["verdict"], mean, std, int(_float(row, "n", where)) if row["n"] else 0)
     if by_seed is None:

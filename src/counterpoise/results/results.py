@@ -176,20 +176,14 @@ def _check_record(metrics_path: Path, metrics: RunMetrics, key: str, seed: int) 
         raise UserError(f"{path}: status is '{record.status}', {other}; evaluate it again")
     recorded = record.files.get("predictions.npz")
     if recorded and metrics.predictions_sha256 and recorded != metrics.predictions_sha256:
-        raise UserError(
-            f"{metrics_path}: made from other predictions than record.json names; evaluate it again"
-        )
+        raise UserError(f"{metrics_path}: made from other predictions than record.json names; evaluate it again")
 
 
 def _check_owner(path: Path, found: RunMetrics | RunRecord | FailureNote, key: str, seed: int) -> None:
     if found.key != key:
-        raise UserError(
-            f"{path}: key is '{found.key}', must be '{key}' as in its path; it belongs to another run"
-        )
+        raise UserError(f"{path}: key is '{found.key}', must be '{key}' as in its path; it belongs to another run")
     if found.seed != seed:
-        raise UserError(
-            f"{path}: seed is {found.seed}, must be {seed} as in its path; it belongs to another run"
-        )
+        raise UserError(f"{path}: seed is {found.seed}, must be {seed} as in its path; it belongs to another run")
 
 
 def _lookup(run: RunMetrics, selection: str, output: str, metric: str) -> float | str:

@@ -45,9 +45,7 @@ def adopt(plan: Plan, root: Path, old: str, new: str, reason: str) -> Adopted:
     if match is None:
         raise UserError(f"{old}: must be the name of a cell, dataset/model/method-variant.key")
     if old in (planned.name for planned in plan.cells):
-        raise UserError(
-            f"{old}: is a cell of {plan.path} as it is now; only runs that are no longer can be adopted"
-        )
+        raise UserError(f"{old}: is a cell of {plan.path} as it is now; only runs that are no longer can be adopted")
     source = Path(root) / RUNS / old
     folders = sorted(source.glob("seed-*"))
     if not folders:

@@ -117,11 +117,7 @@ def _claims_per_second(pick: Pick) -> float:
 
 
 def _candidates(
-    asked: Sequence[Question],
-    have: set[str],
-    seconds: Mapping[str, float | None],
-    order: Sequence[Cell],
-    left: float,
+    asked: Sequence[Question], have: set[str], seconds: Mapping[str, float | None], order: Sequence[Cell], left: float
 ) -> Iterator[Pick]:
     """Yield what completes each open claim and costs no more than ``left``."""
     for missing in dict.fromkeys(question.cells - have for question in asked):

@@ -45,9 +45,7 @@ class Checkpoints:
         """Save a state and drop all but the newest :data:`KEPT`."""
         number = max(self._numbers(), default=0) + 1
         tensors = self._path(number, "safetensors")
-        contiguous = {
-            name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in state.tensors.items()
-        }
+        contiguous = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in state.tensors.items()}
         files.write_bytes(tensors, safetensors.torch.save(contiguous))
         identity = {
             "schema": SCHEMA,

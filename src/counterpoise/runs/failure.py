@@ -37,26 +37,9 @@ _MACHINE = {
     *(errno.EMFILE, errno.ENFILE, errno.ENOLCK, errno.EHOSTUNREACH, errno.ENETUNREACH),
 }
 # Torch raises its own OutOfMemoryError for a GPU and a plain RuntimeError for the CPU.
-_MEMORY_WORDS = (
-    "out of memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "cublas_status_alloc_failed",
-)
-_DEVICE_WORDS = (
-    "cuda error",
-    "cudnn_status_",
-    "cublas_status_",
-    "nccl",
-    "ecc error",
-    "no cuda gpus are available",
-)
-_MISTAKE_WORDS = (
-    "device-side assert",
-    "illegal memory access",
-    "invalid configuration",
-    "cudnn_status_bad_param",
-)
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "cublas_status_alloc_failed")
+_DEVICE_WORDS = ("cuda error", "cudnn_status_", "cublas_status_", "nccl", "ecc error", "no cuda gpus are available")
+_MISTAKE_WORDS = ("device-side assert", "illegal memory access", "invalid configuration", "cudnn_status_bad_param")
 
 
 @dataclass(frozen=True)

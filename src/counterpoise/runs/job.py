@@ -75,13 +75,7 @@ def _train(
 
     epochs = cell.config["protocol"]["epochs"]
     wanted = [seed for seed in seeds if seed not in hopeless]
-    train_cell(
-        cell,
-        wanted,
-        device,
-        lambda seed: Control(stop, _Report(_name(cell), seed, epochs), save_seconds),
-        note,
-    )
+    train_cell(cell, wanted, device, lambda seed: Control(stop, _Report(_name(cell), seed, epochs), save_seconds), note)
     for seed in wanted:
         if seed not in failed:
             forget_failure(run_directory(cell, seed))

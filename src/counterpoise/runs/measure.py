@@ -33,9 +33,7 @@ def measure_run(cell: CellToTrain, seed: int, kind: str, name: str, device: torc
         network.load_state_dict(read_weights(run_directory(cell, seed), cell.key, seed))
         network.to(device)
         splits = open_splits(cell.config["model"], protocol, data, device)
-        rows = list(
-            importlib.import_module(MEASURES[kind]).measure(network, splits, protocol.batch_size, seed)
-        )
+        rows = list(importlib.import_module(MEASURES[kind]).measure(network, splits, protocol.batch_size, seed))
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -97,8 +97,7 @@ def _probe_all(
         network.to(device).requires_grad_(False)
         splits = open_splits(cell.config["model"], protocol, data, device)
         return {
-            name: probe_encoder(network, name, splits, settings, seed)
-            for name in filter(wanted, network.modalities)
+            name: probe_encoder(network, name, splits, settings, seed) for name in filter(wanted, network.modalities)
         }
 
 
@@ -108,9 +107,7 @@ def probe_encoder(network: Network, modality: str, data: Data, settings: Probe, 
     classes = _classes(network, modality)
     frozen = _Frozen(network, modality, target, data, settings, seed)
     classifier = _linear(network.encoders[modality].width, classes, seed, modality).to(frozen.device)
-    optimiser = SGD(
-        classifier.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay
-    )
+    optimiser = SGD(classifier.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay)
     for epoch in range(settings.epochs):
         for features, labels in frozen.batches(epoch):
             loss = functional.cross_entropy(classifier(features), labels)
@@ -140,9 +137,7 @@ def _linear(width: int, classes: int, seed: int, modality: str) -> nn.Linear:
 class _Frozen:
     """One encoder's features of the splits; taken once where they are the same in every epoch."""
 
-    def __init__(
-        self, network: Network, modality: str, target: str, data: Data, settings: Probe, seed: int
-    ) -> None:
+    def __init__(self, network: Network, modality: str, target: str, data: Data, settings: Probe, seed: int) -> None:
         self.network = network
         self.modality = modality
         self.target = target

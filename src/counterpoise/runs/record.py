@@ -25,8 +25,7 @@ def read_record(folder: Path, key: str, seed: int) -> dict[str, Any]:
         value = record.get(name) if isinstance(record, dict) else None
         if value != expected:
             raise UserError(
-                f"{path}: '{name}' is {value!r}, must be {expected!r} as in its path; "
-                f"delete {folder} to run again"
+                f"{path}: '{name}' is {value!r}, must be {expected!r} as in its path; delete {folder} to run again"
             )
     listed = record.get("files")
     if not isinstance(listed, dict) or any("/" in name or name in ("", ".", "..") for name in listed):

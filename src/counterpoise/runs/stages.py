@@ -49,9 +49,7 @@ def read_weights(folder: Path, key: str, seed: int) -> Weights:
     path = folder / WEIGHTS
     expected = record["files"].get(WEIGHTS)
     if expected is None or not path.is_file():
-        raise UserError(
-            f"{path}: is not there; train {folder.parent.name} seed {seed} again, keeping weights"
-        )
+        raise UserError(f"{path}: is not there; train {folder.parent.name} seed {seed} again, keeping weights")
     if files.sha256_file(path) != expected:
         raise UserError(f"{path}: was changed or truncated: its digest is not the record's; train it again")
     try:

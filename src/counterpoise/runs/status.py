@@ -100,9 +100,7 @@ def _unfinished(root: Path, cell: Cell, seed: int) -> RunStatus:
         epoch = read_json(states[-1], "run state")["state"]["epoch"]
     except (UserError, KeyError, TypeError):
         return RunStatus(cell, seed, State.INTERRUPTED, "in an unknown epoch")
-    return RunStatus(
-        cell, seed, State.INTERRUPTED, f"in epoch {epoch + 1} of {cell.config['protocol']['epochs']}"
-    )
+    return RunStatus(cell, seed, State.INTERRUPTED, f"in epoch {epoch + 1} of {cell.config['protocol']['epochs']}")
 
 
 def _failure(path: Path) -> str:
@@ -154,9 +152,7 @@ def known_to_benchmarks(plan: Plan, root: Path) -> Known:
         UserError: a benchmark file cannot be resolved; what it would name is then unknown.
     """
     root = Path(root)
-    return Known(
-        (plan, *(make_plan(root, path) for path in sorted((root / "configs/benchmarks").glob("*.yaml"))))
-    )
+    return Known((plan, *(make_plan(root, path) for path in sorted((root / "configs/benchmarks").glob("*.yaml")))))
 
 
 def find_orphans(root: Path, known: Known) -> list[Orphan]:

@@ -109,17 +109,14 @@ def _split(name: str) -> tuple[str, str, str, str]:
     parts = name.split(".", 3)
     if len(parts) < 4 or not all(parts):
         raise UserError(
-            f"{name}: must be <paper>.<table>.<row>.<column>, for example "
-            "mmpareto.table3.MMPareto.cg_mnist.accuracy"
+            f"{name}: must be <paper>.<table>.<row>.<column>, for example mmpareto.table3.MMPareto.cg_mnist.accuracy"
         )
     return parts[0], parts[1], parts[2], parts[3]
 
 
 def _table(plan: Plan, paper: str, name: str) -> PaperTable:
     if paper not in plan.papers:
-        raise UserError(
-            f"{plan.path}: no table of paper '{paper}' in this benchmark{suggest(paper, plan.papers)}"
-        )
+        raise UserError(f"{plan.path}: no table of paper '{paper}' in this benchmark{suggest(paper, plan.papers)}")
     plan.table_run(paper, name)
     return plan.papers[paper].tables[name]
 
@@ -222,16 +219,7 @@ def run_logs(root: Path, cell: Cell, seed: int) -> list[Path]:
 def redo_command(plan: Plan, cell: Cell, seed: int) -> str:
     """Return the one command that makes a run again and compares it with what is recorded."""
     settings = [f"--set={key}={value!r}" for key, value in plan.overrides.items()]
-    command = [
-        "counterpoise",
-        "redo",
-        cell.name,
-        "--seed",
-        str(seed),
-        "--benchmark",
-        str(plan.path),
-        *settings,
-    ]
+    command = ["counterpoise", "redo", cell.name, "--seed", str(seed), "--benchmark", str(plan.path), *settings]
     return shlex.join(command)
 
 
@@ -245,18 +233,12 @@ def differences(recorded: dict[str, Any], again: dict[str, Any]) -> list[str]:
         if recorded.get(name) != again.get(name)
     ]
     found += [
-        f"{name}: not the same bytes"
-        for name, sha in again["files"].items()
-        if recorded["files"].get(name) != sha
+        f"{name}: not the same bytes" for name, sha in again["files"].items() if recorded["files"].get(name) != sha
     ]
     if not found:
         return []
     then, now = recorded["environment"], again["environment"]
     found += [
-        f"environment: {name} was {then.get(name)}, is {now[name]}"
-        for name in now
-        if then.get(name) != now[name]
+        f"environment: {name} was {then.get(name)}, is {now[name]}" for name in now if then.get(name) != now[name]
     ]
-    return found + [
-        f"adopted from {entry['from']}: {entry['reason']}" for entry in recorded.get("adopted", [])
-    ]
+    return found + [f"adopted from {entry['from']}: {entry['reason']}" for entry in recorded.get("adopted", [])]

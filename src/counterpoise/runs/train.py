@@ -128,9 +128,7 @@ def is_published(cell: CellToTrain, seed: int) -> bool:
         return False
     record = files.read_json(path, "run record")
     if record.get("key") != cell.key or record.get("seed") != seed:
-        raise UserError(
-            f"{path}: the record of another run (key {record.get('key')}); delete the folder to run again"
-        )
+        raise UserError(f"{path}: the record of another run (key {record.get('key')}); delete the folder to run again")
     return is_whole(path.parent, cell.key, seed) and _is_complete(cell, path.parent)
 
 
@@ -140,9 +138,7 @@ def _is_complete(cell: CellToTrain, folder: Path) -> bool:
     return all((folder / name).is_file() for name in names) and (WEIGHTS in names or not cell.keep_weights)
 
 
-def _train_run(
-    cell: CellToTrain, seed: int, device: torch.device, control: Control, work: WorkFolder
-) -> None:
+def _train_run(cell: CellToTrain, seed: int, device: torch.device, control: Control, work: WorkFolder) -> None:
     data = PreparedData.open(cell.data_of(seed))
     protocol = Protocol.model_validate(cell.config["protocol"])
     started = datetime.datetime.now(datetime.UTC)
@@ -155,10 +151,7 @@ def _train_run(
             print(f"passed over: {line}", file=sys.stderr)
         if saved is not None:
             trainer.restore(saved)
-            print(
-                f"seed {seed}: resumed at epoch {trainer.epoch}, step {trainer.progress.step}",
-                file=sys.stderr,
-            )
+            print(f"seed {seed}: resumed at epoch {trainer.epoch}, step {trainer.progress.step}", file=sys.stderr)
         else:
             trainer.method.initialise(trainer.network, lambda modality: _unimodal_run(cell, modality, seed))
         progress = trainer.run(checkpoints, control)
@@ -168,9 +161,7 @@ def _train_run(
 
 def _unimodal_run(cell: CellToTrain, modality: str, seed: int) -> Weights:
     if modality not in cell.parents:
-        raise UserError(
-            f"method '{cell.method}': the plan gives it no run of '{modality}' alone to start from"
-        )
+        raise UserError(f"method '{cell.method}': the plan gives it no run of '{modality}' alone to start from")
     return cell.parents[modality].weights(seed)
 
 
@@ -185,9 +176,7 @@ def make_trainer(
     """Build network, method and data of a run from a cell's resolved configuration."""
     shapes, classes = shapes_and_classes(config, data)
     kinds = {name: target["kind"] for name, target in data.targets.items()}
-    network = build_network(
-        config["model"], shapes, classes, stream_seed(seed, "initialisation"), weights, kinds
-    )
+    network = build_network(config["model"], shapes, classes, stream_seed(seed, "initialisation"), weights, kinds)
     method: Method = component("method", config["method"]["name"]).load()(**config["method"]["settings"])
     splits = open_splits(config["model"], protocol, data, device)
     if "validation_split" in method.info.needs and splits.val is None:
@@ -204,9 +193,7 @@ def make_trainer(
     return Trainer(network, method, protocol, splits, seed, device)
 
 
-def shapes_and_classes(
-    config: dict[str, Any], data: PreparedData
-) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
+def shapes_and_classes(config: dict[str, Any], data: PreparedData) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
     """Return each modality's stored shape of a cell's model, and the classes of each target (depth: 1)."""
     shapes = {name: tuple(data.modalities[name]["shape"]) for name in config["model"]["encoders"]}
     return shapes, {name: target.get("classes", 1) for name, target in data.targets.items()}

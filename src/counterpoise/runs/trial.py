@@ -68,9 +68,7 @@ def try_cell(cell: CellToTrain, device: torch.device, steps: int = 20, seed: int
 
 
 def _no_parent(modality: str) -> Weights:
-    raise UserError(
-        f"a run that starts from another of '{modality}' alone cannot be tried before that is there"
-    )
+    raise UserError(f"a run that starts from another of '{modality}' alone cannot be tried before that is there")
 
 
 @dataclass

@@ -145,9 +145,7 @@ def _require(holds: bool, detail: str) -> None:
 def declared_as_built(case: Case) -> None:
     found, method = component("method", case.name), case.method()
     fields = {field.name for field in dataclasses.fields(method)}
-    _require(
-        set(found.settings) == fields, f"settings read: {sorted(found.settings)}; fields: {sorted(fields)}"
-    )
+    _require(set(found.settings) == fields, f"settings read: {sorted(found.settings)}; fields: {sorted(fields)}")
     _require(found.info == method.info, f"declaration read: {found.info}; the class has {method.info}")
 
 
@@ -259,10 +257,7 @@ def degenerate_gradients(size: int) -> Iterator[tuple[str, list[engine.Gradients
     yield "nearly opposite", [one, times(-1.0 - 1e-6, one), *[other] * (size - 2)]
     yield "far apart", [times(1e15, one), times(1e-15, other), *[one] * (size - 2)]
     for scale in (1e-15, 1e15):
-        yield (
-            f"times {scale:g}",
-            [times(scale, one), times(-0.5 * scale, other), *[times(scale, other)] * (size - 2)],
-        )
+        yield (f"times {scale:g}", [times(scale, one), times(-0.5 * scale, other), *[times(scale, other)] * (size - 2)])
 
 
 def finite_in_half_precision(case: Case) -> None:
@@ -271,11 +266,7 @@ def finite_in_half_precision(case: Case) -> None:
     _, state = step(*case.toy.batch(), trainer.state, 0, torch.Generator(case.toy.device))
     bad = [name for name, p in trainer.network.named_parameters() if not _finite(p.grad)]
     _require(not bad, f"not finite: {', '.join(bad[:4])}")
-    wrong = [
-        name
-        for name, p in trainer.network.named_parameters()
-        if p.grad is not None and p.grad.dtype != p.dtype
-    ]
+    wrong = [name for name, p in trainer.network.named_parameters() if p.grad is not None and p.grad.dtype != p.dtype]
     _require(not wrong, f"gradients not in their parameter's type: {', '.join(wrong[:4])}")
     changed = [name for name, value in state.items() if value.dtype != trainer.state.get(name, value).dtype]
     _require(not changed, f"state changes type: {', '.join(changed)}")
@@ -329,9 +320,7 @@ def steps_wait_for_nothing(case: Case) -> None:
     with FakeCopyMode(mode):
         network = copy.deepcopy(real.network)
     with mode:
-        state, inputs, targets = (
-            {k: mode.from_tensor(v) for k, v in part.items()} for part in (real.state, *batch)
-        )
+        state, inputs, targets = ({k: mode.from_tensor(v) for k, v in part.items()} for part in (real.state, *batch))
         step = step_function(real.method, network)
         try:
             step(inputs, targets, state, 3, torch.Generator())
@@ -347,10 +336,7 @@ def steps_stay_on_the_device(case: Case) -> None:
     with _HostTensors() as made:
         try:
             step(inputs, targets, state, 3, torch.Generator())
-        except (
-            RuntimeError,
-            NotImplementedError,
-        ) as error:  # tensors of two devices met, or one has no value
+        except (RuntimeError, NotImplementedError) as error:  # tensors of two devices met, or one has no value
             raise Violation(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
     _require(not made.by, f"a step makes tensors on the host: {', '.join(sorted(made.by))}")
 
@@ -432,9 +418,7 @@ def passes_are_few(case: Case) -> None:
         return
     objectives = len(engine.integrated_objectives(trainer.network, trainer.objectives))
     most = objectives if isinstance(trainer.method, IntegrationMethod) else 1
-    found = (
-        f"{counted.forward / layers:g} forward and {counted.backward / layers:g} backward passes per layer"
-    )
+    found = f"{counted.forward / layers:g} forward and {counted.backward / layers:g} backward passes per layer"
     _require(counted.forward == layers and counted.backward <= most * layers, f"{found}, {most} needed")
 
 

@@ -27,9 +27,7 @@ def new_method(name: str, root: Path, family: str = "loss") -> list[Path]:
             no such family.
     """
     if not name.isidentifier() or name != name.lower() or keyword.iskeyword(name) or name.startswith("_"):
-        raise UserError(
-            f"method '{name}': a name is lower-case letters, digits and underscores, as in 'my_method'"
-        )
+        raise UserError(f"method '{name}': a name is lower-case letters, digits and underscores, as in 'my_method'")
     if name in components("method"):
         raise UserError(f"method '{name}': is already declared in {components('method')[name].file}")
     if family not in FAMILIES:
@@ -50,10 +48,7 @@ def new_method(name: str, root: Path, family: str = "loss") -> list[Path]:
 
 
 def _built_in(name: str) -> dict[Path, str]:
-    return {
-        BUILT_IN / f"{name}.py": "method.py",
-        Path("tests/methods") / f"test_{name}.py": "test_method.py",
-    }
+    return {BUILT_IN / f"{name}.py": "method.py", Path("tests/methods") / f"test_{name}.py": "test_method.py"}
 
 
 def _package(name: str) -> dict[Path, str]:

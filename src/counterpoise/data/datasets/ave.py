@@ -81,9 +81,7 @@ class Ave(ClipDataset):
     front_end: str = setting(
         "pmr_raw", choices=("ogm", "fbank", "pmr", "pmr_raw", "stft16", "wave"), doc="audio front-end"
     )
-    audio_seconds: float | None = setting(
-        None, above=0.0, doc="length of the sound; None: the front-end's own"
-    )
+    audio_seconds: float | None = setting(None, above=0.0, doc="length of the sound; None: the front-end's own")
     audio_normalisation: str = setting("none", choices=("none", "measured"), doc="mean and std of the audio")
     frames: int = setting(4, minimum=1, maximum=10, doc="stored frames per clip")
     fps: float = setting(1.0, above=0.0, maximum=30.0, doc="frames per second that they are taken at")

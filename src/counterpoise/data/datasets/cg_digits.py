@@ -31,9 +31,7 @@ class CGDigits(Dataset):
     Colour is tied to the digit in ``train`` and ``val`` and drawn at random in ``test``.
     """
 
-    variance: float = setting(
-        0.03, minimum=0.0, doc="variance of each RGB channel around its mean, on [0, 1]"
-    )
+    variance: float = setting(0.03, minimum=0.0, doc="variance of each RGB channel around its mean, on [0, 1]")
     palette: list = setting(
         [
             [220, 20, 60],
@@ -49,14 +47,10 @@ class CGDigits(Dataset):
         ],
         doc="mean RGB (0 to 255) of the digits 0 to 9",
     )
-    mask_threshold: float = setting(
-        0.3, minimum=0.0, maximum=1.0, doc="brightness from which a pixel is coloured"
-    )
+    mask_threshold: float = setting(0.3, minimum=0.0, maximum=1.0, doc="brightness from which a pixel is coloured")
     upscale: int = setting(1, minimum=1, maximum=8, doc="each pixel is repeated this many times both ways")
     test_fraction: float = setting(0.3, above=0.0, below=1.0, doc="share of each class in the test split")
-    val_fraction: float = setting(
-        0.1, minimum=0.0, below=1.0, doc="share of each class in the validation split"
-    )
+    val_fraction: float = setting(0.1, minimum=0.0, below=1.0, doc="share of each class in the validation split")
     generation_seed: int = setting(0, minimum=0, doc="seed of split and colours; not the seed of a run")
 
     def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
@@ -75,8 +69,6 @@ class CGDigits(Dataset):
             painted = colour.paint(gray[rows], colours, self.mask_threshold)
             ids = [f"{row:04d}" for row in rows]
             colour.check_pairs(gray[rows], painted, ids)
-            store.append(
-                split, ids, gray=gray[rows][:, None], colour=painted, digit=labels[rows].astype(np.int64)
-            )
+            store.append(split, ids, gray=gray[rows][:, None], colour=painted, digit=labels[rows].astype(np.int64))
         store.measure("gray")
         store.measure("colour")

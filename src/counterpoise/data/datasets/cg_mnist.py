@@ -22,7 +22,9 @@ from counterpoise.errors import UserError
 
 DIGITS = [str(digit) for digit in range(10)]
 ROWS = 10_000
-KIM_ADDRESS = "https://drive.usercontent.google.com/download?id=1NSv4RCSHjcHois3dXjYw_PaLIoVlLgXu&export=download&confirm=t"
+KIM_ADDRESS = (
+    "https://drive.usercontent.google.com/download?id=1NSv4RCSHjcHois3dXjYw_PaLIoVlLgXu&export=download&confirm=t"
+)
 KIM_ARCHIVE = "mnist_10color_jitter.tar.gz"
 
 
@@ -45,17 +47,13 @@ class CGMnist(Dataset):
 
     folder = "mnist"
 
-    source: str = setting(
-        "recipe", choices=("recipe", "authors"), doc="make the colours, or read the authors' file"
-    )
+    source: str = setting("recipe", choices=("recipe", "authors"), doc="make the colours, or read the authors' file")
     authors_variance: str = setting(
         "0.030",
         choices=("0.020", "0.025", "0.030", "0.035", "0.040", "0.045", "0.050"),
         doc="which of the authors' files (only with source: authors)",
     )
-    variance: float = setting(
-        0.03, minimum=0.0, doc="variance of each RGB channel around its mean, on [0, 1]"
-    )
+    variance: float = setting(0.03, minimum=0.0, doc="variance of each RGB channel around its mean, on [0, 1]")
     palette: list = setting(
         [
             [220, 20, 60],
@@ -71,17 +69,11 @@ class CGMnist(Dataset):
         ],
         doc="mean RGB (0 to 255) of the digits 0 to 9",
     )
-    mask_threshold: float = setting(
-        0.3, minimum=0.0, maximum=1.0, doc="brightness from which a pixel is coloured"
-    )
+    mask_threshold: float = setting(0.3, minimum=0.0, maximum=1.0, doc="brightness from which a pixel is coloured")
     val_fraction: float = setting(0.0, minimum=0.0, below=1.0, doc="share of each class taken from train")
-    unused_fraction: float = setting(
-        0.0, minimum=0.0, below=1.0, doc="share of each class of train that is left out"
-    )
+    unused_fraction: float = setting(0.0, minimum=0.0, below=1.0, doc="share of each class of train that is left out")
     normalisation: str = setting(
-        "released",
-        choices=("released", "measured"),
-        doc="mean and std: those of PMR's code, or of the train split",
+        "released", choices=("released", "measured"), doc="mean and std: those of PMR's code, or of the train split"
     )
     generation_seed: int = setting(0, minimum=0, doc="seed of split and colours; not the seed of a run")
 
@@ -127,13 +119,7 @@ class CGMnist(Dataset):
         return splits
 
     def _parts(
-        self,
-        half: str,
-        split: str,
-        rows: np.ndarray,
-        gray: np.ndarray,
-        labels: np.ndarray,
-        coloured: np.ndarray | None,
+        self, half: str, split: str, rows: np.ndarray, gray: np.ndarray, labels: np.ndarray, coloured: np.ndarray | None
     ) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
         """Yield ids, source indices and colour images uint8 (N, 3, 28, 28) of a split, some thousand at a
         time.
@@ -168,7 +154,5 @@ class CGMnist(Dataset):
         if not np.array_equal(own, labels):
             raise UserError(f"{found[0]}: {half}_label is not in the order of MNIST's labels")
         if half == "train":
-            store.source(
-                name, sha256=files.sha256_file(found[0]), size=found[0].stat().st_size, licence="not stated"
-            )
+            store.source(name, sha256=files.sha256_file(found[0]), size=found[0].stat().st_size, licence="not stated")
         return images

@@ -59,26 +59,19 @@ class CmuMosi(Dataset):
 
     features: str = setting("poria", choices=("poria", "mult"), doc="which features")
     split: str = setting("poria", choices=("poria", "standard"), doc="1,447/752, or by video 1,284/229/686")
-    labels: str = setting(
-        "binary", choices=("binary", "three"), doc="two classes, or three cut at the thresholds"
-    )
+    labels: str = setting("binary", choices=("binary", "three"), doc="two classes, or three cut at the thresholds")
     neutral: str = setting(
         "positive", choices=("positive", "negative", "drop"), doc="binary: what a label of 0 counts as"
     )
     thresholds: list = setting([-0.5, 0.5], doc="three: negative below the first, positive above the second")
     pickle: str = setting("mosi_data.pkl", doc="mult: file name of the pickle")
-    pool: str = setting(
-        "none", choices=("none", "mean"), doc="mult: keep the sequence, or its mean over real steps"
-    )
+    pool: str = setting("none", choices=("none", "mean"), doc="mult: keep the sequence, or its mean over real steps")
 
     def sources(self) -> list[Source]:
         if self.features == "mult":
             how = f"fetch {self.pickle} from the MulT package (github.com/yaohungt/Multimodal-Transformer)"
             return [Source(self.pickle, licence=LICENCE, manual=how)]
-        found = [
-            Source(name, (_poria_url(name),), size, sha256, LICENCE)
-            for name, (size, sha256) in PUBLISHED.items()
-        ]
+        found = [Source(name, (_poria_url(name),), size, sha256, LICENCE) for name, (size, sha256) in PUBLISHED.items()]
         found.append(Source("utterances.csv", licence=LICENCE, optional=True))
         if self.split == "standard":
             name = "cmu_mosi_std_folds.py"
@@ -91,9 +84,7 @@ class CmuMosi(Dataset):
         store.target("sentiment", names=CLASSES[self.labels])
         if self.features == "mult":
             if self.split != "standard":
-                raise UserError(
-                    "cmu_mosi: split: features 'mult' have the standard split only; set split: standard"
-                )
+                raise UserError("cmu_mosi: split: features 'mult' have the standard split only; set split: standard")
             self._prepare_mult(raw, store)
         else:
             self._prepare_poria(raw, store)
@@ -110,19 +101,14 @@ class CmuMosi(Dataset):
         splits = self._poria_splits(raw, rows, store)
         for split, members in splits.items():
             kept = [name for name in members if opinions[name] is not None]
-            dropped = [
-                (name, "its label is 0 (setting neutral)") for name in members if opinions[name] is None
-            ]
+            dropped = [(name, "its label is 0 (setting neutral)") for name in members if opinions[name] is None]
             arrays = {name: np.stack([rows[member][name] for member in kept]) for name in WIDTHS}
             labels = np.array([opinions[member] for member in kept])
             store.append(split, kept, dropped=dropped, sentiment=labels, **arrays)
 
     def _poria_splits(self, raw: RawFiles, rows: dict[str, Any], store: ArrayStore) -> dict[str, list[str]]:
         if self.split == "poria":
-            return {
-                half: [name for name, row in rows.items() if row["half"] == half]
-                for half in ("train", "test")
-            }
+            return {half: [name for name, row in rows.items() if row["half"] == half] for half in ("train", "test")}
         folds = _standard_folds(raw)
         splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
         for name in rows:
@@ -216,18 +202,12 @@ def _read_vectors(raw: RawFiles) -> dict[str, dict[str, Any]]:
     for half in ("train", "test"):
         members = [row for row in transcripts if (int(row[2]) <= TRAIN_VIDEOS) == (half == "train")]
         ordered = [row for row in members if row[3] == "1"] + [row for row in members if row[3] != "1"]
-        values = {
-            name: _read_matrix(raw / f"{FILES[name]}_{half}0.csv", width) for name, width in WIDTHS.items()
-        }
+        values = {name: _read_matrix(raw / f"{FILES[name]}_{half}0.csv", width) for name, width in WIDTHS.items()}
         for name, (matrix, labels) in values.items():
             if len(matrix) != len(ordered):
-                raise UserError(
-                    f"{raw / f'{FILES[name]}_{half}0.csv'}: {len(matrix)} rows, {len(ordered)} transcripts"
-                )
+                raise UserError(f"{raw / f'{FILES[name]}_{half}0.csv'}: {len(matrix)} rows, {len(ordered)} transcripts")
             if [str(label) for label in labels] != [row[3] for row in ordered]:
-                raise UserError(
-                    f"{raw / f'{FILES[name]}_{half}0.csv'}: its labels are not those of transcripts.csv"
-                )
+                raise UserError(f"{raw / f'{FILES[name]}_{half}0.csv'}: its labels are not those of transcripts.csv")
         for place, row in enumerate(ordered):
             if row[0] in rows:
                 raise UserError(f"{raw / 'transcripts.csv'}: id {row[0]} occurs twice")
@@ -288,16 +268,10 @@ def _mult_part(path: Path, data: Any, key: str) -> dict[str, np.ndarray]:
         }
         labels = np.asarray(part["labels"], dtype=np.float64).reshape(-1)
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(
-            f"{path}: has no {key} split with text, audio, vision and labels ({error!r})"
-        ) from error
+        raise UserError(f"{path}: has no {key} split with text, audio, vision and labels ({error!r})") from error
     for name, values in arrays.items():
         if values.ndim != 3 or len(values) != len(labels):
-            raise UserError(
-                f"{path}: {key}: {name} is {values.shape}, expected ({len(labels)}, steps, width)"
-            )
+            raise UserError(f"{path}: {key}: {name} is {values.shape}, expected ({len(labels)}, steps, width)")
     # The release marks silence by minus infinity in the audio features.
-    finite = {
-        name: np.where(np.isfinite(values), values, 0.0).astype(np.float32) for name, values in arrays.items()
-    }
+    finite = {name: np.where(np.isfinite(values), values, 0.0).astype(np.float32) for name, values in arrays.items()}
     return {**finite, "labels": labels}

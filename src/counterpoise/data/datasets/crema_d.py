@@ -62,9 +62,7 @@ class CremaD(ClipDataset):
     front_end: str = setting(
         "fbank", choices=("ogm", "fbank", "pmr", "pmr_raw", "stft16", "wave"), doc="audio front-end"
     )
-    audio_seconds: float | None = setting(
-        None, above=0.0, doc="length of the sound; None: the front-end's own"
-    )
+    audio_seconds: float | None = setting(None, above=0.0, doc="length of the sound; None: the front-end's own")
     audio_normalisation: str = setting("none", choices=("none", "measured"), doc="mean and std of the audio")
     frames: int = setting(3, minimum=1, maximum=150, doc="stored frames per clip")
     fps: float = setting(1.0, above=0.0, maximum=30.0, doc="frames per second that they are taken at")
@@ -73,15 +71,11 @@ class CremaD(ClipDataset):
     max_dropped: float = setting(0.001, minimum=0.0, maximum=1.0, doc="share of a split that may be unusable")
 
     def sources(self) -> list[Source]:
-        names = (
-            ["ogm_ge/train.csv", "ogm_ge/test.csv"] if self.split == "ogm" else ["mlb/data_splits_VALV.json"]
-        )
+        names = ["ogm_ge/train.csv", "ogm_ge/test.csv"] if self.split == "ogm" else ["mlb/data_splits_VALV.json"]
         found = []
         for name in names:
             size, sha256 = SPLIT_FILES[name]
-            urls = (
-                MLB if self.split == "mlb" else tuple(place + name.removeprefix("ogm_ge/") for place in OGM)
-            )
+            urls = MLB if self.split == "mlb" else tuple(place + name.removeprefix("ogm_ge/") for place in OGM)
             found.append(Source(name, urls, size, sha256, "MIT" if self.split == "ogm" else "not stated"))
         return [*found, Source(MEDIA_LIST, licence=LICENCE, optional=True)]
 

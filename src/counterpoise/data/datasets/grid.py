@@ -67,27 +67,17 @@ class Grid(ClipDataset):
         choices=("command", "colour", "preposition", "letter", "digit", "adverb"),
         doc="which word of the sentence is the label",
     )
-    window: str = setting(
-        "utterance", choices=("utterance", "word"), doc="the whole clip, or the labelled word"
-    )
+    window: str = setting("utterance", choices=("utterance", "word"), doc="the whole clip, or the labelled word")
     clips: str = setting("all", choices=("all", "present"), doc="every aligned clip, or those that are there")
-    front_end: str = setting(
-        "ogm", choices=("ogm", "fbank", "pmr", "pmr_raw", "stft16", "wave"), doc="audio front-end"
-    )
-    audio_seconds: float | None = setting(
-        None, above=0.0, doc="length of the sound; None: the front-end's own"
-    )
-    audio_normalisation: str = setting(
-        "measured", choices=("none", "measured"), doc="mean and std of the audio"
-    )
+    front_end: str = setting("ogm", choices=("ogm", "fbank", "pmr", "pmr_raw", "stft16", "wave"), doc="audio front-end")
+    audio_seconds: float | None = setting(None, above=0.0, doc="length of the sound; None: the front-end's own")
+    audio_normalisation: str = setting("measured", choices=("none", "measured"), doc="mean and std of the audio")
     frames: int = setting(3, minimum=1, maximum=75, doc="stored frames per clip")
     fps: float = setting(1.0, above=0.0, maximum=25.0, doc="frames per second that they are taken at")
     sampling: str = setting("even", choices=("first", "even"), doc="which of them are kept")
     frame_size: list = setting([288, 360], doc="height and width of stored frames")
     test_fraction: float = setting(0.3, above=0.0, below=1.0, doc="share of each class in the test split")
-    val_fraction: float = setting(
-        0.0, minimum=0.0, below=1.0, doc="share of each class in the validation split"
-    )
+    val_fraction: float = setting(0.0, minimum=0.0, below=1.0, doc="share of each class in the validation split")
     split_seed: int = setting(0, minimum=0, doc="seed of the split; not the seed of a run")
     max_dropped: float = setting(0.0, minimum=0.0, maximum=1.0, doc="share of clips that may be unusable")
 
@@ -97,9 +87,7 @@ class Grid(ClipDataset):
             Source("s1", licence=LICENCE, optional=True),
             Source("alignments.csv", licence=LICENCE, optional=True),
             Source("s1.zip", (f"{ZENODO}s1.zip?download=1",), licence=LICENCE, unpack="s1"),
-            Source(
-                "alignments.zip", (times,), licence=LICENCE, unpack="alignments", instead=("alignments.csv",)
-            ),
+            Source("alignments.zip", (times,), licence=LICENCE, unpack="alignments", instead=("alignments.csv",)),
         ]
 
     def class_names(self) -> list[str]:

@@ -85,27 +85,19 @@ class KineticsSounds(ClipDataset):
     group = "video"
     how_to_get = HOW_TO_GET
 
-    train_list: str = setting(
-        "my_train.txt", doc="list of training clips: id,seconds,class (0 to 30) per line"
-    )
+    train_list: str = setting("my_train.txt", doc="list of training clips: id,seconds,class (0 to 30) per line")
     test_list: str = setting("my_test.txt", doc="list of test clips")
     front_end: str = setting(
         "fbank", choices=("ogm", "fbank", "pmr", "pmr_raw", "stft16", "wave"), doc="audio front-end"
     )
-    audio_seconds: float | None = setting(
-        None, above=0.0, doc="length of the sound; None: the front-end's own"
-    )
+    audio_seconds: float | None = setting(None, above=0.0, doc="length of the sound; None: the front-end's own")
     audio_normalisation: str = setting("none", choices=("none", "measured"), doc="mean and std of the audio")
     frames: int = setting(3, minimum=1, maximum=10, doc="stored frames per clip")
     fps: float = setting(1.0, above=0.0, maximum=30.0, doc="frames per second that they are taken at")
     sampling: str = setting("even", choices=("first", "even"), doc="which of them are kept")
-    min_frames: int = setting(
-        4, minimum=1, doc="clips with fewer frames at fps are dropped, as the authors do"
-    )
+    min_frames: int = setting(4, minimum=1, doc="clips with fewer frames at fps are dropped, as the authors do")
     frame_size: list = setting([256, 340], doc="height and width of stored frames")
-    val_fraction: float = setting(
-        0.0, minimum=0.0, below=1.0, doc="share of each class taken from the training list"
-    )
+    val_fraction: float = setting(0.0, minimum=0.0, below=1.0, doc="share of each class taken from the training list")
     split_seed: int = setting(0, minimum=0, doc="seed of the validation split; not the seed of a run")
     max_dropped: float = setting(0.05, minimum=0.0, maximum=1.0, doc="share of a split that may be unusable")
 

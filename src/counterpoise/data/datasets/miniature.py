@@ -38,8 +38,7 @@ class _Labelled(Dataset):
             store.modality(name, shape=shape, dtype="float32")
         store.target("label", names=[f"class {number}" for number in range(self.classes)])
         patterns = {
-            name: stream(0, "pattern", name).normal(size=(self.classes, *shape))
-            for name, shape in shapes.items()
+            name: stream(0, "pattern", name).normal(size=(self.classes, *shape)) for name, shape in shapes.items()
         }
         for split, count in (("train", self.train), ("val", self.val), ("test", self.test)):
             if count > 0:
@@ -58,11 +57,7 @@ def _noisy(values: np.ndarray, noise: float, split: str, name: str) -> np.ndarra
 
 
 @dataset(
-    name="miniature_clips",
-    title="Made-up clips",
-    task="multimodal",
-    modalities=("audio", "visual"),
-    targets=("label",),
+    name="miniature_clips", title="Made-up clips", task="multimodal", modalities=("audio", "visual"), targets=("label",)
 )
 class MiniatureClips(_Labelled):
     """Sound (a spectrogram, or a wave with one number as shape) and frames."""
@@ -71,9 +66,7 @@ class MiniatureClips(_Labelled):
     train: int = setting(48, minimum=1, doc="training samples")
     val: int = setting(12, minimum=0, doc="validation samples; 0: no such split")
     test: int = setting(24, minimum=1, doc="test samples")
-    noise: float = setting(
-        1.0, minimum=0.0, doc="noise of the first modality against the pattern; more for others"
-    )
+    noise: float = setting(1.0, minimum=0.0, doc="noise of the first modality against the pattern; more for others")
     audio: list[int] = setting([1, 33, 24], doc="shape of the sound: (1, bins, frames), or (samples,)")
     visual: list[int] = setting([2, 3, 32, 32], doc="shape of the frames")
 
@@ -82,11 +75,7 @@ class MiniatureClips(_Labelled):
 
 
 @dataset(
-    name="miniature_views",
-    title="Made-up views",
-    task="multimodal",
-    modalities=("front", "back"),
-    targets=("label",),
+    name="miniature_views", title="Made-up views", task="multimodal", modalities=("front", "back"), targets=("label",)
 )
 class MiniatureViews(_Labelled):
     """Two images."""
@@ -95,9 +84,7 @@ class MiniatureViews(_Labelled):
     train: int = setting(48, minimum=1, doc="training samples")
     val: int = setting(12, minimum=0, doc="validation samples; 0: no such split")
     test: int = setting(24, minimum=1, doc="test samples")
-    noise: float = setting(
-        1.0, minimum=0.0, doc="noise of the first modality against the pattern; more for others"
-    )
+    noise: float = setting(1.0, minimum=0.0, doc="noise of the first modality against the pattern; more for others")
     size: int = setting(32, minimum=8, doc="height and width")
 
     def shapes(self) -> dict[str, Shape]:
@@ -118,9 +105,7 @@ class MiniatureUtterances(_Labelled):
     train: int = setting(48, minimum=1, doc="training samples")
     val: int = setting(12, minimum=0, doc="validation samples; 0: no such split")
     test: int = setting(24, minimum=1, doc="test samples")
-    noise: float = setting(
-        2.0, minimum=0.0, doc="noise of the first modality against the pattern; more for others"
-    )
+    noise: float = setting(2.0, minimum=0.0, doc="noise of the first modality against the pattern; more for others")
     widths: list[int] = setting([20, 12, 16], doc="length of the three vectors")
 
     def shapes(self) -> dict[str, Shape]:

@@ -20,7 +20,9 @@ from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
 
-LISTS = "https://raw.githubusercontent.com/fanyunfeng-bit/DI-MML/83b9b7acc47ac9f1666e72ed984eacd18cfd3d5c/data/ModelNet/"
+LISTS = (
+    "https://raw.githubusercontent.com/fanyunfeng-bit/DI-MML/83b9b7acc47ac9f1666e72ed984eacd18cfd3d5c/data/ModelNet/"
+)
 PUBLISHED = {
     "train.txt": (751319, "69587fcf810d20207069301edded878c4f682e1b8f0eb96ee08e21029f0ab9e4"),
     "test.txt": (187406, "31d9eeae282eecbb628c0d0849479111416cf99a5bc685c69e984ed9da54aab8"),
@@ -71,9 +73,7 @@ class ModelNet40(Dataset):
     def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
         store.target("shape", names=self._classes(raw))
         for name in self.info.modalities:
-            store.modality(
-                name, shape=(3, self.size, self.size), dtype="uint8", mean=IMAGENET_MEAN, std=IMAGENET_STD
-            )
+            store.modality(name, shape=(3, self.size, self.size), dtype="uint8", mean=IMAGENET_MEAN, std=IMAGENET_STD)
         splits = self.listed_items(raw)
         reader = ViewReader(self.source, (self.front, self.back), self.size)
         prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
@@ -89,14 +89,10 @@ class ModelNet40(Dataset):
         """Return class, name and label of each shape of a half."""
         path = raw / f"{half}.txt"
         rows = []
-        for number, (image, label) in enumerate(
-            lists.read_rows(path, 2, "split list", delimiter="\t"), start=1
-        ):
+        for number, (image, label) in enumerate(lists.read_rows(path, 2, "split list", delimiter="\t"), start=1):
             parts = image.split("/")
             if len(parts) < 3 or ".obj.shaded_v" not in parts[-1]:
-                raise UserError(
-                    f"{path}: line {number}: '{image}' is not class/half/name.obj.shaded_v001.png"
-                )
+                raise UserError(f"{path}: line {number}: '{image}' is not class/half/name.obj.shaded_v001.png")
             value = lists.whole_number(label, path, f"line {number}: class", maximum=39)
             rows.append((parts[-3], parts[-1].split(".")[0], value))
         return rows
@@ -139,9 +135,7 @@ class ViewReader:
             images = [render(vertices, faces, 30.0 * view, self.size) for view in self.views]
         else:
             images = [self._image(path) for path in item.files]
-        return {
-            name: np.ascontiguousarray(image) for name, image in zip(("front", "back"), images, strict=True)
-        }
+        return {name: np.ascontiguousarray(image) for name, image in zip(("front", "back"), images, strict=True)}
 
     def _image(self, path: Path) -> np.ndarray:
         from PIL import Image, UnidentifiedImageError

@@ -32,20 +32,12 @@ class MultiDigits(Dataset):
     Both digits of a picture come from the same split, so no test image is ever seen in training.
     """
 
-    noise: float = setting(
-        0.5, minimum=0.0, maximum=1.0, doc="share of the right part's pixels that are replaced"
-    )
-    overlap: int = setting(
-        2, minimum=0, maximum=7, doc="columns that the two 8-wide digits share, before upscaling"
-    )
+    noise: float = setting(0.5, minimum=0.0, maximum=1.0, doc="share of the right part's pixels that are replaced")
+    overlap: int = setting(2, minimum=0, maximum=7, doc="columns that the two 8-wide digits share, before upscaling")
     upscale: int = setting(2, minimum=1, maximum=8, doc="each pixel is repeated this many times both ways")
-    partners: int = setting(
-        4, minimum=1, doc="pictures made of each left digit in train; val and test have one"
-    )
+    partners: int = setting(4, minimum=1, doc="pictures made of each left digit in train; val and test have one")
     test_fraction: float = setting(0.3, above=0.0, below=1.0, doc="share of each class in the test split")
-    val_fraction: float = setting(
-        0.1, minimum=0.0, below=1.0, doc="share of each class in the validation split"
-    )
+    val_fraction: float = setting(0.1, minimum=0.0, below=1.0, doc="share of each class in the validation split")
     generation_seed: int = setting(0, minimum=0, doc="seed of split, pairs and noise; not the seed of a run")
 
     def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
@@ -66,10 +58,7 @@ class MultiDigits(Dataset):
                 raise UserError(f"multi_digits: {split}: a picture holds the same digit twice")
             picture = pairs.side_by_side(bright[left], bright[right], overlap)
             self._add_noise(picture, stream(self.generation_seed, "noise", split))
-            ids = [
-                f"{a:04d}-{b:04d}-{place % count}"
-                for place, (a, b) in enumerate(zip(left, right, strict=True))
-            ]
+            ids = [f"{a:04d}-{b:04d}-{place % count}" for place, (a, b) in enumerate(zip(left, right, strict=True))]
             store.append(split, ids, image=picture[:, None], left=labels[left], right=labels[right])
         store.measure("image")
 

@@ -40,26 +40,18 @@ class MultiMnist(Dataset):
     folder = "mnist"
 
     canvas: int = setting(36, minimum=28, maximum=84, doc="side of the square canvas, in pixels")
-    offset: list = setting(
-        [6, 6], doc="rows and columns by which the right digit lies below and right of the left one"
-    )
+    offset: list = setting([6, 6], doc="rows and columns by which the right digit lies below and right of the left one")
     size: int = setting(28, minimum=8, maximum=84, doc="side to which the canvas is resized (nearest pixel)")
-    noise: float = setting(
-        0.5, minimum=0.0, maximum=1.0, doc="share of the right part's pixels that are replaced"
-    )
+    noise: float = setting(0.5, minimum=0.0, maximum=1.0, doc="share of the right part's pixels that are replaced")
     noise_region: str = setting(
         "right_half",
         choices=("right_half", "right_digit"),
         doc="which part: half of the image, or the right digit's box",
     )
-    partners: int = setting(
-        1, minimum=1, doc="images made of each left digit in train; val and test have one"
-    )
+    partners: int = setting(1, minimum=1, doc="images made of each left digit in train; val and test have one")
     val_fraction: float = setting(0.0, minimum=0.0, below=1.0, doc="share of each class taken from train")
     normalisation: str = setting(
-        "released",
-        choices=("released", "measured"),
-        doc="mean and std: Sener and Koltun's, or of the train split",
+        "released", choices=("released", "measured"), doc="mean and std: Sener and Koltun's, or of the train split"
     )
     generation_seed: int = setting(0, minimum=0, doc="seed of split, pairs and noise; not the seed of a run")
 
@@ -91,9 +83,7 @@ class MultiMnist(Dataset):
         room = self.canvas - SIDE
         offset = self.offset
         if len(offset) != 2 or not all(isinstance(value, int) and 0 <= value <= room for value in offset):
-            raise UserError(
-                f"multi_mnist: offset {offset}: must be two whole numbers of 0 to {room} (canvas - {SIDE})"
-            )
+            raise UserError(f"multi_mnist: offset {offset}: must be two whole numbers of 0 to {room} (canvas - {SIDE})")
         return offset[0], offset[1]
 
     def _add_split(
@@ -115,15 +105,10 @@ class MultiMnist(Dataset):
             pictures = pairs.overlaid(images[a], images[b], self.canvas, offset)
             pictures = pairs.nearest(pictures, self.size)
             self._add_noise(pictures, offset, random)
-            ids = [
-                f"{half}/{i:05d}-{j:05d}-{(start + n) % count}"
-                for n, (i, j) in enumerate(zip(a, b, strict=True))
-            ]
+            ids = [f"{half}/{i:05d}-{j:05d}-{(start + n) % count}" for n, (i, j) in enumerate(zip(a, b, strict=True))]
             store.append(split, ids, image=pictures[:, None], left=labels[a], right=labels[b])
 
-    def _add_noise(
-        self, pictures: np.ndarray, offset: tuple[int, int], random: np.random.RandomState
-    ) -> None:
+    def _add_noise(self, pictures: np.ndarray, offset: tuple[int, int], random: np.random.RandomState) -> None:
         """Replace pixels of the right part of ``pictures`` (N, size, size) in place."""
         if self.noise_region == "right_half":
             part = pictures[:, :, self.size // 2 :]

@@ -92,10 +92,7 @@ class NyuV2(Dataset):
         if len(names) != count:
             raise UserError(f"{folder / 'image'}: {len(names)} images, {count} expected. {HOW_TO_GET}")
         kinds = ("image", "label", "depth")
-        return [
-            Item(f"{half}/{name}", {}, tuple(folder / kind / f"{name}.npy" for kind in kinds))
-            for name in names
-        ]
+        return [Item(f"{half}/{name}", {}, tuple(folder / kind / f"{name}.npy" for kind in kinds)) for name in names]
 
 
 def _by_number(name: str) -> tuple[int, str]:
@@ -113,9 +110,7 @@ class SceneReader:
         if label.shape != (HEIGHT, WIDTH):
             raise MediaError(f"its labels are {label.shape}, expected {(HEIGHT, WIDTH)}")
         if not np.isin(np.unique(label), np.arange(-1, CLASSES)).all():
-            raise MediaError(
-                f"its labels go from {label.min():g} to {label.max():g}, allowed are -1 to {CLASSES - 1}"
-            )
+            raise MediaError(f"its labels go from {label.min():g} to {label.max():g}, allowed are -1 to {CLASSES - 1}")
         return {
             "image": image.astype(np.float32),
             "segmentation": label.astype(np.int8),

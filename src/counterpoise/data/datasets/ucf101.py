@@ -106,17 +106,13 @@ class Ucf101(ClipDataset):
     front_end: str = setting(
         "stft16", choices=("ogm", "fbank", "pmr", "pmr_raw", "stft16", "wave"), doc="audio front-end"
     )
-    audio_seconds: float | None = setting(
-        None, above=0.0, doc="length of the sound; None: the front-end's own"
-    )
+    audio_seconds: float | None = setting(None, above=0.0, doc="length of the sound; None: the front-end's own")
     audio_normalisation: str = setting("none", choices=("none", "measured"), doc="mean and std of the audio")
     frames: int = setting(4, minimum=1, maximum=10, doc="stored frames per clip")
     fps: float = setting(1.0, above=0.0, maximum=30.0, doc="frames per second that they are taken at")
     min_frames: int = setting(4, minimum=1, doc="clips with fewer frames at fps are dropped")
     frame_size: list = setting([240, 320], doc="height and width of stored frames; the clips are 240 by 320")
-    val_fraction: float = setting(
-        0.1, minimum=0.0, below=1.0, doc="share of each class's groups taken from train"
-    )
+    val_fraction: float = setting(0.1, minimum=0.0, below=1.0, doc="share of each class's groups taken from train")
     split_seed: int = setting(0, minimum=0, doc="seed of the validation split; not the seed of a run")
     max_dropped: float = setting(0.2, minimum=0.0, maximum=1.0, doc="share of a split that may be unusable")
 
@@ -142,9 +138,7 @@ class Ucf101(ClipDataset):
         labels = np.array([groups[name] for name in names])
         rows = stratified_split(labels, {"val": self.val_fraction}, self.split_seed)
         chosen = {split: {names[row] for row in members} for split, members in rows.items()}
-        parts = {
-            split: [item for item in train if item.group in members] for split, members in chosen.items()
-        }
+        parts = {split: [item for item in train if item.group in members] for split, members in chosen.items()}
         return {**parts, "test": test}
 
     def _items(self, raw: RawFiles, name: str) -> list[Item]:

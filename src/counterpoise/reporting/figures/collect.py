@@ -123,9 +123,7 @@ def _correct(path: Path, selection: str, output: str) -> np.ndarray:
         (target,) = (name for name in stored.files if name.startswith("labels."))
         name = f"{selection}.logits.{output}"
         if name not in stored.files:
-            raise UserError(
-                f"{path}: has no array '{name}': selection '{selection}' needs a validation split"
-            )
+            raise UserError(f"{path}: has no array '{name}': selection '{selection}' needs a validation split")
         return stored[name].argmax(axis=1) == stored[target]
 
 
@@ -139,11 +137,7 @@ def _reliability(plan: Plan, root: Path, planned: PlannedFigure) -> Iterator[Row
         sure = (powers / powers.sum(axis=1, keepdims=True)).max(axis=1)
         place = np.minimum(np.ceil(sure * bins).astype(int) - 1, bins - 1)
         found = [place == number for number in range(bins)]
-        gaps = [
-            inside.mean() * abs(right[inside].mean() - sure[inside].mean())
-            for inside in found
-            if inside.any()
-        ]
+        gaps = [inside.mean() * abs(right[inside].mean() - sure[inside].mean()) for inside in found if inside.any()]
         for number, inside in enumerate(found):
             if inside.any():
                 yield {

@@ -239,9 +239,7 @@ def _draw_landscape(picture: Picture, rows: Rows) -> None:
         label = f"{method}\n(sharpness {sharpness:.2f})"
         look = {"color": COLOURS[place], "ls": LINES[place], "label": label}
         for axes, name, scale in ((left, "loss", 1), (right, "accuracy", 100)):
-            axes.plot(
-                steps, [scale * np.mean([r[name] for r in _where(found, step=s)]) for s in steps], **look
-            )
+            axes.plot(steps, [scale * np.mean([r[name] for r in _where(found, step=s)]) for s in steps], **look)
     left.set(xlabel="step (filter norms)", ylabel="test loss (nats)", yscale="log")
     left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -305,10 +303,7 @@ def _reliability(rows: Rows) -> tuple[list[float], list[float]]:
     found = [_where(rows, bin=number) for number in sorted(_values(rows, "bin"))]
     weights = [[row["count"] for row in inside] for inside in found]
     return tuple(
-        [
-            np.average([row[name] for row in inside], weights=w)
-            for inside, w in zip(found, weights, strict=True)
-        ]
+        [np.average([row[name] for row in inside], weights=w) for inside, w in zip(found, weights, strict=True)]
         for name in ("confidence", "accuracy")
     )
 

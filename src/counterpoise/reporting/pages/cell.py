@@ -160,12 +160,7 @@ def _outputs(found: CellResults) -> list[str]:
 
 def _selected(found: CellResults) -> Iterable[Selected]:
     for output in _outputs(found):
-        there = {
-            m
-            for run in found.runs.values()
-            for s in run.selections.values()
-            for m in s.outputs.get(output, ())
-        }
+        there = {m for run in found.runs.values() for s in run.selections.values() for m in s.outputs.get(output, ())}
         metric = next((name for name in MAIN if name in there), None)
         if metric is None:
             continue
@@ -227,9 +222,7 @@ def _confusions(found: CellResults, selection: str, runs: Sequence[Run], data: D
     targets = next((run.record.get("output_targets", {}) for run in runs if run.record), {})
     for output in _outputs(found):
         details = [
-            run.selections[selection].details.get(output)
-            for run in found.runs.values()
-            if selection in run.selections
+            run.selections[selection].details.get(output) for run in found.runs.values() if selection in run.selections
         ]
         matrices = [detail.confusion for detail in details if detail is not None and detail.confusion]
         if matrices:

@@ -51,9 +51,7 @@ class Axis:
     @property
     def ticks(self) -> list[Tick]:
         """About five round values inside the axis, with their coordinates."""
-        values = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], integer=self.whole).tick_values(
-            self.low, self.high
-        )
+        values = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], integer=self.whole).tick_values(self.low, self.high)
         slack = 1e-9 * (self.high - self.low)
         return [Tick(self(v), f"{v:g}") for v in values if self.low - slack <= v <= self.high + slack]
 
@@ -124,9 +122,7 @@ def thinned(points: NDArray[np.float64]) -> NDArray[np.float64]:
     if length <= MOST_POINTS:
         return points
     edges = np.linspace(0, length, MOST_POINTS + 1).astype(int)
-    return np.stack(
-        [row[: edges[-1]] for row in (_stretches(points[0], edges), _stretches(points[1], edges))]
-    )
+    return np.stack([row[: edges[-1]] for row in (_stretches(points[0], edges), _stretches(points[1], edges))])
 
 
 def _stretches(values: NDArray[np.float64], edges: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -148,9 +144,7 @@ def _padded(low: float, high: float) -> tuple[float, float]:
 def _path(points: NDArray[np.float64], x: Axis, y: Axis) -> str:
     """Return SVG path data in tenths of a unit; a lone point becomes a short dash."""
     inside = np.clip(points[1], y.low, y.high)
-    across, down = (
-        np.rint(FINE * axis.places(values)).astype(int) for axis, values in ((x, points[0]), (y, inside))
-    )
+    across, down = (np.rint(FINE * axis.places(values)).astype(int) for axis, values in ((x, points[0]), (y, inside)))
     steps = zip(np.diff(across).tolist(), np.diff(down).tolist(), strict=True)
     rest = "".join(f" {dx}{dy if dy < 0 else f' {dy}'}" for dx, dy in steps)
     return f"M{across[0]} {down[0]}l{rest[1:]}" if rest else f"M{across[0] - 20} {down[0]}h40"
@@ -193,9 +187,7 @@ def confusion(output: str, matrices: Sequence[Sequence[Sequence[int]]], names: S
     off = counts - np.diag(counts.diagonal())
     order = np.argsort(-off, axis=None, kind="stable")[:10]
     places = [divmod(int(place), size) for place in order]
-    worst = tuple(
-        (called[i], called[j], int(off[i, j]), float(share[i, j])) for i, j in places if off[i, j] > 0
-    )
+    worst = tuple((called[i], called[j], int(off[i, j]), float(share[i, j])) for i, j in places if off[i, j] > 0)
     return Confusion(output, called, _nested(counts), _nested(levels), tuple(_squares(levels)), worst)
 
 
@@ -249,8 +241,7 @@ def reliability_chart(
     """Return the diagram of all seeds together; ``found`` are counts, confidences and accuracies by bin."""
     count = np.array([one["count"] for one in found], dtype=np.float64)
     sure, right = (
-        np.array([[value or 0.0 for value in one[name]] for one in found])
-        for name in ("confidence", "accuracy")
+        np.array([[value or 0.0 for value in one[name]] for one in found]) for name in ("confidence", "accuracy")
     )
     total = count.sum(axis=0)
     if not total.sum():

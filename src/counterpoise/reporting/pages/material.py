@@ -117,12 +117,7 @@ def gather(plan: Plan, root: Path) -> Material:
     tables = tuple(_table(plan, results, comparisons, paper, table) for paper, table in plan.tables)
     figures, pictures = _figures(plan, root)
     audits = {found.paper.paper: audit_paper(found.paper) for found in comparisons}
-    files = {
-        **dict(_table_files(tables)),
-        **dict(_comparison_files(comparisons)),
-        **pictures,
-        **explained.files,
-    }
+    files = {**dict(_table_files(tables)), **dict(_comparison_files(comparisons)), **pictures, **explained.files}
     return Material(
         plan,
         comparisons,
@@ -151,19 +146,14 @@ def _cells(
         if row.entry.results is not None:
             uses.setdefault(row.entry.results.cell.name, []).append(row)
     for name, found in results.items():
-        yield read_cell_page(
-            plan, root, found, data[found.cell.data_key], uses.get(name, ()), explained.of_cell(name)
-        )
+        yield read_cell_page(plan, root, found, data[found.cell.data_key], uses.get(name, ()), explained.of_cell(name))
 
 
 def _numbers(comparisons: Sequence[Comparison], explained: Explained) -> Iterable[NumberLine]:
     """Yield every printed entry of the papers, those that ran first."""
     lines = [
         NumberLine(
-            row,
-            column_name(row),
-            page_name(row.entry.results.cell) if row.entry.results else "",
-            explained.of(row),
+            row, column_name(row), page_name(row.entry.results.cell) if row.entry.results else "", explained.of(row)
         )
         for comparison in comparisons
         for row in comparison.rows
@@ -184,9 +174,7 @@ def _table(
 ) -> TablePage:
     comparison = next(found for found in comparisons if found.paper.paper == paper)
     view = lay_out(plan, results, comparison.paper, comparison.paper.table(table))
-    counts = Counter(
-        str(cell.verdict) for line in view.lines for cell in line.cells if cell.printed is not None
-    )
+    counts = Counter(str(cell.verdict) for line in view.lines for cell in line.cells if cell.printed is not None)
     return TablePage(view, tuple(_plots(comparison, view))[:MOST_PLOTS], counts)
 
 

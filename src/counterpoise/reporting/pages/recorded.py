@@ -167,6 +167,4 @@ def evidence(cells: Iterable[tuple[Cell, tuple[Run, ...]]]) -> Evidence:
 def as_yaml(data: Mapping[str, Any]) -> str:
     """Return settings as a person would write them."""
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same text, sooner
-    return yaml.dump(
-        data, Dumper=dumper, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
-    )
+    return yaml.dump(data, Dumper=dumper, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True)

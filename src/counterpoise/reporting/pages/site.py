@@ -138,22 +138,11 @@ def _content_hash(text: str) -> str:
 
 
 def _frame(material: Material, page: Page, to: FolderLinks | SingleLinks) -> dict[str, Any]:
-    return {
-        "plan": material.plan,
-        "title": page.title,
-        "section": page.section,
-        "navigation": NAVIGATION,
-        "to": to,
-    }
+    return {"plan": material.plan, "title": page.title, "section": page.section, "navigation": NAVIGATION, "to": to}
 
 
 def _body(material: Material, page: Page, to: FolderLinks | SingleLinks) -> str:
     template = environment().get_template(page.template)
     return template.render(
-        report=material,
-        plan=material.plan,
-        to=to,
-        meanings=MEANINGS,
-        claim_meanings=CLAIM_MEANINGS,
-        **page.context,
+        report=material, plan=material.plan, to=to, meanings=MEANINGS, claim_meanings=CLAIM_MEANINGS, **page.context
     )

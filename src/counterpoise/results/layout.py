@@ -1,0 +1,198 @@
+"""The layout: which cell fills which place of which table and figure, or the reason why none does.
+
+It is what judging and reporting know of a benchmark. The planner writes it once; everything after the runs reads
+it, for one's own results as for a published record or for numbers from another engine.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA = 1
+NOT_IN_BENCHMARK = "not in this benchmark"
+
+# What becomes part of a path, in a file that may come from anywhere: no separator, no '..', bounded length.
+SafeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]{0,99}$")]
+CellName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]{0,99}/[A-Za-z0-9][A-Za-z0-9_+-]{0,99}/[A-Za-z0-9][A-Za-z0-9_+.-]{0,149}$"
+    ),
+]
+Key = Annotated[str, Field(pattern=r"^[0-9a-f]{6,64}$")]
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LayoutData(_Stored):
+    """Prepared data that runs are trained on; ``manifest`` is empty where it was not prepared here."""
+
+    name: SafeName
+    title: str
+    component: SafeName
+    settings: dict[str, Any]
+    key: Key
+    manifest: dict[str, Any] = {}
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Split -> number of examples."""
+        return {name: split["size"] for name, split in self.manifest.get("splits", {}).items()}
+
+    def class_names(self, target: str) -> tuple[str, ...]:
+        """Return a target's class names, none where they are not known."""
+        return tuple(map(str, self.manifest.get("targets", {}).get(target, {}).get("names") or ()))
+
+
+class LayoutCell(_Stored):
+    """A cell: dataset × model × method × protocol, with its resolved configuration.
+
+    ``data`` is the key of its prepared data, ``folds`` those of the other folds where seeds run on different ones;
+    ``parents`` are, by modality, the names of the cells that its runs start from.
+    """
+
+    dataset: SafeName
+    model: SafeName
+    method: SafeName
+    method_title: str
+    variant: SafeName
+    protocol: str
+    key: Key
+    source: str
+    config: dict[str, Any]
+    data: Key
+    folds: tuple[Key, ...] = ()
+    parents: dict[str, CellName] = {}
+
+    @property
+    def name(self) -> str:
+        """``<dataset>/<model>/<method>-<variant>.<key>``: the cell's name everywhere."""
+        return f"{self.dataset}/{self.model}/{self.method}-{self.variant}.{self.key}"
+
+    def data_of(self, seed: int) -> str:
+        """Return the key of the prepared data that the run of one seed trains on: one of the folds in turn."""
+        return (self.data, *self.folds)[seed % (1 + len(self.folds))]
+
+
+class LayoutTable(_Stored):
+    """A table of the benchmark; ``modalities`` gives, by column group, the dataset's names of the paper's modalities.
+
+    ``probe`` is ``all`` where every row's unimodal columns are also measured on a probe of frozen encoders.
+    """
+
+    paper: SafeName
+    table: SafeName
+    probe: Literal["starred", "all"] = "starred"
+    modalities: dict[str, dict[str, str]] = {}
+
+    def output_in_dataset(self, group: str | None, output: str) -> str:
+        """An output (``joint``, ``audio``, ``probe:audio``) with the modality's name in the dataset that runs."""
+        probe, separator, named = output.rpartition(":")
+        return f"{probe}{separator}{self.modalities.get(group or '', {}).get(named, named)}"
+
+
+class LayoutValue(_Stored):
+    """One place of a table: the cell that fills it and the output that is measured, or the ``reason`` why none does.
+
+    ``variant`` is None where the row runs in one variant. ``stand_in``: another dataset or training takes the
+    paper's place, so the value is never compared with the printed one; ``other_training`` is that protocol's title.
+    ``row`` may be one that the paper does not have (the benchmark adds it).
+    """
+
+    paper: SafeName
+    table: SafeName
+    row: str
+    variant: str | None
+    column: str
+    cell: CellName | None
+    output: str = ""
+    reason: str = ""
+    stand_in: bool = False
+    other_training: str = ""
+
+
+class FigureSeries(_Stored):
+    """One method of a figure and the cell that it is drawn from, or the reason why there is none."""
+
+    label: str
+    cell: CellName | None
+    reason: str = ""
+
+
+class LayoutFigure(_Stored):
+    """A figure of the benchmark. ``output`` is the modality that it looks at, by the dataset's name.
+
+    ``measurement`` is the name, without suffix, of the file that its runs' measurements are in, where it needs one.
+    """
+
+    paper: SafeName
+    figure: SafeName
+    series: tuple[FigureSeries, ...] = ()
+    output: str = ""
+    note: str = ""
+    stand_in: bool = False
+    measurement: str = ""
+
+    @property
+    def id(self) -> str:
+        """``<paper>/<figure>``, as in its path."""
+        return f"{self.paper}/{self.figure}"
+
+
+class Layout(_Stored):
+    """A benchmark as judging and reporting know it. Cells and data are by name and by key.
+
+    ``benchmark`` has all of the benchmark's settings but those of one machine; ``file`` and ``overrides`` say where
+    they came from.
+    """
+
+    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    name: SafeName
+    title: str
+    note: str = ""
+    file: str
+    overrides: dict[str, Any] = {}
+    benchmark: dict[str, Any]
+    seeds: tuple[int, ...]
+    selection: Literal["last", "best_val", "best_test"]
+    scale: str = "full"
+    ece_bins: int = Field(15, gt=0)
+    papers: tuple[SafeName, ...]
+    tables: tuple[LayoutTable, ...]
+    values: tuple[LayoutValue, ...]
+    figures: tuple[LayoutFigure, ...] = ()
+    cells: dict[CellName, LayoutCell]
+    data: dict[Key, LayoutData]
+
+    @model_validator(mode="after")
+    def _names_lead_somewhere(self) -> Self:
+        for name, cell in self.cells.items():
+            if cell.name != name:
+                raise ValueError(f"cells.{name}: is called '{cell.name}' by its own fields")
+            for key in (cell.data, *cell.folds):
+                if key not in self.data:
+                    raise ValueError(f"cells.{name}: its data '{key}' is not among the data")
+        named = [value.cell for value in self.values]
+        named += [series.cell for figure in self.figures for series in figure.series]
+        for cell in named:
+            if cell is not None and cell not in self.cells:
+                raise ValueError(f"the cell '{cell}' is not among the cells")
+        return self
+
+    def table(self, paper: str, table: str) -> LayoutTable:
+        """Return what the benchmark says about a table that it has."""
+        return next(found for found in self.tables if (found.paper, found.table) == (paper, table))
+
+    def values_of(self, paper: str, table: str | None = None) -> list[LayoutValue]:
+        """Return the places of a paper's tables, or of one of them, in the benchmark's order."""
+        return [v for v in self.values if v.paper == paper and table in (None, v.table)]
+
+
+def is_safe(name: str) -> bool:
+    """Return whether a name may become one part of a path."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,99}", name) is not None
