@@ -92,6 +92,37 @@ def test_segnet_undoes_its_pooling_as_torch_does():
     assert torch.equal(unpool(pooled, places), functional.max_unpool2d(pooled, places, 2))
 
 
+def test_segnet_is_the_split_network_of_mtan_channel_by_channel():
+    """A block's first convolution changes the channels, on the way down and on the way up; VGG-16's counts."""
+    network = segnet_network(64)
+    convolutions = [m for m in network.encoders["image"].modules() if isinstance(m, torch.nn.Conv2d)]
+    down = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256)]
+    down += [(256, 512), (512, 512), (512, 512), (512, 512), (512, 512), (512, 512)]
+    up = [(512, 512), (512, 512), (512, 512), (512, 256), (256, 256), (256, 256), (256, 128), (128, 128), (128, 128)]
+    up += [(128, 64), (64, 64), (64, 64), (64, 64)]
+    shapes = [(m.in_channels, m.out_channels) for m in convolutions]
+    assert shapes[:13] == down
+    backwards = [list(network.encoders["image"].up[number]) for number in (4, 3, 2, 1, 0)]
+    found = [(m.in_channels, m.out_channels) for block in backwards for m in block if isinstance(m, torch.nn.Conv2d)]
+    assert found == up
+    assert sum(p.numel() for p in network.encoders["image"].parameters()) == 24_943_296
+
+
+def test_segnet_and_its_heads_start_xavier_normal_with_biases_of_zero():
+    network = segnet_network(16)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            fans = (module.in_channels + module.out_channels) * module.weight[0, 0].numel()
+            if module.weight.numel() > 2000:
+                assert module.weight.std().item() == pytest.approx((2 / fans) ** 0.5, rel=0.1)
+            assert not module.bias.any()
+
+
+def segnet_network(width: int):
+    config = model({"image": ("segnet", {"width": width})}, None)
+    return build_network(config, {"image": (3, 64, 32)}, {"segmentation": 13, "depth": 1}, 0)
+
+
 def test_segnet_has_a_head_for_every_task_and_an_output_for_every_pixel():
     config = model({"image": ("segnet", {"width": 4})}, None)
     network = build_network(config, {"image": (3, 64, 32)}, {"segmentation": 13, "depth": 1}, 0)

@@ -23,26 +23,30 @@ Row = dict[str, float | str]
 def measure(network: Network, data: Data, batch_size: int, seed: int, batches: int = 100) -> Iterator[Row]:
     """Yield the norm of both gradients of every encoder for each of ``batches`` mini-batches.
 
-    Columns: ``batch``, ``encoder``, ``multimodal`` and ``unimodal`` (norms), and ``k``, the trace of the
-    unimodal gradient's covariance over batches divided by that of the multimodal one's, the same in every row
-    of an encoder. The network is in training mode, as in a step, and its statistics are put back afterwards.
+    Columns: ``batch``, ``encoder``, ``multimodal`` and ``unimodal`` (norms), ``multimodal_loss`` and
+    ``unimodal_loss`` (whose gradients they are), and ``k``, the trace of the unimodal gradient's covariance
+    over batches divided by that of the multimodal one's, the same in every row of an encoder. The network is
+    in training mode, as in a step, and its statistics are put back afterwards. An encoder that is wholly
+    frozen has no rows.
     """
     network.train()
     buffers = {name: value.clone() for name, value in network.named_buffers()}
-    parameters = {name: engine.trainable(module) for name, module in network.encoders.items()}
-    norms: dict[str, list[Tensor]] = {name: [] for name in parameters}
+    owned = {name: engine.trainable(module) for name, module in network.encoders.items()}
+    parameters = {name: found for name, found in owned.items() if found}
+    numbers: dict[str, list[Tensor]] = {name: [] for name in parameters}
     moments = {name: _Moments() for name in parameters}
     for inputs, targets in _batches(data, batch_size, seed, batches):
-        for name, pair in _gradients(network, inputs, targets, parameters).items():
-            norms[name].append(torch.stack([engine.total_norm(found) for found in pair]))
+        for name, (losses, pair) in _gradients(network, inputs, targets, parameters).items():
+            numbers[name].append(torch.stack([*(engine.total_norm(found) for found in pair), *losses]))
             moments[name].add(pair)
     with torch.no_grad():
         for name, buffer in network.named_buffers():
             buffer.copy_(buffers[name])
-    for name, values in norms.items():
+    columns = ("multimodal", "unimodal", "multimodal_loss", "unimodal_loss")
+    for name, values in numbers.items():
         ratio = moments[name].ratio()
-        for batch, (multimodal, unimodal) in enumerate(torch.stack(values).tolist()):
-            yield {"batch": batch, "encoder": name, "multimodal": multimodal, "unimodal": unimodal, "k": ratio}
+        for batch, found in enumerate(torch.stack(values).tolist()):
+            yield {"batch": batch, "encoder": name, **dict(zip(columns, found, strict=True)), "k": ratio}
 
 
 def _batches(data: Data, size: int, seed: int, count: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
@@ -55,19 +59,23 @@ def _batches(data: Data, size: int, seed: int, count: int) -> Iterator[tuple[dic
 
 def _gradients(
     network: Network, inputs: dict[str, Tensor], targets: dict[str, Tensor], parameters: dict[str, list]
-) -> dict[str, list[engine.Gradients]]:
-    """Return the multimodal and the unimodal gradient of every encoder."""
+) -> dict[str, tuple[list[Tensor], list[engine.Gradients]]]:
+    """Return the multimodal and the unimodal loss of every encoder, and the gradient of each."""
     cut = engine.cut_at_features(network.run_encoders(inputs))
     outputs = network.predict(network.mix(cut.leaves), network.objectives)
     losses = {name: network.loss(name, output, targets[network.targets[name]]) for name, output in outputs.items()}
-    cotangents = list(engine.backward_heads(network, cut, losses).values())
-    return {
-        name: [
-            engine.pull_back([cut.attached[name]], owned, [found[name]], last=found is cotangents[-1])
-            for found in cotangents
+    cotangents = engine.backward_heads(network, cut, losses)
+    last = list(cotangents)[-1]
+    found = {}
+    for name, owned in parameters.items():
+        reaching = engine.objectives_of(network, name, list(cotangents)).values()
+        totals = [torch.stack([losses[loss].detach().double() for loss in names]).sum() for names in reaching]
+        pair = [
+            engine.pull_back([cut.attached[name]], owned, [vectors[name]], last=group is last)
+            for group, vectors in cotangents.items()
         ]
-        for name, owned in parameters.items()
-    }
+        found[name] = totals, pair
+    return found
 
 
 class _Moments:

@@ -17,6 +17,7 @@ from counterpoise.methods.min_norm import keep_off_boundary, min_norm_weights
     paper="Sener & Koltun, NeurIPS 2018; Desideri, 2012",
     source="MMPareto, Equations 5 and 9",
     tasks=True,
+    most_tasks=8,
     variants={
         "published": {
             "settings": {"heads_weighted": False, "least_weight": 0.0},

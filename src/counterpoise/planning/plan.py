@@ -893,7 +893,12 @@ def _number(least: int, most: int | None) -> str:
 def _refusal(method: MethodInfo, modalities: int, fusion: FusionInfo | None, dataset: DatasetInfo) -> str:
     """Return why a method is not defined for a model and a dataset, or nothing."""
     if fusion is None or dataset.task == "multitask":
-        return "" if method.tasks else f"{method.title} is not defined for several tasks"
+        if not method.tasks:
+            return f"{method.title} is not defined for several tasks"
+        count = len(dataset.targets)
+        if method.most_tasks is not None and count > method.most_tasks:
+            return f"{method.title} combines at most {method.most_tasks} tasks, not {count}"
+        return ""
     least, most = method.modalities
     if not least <= modalities <= (modalities if most is None else most):
         return f"{method.title} is defined for {_number(least, most)} modalities, not {modalities}"
