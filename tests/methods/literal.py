@@ -220,7 +220,7 @@ def mlb(scene: Scene, settings: dict[str, Any]) -> Gradients:
 
 def mslr(scene: Scene, settings: dict[str, Any]) -> Gradients:
     gradients = scene.backward(scene.losses["joint"])
-    return scale_modalities(scene, gradients, settings["initial"], settings["scaled"])
+    return scale_modalities(scene, gradients, settings["initial"], "encoder")
 
 
 def agm(scene: Scene, settings: dict[str, Any]) -> Gradients:
@@ -247,6 +247,8 @@ def agm(scene: Scene, settings: dict[str, Any]) -> Gradients:
         now = math.exp(scores[other] - scores[name])
         usual = math.exp(memory["mean"][other] - memory["mean"][name])
         k = math.exp(settings["alpha"] * min(usual - now, settings["cap"]))
+        if scene.epoch < settings["starts"]:
+            k = 1.0
         outputs[name].register_hook(lambda g, k=k: k * g)
     for name in (a, v):
         memory["mean"][name] = memory["mean"][name] * (n - 1) / n + scores[name] / n

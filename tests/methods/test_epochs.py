@@ -5,6 +5,7 @@ weights.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -75,9 +76,21 @@ class TestPrototypes:
         method = PMR(momentum=0.2)
         first = method.start_epoch(epoch, method.initial_state(epoch.network))
         old = {key: value + 1 for key, value in first.items()}
+        epoch.epoch = 1
         second = method.start_epoch(epoch, old)
         key = "prototypes/left"
         assert torch.allclose(second[key], 0.2 * old[key] + 0.8 * first[key])
+
+    def test_in_the_released_variant_nothing_is_kept_before_the_third_prototypes(self):
+        """Its code calls the epoch 0 twice: before the training, and at the end of the first epoch."""
+        epoch, key = BetweenEpochs(TOY.network()), "prototypes/left"
+        method = dataclasses.replace(make_method("pmr", "released"), momentum=0.2)
+        first = method.start_epoch(epoch, method.initial_state(epoch.network))
+        old = {name: value + 1 for name, value in first.items()}
+        epoch.epoch = 1
+        assert torch.equal(method.start_epoch(epoch, old)[key], first[key])
+        epoch.epoch = 2
+        assert torch.allclose(method.start_epoch(epoch, old)[key], 0.2 * old[key] + 0.8 * first[key])
 
     def test_class_without_a_member_keeps_its_last_prototype(self):
         epoch = BetweenEpochs(TOY.network())
