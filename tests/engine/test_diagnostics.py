@@ -100,7 +100,6 @@ def test_the_time_of_a_step_holds_the_integration_and_not_the_recording():
     step, state = step_function(method, network, recorder=recorder), initial_state(method, network)
     slow = recorder._gradients
     recorder._gradients = lambda *found: (time.sleep(0.5), slow(*found))
-    recorder.begin_step()
     step(*TOY.batch(), state, 0, torch.Generator())
     recorder.before_update()
     recorder.after_update()

@@ -169,6 +169,24 @@ class TestBlending:
         assert torch.equal(state["weights"], before["weights"]) != estimates
 
 
+class TestGreedy:
+    def test_the_second_epoch_is_the_first_that_is_balanced(self):
+        """Its code counts epochs from 1 and starts at 2."""
+        method = make_method("greedy")
+        speeds = torch.tensor([1.0, 9.0], dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+        started = [
+            int(method.balance(*speeds, method.initial_state(TOY.network()), epoch >= method.starts)["remaining"])
+            for epoch in (0, 1, 2)
+        ]
+        assert started == [0, method.window, method.window]
+
+    def test_an_encoder_that_is_frozen_is_refused_by_name(self):
+        network = TOY.network()
+        network.encoders["right"].requires_grad_(False)
+        with pytest.raises(UserError, match="encoder of 'right' is frozen"):
+            make_method("greedy").check(network)
+
+
 class TestAccuracies:
     def test_each_modality_is_judged_by_its_part_of_the_joint_logits(self):
         epoch = BetweenEpochs(TOY.network())

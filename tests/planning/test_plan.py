@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path, PurePosixPath
 
@@ -10,11 +11,12 @@ import yaml
 from small_project import BENCHMARK, SmallProject
 
 from counterpoise.components import component
+from counterpoise.declare import DatasetInfo
 from counterpoise.errors import UserError
 from counterpoise.planning import plan as plan_module
 from counterpoise.planning.benchmark import parse_overrides, typed_overrides
 from counterpoise.planning.configs import Configs, merge
-from counterpoise.planning.plan import NOT_IN_BENCHMARK, make_plan
+from counterpoise.planning.plan import NOT_IN_BENCHMARK, _refusal, make_plan
 
 CREMA_D = {"crema_d": {"dataset": "crema_d", "model": "mmpareto_resnet18", "protocol": "mmpareto/published"}}
 
@@ -431,3 +433,13 @@ def test_automatic_seeds_rename_no_run(project):
 def test_wrong_looks_are_refused(project, changes, wanted):
     with pytest.raises(UserError, match=wanted):
         project.plan(**changes)
+
+
+def test_more_tasks_than_a_method_combines_are_refused_when_planning():
+    method = component("method", "mmpareto").info
+    dataset = DatasetInfo(
+        name="many", title="Many", task="multitask", modalities=("image",), targets=tuple("abcdefghi")
+    )
+    assert _refusal(method, 1, None, dataset) == "MMPareto combines at most 8 tasks, not 9"
+    assert _refusal(component("method", "uniform").info, 1, None, dataset) == ""
+    assert _refusal(method, 1, None, dataclasses.replace(dataset, targets=tuple("abcdefgh"))) == ""

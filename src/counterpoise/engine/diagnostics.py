@@ -46,9 +46,8 @@ Row = dict[str, float]
 class Recorder:
     """Collects one row per training step.
 
-    The loop calls :meth:`begin_step` before the step, and :meth:`before_update` and :meth:`after_update`
-    around the optimiser's (the second ends the row), and :meth:`flush` after every epoch. Everything else is
-    called by the step.
+    The loop calls :meth:`before_update` and :meth:`after_update` around the optimiser's step (the second ends
+    the row) and :meth:`flush` after every epoch. Everything else is called by the step.
     """
 
     def __init__(self, network: Network) -> None:
@@ -57,7 +56,7 @@ class Recorder:
         self._values: list[dict[str, Tensor]] = [{}]
         self._seconds: list[dict[str, list[_Span]]] = [{}]
         self._before: dict[str, list[Tensor]] = {}
-        self._began: float | Event | None = None
+        self._began: float | Event = self._now()
 
     def record(self, name: str, value: Tensor) -> None:
         """Note a scalar of the current step."""
@@ -142,7 +141,7 @@ class Recorder:
         return event
 
     def begin_step(self) -> None:
-        """Start the clock of a step."""
+        """Start the clock of a step, which :meth:`after_update` stops."""
         self._began = self._now()
 
     def before_update(self) -> None:
@@ -152,13 +151,11 @@ class Recorder:
 
     def after_update(self) -> None:
         """Note how far each encoder moved, and end the step's row."""
-        if self._began is not None:
-            self._seconds[-1]["step_seconds"] = [(self._began, self._now())]
+        self._seconds[-1]["step_seconds"] = [(self._began, self._now())]
         for name, owned in self._trained():
             change = torch._foreach_sub([p.detach() for p in owned], self._before[name])
             self.record(f"update_norm.{name}", engine.total_norm(change))
         self._before = {}
-        self._began = None
         self._values.append({})
         self._seconds.append({})
 
@@ -172,9 +169,7 @@ class Recorder:
         for index, (row, spans) in enumerate(zip(rows, seconds, strict=True)):
             row["step"] = index
             taken = {name: sum(_elapsed(*span) for span in found) for name, found in spans.items()}
-            own = taken.pop(_OWN, 0.0)
-            if "step_seconds" in taken:
-                taken["step_seconds"] -= own
+            taken["step_seconds"] -= taken.pop(_OWN, 0.0)
             row |= taken
         return rows
 

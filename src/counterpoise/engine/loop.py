@@ -252,8 +252,6 @@ class Trainer:
         self, inputs: dict[str, Tensor], targets: dict[str, Tensor], noise: torch.Generator
     ) -> dict[str, Tensor]:
         """Move the network and the method's state by one batch; return the losses before it."""
-        if self.recorder is not None:
-            self.recorder.begin_step()
         with self._autocast():
             losses, self.state = self.step_of(inputs, targets, self.state, self.progress.epoch, noise)
         if self.protocol.clip_norm is not None:

@@ -119,6 +119,8 @@ class _LossStep:
     def __call__(
         self, inputs: Tensors, targets: Tensors, state: State, epoch: int, noise: torch.Generator
     ) -> tuple[Tensors, State]:
+        if self.recorder is not None:
+            self.recorder.begin_step()
         self.method.before_forward(self.forward.network, state)
         with self.forward.precision():
             step = self.forward.step(inputs, self.forward.encode(inputs), targets, epoch, noise)
@@ -227,6 +229,8 @@ class _IntegrationStep:
     def __call__(
         self, inputs: Tensors, targets: Tensors, state: State, epoch: int, noise: torch.Generator
     ) -> tuple[Tensors, State]:
+        if self.recorder is not None:
+            self.recorder.begin_step()
         with self.forward.precision():
             cut = engine.cut_at_features(self.network.run_encoders(inputs, self.forward.encoders))
             step = self.forward.step(inputs, self.network.mix(cut.leaves), targets, epoch, noise)
