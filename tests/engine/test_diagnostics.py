@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from counterpoise.components import components
-from counterpoise.engine.diagnostics import Recorder, first_below
+from counterpoise.engine.diagnostics import Recorder, first_below, is_time
 from counterpoise.engine.step import initial_state, step_function
 from counterpoise.models.network import digest_state
 from counterpoise.testing.toy import Toy, make_method
@@ -106,6 +106,11 @@ def test_the_time_of_a_step_holds_the_integration_and_not_the_recording():
     (row,) = recorder.flush()
     integration = sum(row[f"integration_seconds.{encoder}"] for encoder in ("left", "right"))
     assert integration < row["step_seconds"] < 0.5
+    assert {name for name in row if is_time(name)} == {
+        "step_seconds",
+        "integration_seconds.left",
+        "integration_seconds.right",
+    }
     assert "recording" not in row
 
 

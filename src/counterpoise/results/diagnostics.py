@@ -41,7 +41,7 @@ def step_metrics(folder: Path, record: dict[str, Any], stationarity: float) -> d
         if kind == "min_norm" and len(reached) > 0:
             found[encoder] = {"iterations_to_stationarity": float(reached[0])}
     if (folder / TIMINGS).is_file():
-        timed = [v for name, v in read_columns(folder / TIMINGS).items() if name != "step"]
+        timed = [v for name, v in read_columns(folder / TIMINGS).items() if name.startswith("integration_seconds.")]
         if timed:
             total = np.sum(timed, axis=0)
             found["joint"] = {

@@ -23,6 +23,7 @@ from counterpoise.data.batches import open_batches
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.transforms import InputTransform
 from counterpoise.engine.device import describe, exactness
+from counterpoise.engine.diagnostics import is_time
 from counterpoise.engine.loop import Control, Data, Interrupted, Progress, Trainer
 from counterpoise.engine.streams import stream_seed
 from counterpoise.errors import UserError
@@ -37,7 +38,6 @@ from counterpoise.runs.checkpoint import Checkpoints
 from counterpoise.runs.stages import WEIGHTS, ParentCell, Weights, write_weights
 
 SCHEMA = 1
-TIME = "integration_seconds"
 DIAGNOSTICS = "diagnostics.csv"
 TIMINGS = "timings.csv"
 """The steps' times: published with a run but not listed in its record, since no two runs take equally long.
@@ -272,8 +272,8 @@ def _predictions(trainer: Trainer, progress: Progress) -> dict[str, np.ndarray]:
 
 def _apart(steps: list[dict[str, float]]) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
     """Return the rows of the steps without and with their times alone."""
-    timed = [{k: v for k, v in row.items() if k == "step" or k.startswith(TIME)} for row in steps]
-    return [{k: v for k, v in row.items() if not k.startswith(TIME)} for row in steps], timed
+    timed = [{k: v for k, v in row.items() if k == "step" or is_time(k)} for row in steps]
+    return [{k: v for k, v in row.items() if not is_time(k)} for row in steps], timed
 
 
 def _record(
