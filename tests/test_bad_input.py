@@ -234,7 +234,7 @@ def test_a_benchmark_that_is_not_there(refused, given):
 
 
 def test_a_folder_in_place_of_a_benchmark(refused):
-    assert names(refused("plan", benchmark=Path("configs/benchmarks")), "configs/benchmarks", "directory")
+    assert names(refused("plan", benchmark=Path("configs/benchmarks")), "configs/benchmarks", "a folder")
 
 
 # The command line itself.
