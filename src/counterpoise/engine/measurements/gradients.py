@@ -13,7 +13,7 @@ from torch import Tensor
 
 from counterpoise.declare import measurement, setting
 from counterpoise.engine import gradients as engine
-from counterpoise.engine.loop import Data
+from counterpoise.engine.splits import Splits
 from counterpoise.engine.streams import generator
 from counterpoise.errors import UserError
 from counterpoise.models.network import JOINT, Network
@@ -27,7 +27,7 @@ class Gradients:
 
     batches: int = setting(100, minimum=1, doc="mini-batches, or as many whole ones as the training split has")
 
-    def measure(self, network: Network, data: Data, batch_size: int, seed: int) -> Iterator[Row]:
+    def measure(self, network: Network, data: Splits, batch_size: int, seed: int) -> Iterator[Row]:
         """Yield a row per encoder and mini-batch; the network is in training mode, as in a step.
 
         Columns: ``batch``, ``encoder``, ``multimodal`` and ``unimodal`` (norms), ``multimodal_loss`` and
@@ -61,7 +61,7 @@ class Gradients:
                 yield {"batch": batch, "encoder": name, **dict(zip(columns, numbers, strict=True)), "k": ratio}
 
 
-def _batches(data: Data, size: int, seed: int, count: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+def _batches(data: Splits, size: int, seed: int, count: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
     """Yield up to ``count`` whole mini-batches of the training split, without augmentation."""
     order = data.train_order[torch.randperm(len(data.train_order), generator=generator(seed, "gradients"))]
     whole = order[: max(size, len(order) // size * size)]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from counterpoise.declare import measurement, setting
-from counterpoise.engine.loop import Data
+from counterpoise.engine.splits import Splits
 from counterpoise.engine.streams import generator
 from counterpoise.models.network import JOINT, Network
 
@@ -32,7 +32,7 @@ class Landscape:
     points: int = setting(21, minimum=3, doc="an odd number, so that the solution itself is one of them")
     radius: float = setting(0.5, above=0.0, maximum=1.0, doc="how far sharpness looks, in filter norms")
 
-    def measure(self, network: Network, data: Data, batch_size: int, seed: int) -> Iterator[Row]:
+    def measure(self, network: Network, data: Splits, batch_size: int, seed: int) -> Iterator[Row]:
         """Yield a row per direction and step.
 
         Columns: ``direction``, ``step``, ``loss``, ``accuracy``, and ``sharpness``, the same in every row: the
@@ -80,7 +80,7 @@ def _move(network: Network, start: list[Tensor], moves: list[Tensor], step: floa
             parameter.copy_(origin + step * move)
 
 
-def _evaluate(network: Network, data: Data) -> tuple[float, float]:
+def _evaluate(network: Network, data: Splits) -> tuple[float, float]:
     source, order = data.split("test")
     total, right = 0.0, 0.0
     with torch.no_grad():
