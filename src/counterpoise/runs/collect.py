@@ -206,10 +206,10 @@ def _by_basis(previous: Results | None) -> dict[tuple[str, int, str], Measured]:
         return {}
     found = {(run.cell, run.seed): Measured() for run in previous.runs if run.basis}
     table = previous.values.dropna(subset=["value"])
-    names = (
-        table["dataset"] + "/" + table["model"] + "/" + table["method"] + "-" + table["variant"] + "." + table["key"]
+    columns = (
+        cell_names(table),
+        *(table[name] for name in ("seed", "selection", "epoch", "output", "metric", "value")),
     )
-    columns = (names, *(table[name] for name in ("seed", "selection", "epoch", "output", "metric", "value")))
     for cell, seed, selection, epoch, output, metric, value in zip(*columns, strict=True):
         if (cell, int(seed)) in found:
             whole = None if pd.isna(epoch) else int(epoch)
