@@ -61,7 +61,8 @@ class RunEntry(BaseModel):
     """A planned run: how it ended and why, what its record says, where its files are.
 
     ``folder`` is relative to the results' ``runs`` folder. ``files`` are the digests that the record names.
-    ``redo`` is the command that trains it once more.
+    ``redo`` is the command that trains it once more. ``basis`` is the digest of what its values were computed from
+    and by: files, settings and the source of the metrics; runs with the same basis have the same values.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -75,11 +76,18 @@ class RunEntry(BaseModel):
     files: dict[FileName, Sha256] = {}
     logs: tuple[RelativePath, ...] = ()
     redo: str = ""
+    basis: str = ""
 
     @property
     def finished(self) -> bool:
         """Whether the run needs no more training."""
         return self.status in ("completed", "diverged")
+
+    @property
+    def failure(self) -> str:
+        """What became of a run that was tried and has no result, in words; empty for any other run."""
+        failed = self.status in ("failed", "out_of_memory")
+        return f"{self.status.replace('_', ' ')} ({self.reason})" if failed else ""
 
     @property
     def folder(self) -> str:
@@ -140,7 +148,7 @@ class Results:
             diverged={run.seed: run.reason or "no reason recorded" for run in runs if run.status == "diverged"},
             missing=tuple(run.seed for run in runs if not run.finished),
             absent=absent,
-            failed={run.seed: run.reason for run in runs if run.status in ("failed", "out_of_memory")},
+            failed={run.seed: run.failure for run in runs if run.failure},
         )
 
     @functools.cached_property
@@ -264,8 +272,13 @@ def cell_names(values: pd.DataFrame) -> list[str]:
 
 
 def as_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return rows with some of :data:`COLUMNS` as a results table with all of them, typed."""
-    return _typed(pd.DataFrame(list(rows), columns=list(COLUMNS)))
+    """Return rows with some of :data:`COLUMNS` as a results table with all of them, typed.
+
+    Values have twelve significant digits, as in the file: what is judged is the same before and after writing.
+    """
+    table = _typed(pd.DataFrame(list(rows), columns=list(COLUMNS)))
+    table["value"] = [float(f"{value:.12g}") for value in table["value"]]
+    return table
 
 
 def read_values(path: Path) -> pd.DataFrame:
