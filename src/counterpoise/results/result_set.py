@@ -98,7 +98,7 @@ def _from_folder(folder: Path, reference: str, like: str) -> ResultSet:
             names = {str(home): home.parent.name for home in homes}
             home = Path(_choose(names, reference, like, f"{folder}/{pattern.replace('*', '{}')}"))
             papers = [path.name.removesuffix(CLAIMS) for path in home.glob(f"*{CLAIMS}")]
-            return parse(reference, papers, lambda file: read_text(home / file, "comparison"), str(home))
+            return parse(reference, papers, lambda file, home=home: read_text(home / file, "comparison"), str(home))
     raise UserError(
         f"{folder}: no comparison with a paper in it (looked in comparison/, */comparison/ and results/*/comparison/); "
         "'counterpoise report' writes it"
