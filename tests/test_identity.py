@@ -162,7 +162,7 @@ def test_changed_preparation_code_changes_the_data_and_its_cells(project, before
 
 
 def test_seeds_and_their_batches_are_in_no_key(project, before):
-    project.write("configs/benchmarks/small.yaml", BENCHMARK | {"seeds": [5, 6, 7], "seeds_per_job": 1})
+    project.write("configs/benchmarks/small.yaml", BENCHMARK | {"seeds": [5, 6, 7]})
     after = project.plan()
     assert after["seeds"] == [5, 6, 7]
     assert after["cells"] == before["cells"]

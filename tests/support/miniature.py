@@ -97,7 +97,6 @@ class Project:
                 "name": NAME,
                 "title": "The whole chain in miniature",
                 "seeds": [0, 1],
-                "seeds_per_job": 2,
                 "job": {"save_seconds": 0.05},
                 "tables": TABLES,
                 **benchmark,

@@ -17,8 +17,8 @@ from scipy import stats
 
 from counterpoise.judging import statistics
 from counterpoise.judging.claims import paired_differences
-from counterpoise.judging.verdicts import SeedValues
 from counterpoise.results.result_set import ClaimKey, Number, NumberKey, ResultSet
+from counterpoise.results.seeds import SeedValues
 
 LEVEL = 0.95
 ALPHA = 0.05

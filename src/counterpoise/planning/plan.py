@@ -7,13 +7,10 @@ resolved configuration, of the source that can change its result and of its prep
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import functools
-import hashlib
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,7 +18,7 @@ from typing import Any
 from counterpoise.components import Component, component, components
 from counterpoise.declare import DatasetInfo, FusionInfo, MethodInfo
 from counterpoise.errors import UserError, suggest
-from counterpoise.identity import ROOT, canonical_json, short_key, source_digest
+from counterpoise.identity import canonical_json, short_key, source_digest
 from counterpoise.papers.figures import FIGURES, MEASURES, Figure
 from counterpoise.papers.paper import ColumnGroup, Paper, PaperTable, load_paper, short_title
 from counterpoise.planning.benchmark import Benchmark, ColumnRun, FigureRun, TableRun, load_benchmark
@@ -30,32 +27,9 @@ from counterpoise.planning.factors import FOLDERS, Change, Factor, differences, 
 from counterpoise.protocol import ProtocolFile
 
 NOT_IN_BENCHMARK = "not in this benchmark"
-_NOT_IN_TABLES = {"tables", "methods", "seeds_per_job", "cells_per_job", "job", "mirror", "data_roots"}
 TRAINING = "counterpoise.runs.train"
 PREPARATION = "counterpoise.data.prepare"
 PROBE = "counterpoise.runs.probe"
-EVALUATION = ("counterpoise.results.evaluate",)
-REPORTING = ("counterpoise.judging.compare", "counterpoise.reporting.tables", "counterpoise.reporting.report")
-
-TEMPLATES = ROOT / "reporting" / "templates"
-TABLE_PAGE = "table_page.html.j2"
-
-
-@functools.cache
-def template_digests(every: bool) -> dict[str, str]:
-    """Return the digests, by name, of every template, or of a table's page and all that it takes in.
-
-    They are of the files' bytes: a page changes with each of them, a space too.
-    """
-    waiting = [path.name for path in TEMPLATES.iterdir() if path.is_file()] if every else [TABLE_PAGE]
-    found: dict[str, str] = {}
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            content = (TEMPLATES / name).read_bytes()
-            found[name] = hashlib.sha256(content).hexdigest()
-            waiting += re.findall(r"{%-? *(?:include|extends|import|from) +\"([^\"]+)\"", content.decode())
-    return dict(sorted(found.items()))
 
 
 @dataclass(frozen=True)
@@ -190,10 +164,7 @@ class Flip:
 
 @dataclass(frozen=True)
 class Plan:
-    """A benchmark resolved: its distinct cells in order of first use, and every value of its tables.
-
-    ``allotted``: how many seeds each cell, by name, has been given, where they are added one look at a time.
-    """
+    """A benchmark resolved: its distinct cells in order of first use, and every value of its tables."""
 
     benchmark: Benchmark
     path: Path
@@ -203,23 +174,16 @@ class Plan:
     papers: dict[str, Paper]
     figures: list[PlannedFigure] = field(default_factory=list)
     flipper: Callable[[str], list[Flip]] | None = field(default=None, repr=False, compare=False)
-    allotted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def seeds(self) -> list[int]:
-        """All seeds that a cell may have."""
+        """The seeds of every cell."""
         return self.benchmark.seeds
-
-    def seeds_of(self, cell: Cell) -> list[int]:
-        """Return the seeds that a cell has: all, or those of the looks so far."""
-        if not self.benchmark.sequential:
-            return self.seeds
-        return self.seeds[: self.allotted.get(cell.name, self.benchmark.seed_looks[0])]
 
     @property
     def runs(self) -> int:
         """How many runs the cells have."""
-        return sum(len(self.seeds_of(cell)) for cell in self.cells)
+        return len(self.cells) * len(self.seeds)
 
     @property
     def datasets(self) -> list[PreparedDataset]:
@@ -232,31 +196,6 @@ class Plan:
         """The (paper, table) pairs, in the benchmark's order."""
         return list(dict.fromkeys((table.paper, table.table) for table in self.benchmark.tables))
 
-    def cell_batches(self, cells: Iterable[Cell] | None = None) -> list[tuple[Cell, ...]]:
-        """Return cells (default: all) in the batches that one job takes: ``cells_per_job`` at a time.
-
-        A cell and those that its runs start from are never in one batch.
-        """
-        stages: dict[int, list[Cell]] = {}
-        for cell in self.cells if cells is None else cells:
-            stages.setdefault(cell.stage, []).append(cell)
-        size = self.benchmark.cells_per_job
-        return [
-            tuple(stages[stage][start : start + size])
-            for stage in sorted(stages)
-            for start in range(0, len(stages[stage]), size)
-        ]
-
-    @functools.cached_property
-    def metrics_name(self) -> str:
-        """The name of a run's file of metrics: it carries the key of how they are computed."""
-        content = {"settings": self.benchmark.evaluation.model_dump(mode="json"), "source": source_digest(EVALUATION)}
-        if self.probed:
-            content["probe"] = self.probe_name
-        if self._fully_probed:
-            content["fully_probed"] = self._fully_probed  # so that what was evaluated before is done again
-        return f"metrics.{short_key(content)}.json"
-
     @functools.cached_property
     def probe_name(self) -> str:
         """The name, without its suffix, of a run's probe of frozen encoders: it carries the probe's key."""
@@ -268,13 +207,9 @@ class Plan:
         """The names of the cells whose encoders are probed: a table measures them on a probe's output."""
         return frozenset(value.cell.name for value in self.values if value.cell and self._is_probed(value))
 
-    @property
-    def _fully_probed(self) -> list[str]:
-        return sorted(f"{run.paper}.{run.table}" for run in self.benchmark.tables if run.probe == "all")
-
     def probes_all(self, paper: str, table: str) -> bool:
         """Return whether the benchmark asks for a probe of every row of a table."""
-        return f"{paper}.{table}" in self._fully_probed
+        return any(run.probe == "all" for run in self.benchmark.tables if (run.paper, run.table) == (paper, table))
 
     def probe_of(self, cell: Cell) -> str | None:
         """Return the name of the probe that a cell's metrics take in, if they do."""
@@ -368,47 +303,6 @@ class Plan:
                 return planned
         hint = suggest(f"{paper}.{name}", [planned.id.replace("/", ".") for planned in self.figures])
         raise UserError(f"{self.path}: figure '{paper}.{name}' is not in this benchmark{hint}")
-
-    def figure_digest(self, planned: PlannedFigure) -> str:
-        """Return the digest of everything besides the runs' files that a figure rests on."""
-        cells = [(label, cell and cell.name, reason) for label, cell, reason in planned.cells]
-        values = [
-            (v.row, v.variant, v.column, v.cell and v.cell.name, v.reason)
-            for v in self.values
-            if (v.paper, v.table) == (planned.figure.paper, planned.figure.table)
-        ]
-        content = {
-            "cells": cells,
-            "values": values,
-            "note": planned.note,
-            "stand_in": planned.stand_in,
-            "benchmark": [self.benchmark.name, self.benchmark.selection, self.seeds, self.benchmark.scale],
-            "source": source_digest(("counterpoise.reporting.figures.draw",)),
-        }
-        return short_key(content)
-
-    def digest(self, what: str) -> str:
-        """Return the digest of everything besides metrics that ``report``, a ``<paper>`` or a
-        ``<paper>-<table>`` rests on.
-
-        That is: which cells with which seeds, selection and metrics, what the papers print and claim, and the
-        source that compares and writes.
-        """
-        papers = [paper for paper in self.papers if what == "report" or what.partition("-")[0] == paper]
-        values = [value for value in self.values if what in ("report", value.paper, f"{value.paper}-{value.table}")]
-        content = {
-            "values": [
-                [getattr(value, field.name) for field in dataclasses.fields(value) if field.name != "cell"]
-                for value in values
-            ],
-            "cells": [value.cell and value.cell.name for value in values],
-            "benchmark": self.benchmark.model_dump(mode="json", exclude=_NOT_IN_TABLES),
-            "fully_probed": self._fully_probed,
-            "papers": [self.papers[paper].model_dump(mode="json") for paper in papers],
-            "source": source_digest(REPORTING),
-            "templates": {} if what in self.papers else template_digests(what == "report"),
-        }
-        return short_key(content)
 
     def cell(self, name: str) -> Cell:
         """Return the cell called ``dataset/model/method-variant.key``, of the plan or of an explanation.

@@ -6,23 +6,14 @@ it, for one's own results as for a published record or for numbers from another 
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from counterpoise.path_names import CellName, FileName, Key, SafeName, Seed
+
 SCHEMA = 1
 NOT_IN_BENCHMARK = "not in this benchmark"
-
-# What becomes part of a path, in a file that may come from anywhere: no separator, no '..', bounded length.
-SafeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]{0,99}$")]
-CellName = Annotated[
-    str,
-    Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]{0,99}/[A-Za-z0-9][A-Za-z0-9_+-]{0,99}/[A-Za-z0-9][A-Za-z0-9_+.-]{0,149}$"
-    ),
-]
-Key = Annotated[str, Field(pattern=r"^[0-9a-f]{6,64}$")]
 
 
 class _Stored(BaseModel):
@@ -136,7 +127,7 @@ class LayoutFigure(_Stored):
     output: str = ""
     note: str = ""
     stand_in: bool = False
-    measurement: str = ""
+    measurement: FileName | Literal[""] = ""
 
     @property
     def id(self) -> str:
@@ -158,7 +149,7 @@ class Layout(_Stored):
     file: str
     overrides: dict[str, Any] = {}
     benchmark: dict[str, Any]
-    seeds: tuple[int, ...]
+    seeds: tuple[Seed, ...]
     selection: Literal["last", "best_val", "best_test"]
     scale: str = "full"
     ece_bins: int = Field(15, gt=0)
@@ -191,8 +182,3 @@ class Layout(_Stored):
     def values_of(self, paper: str, table: str | None = None) -> list[LayoutValue]:
         """Return the places of a paper's tables, or of one of them, in the benchmark's order."""
         return [v for v in self.values if v.paper == paper and table in (None, v.table)]
-
-
-def is_safe(name: str) -> bool:
-    """Return whether a name may become one part of a path."""
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,99}", name) is not None

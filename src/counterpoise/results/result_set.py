@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from counterpoise.errors import UserError, suggest
-from counterpoise.judging.verdicts import SeedValues
+from counterpoise.results.seeds import SeedValues
 
 PUBLISHED = PurePosixPath("results/published")
 CLAIMS, SEEDS = ".claims.csv", ".seeds.csv"
@@ -194,7 +194,7 @@ def _number(row: Mapping[str, str], by_seed: Mapping[NumberKey, _Seeds] | None, 
     if by_seed is None:
         return Number(*fields, stand_in=row["verdict"] == "stand-in")
     found = by_seed.get(key) or _Seeds("higher", row["verdict"] == "stand-in")
-    return Number(*fields, found.stand_in, found.better, SeedValues(found.finished, found.diverged))
+    return Number(*fields, found.stand_in, found.better, SeedValues(finished=found.finished, diverged=found.diverged))
 
 
 def _float(row: Mapping[str, str], column: str, where: str) -> float:

@@ -31,7 +31,7 @@ def run_job(
     device: str,
     *,
     save_seconds: float,
-    gpu_share: float = 1.0,
+    runs_per_gpu: int = 1,
     attempt: int = 1,
     log: str | None = None,
 ) -> int:
@@ -43,7 +43,7 @@ def run_job(
     """
     stop = stop_on_signals()
     keep_freed_memory()
-    share = gpu_share if attempt == 1 else 1.0
+    share = 1 / runs_per_gpu if attempt == 1 else 1.0
     try:
         with leased(candidates(device), share, lease_folder(), stop) as found, visible(found):
             chosen = choose_device(device if found is None else "cuda")

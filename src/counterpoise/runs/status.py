@@ -65,7 +65,7 @@ class Orphan:
 
 def run_statuses(plan: Plan, root: Path) -> list[RunStatus]:
     """Return the status of every run of a plan, cell by cell."""
-    return [run_status(root, cell, seed) for cell in plan.cells for seed in plan.seeds_of(cell)]
+    return [run_status(root, cell, seed) for cell in plan.cells for seed in plan.seeds]
 
 
 def run_status(root: Path, cell: Cell, seed: int) -> RunStatus:
