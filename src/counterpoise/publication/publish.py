@@ -20,7 +20,7 @@ from counterpoise.judging.compare import Comparison, judge
 from counterpoise.papers.paper import Paper, load_paper
 from counterpoise.publication import record as published
 from counterpoise.publication.overview import draw_tables
-from counterpoise.publication.readme import readme_text
+from counterpoise.publication.readme import NOTES, readme_text
 from counterpoise.publication.verify import verify
 from counterpoise.results.arrays import pack_arrays
 from counterpoise.results.explained import explanations_folder, read_explanations_in
@@ -78,11 +78,11 @@ def publish(root: Path, benchmark: str, name: str | None = None, *, partial: boo
     _check_finished(source, results, partial)
     folder = root / PUBLISHED / (name or results.layout.name)
     others = sum(_size(other) for other in _records(root) if other != folder)
-    notes = read_bytes(folder / published.NOTES, "notes") if (folder / published.NOTES).is_file() else None
+    notes = read_bytes(folder / NOTES, "notes") if (folder / NOTES).is_file() else None
     runs_folder, results = results.runs_folder, _portable(results, root)
     with atomic_directory(folder) as fresh:
         if notes is not None:
-            write_bytes(fresh / published.NOTES, notes)
+            write_bytes(fresh / NOTES, notes)
         write_results(results, fresh)
         papers = _copy_papers(results, root / "configs", fresh)
         _copy_benchmark(results, root, fresh)

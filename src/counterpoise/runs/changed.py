@@ -25,7 +25,7 @@ from counterpoise.results.basis import (
 )
 from counterpoise.results.layout import Layout
 from counterpoise.runs.layout import layout_of
-from counterpoise.runs.record import RECORD, read_record
+from counterpoise.results.record import RECORD, read_record
 
 REPORT = "report"
 LARGE = 64_000_000

@@ -19,7 +19,7 @@ from counterpoise.results.run_files import DIAGNOSTICS, PREDICTIONS, RECORD, TIM
 from counterpoise.results.table import Results, RunEntry, as_table, cell_names
 from counterpoise.runs.failure import read_failure
 from counterpoise.runs.layout import layout_of
-from counterpoise.runs.record import read_record
+from counterpoise.results.record import read_record
 from counterpoise.runs.redo import benchmark_options, redo_command, run_logs
 from counterpoise.validation import validate
 
@@ -108,16 +108,13 @@ def _entry(plan: Plan, root: Path, run: _Run) -> RunEntry:
     }
     if (run.folder / RECORD).exists():
         record = read_record(run.folder, run.cell.key, run.seed)
-        status = record.get("status")
-        if status not in ("completed", "diverged"):
-            raise UserError(f"{run.folder / RECORD}: 'status' is {status!r}, must be completed or diverged; {run.mend}")
         found = {
             **named,
-            "status": status,
-            "reason": record.get("reason") or "",
-            "n_test": record.get("n_test"),
-            "record": record,
-            "files": record["files"],
+            "status": record.status,
+            "reason": record.reason or "",
+            "n_test": record.n_test,
+            "record": record.as_json(),
+            "files": record.files,
         }
         return validate(RunEntry, found, str(run.folder / RECORD))
     failure = read_failure(run.folder, run.cell.key, run.seed)

@@ -10,7 +10,7 @@ from typing import Any
 
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
-from counterpoise.runs.record import RECORD
+from counterpoise.results.record import RECORD
 from counterpoise.runs.status import RUNS, RunStatus, cell_folders
 
 MOST_RECORDS = 2000  # beyond these, more records make the estimate no better

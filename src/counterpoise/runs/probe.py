@@ -16,7 +16,7 @@ from counterpoise.planning.probe import Probe
 from counterpoise.protocol import Protocol
 from counterpoise.runs.finished import opened
 from counterpoise.runs.machine import describe
-from counterpoise.runs.record import RunRecord, read_record
+from counterpoise.results.record import RunRecord, read_record
 from counterpoise.runs.run import Run
 from counterpoise.runs.weights import WEIGHTS
 

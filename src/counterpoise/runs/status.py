@@ -16,7 +16,7 @@ from typing import Any
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
 from counterpoise.planning.plan import Cell, Plan, make_plan
-from counterpoise.runs.record import RECORD, absent_files, read_record
+from counterpoise.results.record import RECORD, absent_files, read_record
 
 RUNS = "results/runs"
 WORK = "work"

@@ -54,9 +54,15 @@ def evidence_of(runs: Iterable[RunEntry]) -> Evidence:
     return Evidence(machines=tuple(ordered), commits=dict(commits.most_common()))
 
 
+def last_attempt(run: RunEntry) -> Mapping[str, Any]:
+    """Return what the record says of the process that finished a run; nothing where it says nothing."""
+    attempts = run.record.get("attempts") or [{}]
+    return attempts[-1]
+
+
 def commit_of(run: RunEntry) -> str:
     """Return the commit that a run was made with, and whether tracked files differed from it."""
-    git = run.record.get("git") or {}
+    git = last_attempt(run).get("git") or {}
     return f"{str(git.get('commit') or UNKNOWN)[:12]}{' (with changes)' if git.get('dirty') else ''}"
 
 
@@ -68,7 +74,7 @@ def seconds_of(run: RunEntry) -> float | None:
 
 def machine_of(run: RunEntry) -> dict[str, str]:
     """Return device, precision, threads and libraries of a run, by name."""
-    facts = dict(run.record.get("environment") or {})
+    facts = dict(last_attempt(run).get("environment") or {})
     libraries = facts.pop("libraries", None) or {}
     facts["libraries"] = ", ".join(f"{name} {version}" for name, version in libraries.items() if version)
     return {name: _plain(value) for name, value in sorted(facts.items()) if value not in (None, "")}
