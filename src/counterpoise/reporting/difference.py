@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from counterpoise.judging.difference import Change, NumberChange, RankingChange, ResultDifference
+from counterpoise.reporting.words import spread_text
+from counterpoise.results.result_set import Number
 
 COLOURS = {
     Change.BEYOND: "red",
@@ -95,10 +97,8 @@ def _numbers(changes: Sequence[NumberChange]) -> Table:
     return table
 
 
-def _mean(number) -> str:
-    if number is None or number.mean is None:
-        return ""
-    return f"{number.mean:.2f}" + ("" if number.std is None else f" ± {number.std:.2f}")
+def _mean(number: Number | None) -> str:
+    return "" if number is None else spread_text(number.seeds.mean, number.seeds.std)
 
 
 def _rankings(rankings: Sequence[RankingChange]) -> Table:
