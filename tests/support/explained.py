@@ -51,7 +51,7 @@ def write_explanation(root: Path, name: str, cell: str, benchmark: str, **others
         "level": 0.95,
         "effects": [],
     } | others
-    path = root / "results/explain" / f"{name.replace(' ', '_')}.json"
+    path = root / "results/explain" / benchmark / f"{name.replace(' ', '_')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found))
     return path

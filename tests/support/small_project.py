@@ -15,6 +15,7 @@ import yaml
 from counterpoise.files import sha256_file
 from counterpoise.planning.plan import Cell, Plan, make_plan
 from counterpoise.results.record import RunRecord, write_record
+from counterpoise.runs.failure import Failure, note_failure
 from counterpoise.validation import validate
 
 BENCHMARK = Path("configs/benchmarks/small.yaml")
@@ -90,6 +91,12 @@ class SmallProject:
         arrays = {f"last.logits.{output}": logits for output in outputs}
         np.savez(folder / "predictions.npz", **{"labels.digit": labels.astype(np.int64)}, **arrays)
         (folder / "history.csv").write_text("epoch,step,lr\n0,1,0.1\n")
+        self.record(folder, cell, seed, command=command, **changes)
+        return folder
+
+    def record(self, folder: Path, cell: Cell, seed: int, command: str = "counterpoise train", **changes: Any) -> None:
+        """Write the record of a run whose files are in ``folder``."""
+        outputs = ["joint", *cell.config["model"]["encoders"]]
         attempt = {
             "started": "2026-01-02T03:04:05+00:00",
             "host": "a-machine",
@@ -131,7 +138,12 @@ class SmallProject:
             **changes,
         }
         write_record(folder, validate(RunRecord, record, "a made record"))
-        return folder
+
+    def fail(self, cell: Cell, seed: int, status: str, reason: str) -> None:
+        """Put the note of a failure in place of a run."""
+        folder = self.root / cell.run_directory(seed)
+        shutil.rmtree(folder, ignore_errors=True)
+        note_failure(folder, cell.key, seed, Failure(status=status, reason=reason, again=False))
 
     def state(self, cell: Cell, seed: int, epoch: int) -> Path:
         """Write what an interrupted run leaves behind, as far as a status looks at it."""

@@ -24,6 +24,7 @@ from counterpoise.publication.readme import NOTES, readme_text
 from counterpoise.publication.verify import verify
 from counterpoise.results.arrays import pack_arrays
 from counterpoise.results.explained import explanations_folder, read_explanations_in
+from counterpoise.results.record import RunRecord
 from counterpoise.results.result_set import PUBLISHED, RESULTS
 from counterpoise.results.run_files import (
     COMPACT,
@@ -93,7 +94,9 @@ def publish(root: Path, benchmark: str, name: str | None = None, *, partial: boo
         room = BUDGET - others - _size(fresh) - FOR_PAGES
         packed, left_out = _copy_predictions(results, runs_folder, fresh, room)
         left_out += _copy_series(results, runs_folder, fresh, room - packed.size)
-        comparisons = [judge(paper, results) for paper in papers.values()]
+        named = {name for run in results.runs for name in run.files}
+        left_out += sorted(named - {PREDICTIONS, HISTORY, DIAGNOSTICS})  # weights
+        comparisons = [judge(papers[name], results) for name in results.layout.judged]
         problems = _derive(results, papers, comparisons, fresh)
         commit, changed = _commit(root)
         head = {"commit": commit, "changed": changed, "compact": packed.compact, "left_out": tuple(left_out)}
@@ -153,17 +156,16 @@ def _portable(results: Results, root: Path) -> Results:
 
 
 def _portable_run(run: RunEntry, root: Path) -> RunEntry:
-    changes = {"reason": _portable_text(run.reason, root), "redo": _portable_command(run.redo)}
-    return run.model_copy(update={**changes, "record": _portable_record(run.record, root)})
-
-
-def _portable_record(record: dict[str, Any], root: Path) -> dict[str, Any]:
-    found = dict(record)
-    if isinstance(found.get("command"), str):
-        found["command"] = _portable_command(found["command"])
-    if isinstance(found.get("reason"), str):
-        found["reason"] = _portable_text(found["reason"], root)
-    return found
+    changes: dict[str, Any] = {"reason": _portable_text(run.reason, root), "redo": _portable_command(run.redo)}
+    if run.finished:
+        record = RunRecord.model_validate(run.record)
+        attempts = tuple(
+            attempt.model_copy(update={"command": _portable_command(attempt.command), "host": ""})
+            for attempt in record.attempts
+        )
+        reason = None if record.reason is None else _portable_text(record.reason, root)
+        changes["record"] = record.model_copy(update={"attempts": attempts, "reason": reason}).as_json()
+    return run.model_copy(update=changes)
 
 
 def _portable_command(command: str) -> str:
@@ -271,7 +273,7 @@ def _copy_series(results: Results, runs_folder: Path, folder: Path, room: int) -
             if run.finished and (path := runs_folder / run.folder / name).is_file()
         }
         size = sum(map(len, packed.values()))
-        if size > room:
+        if packed and size > room:
             left_out.append(name)
             continue
         room -= size

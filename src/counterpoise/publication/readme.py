@@ -106,7 +106,8 @@ class PaperFacts:
 def readme_text(record: PublishedRecord) -> str:
     """Return the README of a record, with its notes as they are now."""
     results = record.results
-    papers = [paper_facts(results, judge(paper, results)) for paper in record.papers.values()]
+    judged = [judge(record.papers[name], results) for name in results.layout.judged]
+    papers = [paper_facts(results, comparison) for comparison in judged]
     notes = record.folder / NOTES
     environment = Environment(
         loader=PackageLoader("counterpoise.publication"),

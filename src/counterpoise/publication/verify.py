@@ -32,7 +32,7 @@ from counterpoise.reporting.tables.view import view_table
 from counterpoise.reporting.write import SUMMARY, summary
 from counterpoise.results.measure import Measured, measure_files
 from counterpoise.results.rows import parse_rows
-from counterpoise.results.run_files import DIAGNOSTICS, PREDICTIONS, RECORD, TIMINGS, read_run_file
+from counterpoise.results.run_files import COMPACT, DIAGNOSTICS, PREDICTIONS, RECORD, TIMINGS, read_run_file
 from counterpoise.results.table import (
     CORRECT,
     DETAILS,
@@ -135,7 +135,7 @@ def verify(folder: Path, papers: Path | None = None) -> Verification:
     _check_planned(results, done)
     left_out = frozenset(record.manifest.left_out) if record is not None else frozenset()
     again = _recomputed(results, done, left_out)
-    comparisons = {name: judge(paper, again) for name, paper in found_papers.items()}
+    comparisons = {name: judge(found_papers[name], again) for name in results.layout.judged}
     texts = _texts(again, comparisons)
     _compare_summary(folder, again, comparisons, done)
     if record is not None:
@@ -222,7 +222,10 @@ def _verify_run(
     try:
         _check_record(run, folder, done)
         for name, sha256 in run.files.items():
-            read_run_file(folder, name, sha256)  # raises where the digest is another one
+            there = read_run_file(folder, name, sha256) is not None  # raises where the digest is another one
+            there |= name == PREDICTIONS and (folder / COMPACT).exists()
+            if not there and name not in left_out:
+                done.differs(RUNS, _name(run), name, f"{folder.name}/{name}: is not there")
         if run.status == "diverged":
             done.recomputed += 1
             if stored:
