@@ -72,11 +72,6 @@ def results_folder(root: Path, benchmark: str) -> Path:
     return Path(root) / "results" / benchmark
 
 
-def explanations_folder(root: Path, benchmark: str) -> Path:
-    """Return the folder with the explanations of a benchmark's numbers."""
-    return Path(root) / "results" / "explain" / benchmark
-
-
 def write_basis(folder: Path, basis: Basis) -> None:
     """Stamp every file of ``folder`` and write ``basis.json`` beside them, last."""
     names = [path.relative_to(folder).as_posix() for path in files_below(folder)]
@@ -124,8 +119,6 @@ def derived_problem(folder: Path, basis: Basis | None, asked: str, explanations:
     """Return why a derived folder must be made again, empty where it need not: a reason in words, for the log."""
     if basis is None:
         return f"{folder} is not there, or was not written to its end"
-    if basis.partial:
-        return f"{folder} has {basis.finished} of {basis.planned} runs"
     if basis.asked != asked:
         return "the benchmark, a paper's data or the source that judges and writes was changed"
     for name, expected in basis.files.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 from counterpoise.planning.plan import Cell, Plan
 
@@ -32,3 +33,24 @@ def relative(path: Path, root: Path) -> str:
     path, root = Path(path), Path(root)
     within = path.resolve().is_relative_to(root.resolve())
     return (path.resolve().relative_to(root.resolve()) if within else path).as_posix()
+
+
+def differences(recorded: dict[str, Any], again: dict[str, Any]) -> list[str]:
+    """Return in what two records of one run differ, with what of machine and software may be why; nothing if
+    equal.
+    """
+    found = [
+        f"{name}: recorded {recorded.get(name)}, now {again.get(name)}"
+        for name in ("status", "epochs_run", "weights_sha256")
+        if recorded.get(name) != again.get(name)
+    ]
+    found += [
+        f"{name}: not the same bytes" for name, sha in again["files"].items() if recorded["files"].get(name) != sha
+    ]
+    if not found:
+        return []
+    then, now = recorded["environment"], again["environment"]
+    found += [
+        f"environment: {name} was {then.get(name)}, is {now[name]}" for name in now if then.get(name) != now[name]
+    ]
+    return found
