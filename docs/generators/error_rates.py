@@ -1,8 +1,7 @@
 """How often the verdicts are wrong and how often they find what is there, by simulated studies.
 
-``python -m counterpoise.judging.simulation docs/statistics.md`` writes the tables into the document
-between its two marks. Everything is drawn from one seed, so the same versions of numpy and scipy give
-the same tables.
+``python docs/generators/error_rates.py docs/statistics.md`` writes the tables into the document between its two
+marks. Everything is drawn from one seed, so the same versions of numpy and scipy give the same tables.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from counterpoise.errors import UserError
 from counterpoise.files import write_text
 from counterpoise.judging import statistics
 from counterpoise.judging.claims import combine
-from counterpoise.judging.sequential import Schedule, order_would_decide, would_decide
 from counterpoise.judging.verdicts import Rule, decide
 
 SEED = 20240614
@@ -48,7 +46,7 @@ def shares(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     return np.round(rng.standard_normal(shape) / step) * step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NumberRates:
     """The share of studies with each verdict."""
 
@@ -74,12 +72,14 @@ def number_rates(
     printed = gap + (std * draw(rng, (studies,)) if one_run else np.zeros(studies))
     # Equal runs would be 'undecided'; the tiny spread makes them count against the rule instead.
     spread = np.maximum(ours.std(1, ddof=1), statistics.TOLERANCE)
-    equivalent, outside = decide(ours.mean(1), spread, n, printed, Rule(MARGIN))
+    equivalent, outside = decide(ours.mean(1), spread, n, printed, Rule(margin=MARGIN))
     deviates = outside & ~equivalent
-    return NumberRates(equivalent.mean(), (~equivalent & ~outside).mean(), deviates.mean())
+    return NumberRates(
+        reproduced=equivalent.mean(), consistent=(~equivalent & ~outside).mean(), deviates=deviates.mean()
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClaimRates:
     """Shares of studies: any false support, any false refutation; the mean share of true claims supported."""
 
@@ -114,7 +114,11 @@ def claim_rates(n: int, effect: float, draw: Draw = normal, studies: int = STUDI
     values = _table(np.random.default_rng(SEED), n, effect, draw, studies)
     support, refute = (statistics.holm(p_values) < 0.05 for p_values in claim_p_values(values))
     true = int(effect > 0)
-    return ClaimRates(support[true:].any(0).mean(), refute.any(0).mean(), support[:true].sum(0).mean())
+    return ClaimRates(
+        false_support=support[true:].any(0).mean(),
+        false_refutation=refute.any(0).mean(),
+        power=support[:true].sum(0).mean(),
+    )
 
 
 def _table(rng: np.random.Generator, n: int, effect: float, draw: Draw, studies: int) -> Floats:
@@ -127,84 +131,6 @@ def _table(rng: np.random.Generator, n: int, effect: float, draw: Draw, studies:
     shared = draw(rng, (studies, 1, 1, n))
     row, column = draw(rng, (studies, _ROWS, 1, n)), draw(rng, (studies, _ROWS, _COLUMNS, n))
     return means + shared + (np.sqrt(0.9) * row + np.sqrt(0.1) * column) / np.sqrt(2)
-
-
-@dataclass(frozen=True)
-class SequentialRates:
-    """Error rates and power of looking several times, and the share of the cap's runs that it took."""
-
-    deviates: float
-    reproduced: float
-    runs: float
-    runs_without_futility: float
-
-
-def sequential_number_rates(
-    std: float, gap: float, one_run: bool = True, schedule: Schedule | None = None, studies: int = STUDIES
-) -> SequentialRates:
-    """Return how often numbers are decided when seeds are added at looks, and how many runs it takes."""
-    schedule = schedule or Schedule()
-    rng = np.random.default_rng(SEED)
-    ours = std * rng.standard_normal((studies, schedule.cap))
-    printed = gap + (std * rng.standard_normal(studies) if one_run else np.zeros(studies))
-    open_, hopeful = np.ones(studies, bool), np.ones(studies, bool)
-    runs, patient_runs = np.zeros(studies), np.zeros(studies)
-    reproduced, deviating = np.zeros(studies, bool), np.zeros(studies, bool)
-    for look, level in zip(schedule.looks, schedule.levels(0.05), strict=True):
-        runs[open_ & hopeful] = look
-        patient_runs[open_] = look
-        mean, spread = ours[:, :look].mean(1), ours[:, :look].std(1, ddof=1)
-        equivalent, outside = decide(mean, spread, look, printed, Rule(MARGIN, alpha=level))
-        reached = open_ & hopeful
-        reproduced |= reached & equivalent
-        deviating |= reached & outside & ~equivalent
-        open_ &= ~(equivalent | outside)
-        hopeful &= would_decide(mean, spread, printed, Rule(MARGIN), schedule)
-    return SequentialRates(
-        deviating.mean(), reproduced.mean(), runs.mean() / schedule.cap, patient_runs.mean() / schedule.cap
-    )
-
-
-@dataclass(frozen=True)
-class SequentialClaimRates:
-    """Any false support with looks, the share of true claims supported, the share of the cap's runs taken."""
-
-    false_support: float
-    power: float
-    runs: float
-
-
-def sequential_claim_rates(
-    effect: float, schedule: Schedule | None = None, studies: int = STUDIES
-) -> SequentialClaimRates:
-    """Return the rates of the family of four claims when seeds are added while any of them is undecided."""
-    schedule = schedule or Schedule()
-    values = _table(np.random.default_rng(SEED), schedule.cap, effect, normal, studies)
-    supported = np.zeros((len(_CLAIMS), studies), bool)
-    refuted = np.zeros_like(supported)
-    runs = np.zeros(studies)
-    open_ = np.ones(studies, bool)
-    for look, level in zip(schedule.looks, schedule.levels(0.05), strict=True):
-        runs[open_] = look
-        seen = values[..., :look]
-        support, refute = (statistics.holm(p_values) < level for p_values in claim_p_values(seen))
-        supported |= support & open_
-        refuted |= refute & open_
-        weakest = [_weakest(seen, claim) for claim in _CLAIMS]
-        hopeful = np.array([order_would_decide(mean, std, 0.05, schedule) for mean, std in weakest])
-        open_ &= (~supported & ~refuted & hopeful).any(0)
-    true = int(effect > 0)
-    false_support, power = supported[true:].any(0).mean(), supported[:true].sum(0).mean()
-    return SequentialClaimRates(false_support, power, runs.mean() / schedule.cap)
-
-
-def _weakest(values: Floats, claim: tuple) -> tuple[Floats, Floats]:
-    """Return mean and spread of the claim's weakest contrast per study."""
-    row, rivals, columns, sign = claim
-    pairs = np.array([sign * (values[:, row, c] - values[:, rival, c]) for c in columns for rival in rivals])
-    means, spreads = pairs.mean(-1), pairs.std(-1, ddof=1)
-    at = (means / spreads).argmin(0)
-    return np.take_along_axis(means, at[None], 0)[0], np.take_along_axis(spreads, at[None], 0)[0]
 
 
 def as_markdown(studies: int = STUDIES) -> str:
@@ -220,8 +146,6 @@ def as_markdown(studies: int = STUDIES) -> str:
         _number_power(studies),
         "### Claims: family-wise errors and power",
         _claim_table(studies),
-        "### Sequential seeds",
-        _sequential_tables(studies),
     ]
     return "\n\n".join(parts)
 
@@ -295,51 +219,6 @@ def _claim_table(studies: int) -> str:
         "2 sd",
         "4 sd",
     ]
-    return _table_text(rows, head)
-
-
-def _sequential_tables(studies: int) -> str:
-    schedule = Schedule()
-    levels = ", ".join(f"{level:.4f}" for level in schedule.levels(0.05))
-    intro = f"Looks at {', '.join(map(str, schedule.looks))} seeds with levels {levels}."
-    numbers, claims = _sequential_numbers(schedule, studies), _sequential_claims(schedule, studies)
-    return f"{intro}\n\n{numbers}\n\n{claims}"
-
-
-def _sequential_numbers(schedule: Schedule, studies: int) -> str:
-    cases = (
-        ("same distribution, sd 0.5", 0.5, 0.0, True),
-        ("same distribution, sd 1", 1.0, 0.0, True),
-        ("same distribution, sd 2", 2.0, 0.0, True),
-        ("printed a margin away, sd 1", 1.0, MARGIN, False),
-        ("means 5 points apart, sd 1", 1.0, 5.0, True),
-        ("means 10 points apart, sd 1", 1.0, 10.0, True),
-    )
-    rows = []
-    for name, std, gap, one_run in cases:
-        found = sequential_number_rates(std, gap, one_run, schedule, studies)
-        fixed = number_rates(schedule.cap, std, gap, one_run, studies=studies)
-        decided = (found.deviates, fixed.deviates, found.reproduced, fixed.reproduced)
-        rows.append([name, *map(_percent, (*decided, 1 - found.runs, 1 - found.runs_without_futility))])
-    head = [
-        "numbers",
-        "`deviates`",
-        "with the cap at once",
-        "`reproduced`",
-        "with the cap at once",
-        "runs saved",
-        "without stopping for futility",
-    ]
-    return _table_text(rows, head)
-
-
-def _sequential_claims(schedule: Schedule, studies: int) -> str:
-    rows = []
-    for name, effect in (("all rows equal", 0.0), ("1 sd ahead", 1.0), ("2 sd ahead", 2.0), ("4 sd ahead", 4.0)):
-        found = sequential_claim_rates(effect, schedule, studies)
-        fixed = claim_rates(schedule.cap, effect, studies=studies)
-        rows.append([name, *map(_percent, (found.false_support, found.power, fixed.power, 1 - found.runs))])
-    head = ["claims", "any false `supported`", "best found", "with the cap at once", "runs saved"]
     return _table_text(rows, head)
 
 

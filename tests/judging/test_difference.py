@@ -10,15 +10,16 @@ from scipy import stats
 
 from counterpoise.errors import UserError
 from counterpoise.judging.difference import Change, difference
-from counterpoise.judging.verdicts import SeedValues
 from counterpoise.results.result_set import Number, ResultSet, parse
+from counterpoise.results.seeds import SeedValues
 
 RNG = np.random.default_rng(7)
 
 
 def number(values, *, seeds=None, better="higher", dataset="cg_mnist", verdict="consistent", diverged=()):
     seeds = range(len(values)) if seeds is None else seeds
-    own = SeedValues(dict(zip(seeds, map(float, values), strict=True)), dict.fromkeys(diverged, "diverged"))
+    finished = dict(zip(seeds, map(float, values), strict=True))
+    own = SeedValues(finished=finished, diverged=dict.fromkeys(diverged, "diverged"))
     return Number(dataset, verdict, own.mean, own.std, own.n, False, better, own)
 
 

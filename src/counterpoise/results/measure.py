@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.errors import UserError
+from counterpoise.files import read_bytes
 from counterpoise.metrics import Classification, Steps, metrics_of
+from counterpoise.results.arrays import parse_arrays
 
 PREDICTIONS = "predictions.npz"
 PROBED = "last"
@@ -133,22 +133,16 @@ def _check_sums(kind: str, sums: NDArray[Any], where: str) -> None:
         )
 
 
-def read_arrays(path: Path, sha256: str, mend: str) -> Arrays:
-    """Read an archive of arrays whose digest is known.
+def read_predictions(path: Path, sha256: str, mend: str) -> Arrays:
+    """Read an archive of predictions whose digest is known.
 
     Raises:
         UserError: it is not there, has another digest, or is no archive of plain arrays; ``mend`` says what to do.
     """
     try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: is not there, though its digest is on record; {mend}") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; {mend}") from error
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise UserError(f"{path}: was changed or truncated (its digest is not the one on record); {mend}")
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"{path}: not an archive of plain arrays ({error}); {mend}") from error
+        data = read_bytes(path, "file of predictions")
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise UserError(f"{path}: was changed or truncated: its digest is not the one on record")
+        return parse_arrays(data, path)
+    except UserError as error:
+        raise UserError(f"{error}; {mend}") from error

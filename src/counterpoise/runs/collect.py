@@ -15,8 +15,8 @@ from counterpoise.identity import short_key, source_digest
 from counterpoise.planning.plan import Cell, Plan
 from counterpoise.results.diagnostics import DIAGNOSTICS, TIMINGS, read_steps
 from counterpoise.results.layout import Layout
-from counterpoise.results.measure import PREDICTIONS, Arrays, Measured, measure, read_arrays
-from counterpoise.results.table import Results, RunEntry, as_table
+from counterpoise.results.measure import PREDICTIONS, Arrays, Measured, measure, read_predictions
+from counterpoise.results.table import Results, RunEntry, as_table, cell_names
 from counterpoise.runs.failure import read_failure
 from counterpoise.runs.layout import layout_of
 from counterpoise.runs.record import RECORD, read_record
@@ -149,7 +149,7 @@ def _measure(run: _Run, entry: RunEntry, *, ece_bins: int, stationarity: float) 
         raise UserError(f"{run.folder / RECORD}: 'files' does not name {PREDICTIONS}; {run.mend}")
     return measure(
         entry.record,
-        read_arrays(path, entry.files[PREDICTIONS], run.mend),
+        read_predictions(path, entry.files[PREDICTIONS], run.mend),
         ece_bins=ece_bins,
         where=f"{path}: {run.mend}",
         probe=None if run.probe is None else _probe(run),
@@ -170,7 +170,7 @@ def _probe(run: _Run) -> Arrays | None:
     digest = found.get("files", {}).get(arrays.name)
     if not isinstance(digest, str):
         raise UserError(f"{path}: 'files' does not name {arrays.name}; {mend}")
-    return read_arrays(arrays, digest, mend)
+    return read_predictions(arrays, digest, mend)
 
 
 def _rows(run: _Run, entry: RunEntry, measured: Measured) -> Iterator[dict[str, Any]]:
@@ -206,10 +206,10 @@ def _by_basis(previous: Results | None) -> dict[tuple[str, int, str], Measured]:
         return {}
     found = {(run.cell, run.seed): Measured() for run in previous.runs if run.basis}
     table = previous.values.dropna(subset=["value"])
-    names = (
-        table["dataset"] + "/" + table["model"] + "/" + table["method"] + "-" + table["variant"] + "." + table["key"]
+    columns = (
+        cell_names(table),
+        *(table[name] for name in ("seed", "selection", "epoch", "output", "metric", "value")),
     )
-    columns = (names, *(table[name] for name in ("seed", "selection", "epoch", "output", "metric", "value")))
     for cell, seed, selection, epoch, output, metric, value in zip(*columns, strict=True):
         if (cell, int(seed)) in found:
             whole = None if pd.isna(epoch) else int(epoch)
