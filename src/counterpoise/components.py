@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 import counterpoise
+from counterpoise import loading
 from counterpoise.declare import INFO_TYPES, Bounds
 from counterpoise.errors import UserError, suggest
 from counterpoise.identity import module_file, parse
@@ -74,6 +75,8 @@ class Component:
 
     def load(self) -> type:
         """Import the component's module and return its class."""
+        top = self.module.partition(".")[0]
+        loading.keep_source(None if top == "counterpoise" else top)
         return getattr(importlib.import_module(self.module), self.class_name)
 
     @functools.cached_property
@@ -111,6 +114,11 @@ def component(kind: str, name: str, where: str = "") -> Component:
         prefix = f"{where}: " if where else ""
         raise UserError(f"{prefix}unknown {kind} '{name}'{suggest(name, found)}")
     return found[name]
+
+
+def load_class(kind: str, name: str) -> type:
+    """Import a component's module and return its class."""
+    return component(kind, name).load()
 
 
 @functools.cache

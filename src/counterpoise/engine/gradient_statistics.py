@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from counterpoise.engine import gradients as engine
-from counterpoise.engine.loop import Data
+from counterpoise.engine.splits import Splits
 from counterpoise.engine.streams import generator
 from counterpoise.models.network import Network
 
 Row = dict[str, float | str]
 
 
-def measure(network: Network, data: Data, batch_size: int, seed: int, batches: int = 100) -> Iterator[Row]:
+def measure(network: Network, data: Splits, batch_size: int, seed: int, batches: int = 100) -> Iterator[Row]:
     """Yield the norm of both gradients of every encoder for each of ``batches`` mini-batches.
 
     Columns: ``batch``, ``encoder``, ``multimodal`` and ``unimodal`` (norms), and ``k``, the trace of the
@@ -45,7 +45,7 @@ def measure(network: Network, data: Data, batch_size: int, seed: int, batches: i
             yield {"batch": batch, "encoder": name, "multimodal": multimodal, "unimodal": unimodal, "k": ratio}
 
 
-def _batches(data: Data, size: int, seed: int, count: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+def _batches(data: Splits, size: int, seed: int, count: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
     """Yield up to ``count`` whole mini-batches of the training split, without augmentation."""
     order = data.train_order[torch.randperm(len(data.train_order), generator=generator(seed, "gradients"))]
     whole = order[: max(size, len(order) // size * size)]

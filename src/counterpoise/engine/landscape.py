@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from counterpoise.engine.loop import Data
+from counterpoise.engine.splits import Splits
 from counterpoise.engine.streams import generator
 from counterpoise.models.network import JOINT, Network
 
@@ -23,7 +23,7 @@ EVALUATION_BATCH = 512
 
 
 def measure(
-    network: Network, data: Data, batch_size: int, seed: int, directions: int = 3, points: int = 21
+    network: Network, data: Splits, batch_size: int, seed: int, directions: int = 3, points: int = 21
 ) -> Iterator[Row]:
     """Yield the joint loss and accuracy on the test split at steps from -1 to 1 along ``directions``.
 
@@ -73,7 +73,7 @@ def _move(network: Network, start: list[Tensor], moves: list[Tensor], step: floa
             parameter.copy_(origin + step * move)
 
 
-def _evaluate(network: Network, data: Data) -> tuple[float, float]:
+def _evaluate(network: Network, data: Splits) -> tuple[float, float]:
     source, order = data.split("test")
     total, right = 0.0, 0.0
     with torch.no_grad():
