@@ -10,10 +10,17 @@ def benchmark_file():
     return files[0]
 
 
+def relative(path):
+    """A path as seen from here, which names it on other machines too, unless it lies elsewhere."""
+    here = Path().resolve()
+    path = Path(path).resolve()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def resolve():
     overrides = typed_overrides(dict(workflow.config_settings.config))
     try:
-        return make_plan(Path(), Path(benchmark_file()), overrides)
+        return make_plan(Path(), relative(benchmark_file()), overrides)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 

@@ -25,7 +25,10 @@ class OneLine:
 
 
 def is_worth_a_line(record):
-    return not str(record.msg).startswith(("Select jobs to execute", "Execute "))
+    """Leave out what the scheduler is about to do, and the text of a shell command that failed: its log is named."""
+    text = str(record.msg)
+    quiet = ("Select jobs to execute", "Execute ", "Assuming unrestricted", "Using shell")
+    return not text.startswith(quiet) and "CalledProcessError" not in text
 
 
 if workflow.is_main_process:

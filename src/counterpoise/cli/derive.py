@@ -75,7 +75,9 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
                 finished=sum(run.finished for run in results.runs),
                 read_at=read_at,
                 runs=_stamps(plan, root),
-                explanations={path.name: stamp(path) for path in _files(explanations_folder(root, plan.benchmark.name))},
+                explanations={
+                    path.name: stamp(path) for path in _files(explanations_folder(root, plan.benchmark.name))
+                },
             )
             write_basis(new, basis)
         clear_finished(plan, root)

@@ -10,7 +10,7 @@ from typing import Any
 from counterpoise.planning.plan import Plan, PreparedDataset
 from counterpoise.results.explained import Question
 from counterpoise.runs.estimate import Recorded, estimate, read_recorded
-from counterpoise.runs.status import FINISHED, PREPARED, Orphan, RunStatus, State, run_status
+from counterpoise.runs.status import PREPARED, Orphan, RunStatus, State, run_status
 
 MOST_LINES = 20
 MOST_BUSY = 12

@@ -42,7 +42,7 @@ def train(
     remember(plan, asked.root)
     job = plan.benchmark.job
     machine = {"save_seconds": job.save_seconds, "runs_per_gpu": job.runs_per_gpu}
-    raise typer.Exit(run_job(found, seed, device, **machine, attempt=attempt, log=log))
+    raise typer.Exit(run_job([found], [seed], device, **machine, attempt=attempt, log=log))
 
 
 @app.command(hidden=True)
@@ -114,10 +114,7 @@ def fetch(
 
 @app.command(hidden=True)
 def prepare(
-    name: str,
-    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
-    settings: SetOption = None,
-    root: RootOption = None,
+    name: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None
 ) -> None:
     """Prepare a dataset's arrays; NAME is a dataset of the benchmark, with or without its key."""
     from counterpoise.data.prepare import prepare_dataset
@@ -135,10 +132,7 @@ def prepare(
 
 @app.command("fetch-weights", hidden=True)
 def fetch_weights(
-    name: str,
-    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
-    settings: SetOption = None,
-    root: RootOption = None,
+    name: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None
 ) -> None:
     """Fetch pretrained weights into data/weights: from the benchmark's mirror, a cache, or the publisher."""
     from counterpoise.data.weights import fetch_weights as fetch_file

@@ -93,8 +93,7 @@ def _complete(incomplete: str) -> list[str]:
 
 
 BenchmarkOption = Annotated[
-    str,
-    typer.Option("--benchmark", "-b", metavar="NAME", help="benchmark, by name or file", autocompletion=_complete),
+    str, typer.Option("--benchmark", "-b", metavar="NAME", help="benchmark, by name or file", autocompletion=_complete)
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="laid over the benchmark's key; repeatable")

@@ -9,15 +9,7 @@ from typing import Annotated
 
 import typer
 
-from counterpoise.cli.project import (
-    DEFAULT_BENCHMARK,
-    BenchmarkOption,
-    DeviceOption,
-    RootOption,
-    SetOption,
-    find_root,
-    request,
-)
+from counterpoise.cli.project import DEFAULT_BENCHMARK, BenchmarkOption, DeviceOption, RootOption, SetOption, request
 
 PANEL = "Records"
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,9 +31,7 @@ app = typer.Typer()
 
 
 @app.command(rich_help_panel=PANEL)
-def show(
-    benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None
-) -> None:
+def show(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None) -> None:
     """What came out of a benchmark in a few sentences, and where its tables and report are."""
     from counterpoise.cli.closing import closing_lines
     from counterpoise.cli.derive import current_results
@@ -93,9 +90,7 @@ def diff(
 
 
 @app.command(rich_help_panel=PANEL)
-def report(
-    benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None
-) -> None:
+def report(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None) -> None:
     """Write results/<benchmark>/ from the runs that are finished: tables, comparison, figures and HTML report."""
     from counterpoise.cli.closing import closing_lines
     from counterpoise.cli.derive import write_benchmark

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from counterpoise.cli.project import (
-    DEFAULT_BENCHMARK,
-    BenchmarkOption,
-    JsonOption,
-    RootOption,
-    SetOption,
-    request,
-)
+from counterpoise.cli.project import DEFAULT_BENCHMARK, BenchmarkOption, JsonOption, RootOption, SetOption, request
 
 if TYPE_CHECKING:
     from counterpoise.planning.plan import Plan
@@ -26,9 +19,7 @@ WATCH_SECONDS = 2.0
 app = typer.Typer()
 
 
-@app.command(
-    rich_help_panel=PANEL, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
-)
+@app.command(rich_help_panel=PANEL, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(
     context: typer.Context,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
