@@ -103,8 +103,8 @@ rule measure:
     message:
         "measure {wildcards.kind} of {wildcards.cell} seed {wildcards.seed}"
     shell:
-        "counterpoise measure {wildcards.kind} {wildcards.cell} --seed {wildcards.seed} {params.settings}"
-        " >> {log} 2>&1"
+        "counterpoise measure {wildcards.kind}.{wildcards.key} {wildcards.cell} --seed {wildcards.seed}"
+        " {params.settings} >> {log} 2>&1"
 
 
 def records():

@@ -66,7 +66,7 @@ def probe(
 
 @app.command(hidden=True)
 def measure(
-    kind: Annotated[str, typer.Argument(help="landscape or gradients")],
+    name: Annotated[str, typer.Argument(help="the measurement, as its file is called: gradients.<key>")],
     cell: CellArgument,
     seed: SeedOption,
     device: DeviceOption = "auto",
@@ -75,17 +75,14 @@ def measure(
     root: RootOption = None,
 ) -> None:
     """Measure a finished run for a figure, on the weights that it kept."""
-    from counterpoise.papers.figures import MEASURES
-
-    if kind not in MEASURES:
-        raise UserError(f"measure: no measurement '{kind}'{suggest(kind, MEASURES)}")
     asked = request(benchmark, settings, root)
     plan = asked.plan()
+    wanted = plan.measurement(plan.cell(cell), name)
     found = cell_to_train(plan, plan.cell(cell), asked.root)
     from counterpoise.engine.device import choose_device
     from counterpoise.runs.measure import measure_run
 
-    print(measure_run(found, seed, kind, plan.measure_name(kind), choose_device(device)))
+    print(measure_run(found, seed, wanted.name, wanted.settings, name, choose_device(device)))
 
 
 @app.command(hidden=True)
