@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from counterpoise.errors import UserError
-from counterpoise.files import alone, atomic_directory
+from counterpoise.files import atomic_directory
+from counterpoise.locks import alone
 from counterpoise.papers.paper import Paper, load_paper
 from counterpoise.planning.plan import Cell, Plan
 from counterpoise.results.basis import Basis, now, read_basis, results_folder, stamp, write_basis

@@ -95,7 +95,7 @@ def progress_lines(plan: Plan, runs: Sequence[RunStatus], now: float) -> Iterato
     if len(busy) > MOST_BUSY:
         yield f"  and {len(busy) - MOST_BUSY} more in training"
     waiting = [run for run in runs if not run.finished and run.state is not State.TRAINING]
-    per_run = [run.record["seconds"] for run in runs if run.record is not None and run.finished]
+    per_run = [run.record.seconds for run in runs if run.record is not None and run.finished]
     if waiting and busy and per_run:
         left += sum(per_run) / len(per_run) * len(waiting) / len(busy)
     if busy and (per_run or not waiting):

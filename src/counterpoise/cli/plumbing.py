@@ -35,14 +35,16 @@ def train(
     """Train a run; an interrupted one goes on from its saved state. Exit code 1: it failed, 75: interrupted."""
     asked = request(benchmark, settings, root)
     plan = asked.plan()
-    found = cell_to_train(plan, plan.cell(cell), asked.root)
+    from counterpoise.runs.run import run_of
+
+    run = run_of(plan, plan.cell(cell), seed, asked.root)
     from counterpoise.runs.job import run_job
     from counterpoise.runs.remembered import remember
 
     remember(plan, asked.root)
     job = plan.benchmark.job
     machine = {"save_seconds": job.save_seconds, "runs_per_gpu": job.runs_per_gpu}
-    raise typer.Exit(run_job([found], [seed], device, **machine, attempt=attempt, log=log))
+    raise typer.Exit(run_job(run, device, **machine, attempt=attempt, log=log))
 
 
 @app.command(hidden=True)
@@ -57,11 +59,13 @@ def probe(
     """Train a linear classifier on each frozen encoder of a finished run."""
     asked = request(benchmark, settings, root)
     plan = asked.plan()
-    found = cell_to_train(plan, plan.cell(cell), asked.root)
+    from counterpoise.runs.run import run_of
+
+    run = run_of(plan, plan.cell(cell), seed, asked.root)
     from counterpoise.engine.device import choose_device
     from counterpoise.runs.probe import probe_run
 
-    print(probe_run(found, seed, plan.benchmark.probe, plan.probe_name, choose_device(device)))
+    print(probe_run(run, plan.benchmark.probe, plan.probe_name, plan.probe_source, choose_device(device)))
 
 
 @app.command(hidden=True)
@@ -142,31 +146,6 @@ def fetch_weights(
     mirror = asked.plan().benchmark.mirror
     caches = PretrainedWeights.default().folders
     print(fetch_file(WEIGHTS[name], asked.root / WEIGHTS_FOLDER, mirror=mirror, caches=caches))
-
-
-def cell_to_train(plan: Plan, cell: Cell, root: Path) -> Any:
-    """Return what the training of a cell's runs needs to know."""
-    from counterpoise.runs.stages import ParentCell
-    from counterpoise.runs.train import CellToTrain
-
-    return CellToTrain(
-        dataset=cell.dataset,
-        model=cell.model,
-        method=cell.method,
-        variant=cell.variant,
-        protocol=cell.protocol,
-        config=cell.config,
-        source=cell.source,
-        data_key=cell.data_key,
-        key=cell.key,
-        data_directory=root / cell.data_directory,
-        directory=root / cell.directory,
-        work_directory=root / "work" / cell.name,
-        weights_directory=root / WEIGHTS_FOLDER,
-        parents={name: ParentCell(root / parent.directory, parent.key) for name, parent in cell.parents},
-        keep_weights=cell.name in plan.keeping,
-        folds=tuple(root / fold.directory for fold in cell.folds),
-    )
 
 
 def _dataset(plan: Plan, name: str) -> Any:

@@ -26,22 +26,23 @@ def redo(
     root: RootOption = None,
 ) -> None:
     """Train a recorded run once more, aside: does it give the same bits? Exit code 3: it does not."""
-    from counterpoise.cli.plumbing import cell_to_train
     from counterpoise.runs.record import read_record
     from counterpoise.runs.redo import differences
+    from counterpoise.runs.run import run_of
 
     asked = request(benchmark, settings, root)
     plan = asked.plan()
-    found = plan.cell(cell)
-    recorded = read_record(asked.root / found.run_directory(seed), found.key, seed)
-    from counterpoise.engine.device import choose_device
-    from counterpoise.runs.train import train_cell
+    run = run_of(plan, plan.cell(cell), seed, asked.root)
+    recorded = read_record(run.folder, run.cell.key, seed)
+    from counterpoise.runs.machine import choose_device
+    from counterpoise.runs.train import train_run
 
     (asked.root / "work").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".redo-", dir=asked.root / "work") as scratch:
-        aside = {"directory": Path(scratch, "runs"), "work_directory": Path(scratch, "work")}
-        run = dataclasses.replace(cell_to_train(plan, found, asked.root), **aside)
-        (folder,) = train_cell(run, [seed], choose_device(device))
-        lines = differences(recorded, read_record(folder, found.key, seed))
+        # Aside: parents are read where they are, but this run's own folders are scratch ones.
+        name = Path(scratch).name
+        again = dataclasses.replace(run, runs=Path("work", name, "runs"), work=Path("work", name, "work"))
+        train_run(again, choose_device(device))
+        lines = differences(recorded, read_record(again.folder, run.cell.key, seed))
     print("\n".join(lines) if lines else "the same, bit for bit: history, predictions and weights")
     raise typer.Exit(3 if lines else 0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 from counterpoise.planning.plan import Cell, Plan
+from counterpoise.runs.record import RunRecord
 
 
 def run_logs(root: Path, cell: Cell, seed: int) -> list[Path]:
@@ -35,22 +35,17 @@ def relative(path: Path, root: Path) -> str:
     return (path.resolve().relative_to(root.resolve()) if within else path).as_posix()
 
 
-def differences(recorded: dict[str, Any], again: dict[str, Any]) -> list[str]:
-    """Return in what two records of one run differ, with what of machine and software may be why; nothing if
-    equal.
-    """
+def differences(recorded: RunRecord, again: RunRecord) -> list[str]:
+    """Return in what two records of one run differ, with what of machine and software may be why; nothing if equal."""
     found = [
-        f"{name}: recorded {recorded.get(name)}, now {again.get(name)}"
+        f"{name}: recorded {getattr(recorded, name)}, now {getattr(again, name)}"
         for name in ("status", "epochs_run", "weights_sha256")
-        if recorded.get(name) != again.get(name)
+        if getattr(recorded, name) != getattr(again, name)
     ]
     found += [
-        f"{name}: not the same bytes" for name, sha in again["files"].items() if recorded["files"].get(name) != sha
+        f"{name}: not the same bytes" for name, digest in again.files.items() if recorded.files.get(name) != digest
     ]
     if not found:
         return []
-    then, now = recorded["environment"], again["environment"]
-    found += [
-        f"environment: {name} was {then.get(name)}, is {now[name]}" for name in now if then.get(name) != now[name]
-    ]
-    return found
+    then, now = recorded.environment, again.environment
+    return found + [f"environment: {n} was {then.get(n)}, is {now[n]}" for n in now if then.get(n) != now[n]]

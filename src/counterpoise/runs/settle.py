@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 from counterpoise.errors import UserError
 from counterpoise.planning.plan import Cell, Plan
-from counterpoise.runs.attempt import RECORD, WorkFolder, publish
-from counterpoise.runs.failure import Failure, write_failure
+from counterpoise.runs.attempt import WorkFolder, is_whole, publish
+from counterpoise.runs.failure import Failure, note_failure, read_failures
+from counterpoise.runs.record import RECORD, read_record
 
 KILLED = "killed from outside (a time or memory limit, or a person)"
 KILLED_FOR_MEMORY = "killed by the operating system for its memory"
@@ -24,11 +24,18 @@ def settle(plan: Plan, root: Path) -> None:
             folder, work = Path(root) / cell.run_directory(seed), _work(root, cell, seed)
             if (folder / RECORD).is_file() or not work.path.is_dir():
                 continue
-            with contextlib.suppress(UserError):  # a torn note of an attempt says nothing
-                if work.is_finished(cell.key, seed):
-                    publish(work.finished, folder)
-                else:
-                    _note_killed(folder, work, cell, seed, _log(root, cell, seed))
+            if is_finished(work, cell.key, seed):
+                publish(work.finished, folder)
+            else:
+                _note_killed(folder, work, cell, seed, _log(root, cell, seed))
+
+
+def is_finished(work: WorkFolder, key: str, seed: int) -> bool:
+    """Return whether a work folder has the whole copy of the finished run."""
+    try:
+        return is_whole(work.finished, read_record(work.finished, key, seed))
+    except UserError:
+        return False
 
 
 def clear_finished(plan: Plan, root: Path) -> None:
@@ -44,10 +51,17 @@ def _note_killed(folder: Path, work: WorkFolder, cell: Cell, seed: int, log: str
     cut_off = work.cut_off()
     if cut_off is None:
         return
-    status = "out_of_memory" if cut_off.out_of_memory else "failed"
-    reason = KILLED_FOR_MEMORY if cut_off.out_of_memory else KILLED
-    failure = Failure(status, f"{reason}; on {cut_off.host}, started {cut_off.started}", again=True, log=log)
-    write_failure(folder, cell.key, seed, failure)
+    failure = Failure(
+        status="out_of_memory" if cut_off.out_of_memory else "failed",
+        reason=f"{KILLED_FOR_MEMORY if cut_off.out_of_memory else KILLED}; on {cut_off.host}",
+        again=True,
+        log=log,
+        host=cut_off.host,
+        at=cut_off.started,
+    )
+    # One note per killed attempt, however often results are written.
+    if all(noted.at != cut_off.started for noted in read_failures(folder, cell.key, seed)):
+        note_failure(folder, cell.key, seed, failure)
 
 
 def _log(root: Path, cell: Cell, seed: int) -> str | None:

@@ -16,8 +16,10 @@ from typing import Any
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
 from counterpoise.planning.plan import Cell, Plan, make_plan
+from counterpoise.runs.failure import NAME as FAILURE
+from counterpoise.runs.failure import read_failure
 from counterpoise.runs.progress import read_progress
-from counterpoise.runs.record import RECORD, absent_files, read_record
+from counterpoise.runs.record import RECORD, RunRecord, absent_files, read_record
 from counterpoise.runs.remembered import remembered
 
 RUNS = "results/runs"
@@ -51,7 +53,7 @@ class RunStatus:
     seed: int
     state: State
     detail: str = ""
-    record: dict[str, Any] | None = None
+    record: RunRecord | None = None
     progress: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -88,8 +90,8 @@ def run_status(root: Path, cell: Cell, seed: int) -> RunStatus:
     if absent:
         detail = f"{folder}: {', '.join(absent)} not there; delete the folder to run again"
         return RunStatus(cell, seed, State.BROKEN, detail, record)
-    if record.get("status") == "diverged":
-        return RunStatus(cell, seed, State.DIVERGED, record.get("reason") or "", record)
+    if record.status == "diverged":
+        return RunStatus(cell, seed, State.DIVERGED, record.reason or "", record)
     return RunStatus(cell, seed, State.FRESH, "", record)
 
 
@@ -101,9 +103,9 @@ def _unfinished(root: Path, cell: Cell, seed: int) -> RunStatus:
     if progress and (work / "attempt.json").is_file():
         epochs = f"epoch {progress['epoch']} of {progress['epochs']}"
         return RunStatus(cell, seed, State.TRAINING, epochs, progress=progress)
-    failure = root / cell.run_directory(seed) / "failure.json"
-    if failure.is_file():
-        return RunStatus(cell, seed, State.FAILED, _failure(failure))
+    folder = root / cell.run_directory(seed)
+    if (folder / FAILURE).is_file():
+        return RunStatus(cell, seed, State.FAILED, _failure(folder, cell, seed))
     states = sorted((work / "states").glob("state-*.json"))
     if not states:
         return RunStatus(cell, seed, State.MISSING)
@@ -114,13 +116,14 @@ def _unfinished(root: Path, cell: Cell, seed: int) -> RunStatus:
     return RunStatus(cell, seed, State.INTERRUPTED, f"in epoch {epoch + 1} of {cell.config['protocol']['epochs']}")
 
 
-def _failure(path: Path) -> str:
+def _failure(folder: Path, cell: Cell, seed: int) -> str:
     try:
-        note = read_json(path, "note of a failure")
-        log = f" (log: {note['log']})" if note.get("log") else ""
-        return f"{note['status']}: {note['reason']}{log}"
-    except (UserError, KeyError, TypeError) as error:
-        return f"{path}: not readable ({error})"
+        failure = read_failure(folder, cell.key, seed)
+    except UserError as error:
+        return str(error)
+    if failure is None:
+        return f"{folder / FAILURE}: the note of another run"
+    return f"{failure.status}: {failure.reason}" + (f" (log: {failure.log})" if failure.log else "")
 
 
 @dataclass(frozen=True)
