@@ -10,11 +10,11 @@ from counterpoise.errors import UserError
 from counterpoise.files import atomic_directory
 from counterpoise.locks import alone
 from counterpoise.papers.paper import Paper, load_paper
-from counterpoise.planning.plan import Cell, Plan
+from counterpoise.planning.plan import Plan
 from counterpoise.results.basis import Basis, now, read_basis, results_folder, stamp, write_basis
 from counterpoise.results.explained import explanations_folder, read_explanations
 from counterpoise.results.table import Results, read_results, write_results
-from counterpoise.runs.changed import REPORT, asked_for, find_changed, run_stamps
+from counterpoise.runs.changed import REPORT, asked_for, find_changed, made_of, run_stamps
 
 
 def load_papers(root: Path, names: tuple[str, ...]) -> dict[str, Paper]:
@@ -101,12 +101,6 @@ def _stamps(plan: Plan, root: Path) -> dict[str, dict[str, tuple[int, str]]]:
             if stamps:
                 found[f"{cell.name}/seed-{seed}"] = stamps
     return found
-
-
-def made_of(plan: Plan, cell: Cell) -> list[str]:
-    """Return the names of the files that the benchmark has made of a cell's finished runs."""
-    probe = [f"{plan.probe_name}{suffix}" for suffix in (".json", ".npz")] if cell.name in plan.probed else []
-    return probe + [f"{plan.measure_name(kind)}.csv" for kind in sorted(plan.measured.get(cell.name, ()))]
 
 
 def _files(folder: Path) -> list[Path]:

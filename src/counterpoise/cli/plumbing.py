@@ -48,7 +48,8 @@ def train(
 
 
 @app.command(hidden=True)
-def probe(
+def measure(
+    name: Annotated[str, typer.Argument(help="what is measured, as its file is called: probe.<key>, gradients.<key>")],
     cell: CellArgument,
     seed: SeedOption,
     device: DeviceOption = "auto",
@@ -56,37 +57,23 @@ def probe(
     settings: SetOption = None,
     root: RootOption = None,
 ) -> None:
-    """Train a linear classifier on each frozen encoder of a finished run."""
+    """Measure a finished run on the weights that it kept: a linear probe for a table, or what a figure needs."""
     asked = request(benchmark, settings, root)
     plan = asked.plan()
+    found = plan.cell(cell)
+    wanted = None if name == plan.probe_name else plan.measurement(found, name)
+    from counterpoise.runs.machine import choose_device
     from counterpoise.runs.run import run_of
 
-    run = run_of(plan, plan.cell(cell), seed, asked.root)
-    from counterpoise.engine.device import choose_device
-    from counterpoise.runs.probe import probe_run
+    run = run_of(plan, found, seed, asked.root)
+    if wanted is None:
+        from counterpoise.runs.probe import probe_run
 
-    print(probe_run(run, plan.benchmark.probe, plan.probe_name, plan.probe_source, choose_device(device)))
+        print(probe_run(run, plan.benchmark.probe, name, plan.probe_source, choose_device(device)))
+    else:
+        from counterpoise.runs.measure import measure_run
 
-
-@app.command(hidden=True)
-def measure(
-    name: Annotated[str, typer.Argument(help="the measurement, as its file is called: gradients.<key>")],
-    cell: CellArgument,
-    seed: SeedOption,
-    device: DeviceOption = "auto",
-    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
-    settings: SetOption = None,
-    root: RootOption = None,
-) -> None:
-    """Measure a finished run for a figure, on the weights that it kept."""
-    asked = request(benchmark, settings, root)
-    plan = asked.plan()
-    wanted = plan.measurement(plan.cell(cell), name)
-    found = cell_to_train(plan, plan.cell(cell), asked.root)
-    from counterpoise.engine.device import choose_device
-    from counterpoise.runs.measure import measure_run
-
-    print(measure_run(found, seed, wanted.name, wanted.settings, name, choose_device(device)))
+        print(measure_run(run, wanted.name, wanted.settings, name, choose_device(device)))
 
 
 @app.command(hidden=True)
@@ -140,6 +127,7 @@ def fetch_weights(
     from counterpoise.models.pretrained import PretrainedWeights
     from counterpoise.weights import WEIGHTS
 
+    name = next((known for known, weights in WEIGHTS.items() if weights.file == name), name)
     if name not in WEIGHTS:
         raise UserError(f"fetch-weights: no pretrained weights '{name}'{suggest(name, WEIGHTS)}")
     asked = request(benchmark, settings, root)

@@ -40,10 +40,10 @@ Stamp = tuple[int, str]
 class Basis:
     """What a derived folder rests on.
 
-    ``planned`` and ``finished`` count runs; ``partial``: some are missing. ``read_at`` and ``written_at`` are file-system
-    times in nanoseconds, before the first run was read and after the last file was written. ``runs`` maps a run's folder
-    (below ``results/runs``) to its files; ``explanations`` (below ``results/explain/<benchmark>``) and ``files`` (below
-    the derived folder) map names to stamps.
+    ``planned`` and ``finished`` count runs; ``partial``: some are missing. ``read_at`` and ``written_at`` are times of
+    the file system in nanoseconds, before the first run was read and after the last file was written. ``runs`` maps a
+    run's folder (below ``results/runs``) to its files; ``explanations`` (below ``results/explain/<benchmark>``) and
+    ``files`` (below the derived folder) map names to stamps.
     """
 
     asked: str

@@ -1,8 +1,8 @@
 """What was changed behind the workflow's back: files of runs and of the derived folder that are not what was written.
 
-A run that is there is not trained again; so before a workflow plans its jobs, it looks for what is there and wrong. For a
-run that the derived folder rests on, the basis says what its files were when they were read; of another one, its record
-names their digests. See :mod:`counterpoise.results.basis` for what is compared.
+A run that is there is not trained again; so before a workflow plans its jobs, it looks for what is there and wrong. For
+a run that the derived folder rests on, the basis says what its files were when they were read; of another one, its
+record names their digests. See :mod:`counterpoise.results.basis` for what is compared.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from counterpoise.errors import UserError
 from counterpoise.files import json_text, read_json, sha256_file
-from counterpoise.planning.plan import Plan
+from counterpoise.planning.plan import Cell, Plan
 from counterpoise.results.basis import (
     Basis,
     Stamp,
@@ -65,6 +65,12 @@ def find_changed(plan: Plan, root: Path) -> dict[str, str]:
 def outcome_file(folder: Path) -> str:
     """Return the name of the file that says how a run ended: its record, the note of its failure, or empty."""
     return next((name for name in (RECORD, FAILURE) if (folder / name).is_file()), "")
+
+
+def made_of(plan: Plan, cell: Cell) -> list[str]:
+    """Return the names of the files that the benchmark has made of a cell's finished runs."""
+    probe = [f"{plan.probe_name}{suffix}" for suffix in (".json", ".npz")] if cell.name in plan.probed else []
+    return probe + [f"{plan.measure_name(kind)}.csv" for kind in sorted(plan.measured.get(cell.name, ()))]
 
 
 def run_stamps(folder: Path, made_of_it: Iterable[str]) -> dict[str, Stamp]:
