@@ -23,12 +23,14 @@ class Cosine(FigureKind):
     first: int = setting(400, minimum=1, doc="how many iterations are drawn")
 
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
-        column = f"cosine.joint.{place.output}.{place.output}"
         found = []
         for label, run in completed_runs(results, place):
             table = read_run_file(results, run, DIAGNOSTICS)
             if table is None:
                 continue
+            # Where the modalities' losses all reach an encoder, they are one objective, called "unimodal".
+            both = [f"cosine.joint.{objective}.{place.output}" for objective in (place.output, "unimodal")]
+            column = next((name for name in both if name in table.columns), both[0])
             steps = columns_of(table, ("step", column), f"{run.folder}/{DIAGNOSTICS}.csv")
             steps = steps[steps["step"] < self.first].dropna()  # no angle where a gradient is 0
             steps = steps.rename(columns={"step": "iteration", column: "cosine"}).astype({"iteration": int})
