@@ -61,7 +61,8 @@ class RunEntry(BaseModel):
     """A planned run: how it ended and why, what its record says, where its files are.
 
     ``folder`` is relative to the results' ``runs`` folder. ``files`` are the digests that the record names.
-    ``redo`` is the command that trains it once more. ``basis`` is the digest of what its values were computed from
+    ``redo`` is the command that trains it once more. ``probe`` is the name, without suffix, of the files of the linear
+    probe of its encoders, where there is one. ``basis`` is the digest of what its values were computed from
     and by: files, settings and the source of the metrics; runs with the same basis have the same values.
     """
 
@@ -76,6 +77,7 @@ class RunEntry(BaseModel):
     files: dict[FileName, Sha256] = {}
     logs: tuple[RelativePath, ...] = ()
     redo: str = ""
+    probe: FileName | Literal[""] = ""
     basis: str = ""
 
     @property
