@@ -14,29 +14,39 @@ class OneLine(logging.Formatter):
     def __init__(self, default: logging.Formatter) -> None:
         super().__init__()
         self.default = default
+        self.done = ""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of one of Snakemake's log records."""
-        event = str(getattr(record, "event", "")).rpartition(".")[2].lower()
+        event, message = event_of(record), getattr(record, "rule_msg", None)
         clock = time.strftime("%H:%M:%S")
-        message = getattr(record, "rule_msg", None)
         if event == "job_info" and message:
-            return f"{clock}  {message}"
+            return f"{clock}  {self.done}{message}"
         if event == "job_error":
             logs = ", ".join(map(str, getattr(record, "log", None) or ()))
-            return f"{clock}  failed: {message or record.rule_name}" + (f" (log: {logs})" if logs else "")
+            what = f"{message or record.rule_name}{f' (log: {logs})' if logs else ''}"
+            return f"{clock}  failed: {what}"
         return self.default.format(record)
 
+    def is_shown(self, record: logging.LogRecord) -> bool:
+        """Return whether a record gets a line: not how many jobs are done, which the next job's line says."""
+        event, text = event_of(record), str(record.msg)
+        if event == "progress":
+            self.done = f"{record.done} of {record.total} done  "
+        quiet = event in ("progress", "job_finished") or text.startswith(CHATTER) or "CalledProcessError" in text
+        return not quiet
 
-def is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Return whether a record is shown: not what the scheduler is about to do, nor the text of a failed command."""
-    text = str(record.msg)
-    return not text.startswith(CHATTER) and "CalledProcessError" not in text
+
+def event_of(record: logging.LogRecord) -> str:
+    """Return the kind of one of Snakemake's log records, in lower case; empty for a plain message."""
+    event = getattr(record, "event", None)
+    return str(getattr(event, "value", event) or "").lower()
 
 
 def quieten(logger: logging.Logger) -> None:
     """Make the handlers of Snakemake's logger print one line per job. Its own log file keeps everything."""
     for handler in logger.handlers:
         if handler.formatter is not None and not isinstance(handler, logging.FileHandler):
-            handler.setFormatter(OneLine(handler.formatter))
-            handler.addFilter(is_worth_a_line)
+            formatter = OneLine(handler.formatter)
+            handler.setFormatter(formatter)
+            handler.addFilter(formatter.is_shown)
