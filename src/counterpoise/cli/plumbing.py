@@ -11,7 +11,7 @@ from counterpoise.cli.project import DEFAULT_BENCHMARK, BenchmarkOption, DeviceO
 from counterpoise.errors import UserError, suggest
 
 if TYPE_CHECKING:
-    from counterpoise.planning.plan import Cell, Plan
+    from counterpoise.planning.plan import Plan
 
 WEIGHTS_FOLDER = Path("data/weights")
 
@@ -69,7 +69,7 @@ def measure(
     if wanted is None:
         from counterpoise.runs.probe import probe_run
 
-        print(probe_run(run, plan.benchmark.probe, name, plan.probe_source, choose_device(device)))
+        print(probe_run(run, plan.benchmark.probe, name, choose_device(device)))
     else:
         from counterpoise.runs.measure import measure_run
 
