@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, f1_score
 
 from counterpoise.errors import UserError
 from counterpoise.metrics import (
@@ -126,6 +127,17 @@ def test_metrics_are_their_definitions(seed, classes, size, bins):
     assert found["accuracy"] == pytest.approx(expected["accuracy"], rel=1e-12)
     assert found["ece"] == pytest.approx(expected["ece"], abs=1e-12)
     assert all(0 <= value <= 1 for value in found.values())
+
+
+@given(st.integers(0, 10_000), st.integers(2, 12), st.integers(1, 60))
+def test_accuracy_and_macro_f1_are_scikit_learns_to_the_last_bit(seed, classes, size):
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(size, classes)).astype(np.float32)
+    labels = random.integers(0, random.integers(1, classes + 1), size)  # the last classes may never occur
+    found = classification_metrics(logits, labels, 15)
+    predicted = logits.argmax(axis=1)
+    assert found["accuracy"] == accuracy_score(labels, predicted)
+    assert found["macro_f1"] == f1_score(labels, predicted, average="macro", zero_division=0)
 
 
 # -- calibration ---------------------------------------------------------------------------------------------
