@@ -1,16 +1,10 @@
 # From sources to prepared arrays. Prepared data is named by its key, so it is made once and never again.
 
-DATA = {data.directory.name: data for data in PLAN.datasets}
-WEIGHTS_BY_FILE = {
-    weights.file: weights.name
-    for cell in PLAN.cells
-    for weights in weights_of(cell.config["model"])
-}
-
 
 # Compute nodes often have no way out: what fetches runs where snakemake was started.
 localrules:
     fetch,
+    fetch_weights,
     fetch_all,
     prepare_all,
 
@@ -22,10 +16,12 @@ rule fetch:
         "logs/fetch/{dataset}.{key}.log",
     retries: 2
     params:
-        common=common,
+        settings=SETTINGS,
+    message:
+        "fetch {wildcards.dataset}"
     shell:
-        "counterpoise fetch {wildcards.dataset}.{wildcards.key} --receipt {output.receipt} {params.common}"
-        " > {log} 2>&1"
+        "counterpoise fetch {wildcards.dataset}.{wildcards.key} --receipt {output.receipt} {params.settings}"
+        " >> {log} 2>&1"
 
 
 rule prepare:
@@ -36,9 +32,11 @@ rule prepare:
     log:
         "logs/prepare/{dataset}.{key}.log",
     params:
-        common=common,
+        settings=SETTINGS,
+    message:
+        "prepare {wildcards.dataset}"
     shell:
-        "counterpoise prepare {wildcards.dataset}.{wildcards.key} {params.common} > {log} 2>&1"
+        "counterpoise prepare {wildcards.dataset}.{wildcards.key} {params.settings} >> {log} 2>&1"
 
 
 rule fetch_weights:
@@ -48,20 +46,27 @@ rule fetch_weights:
         "logs/fetch/weights/{file}.log",
     retries: 2
     params:
-        common=common,
+        settings=SETTINGS,
         name=lambda wildcards: next(
             name for name, weights in WEIGHTS.items() if weights.file == wildcards.file
         ),
+    message:
+        "fetch the weights {wildcards.file}"
     shell:
-        "counterpoise fetch-weights {params.name} {params.common} > {log} 2>&1"
+        "counterpoise fetch-weights {params.name} {params.settings} >> {log} 2>&1"
+
+
+def weights_files():
+    models = [cell.config["model"] for cell in PLAN.cells]
+    return {weights.file for model in models for weights in weights_of(model)}
 
 
 rule fetch_all:
     input:
-        expand("data/raw/{name}.json", name=DATA),
-        expand("data/weights/{file}", file=WEIGHTS_BY_FILE),
+        expand("data/raw/{data}.json", data=[d.directory.name for d in PLAN.datasets]),
+        expand("data/weights/{file}", file=weights_files()),
 
 
 rule prepare_all:
     input:
-        expand("data/prepared/{name}/manifest.json", name=DATA),
+        [f"{data.directory}/manifest.json" for data in PLAN.datasets],

@@ -19,8 +19,8 @@ from counterpoise.components import Component, component, components
 from counterpoise.declare import DatasetInfo, FusionInfo, MethodInfo
 from counterpoise.errors import UserError, suggest
 from counterpoise.identity import canonical_json, short_key, source_digest
-from counterpoise.papers.figures import FIGURES, MEASURES, Figure
-from counterpoise.papers.paper import ColumnGroup, Paper, PaperTable, load_paper, short_title
+from counterpoise.papers.figures import Figure, Measurement
+from counterpoise.papers.paper import ColumnGroup, Paper, PaperTable, load_paper, paper_names
 from counterpoise.planning.benchmark import Benchmark, ColumnRun, FigureRun, TableRun, load_benchmark
 from counterpoise.planning.configs import Configs, DatasetConfig, MethodConfig, MethodOverride, Part
 from counterpoise.planning.factors import FOLDERS, Change, Factor, differences, sides
@@ -283,18 +283,27 @@ class Plan:
         return frozenset(probed - set(self._cells_by_name)), frozenset(parents - set(self._cells_by_name))
 
     @functools.cached_property
-    def measured(self) -> dict[str, frozenset[str]]:
+    def measured(self) -> dict[str, frozenset[Measurement]]:
         """By the name of a cell, the measurements that figures want of its runs' weights."""
-        found: dict[str, frozenset[str]] = {}
+        found: dict[str, frozenset[Measurement]] = {}
         for planned in self.figures:
             for _, cell, _ in planned.cells:
                 if cell is not None and planned.figure.measure:
                     found[cell.name] = found.get(cell.name, frozenset()) | {planned.figure.measure}
         return found
 
-    def measure_name(self, kind: str) -> str:
-        """Return the name, without its suffix, of a measurement's file: it carries the key of its source."""
-        return f"{kind}.{short_key({'source': source_digest((MEASURES[kind],))})}"
+    def measure_name(self, measurement: Measurement) -> str:
+        """Return the name, without its suffix, of a measurement's file: it carries the key of settings and source."""
+        return f"{measurement.name}.{_measurement_key(measurement)}"
+
+    def measurement(self, cell: Cell, name: str) -> Measurement:
+        """Return the measurement of a cell's runs by the name of its file."""
+        known = {self.measure_name(measurement): measurement for measurement in self.measured.get(cell.name, ())}
+        if name not in known:
+            raise UserError(
+                f"{cell.name}: no figure of this benchmark needs a measurement '{name}'{suggest(name, known)}"
+            )
+        return known[name]
 
     def figure(self, paper: str, name: str) -> PlannedFigure:
         """Return a figure of the benchmark."""
@@ -351,6 +360,7 @@ class _Planner:
         self.overrides = overrides
         self.configs = Configs(root / "configs", benchmark.scale)
         self.papers: dict[str, Paper] = {}
+        self.figure_papers: dict[str, Paper] = {}
         self.cells: dict[str, Cell] = {}
         self.values: list[PlannedValue] = []
         self.resolved: dict[_Wanted, tuple[Cell | None, str]] = {}
@@ -428,15 +438,19 @@ class _Planner:
 
     def _figure(self, run: FigureRun) -> PlannedFigure:
         where = f"{self.path}: figure {run.paper}.{run.figure}"
-        if (run.paper, run.figure) not in FIGURES:
-            hint = suggest(f"{run.paper}.{run.figure}", [".".join(name) for name in FIGURES])
-            raise UserError(f"{where}: there is no such figure{hint}")
-        figure = FIGURES[run.paper, run.figure]
+        paper = self._paper_of_figures(run.paper)
+        if run.figure not in paper.figures:
+            raise UserError(f"{where}: there is no such figure{suggest(run.figure, paper.figures)}")
+        figure = paper.figures[run.figure]
+        kind = component("figure_kind", figure.kind, f"{where}: kind")
+        kind.resolve(figure.settings, f"{where}: settings of its kind '{figure.kind}'")
+        if figure.measure is not None:
+            _measurement_key(figure.measure, where)
         if figure.table and all((t.paper, t.table) != (run.paper, figure.table) for t in self.benchmark.tables):
             raise UserError(f"{where}: draws table '{figure.table}', which is not among 'tables'")
         if figure.needs_runs != (run.runs is not None):
             raise UserError(f"{where}: the key 'runs' {'is missing' if figure.needs_runs else 'does not belong here'}")
-        title = short_title(self.configs.root, run.paper)
+        title = paper.short_title
         if run.runs is None:
             return PlannedFigure(figure, note=run.note, paper_title=title)
         for folder, name in (("datasets", run.runs.dataset), ("models", run.runs.model)):
@@ -446,7 +460,7 @@ class _Planner:
         self._check_exists("protocols", run.runs.protocol, f"{where}: runs")
         cells = []
         for series in figure.series:
-            row = _Row(series.label, series.method, series.settings)
+            row = _Row(series.label, series.method, tuple(sorted(series.settings.items())))
             cell, reason = self._resolve(_wanted(run.runs, row, "published"), f"{where}: {series.label}")
             if cell is not None:
                 self.cells.setdefault(cell.name, cell)
@@ -460,7 +474,7 @@ class _Planner:
     def _add_table(self, run: TableRun) -> None:
         where = f"{self.path}: table {run.paper}.{run.table}"
         if run.paper not in self.papers:
-            self._check_paper(run.paper)
+            self._check_paper(run.paper, "tables")
             self.papers[run.paper] = load_paper(self.configs.root, run.paper)
         paper = self.papers[run.paper]
         if run.table not in paper.tables:
@@ -471,10 +485,17 @@ class _Planner:
         for row in self._rows(run, table, where):
             self._add_row(run, table, row, where)
 
-    def _check_paper(self, name: str) -> None:
-        known = [path.parent.name for path in (self.configs.root / "papers").glob("*/paper.yaml")]
+    def _paper_of_figures(self, name: str) -> Paper:
+        """Return a paper for its figures; it is judged only if the benchmark has a table of it."""
+        if name not in self.papers and name not in self.figure_papers:
+            self._check_paper(name, "figures")
+            self.figure_papers[name] = load_paper(self.configs.root, name)
+        return self.papers.get(name) or self.figure_papers[name]
+
+    def _check_paper(self, name: str, key: str) -> None:
+        known = paper_names(self.configs.root)
         if name not in known:
-            raise UserError(f"{self.path}: tables: there is no paper '{name}'{suggest(name, known)}")
+            raise UserError(f"{self.path}: {key}: there is no paper '{name}'{suggest(name, known)}")
 
     def _check_names(self, run: TableRun, table: PaperTable, where: str) -> None:
         groups = table.group_ids
@@ -749,6 +770,13 @@ class _Wanted:
     folds: tuple[str, ...] = ()
     change: str = ""
     where: str = field(default="", compare=False)
+
+
+def _measurement_key(measurement: Measurement, where: str = "") -> str:
+    """Return the key of a measurement: of its settings and the source that makes it."""
+    found = component("measurement", measurement.name, where)
+    settings = found.resolve(measurement.settings, f"{where}: settings of the measurement '{measurement.name}'")
+    return short_key({"settings": settings, "source": source_digest((found.module,))})
 
 
 def _frozen(settings: dict[str, Any] | None) -> str:
