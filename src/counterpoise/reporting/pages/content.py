@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from counterpoise.errors import UserError
 from counterpoise.judging.audit import Finding, audit_paper
 from counterpoise.judging.claims import Answer, ClaimResult
 from counterpoise.judging.compare import Comparison, ComparisonRow
@@ -26,7 +25,7 @@ from counterpoise.reporting.pages.cell import CellPage, cell_page, page_name
 from counterpoise.reporting.pages.charts import DotPlot, Strip, Values, dot_plot, strip
 from counterpoise.reporting.pages.evidence import Evidence, as_yaml, evidence_of
 from counterpoise.reporting.pages.explained import Explained, ExplainedNumber, match_explanations, row_name
-from counterpoise.reporting.tables.view import TableView, view_table
+from counterpoise.reporting.tables.view import TableView
 from counterpoise.reporting.templating import slug
 from counterpoise.reporting.words import difference_unit, metric_name, table_name
 from counterpoise.results.explained import WrittenExplanation
@@ -236,7 +235,7 @@ def column_name(row: ComparisonRow) -> str:
 
 def _table_page(comparisons: Sequence[Comparison], view: TableView) -> TablePage:
     comparison = next(found for found in comparisons if found.paper.paper == view.paper.paper)
-    rows = [row for row in comparison.rows if row.entry.table.table == view.table.table]
+    rows = comparison.rows_of(view.table.table)
     return TablePage(
         view=view,
         plots=tuple(_plots(view.paper, rows))[:MOST_PLOTS],

@@ -54,9 +54,14 @@ def evidence_of(runs: Iterable[RunEntry]) -> Evidence:
     return Evidence(machines=tuple(ordered), commits=dict(commits.most_common()))
 
 
+def attempts_of(run: RunEntry) -> list[Mapping[str, Any]]:
+    """Return the processes that trained a run, as its record has them, the one that finished it last."""
+    return list(run.record.get("attempts") or ())
+
+
 def commit_of(run: RunEntry) -> str:
-    """Return the commit that a run was made with, and whether tracked files differed from it."""
-    git = run.record.get("git") or {}
+    """Return the commit that a run was finished with, and whether tracked files differed from it."""
+    git = (attempts_of(run) or [{}])[-1].get("git") or {}
     return f"{str(git.get('commit') or UNKNOWN)[:12]}{' (with changes)' if git.get('dirty') else ''}"
 
 
@@ -67,8 +72,8 @@ def seconds_of(run: RunEntry) -> float | None:
 
 
 def machine_of(run: RunEntry) -> dict[str, str]:
-    """Return device, precision, threads and libraries of a run, by name."""
-    facts = dict(run.record.get("environment") or {})
+    """Return device, precision, threads and libraries of the process that finished a run, by name."""
+    facts = dict((attempts_of(run) or [{}])[-1].get("environment") or {})
     libraries = facts.pop("libraries", None) or {}
     facts["libraries"] = ", ".join(f"{name} {version}" for name, version in libraries.items() if version)
     return {name: _plain(value) for name, value in sorted(facts.items()) if value not in (None, "")}

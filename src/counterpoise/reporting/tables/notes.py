@@ -59,7 +59,7 @@ def _ours(results: Results, running: Sequence[Entry]) -> str:
     return (
         f"Ours: mean ± standard deviation (divisor n − 1) over n = {counted(len(layout.seeds), 'seed')} "
         f"({', '.join(map(str, layout.seeds))}); selection: {layout.selection}; protocol: {protocols}; "
-        f"benchmark: {layout.name}. Bold is the best of ours, underlined the runner-up."
+        f"benchmark: {layout.name}."
     )
 
 

@@ -172,7 +172,7 @@ def view_table(results: Results, comparison: Comparison, name: str) -> TableView
     """
     paper = comparison.paper
     table = paper.table(name)
-    rows = [row for row in comparison.rows if row.entry.table.table == name]
+    rows = comparison.rows_of(name)
     place = results.layout.table(paper.paper, name)
     columns = tuple(_columns(table, place, rows))
     lines = [*_paper_lines(results, table, place, rows, columns), *_added_lines(results, table, place, columns)]
