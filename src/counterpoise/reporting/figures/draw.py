@@ -86,7 +86,8 @@ class DrawnFigure:
         """Return the lines under the figure: what ran, what the figure chooses, and the paper's own numbers."""
         what = "; ".join(self._what_ran())
         chosen = "; ".join(text.format(**self._settings()) for text in self.figure.choices)
-        lines = [what, f"Chosen here: {chosen}." if chosen else "", "; ".join(self._beside_the_paper())]
+        printed = "; ".join(self._beside_the_paper())
+        lines = [what, f"Chosen here: {chosen}." if chosen else "", printed and f"In numbers [as printed]: {printed}."]
         return "\n".join(line for line in lines if line)
 
     def _what_ran(self) -> Iterator[str]:
