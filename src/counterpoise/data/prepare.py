@@ -15,6 +15,7 @@ from counterpoise.data.sources import RawFiles, check_file, is_there
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.work import Work, available_cores
 from counterpoise.errors import UserError
+from counterpoise.locks import alone
 
 
 def make_dataset(component_name: str, settings: Mapping[str, Any]) -> Dataset:
@@ -66,7 +67,7 @@ def prepare_dataset(
     work = Work(workers=available_cores() if workers is None else workers, progress=progress)
     raw = raw_files(data, raw_root, data_roots)
     # A process whose workflow was killed may still be at it: its work is taken over, not doubled.
-    with files.alone(destination):
+    with alone(destination):
         if not _is_prepared(destination, key):
             check_sources(data, raw)
             with ArrayStore(destination, dataset=name, key=key, settings=resolved) as store:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import datetime
 import functools
-import os
 import platform
+import shlex
+import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from counterpoise.errors import UserError, suggest
 from counterpoise.protocol import Protocol
+from counterpoise.runs.record import Attempt, Git
 
 # glibc's malloc.h
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -65,6 +69,35 @@ def describe(device: torch.device, protocol: Protocol) -> dict[str, Any]:
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "libraries": {name: _version(name) for name in LIBRARIES},
     }
+
+
+def attempt_here(device: torch.device, protocol: Protocol, epoch: int, step: int) -> Attempt:
+    """Return the attempt that begins now in this process, at a step of a run."""
+    return Attempt(
+        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        host=platform.node(),
+        command=shlex.join(["counterpoise", *sys.argv[1:]]),
+        git=_git_state(Path.cwd()),
+        environment=describe(device, protocol),
+        epoch=epoch,
+        step=step,
+    )
+
+
+@functools.cache
+def _git_state(_folder: Path) -> Git:
+    """Return the state of the working folder when this process first asked: that is the source that it runs."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        dirty = bool(_git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return Git(commit=None, dirty=None)
+    return Git(commit=commit, dirty=dirty)
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 @functools.cache
