@@ -23,7 +23,7 @@ from counterpoise.runs.record import RECORD, read_record
 from counterpoise.runs.redo import benchmark_options, redo_command, run_logs
 from counterpoise.validation import validate
 
-MEASURING = ("counterpoise.metrics", "counterpoise.results.measure")
+MEASURING = ("counterpoise.metrics", "counterpoise.results.measure", "counterpoise.results.diagnostics")
 RUNS = Path("results/runs")
 
 
