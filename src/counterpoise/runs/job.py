@@ -24,13 +24,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 def run_job(
-    run: Run,
-    device: str,
-    *,
-    save_seconds: float,
-    runs_per_gpu: int = 1,
-    attempt: int = 1,
-    log: str | None = None,
+    run: Run, device: str, *, save_seconds: float, runs_per_gpu: int = 1, attempt: int = 1, log: str | None = None
 ) -> int:
     """Train a run on a leased device and return the process's exit code; a failure is noted beside the run.
 

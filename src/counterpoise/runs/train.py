@@ -108,14 +108,5 @@ def trainer_of(run: Run, data: PreparedData, protocol: Protocol, device: torch.d
         raise UserError(f"{run.name}: {reason}")
     weights = PretrainedWeights.default(run.weights_folder)
     return make_trainer(
-        run.cell.config,
-        protocol,
-        data,
-        run.seed,
-        device,
-        load=load_class,
-        weights=weights,
-        recorder=Recorder,
+        run.cell.config, protocol, data, run.seed, device, load=load_class, weights=weights, recorder=Recorder
     )
-
-

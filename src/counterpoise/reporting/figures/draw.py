@@ -23,7 +23,7 @@ from counterpoise.results.table import Results
 
 
 def draw_figures(results: Results, papers: Mapping[str, Paper], folder: Path) -> list[str]:
-    """Write ``figures/<paper>/<figure>`` as ``.csv``, ``.svg`` and ``.png`` below ``folder`` for every figure.
+    """Write ``figures/<paper>/<figure>`` as ``.csv``, ``.svg``, ``.png`` and ``.txt`` (the caption) below ``folder``.
 
     A figure that cannot be drawn leaves no file and does not keep the others from being drawn.
 
@@ -62,8 +62,9 @@ class DrawnFigure:
             raise UserError("no finished run gives anything to draw")
 
     def write(self, base: Path) -> None:
-        """Write the rows and pictures of them as ``<base>.csv``, ``.svg`` and ``.png``."""
+        """Write the rows as ``<base>.csv``, pictures of them as ``.svg`` and ``.png``, and the caption as ``.txt``."""
         files.write_text(base.with_name(f"{base.name}.csv"), self.frame.to_csv(index=False, float_format="%.12g"))
+        files.write_text(base.with_name(f"{base.name}.txt"), f"{self.caption()}\n")
         with mpl.rc_context(STYLE):
             save(self.picture(), base, dpi=200)
 
