@@ -9,7 +9,7 @@ from counterpoise.declare import figure_kind, setting
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
 from counterpoise.reporting.figures.interface import FigureKind, Numbers, columns_of, completed_runs, read_run_file
-from counterpoise.reporting.figures.style import COLOURS
+from counterpoise.reporting.figures.style import COLOURS, legend_above
 from counterpoise.results.layout import LayoutFigure
 from counterpoise.results.table import Results
 
@@ -57,7 +57,9 @@ class Cosine(FigureKind):
             axes.set_title(f"{label}: {share:.1f} % of these iterations conflict", fontsize=8)
             axes.set(xlabel="iteration", ylim=(-1.05, 1.05))
         panels[0].set_ylabel("cosine of the two gradients (−1 to 1)")
-        panels[0].legend(markerscale=3)
+        legend_above(picture)
+        for handle in picture.legends[0].legend_handles:
+            handle.set_markersize(8)
 
 
 def _conflicts(frame: pd.DataFrame) -> dict[str, dict[int, float]]:

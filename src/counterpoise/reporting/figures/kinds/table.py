@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.figure import Figure as Picture
 
 from counterpoise.declare import figure_kind, setting
-from counterpoise.errors import UserError
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Column, Paper
 from counterpoise.reporting.figures.interface import FigureKind, Numbers
