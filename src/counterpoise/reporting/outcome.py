@@ -52,6 +52,10 @@ WORDS = {
     Verdict.DEVIATES: ("deviates", "deviate"),
     Verdict.DIVERGED: ("diverged", "diverged"),
 }
+SEVERAL = {
+    "holds on the stand-in": "hold on the stand-in",
+    "does not hold on the stand-in": "do not hold on the stand-in",
+}
 NOT_COMPARED = {
     Verdict.UNDECIDED: ("has too few seeds to judge by", "have too few seeds to judge by"),
     Verdict.STAND_IN: ("ran on a stand-in", "ran on stand-ins"),
@@ -79,12 +83,19 @@ def answer(comparison: Comparison) -> str:
     return f"{text}; {counted(refuted, 'claim')} refuted" if refuted else text
 
 
+def sentence(comparison: Comparison) -> str:
+    """Return the answer and the counts behind it, for a terminal: ``MMPareto: 2 of 40 compared numbers deviate. …``"""
+    parts = [f"{answer(comparison)}.", numbers_of(comparison.rows).sentence(), claims_sentence(comparison)]
+    return f"{comparison.paper.short_title}: {' '.join(part for part in parts if part)}"
+
+
 def claims_sentence(comparison: Comparison) -> str:
     """Return the claims' answers in a sentence; empty for a paper without claims."""
     counts = {word: n for word, n in comparison.claim_counts.items() if n}
     if not counts:
         return ""
-    return f"{counted(len(comparison.claims), 'claim')}: {listed([f'{n} {word}' for word, n in counts.items()])}."
+    parts = [_part(n, word, SEVERAL.get(word, word)) for word, n in counts.items()]
+    return f"{counted(len(comparison.claims), 'claim')}: {listed(parts)}."
 
 
 @dataclass(frozen=True, kw_only=True)

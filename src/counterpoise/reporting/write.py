@@ -10,7 +10,7 @@ from counterpoise.errors import UserError
 from counterpoise.files import json_text
 from counterpoise.judging.compare import Comparison
 from counterpoise.papers.paper import Paper
-from counterpoise.reporting.outcome import answer, claims_sentence, numbers_of, progress_of
+from counterpoise.reporting.outcome import progress_of, sentence
 from counterpoise.reporting.pages.content import report_content
 from counterpoise.reporting.pages.site import render
 from counterpoise.reporting.tables.formats import FORMATS
@@ -77,12 +77,7 @@ def summary(results: Results, comparisons: Sequence[Comparison], problems: Seque
         "partial": progress.partial,
         "runs": {"planned": progress.planned, "finished": progress.finished, "states": dict(progress.states)},
         "papers": {
-            comparison.paper.paper: {
-                "answer": answer(comparison),
-                "numbers": numbers_of(comparison.rows).sentence(),
-                "claims": claims_sentence(comparison),
-                "counts": comparison.summary(),
-            }
+            comparison.paper.paper: {"answer": sentence(comparison), **comparison.summary()}
             for comparison in comparisons
         },
         "problems": list(problems),
@@ -105,7 +100,7 @@ def _draw_figures(folder: Path, results: Results, papers: Mapping[str, Paper]) -
     if not results.layout.figures:
         return []
     # matplotlib takes a while to load
-    from counterpoise.reporting.figures import draw_figures
+    from counterpoise.reporting.figures.draw import draw_figures
 
     return draw_figures(results, papers, folder)
 

@@ -122,12 +122,9 @@ def _classify(found: Measured, place: Place, epoch: int | None, predicted: Class
     selection, output = place
     for each in metrics_of("classification"):
         found.values.append((selection, epoch, output, each.name, each.compute(predicted)))
-    classes = predicted.logits.shape[1]
-    # One number per (label, prediction): their counts are the confusion matrix row by row.
-    pairs = predicted.labels * classes + predicted.predicted
     found.correct[place] = predicted.right
     found.details[place] = {
-        "confusion": np.bincount(pairs, minlength=classes**2).reshape(classes, classes),  # (C, C), labels down
+        "confusion": predicted.confusion,  # (C, C), labels down
         "reliability": predicted.calibration,  # (bins, 3)
     }
 

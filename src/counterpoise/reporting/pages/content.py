@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from counterpoise.errors import UserError
 from counterpoise.judging.audit import Finding, audit_paper
 from counterpoise.judging.claims import Answer, ClaimResult
 from counterpoise.judging.compare import Comparison, ComparisonRow
@@ -26,7 +25,7 @@ from counterpoise.reporting.pages.cell import CellPage, cell_page, page_name
 from counterpoise.reporting.pages.charts import DotPlot, Strip, Values, dot_plot, strip
 from counterpoise.reporting.pages.evidence import Evidence, as_yaml, evidence_of
 from counterpoise.reporting.pages.explained import Explained, ExplainedNumber, match_explanations, row_name
-from counterpoise.reporting.tables.view import TableView, view_table
+from counterpoise.reporting.tables.view import TableView
 from counterpoise.reporting.templating import slug
 from counterpoise.reporting.words import difference_unit, metric_name, table_name
 from counterpoise.results.explained import WrittenExplanation
@@ -81,7 +80,8 @@ class TablePage:
 class FigurePage:
     """A figure of the benchmark. ``files`` are those that were drawn, by suffix, as paths in the derived folder.
 
-    What a figure chooses is said in the picture itself; ``notes`` say what is missing from it.
+    ``notes`` say what it is drawn from, what it chooses and what is missing: the text in the picture is drawn, too,
+    and no screen reader could read it there.
     """
 
     figure: LayoutFigure
@@ -236,7 +236,7 @@ def column_name(row: ComparisonRow) -> str:
 
 def _table_page(comparisons: Sequence[Comparison], view: TableView) -> TablePage:
     comparison = next(found for found in comparisons if found.paper.paper == view.paper.paper)
-    rows = [row for row in comparison.rows if row.entry.table.table == view.table.table]
+    rows = comparison.rows_of(view.table.table)
     return TablePage(
         view=view,
         plots=tuple(_plots(view.paper, rows))[:MOST_PLOTS],
@@ -289,13 +289,15 @@ def _figure_page(figure: LayoutFigure, papers: Mapping[str, Paper], folder: Path
     base = f"figures/{figure.paper}/{figure.figure}"
     paper = papers[figure.paper]
     source = paper.figure(figure.figure)
-    notes = [f"{one.label} is not drawn: {one.reason}" for one in figure.series if one.cell is None]
-    if figure.stand_in:
-        notes.insert(0, "Drawn from stand-ins: not comparable with the paper's figure")
+    said = folder / f"{base}.txt"
+    if said.is_file():
+        notes = said.read_text(encoding="utf-8").splitlines()
+    else:
+        notes = [f"{one.label} is not drawn: {one.reason}" for one in figure.series if one.cell is None]
     return FigurePage(
         figure=figure,
         name=f"{table_name(figure.figure)} of {paper.short_title}",
         title=source.title,
-        notes=tuple(filter(None, [*notes, figure.note])),
+        notes=tuple(notes),
         files={end: f"{base}{end}" for end in (".svg", ".png", ".csv") if (folder / f"{base}{end}").is_file()},
     )

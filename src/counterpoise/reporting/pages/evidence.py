@@ -54,15 +54,14 @@ def evidence_of(runs: Iterable[RunEntry]) -> Evidence:
     return Evidence(machines=tuple(ordered), commits=dict(commits.most_common()))
 
 
-def last_attempt(run: RunEntry) -> Mapping[str, Any]:
-    """Return what the record says of the process that finished a run; nothing where it says nothing."""
-    attempts = run.record.get("attempts") or [{}]
-    return attempts[-1]
+def attempts_of(run: RunEntry) -> list[Mapping[str, Any]]:
+    """Return the processes that trained a run, as its record has them, the one that finished it last."""
+    return list(run.record.get("attempts") or ())
 
 
 def commit_of(run: RunEntry) -> str:
-    """Return the commit that a run was made with, and whether tracked files differed from it."""
-    git = last_attempt(run).get("git") or {}
+    """Return the commit that a run was finished with, and whether tracked files differed from it."""
+    git = (attempts_of(run) or [{}])[-1].get("git") or {}
     return f"{str(git.get('commit') or UNKNOWN)[:12]}{' (with changes)' if git.get('dirty') else ''}"
 
 
@@ -73,8 +72,8 @@ def seconds_of(run: RunEntry) -> float | None:
 
 
 def machine_of(run: RunEntry) -> dict[str, str]:
-    """Return device, precision, threads and libraries of a run, by name."""
-    facts = dict(last_attempt(run).get("environment") or {})
+    """Return device, precision, threads and libraries of the process that finished a run, by name."""
+    facts = dict((attempts_of(run) or [{}])[-1].get("environment") or {})
     libraries = facts.pop("libraries", None) or {}
     facts["libraries"] = ", ".join(f"{name} {version}" for name, version in libraries.items() if version)
     return {name: _plain(value) for name, value in sorted(facts.items()) if value not in (None, "")}

@@ -35,6 +35,7 @@ _LATEX = {
     "–": "--",
     "—": "---",
 }
+MARKS = "Bold is the best of ours in a column, underlined the runner-up."
 WIDE = 6
 """More columns than this do not fit a column of a two-column page: LaTeX's ``table*`` spans both."""
 
@@ -45,7 +46,7 @@ def as_markdown(view: TableView) -> str:
     rows = [[line.own_title, *(_markdown_cell(view, cell) for cell in line.cells)] for line in view.lines]
     cells = [[text.replace("|", "\\|") for text in row] for row in [titles, *rows]]
     body = tabulate(cells[1:], cells[0], tablefmt="pipe", disable_numparse=True)
-    notes = "\n".join(f"- {note}" for note in view.notes)
+    notes = "\n".join(f"- {note}" for note in (*view.notes, MARKS))
     return f"# {view.title}\n\n{body}\n\n{notes}\n"
 
 
@@ -93,7 +94,8 @@ def as_latex(view: TableView, caption: str = "", label: str = "") -> str:
         "  \\end{tabular}",
     ]
     if view.style == "full":
-        lines += ["  \\par\\smallskip\\raggedright\\footnotesize", *(f"  {_latex(note)}\\par" for note in view.notes)]
+        lines.append("  \\par\\smallskip\\raggedright\\footnotesize")
+        lines += [f"  {_latex(note)}\\par" for note in (*view.notes, MARKS)]
     return "\n".join([*lines, f"\\end{{{environment_name}}}"]) + "\n"
 
 
