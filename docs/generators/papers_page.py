@@ -1,4 +1,4 @@
-"""Write ``docs/papers.md``: ``python -m counterpoise.reporting.papers docs/papers.md``.
+"""Write ``docs/papers.md``: ``python docs/generators/papers_page.py docs/papers.md``.
 
 Which target gives which table and figure, with the number of runs that its benchmark plans for it, and what
 the papers leave open: each choice is a named setting, listed with its reason in
@@ -13,19 +13,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict
 
 from counterpoise import files
 from counterpoise.components import component
 from counterpoise.errors import UserError, suggest
-from counterpoise.papers.paper import Paper
+from counterpoise.papers.paper import Paper, paper_names
 from counterpoise.planning.benchmark import Benchmark
 from counterpoise.planning.plan import Cell, Plan, make_plan
 from counterpoise.validation import load_model, load_yaml
 
-PAPERS = ("mmpareto", "mlb")
-"""Papers, each with the benchmark of its name that has it in full."""
 PARTS = ("mnist", "mosi", "grid")
 """Benchmarks of single columns, on public data or on a stand-in."""
 KINDS = ("method", "dataset", "encoder", "fusion")
@@ -54,14 +52,15 @@ class _Choices(BaseModel):
 
 def page(root: Path) -> str:
     """Return the text of ``docs/papers.md`` for the project at ``root``."""
-    plans = {name: make_plan(root, _benchmark(root, name)) for name in (*PAPERS, *PARTS)}
+    papers = paper_names(root / "configs")  # each has a benchmark of its name that has it in full
+    plans = {name: make_plan(root, _benchmark(root, name)) for name in (*papers, *PARTS)}
     template = Environment(
-        loader=PackageLoader("counterpoise.reporting"), undefined=StrictUndefined, trim_blocks=True
-    ).get_template("papers.md.j2")
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True
+    ).get_template("papers_page.md.j2")
     text = template.render(
-        papers=["\n".join(_paper(plans[name], name)) for name in PAPERS],
+        papers=["\n".join(_paper(plans[name], name)) for name in papers],
         parts="\n".join(_parts(plans)),
-        open=["\n".join(_open(root, plans[name].papers[name])) for name in PAPERS],
+        open=["\n".join(_open(root, plans[name].papers[name])) for name in papers],
     )
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
@@ -118,23 +117,23 @@ def _paper(plan: Plan, name: str) -> Iterator[str]:
     yield f"## {paper.short_title}, `configs/benchmarks/{name}.yaml`: {runs} runs\n"
     seeds = ", ".join(map(str, plan.seeds))
     yield (
-        f"{len(plan.cells)} cells with the seeds {seeds}, each run a job of its own; what several targets "
+        f"{len(plan.cells)} cells with the seeds {seeds}, each run a job of its own; what several tables "
         f"need runs once. Selection: `{plan.benchmark.selection}`. Datasets: {datasets}.\n"
     )
-    yield "| target | what it shows | where in the paper | runs |"
+    yield "| file below `results/<benchmark>/` | what it shows | where in the paper | runs |"
     yield "|---|---|---|---|"
     for run in plan.benchmark.tables:
         table = paper.tables[run.table]
         values = (v for v in plan.values if (v.paper, v.table) == (name, run.table))
         number = _runs(plan, (value.cell for value in values))
         where = f"{_spaced(run.table)}, Section {table.section}"
-        yield f"| `results/tables/{name}/{run.table}.md` | {table.title} | {where} | {number} |"
+        yield f"| `tables/{name}/{run.table}.md` | {table.title} | {where} | {number} |"
     for planned in plan.figures:
         figure = planned.figure
         number = _runs(plan, (cell for _, cell, _ in planned.cells))
         if figure.table:
             number = f"those of {figure.table}"
-        target = f"results/figures/{name}/{figure.name}.svg"
+        target = f"figures/{name}/{figure.name}.svg"
         yield f"| `{target}` | {figure.title} | {_spaced(figure.name)} | {number or 'none: a formula'} |"
 
 
