@@ -1,4 +1,4 @@
-"""How methods, datasets, encoders and fusions declare themselves.
+"""How methods, datasets, encoders, fusions, measurements and kinds of figures declare themselves.
 
 A component is one class in one file. Its decorator carries literal keywords and its fields are
 :func:`setting`\\ s with literal arguments, so that :mod:`counterpoise.components` can read all of it
@@ -21,7 +21,8 @@ class MethodInfo:
     objectives it optimises: ``joint``, ``single`` (one unimodal loss) or ``all``. ``needs`` lists extras:
     ``weight_slices``, ``unimodal_heads``, ``validation_split``, ``extra_forwards``, ``prototypes``,
     ``unimodal_runs``. ``modalities`` is the supported number, least and most (``None``: no limit). ``tasks``
-    says whether it also combines the losses of several tasks. ``variants`` maps ``published``/``released`` to
+    says whether it also combines the losses of several tasks, ``most_tasks`` of how many (``None``: no limit).
+    ``variants`` maps ``published``/``released`` to
     ``{"settings": {...}, "source": "..."}``.
     """
 
@@ -34,6 +35,7 @@ class MethodInfo:
     needs: tuple[str, ...] = ()
     modalities: tuple[int, int | None] = (2, None)
     tasks: bool = False
+    most_tasks: int | None = None
     variants: dict[str, dict[str, Any]] = dataclasses.field(default_factory=lambda: {"published": {}})
 
 
@@ -79,11 +81,30 @@ class FusionInfo:
     source: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class MeasurementInfo:
+    """A measurement on the weights of a finished run (:mod:`counterpoise.engine.measurements`)."""
+
+    name: str
+    title: str
+    source: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class FigureKindInfo:
+    """A kind of figure (:mod:`counterpoise.reporting.figures`)."""
+
+    name: str
+    title: str
+
+
 INFO_TYPES: dict[str, type] = {
     "method": MethodInfo,
     "dataset": DatasetInfo,
     "encoder": EncoderInfo,
     "fusion": FusionInfo,
+    "measurement": MeasurementInfo,
+    "figure_kind": FigureKindInfo,
 }
 
 
@@ -125,3 +146,5 @@ method = _decorator("method")
 dataset = _decorator("dataset")
 encoder = _decorator("encoder")
 fusion = _decorator("fusion")
+measurement = _decorator("measurement")
+figure_kind = _decorator("figure_kind")

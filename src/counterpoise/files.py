@@ -12,14 +12,11 @@ import json
 import os
 import shutil
 import stat
-import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
-
-import filelock
 
 from counterpoise.errors import UserError
 
@@ -100,26 +97,6 @@ def publish_directory(temporary: Path, path: Path) -> None:
     else:
         temporary.rename(path)
     sync_directory(path.parent)
-
-
-@contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Run a block in one process at a time for each ``path``; a second process says that it waits, and waits.
-
-    The lock is a hidden file beside ``path`` and ends with the process that holds it, however that ends.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        print(f"{path}: another process makes it; waiting for that one", file=sys.stderr)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

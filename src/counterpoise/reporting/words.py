@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
+
+from counterpoise.metrics import METRICS, UNITS
 
 SYMBOLS = {
     "reproduced": "✓",
@@ -65,17 +67,14 @@ CLAIM_MEANINGS = {
 }
 
 
-METRICS = {"macro_f1": "macro F1", "ece": "ECE", "miou": "mIoU"}
-
-
 def metric_name(metric: str) -> str:
     """Return a metric as one writes it: ``macro F1``, ``pixel accuracy``."""
-    return METRICS.get(metric, metric.replace("_", " "))
+    return METRICS[metric].title if metric in METRICS else metric.replace("_", " ")
 
 
 def difference_unit(unit: str) -> str:
     """Return the unit of a difference between two values: percentages differ in points."""
-    return {"percent": "points"}.get(unit, unit)
+    return UNITS[unit].difference if unit in UNITS else unit
 
 
 def table_name(name: str) -> str:
@@ -121,6 +120,28 @@ def seeds_in_all(cells: Iterable[Collection[int]]) -> Seeds:
     each = [set(seeds) for seeds in cells] or [set()]
     sizes = [len(seeds) for seeds in each]
     return Seeds(min(sizes), max(sizes), tuple(sorted(set().union(*each))))
+
+
+def number_text(value: float | None, form: str = ".2f") -> str:
+    """Return a number in a format, a dash where there is none."""
+    return "–" if value is None else format(value, form)
+
+
+def spread_text(mean: float | None, std: float | None, decimals: int = 2) -> str:
+    """Return ``mean ± std``, the mean alone without a spread, a dash without a mean."""
+    if mean is None:
+        return "–"
+    return f"{mean:.{decimals}f}" + ("" if std is None else f" ± {std:.{decimals}f}")
+
+
+def interval_text(low: float | None, high: float | None, form: str = ".2f") -> str:
+    """Return ``low … high``, a dash where there is no interval."""
+    return "–" if low is None or high is None else f"{low:{form}} … {high:{form}}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
 def marked(verdict: str) -> str:

@@ -1,0 +1,63 @@
+# Everything derived from a benchmark's runs, in one step: results table, tables, comparison, figures, report. It is
+# written as a whole into results/<benchmark>/, with a basis.json that says what it rests on.
+
+
+rule report:
+    input:
+        lambda wildcards: ancient(run_files() + measured_files()),
+        changed("report"),
+    output:
+        f"results/{PLAN.benchmark.name}/basis.json",
+    log:
+        f"logs/report/{PLAN.benchmark.name}.log",
+    params:
+        settings=SETTINGS,
+    message:
+        "report"
+    shell:
+        "counterpoise report {params.settings} >> {log} 2>&1"
+
+
+rule report_all:
+    input:
+        rules.report.output,
+
+
+# An explanation flips a number's factors one by one. Its runs are no part of the benchmark: they are trained when the
+# explanation is the target. It is written whenever it is asked for, which takes seconds.
+def explanation_inputs(wildcards):
+    from counterpoise.runs.explain import ask
+
+    try:
+        question = ask(PLAN, Path(), wildcards.number)
+        cells = [PLAN.cell(name) for name in question.cells]
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    if question.file_name != wildcards.number:
+        raise WorkflowError(
+            f"{wildcards.number}: as a target it is called {question.file_name}"
+        )
+    runs = [cell.run_directory(seed) for cell in cells for seed in PLAN.seeds]
+    probe = PLAN.probe_of(cells[0])
+    names = ["record.json", *([f"{probe}.json"] if probe else [])]
+    asked = f"work/changed/explain/{wildcards.number}"
+    return ancient([f"{run}/{name}" for run in runs for name in names]) + [asked]
+
+
+rule explain:
+    input:
+        explanation_inputs,
+    output:
+        multiext(
+            f"results/explain/{PLAN.benchmark.name}/{{number}}", ".md", ".csv", ".json"
+        ),
+    log:
+        f"logs/explain/{PLAN.benchmark.name}/{{number}}.log",
+    wildcard_constraints:
+        number=r"[^/]+",
+    params:
+        settings=SETTINGS,
+    message:
+        "explain {wildcards.number}"
+    shell:
+        "counterpoise explain {wildcards.number:q} --write {params.settings} >> {log:q} 2>&1"
