@@ -42,9 +42,9 @@ def test_a_cell_carries_what_its_page_shows(project):
 
 def test_the_manifest_of_prepared_data_comes_along_where_there_is_one(project):
     cell = project.cell("uniform")
-    assert layout_of(project.plan(), project.root).data[cell.data_key].manifest == {}
+    assert layout_of(project.plan(), project.root).data[cell.data.key].manifest == {}
     project.prepared(cell)
-    manifest = layout_of(project.plan(), project.root).data[cell.data_key].manifest
+    manifest = layout_of(project.plan(), project.root).data[cell.data.key].manifest
     assert len(manifest["sources"]) == 7
 
 
@@ -71,7 +71,7 @@ def test_a_figure_names_its_series_and_its_measurement(project):
     (figure,) = layout_of(plan, project.root).figures
     assert (figure.id, figure.output, figure.note, figure.stand_in) == ("mmpareto/figure4b", "gray", "on digits", True)
     assert [series.cell for series in figure.series] == [project.cell("uniform").name]
-    assert figure.measurement == plan.measure_name("gradients")
+    assert figure.measurement == plan.measure_name(plan.figures[0].figure.measure)
 
 
 def test_nothing_in_it_says_on_which_machine_it_was_made(project):
