@@ -40,11 +40,23 @@ def test_a_cell_carries_what_its_page_shows(project):
     assert layout.data[cell.data_of(0)].name == "cg_digits"
 
 
+def test_two_datasets_of_the_same_settings_keep_their_names(project):
+    """In miniature, datasets are alike but for their names, and so have one key."""
+    twin = (project.root / "configs/datasets/cg_digits.yaml").read_text().replace("title: ", "title: Twin of ", 1)
+    project.write("configs/datasets/twin.yaml", twin)
+    column = {"model": "cg_digits_conv4", "protocol": "digits"}
+    project.table(columns={"cg_mnist": {"dataset": "cg_digits", **column}, "modelnet40": {"dataset": "twin", **column}})
+    layout = layout_of(project.plan(), project.root)
+    titles = {cell.dataset: layout.data[cell.data].title for cell in layout.cells.values()}
+    assert len({data.key for data in layout.data.values()}) == 1
+    assert titles["twin"] == f"Twin of {titles['cg_digits']}"
+
+
 def test_the_manifest_of_prepared_data_comes_along_where_there_is_one(project):
     cell = project.cell("uniform")
-    assert layout_of(project.plan(), project.root).data[cell.data.key].manifest == {}
+    assert layout_of(project.plan(), project.root).data[cell.data.directory.name].manifest == {}
     project.prepared(cell)
-    manifest = layout_of(project.plan(), project.root).data[cell.data.key].manifest
+    manifest = layout_of(project.plan(), project.root).data[cell.data.directory.name].manifest
     assert len(manifest["sources"]) == 7
 
 
