@@ -11,7 +11,7 @@ from counterpoise.cli.project import DEFAULT_BENCHMARK, BenchmarkOption, DeviceO
 from counterpoise.errors import UserError, suggest
 
 if TYPE_CHECKING:
-    from counterpoise.planning.plan import Cell, Plan
+    from counterpoise.planning.plan import Plan
 
 WEIGHTS_FOLDER = Path("data/weights")
 
@@ -35,14 +35,15 @@ def train(
     """Train a run; an interrupted one goes on from its saved state. Exit code 1: it failed, 75: interrupted."""
     asked = request(benchmark, settings, root)
     plan = asked.plan()
-    found = cell_to_train(plan, plan.cell(cell), asked.root)
     from counterpoise.runs.job import run_job
     from counterpoise.runs.remembered import remember
+    from counterpoise.runs.run import run_of
 
     remember(plan, asked.root)
     job = plan.benchmark.job
     machine = {"save_seconds": job.save_seconds, "runs_per_gpu": job.runs_per_gpu}
-    raise typer.Exit(run_job(found, seed, device, **machine, attempt=attempt, log=log))
+    found = run_of(plan, plan.cell(cell), seed, asked.root)
+    raise typer.Exit(run_job(found, device, **machine, attempt=attempt, log=log))
 
 
 @app.command(hidden=True)
@@ -57,11 +58,12 @@ def probe(
     """Train a linear classifier on each frozen encoder of a finished run."""
     asked = request(benchmark, settings, root)
     plan = asked.plan()
-    found = cell_to_train(plan, plan.cell(cell), asked.root)
-    from counterpoise.engine.device import choose_device
+    from counterpoise.runs.machine import choose_device
     from counterpoise.runs.probe import probe_run
+    from counterpoise.runs.run import run_of
 
-    print(probe_run(found, seed, plan.benchmark.probe, plan.probe_name, choose_device(device)))
+    found = run_of(plan, plan.cell(cell), seed, asked.root)
+    print(probe_run(found, plan.benchmark.probe, plan.probe_name, choose_device(device)))
 
 
 @app.command(hidden=True)
@@ -78,11 +80,12 @@ def measure(
     asked = request(benchmark, settings, root)
     plan = asked.plan()
     wanted = plan.measurement(plan.cell(cell), name)
-    found = cell_to_train(plan, plan.cell(cell), asked.root)
-    from counterpoise.engine.device import choose_device
+    from counterpoise.runs.machine import choose_device
     from counterpoise.runs.measure import measure_run
+    from counterpoise.runs.run import run_of
 
-    print(measure_run(found, seed, wanted.name, wanted.settings, name, choose_device(device)))
+    found = run_of(plan, plan.cell(cell), seed, asked.root)
+    print(measure_run(found, wanted.name, wanted.settings, name, choose_device(device)))
 
 
 @app.command(hidden=True)
@@ -122,7 +125,7 @@ def prepare(
     roots = {key: Path(value) for key, value in plan.benchmark.data_roots.items()}
     folder = asked.root / data.directory
     prepared = prepare_dataset(
-        data.component, data.settings, asked.root / "data/raw", folder, data.key, data_roots=roots
+        data.component, data.settings, asked.root / "data/raw", folder, data.key, source=data.source, data_roots=roots
     )
     print(prepared.path)
 
@@ -142,31 +145,6 @@ def fetch_weights(
     mirror = asked.plan().benchmark.mirror
     caches = PretrainedWeights.default().folders
     print(fetch_file(WEIGHTS[name], asked.root / WEIGHTS_FOLDER, mirror=mirror, caches=caches))
-
-
-def cell_to_train(plan: Plan, cell: Cell, root: Path) -> Any:
-    """Return what the training of a cell's runs needs to know."""
-    from counterpoise.runs.stages import ParentCell
-    from counterpoise.runs.train import CellToTrain
-
-    return CellToTrain(
-        dataset=cell.dataset,
-        model=cell.model,
-        method=cell.method,
-        variant=cell.variant,
-        protocol=cell.protocol,
-        config=cell.config,
-        source=cell.source,
-        data_key=cell.data_key,
-        key=cell.key,
-        data_directory=root / cell.data_directory,
-        directory=root / cell.directory,
-        work_directory=root / "work" / cell.name,
-        weights_directory=root / WEIGHTS_FOLDER,
-        parents={name: ParentCell(root / parent.directory, parent.key) for name, parent in cell.parents},
-        keep_weights=cell.name in plan.keeping,
-        folds=tuple(root / fold.directory for fold in cell.folds),
-    )
 
 
 def _dataset(plan: Plan, name: str) -> Any:

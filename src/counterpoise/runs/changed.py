@@ -90,7 +90,7 @@ def record_problem(folder: Path, key: str, seed: int) -> str:
     except UserError as error:
         return str(error)
     recorded_at = (folder / RECORD).stat().st_mtime_ns
-    for name, digest in record["files"].items():
+    for name, digest in record.files.items():
         path = folder / name
         if not path.is_file():
             return f"{path} is not there"

@@ -105,16 +105,13 @@ def _entry(plan: Plan, root: Path, run: _Run) -> RunEntry:
     }
     if (run.folder / RECORD).exists():
         record = read_record(run.folder, run.cell.key, run.seed)
-        status = record.get("status")
-        if status not in ("completed", "diverged"):
-            raise UserError(f"{run.folder / RECORD}: 'status' is {status!r}, must be completed or diverged; {run.mend}")
         found = {
             **named,
-            "status": status,
-            "reason": record.get("reason") or "",
-            "n_test": record.get("n_test"),
-            "record": record,
-            "files": record["files"],
+            "status": record.status,
+            "reason": record.reason or "",
+            "n_test": record.n_test,
+            "record": record.as_json(),
+            "files": record.files,
         }
         return validate(RunEntry, found, str(run.folder / RECORD))
     failure = read_failure(run.folder, run.cell.key, run.seed)

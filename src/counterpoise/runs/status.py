@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
 from counterpoise.planning.plan import Cell, Plan, make_plan
-from counterpoise.runs.record import RECORD, absent_files, read_record
+from counterpoise.runs.failure import NAME, read_failure
+from counterpoise.runs.record import RECORD, RunRecord, absent_files, read_record
 
 RUNS = "results/runs"
 WORK = "work"
@@ -45,7 +45,7 @@ class RunStatus:
     seed: int
     state: State
     detail: str = ""
-    record: dict[str, Any] | None = None
+    record: RunRecord | None = None
 
     @property
     def finished(self) -> bool:
@@ -81,15 +81,15 @@ def run_status(root: Path, cell: Cell, seed: int) -> RunStatus:
     if absent:
         detail = f"{folder}: {', '.join(absent)} not there; delete the folder to run again"
         return RunStatus(cell, seed, State.BROKEN, detail, record)
-    if record.get("status") == "diverged":
-        return RunStatus(cell, seed, State.DIVERGED, record.get("reason") or "", record)
+    if record.status == "diverged":
+        return RunStatus(cell, seed, State.DIVERGED, record.reason or "", record)
     return RunStatus(cell, seed, State.FRESH, "", record)
 
 
 def _unfinished(root: Path, cell: Cell, seed: int) -> RunStatus:
-    failure = root / cell.run_directory(seed) / "failure.json"
-    if failure.is_file():
-        return RunStatus(cell, seed, State.FAILED, _failure(failure))
+    folder = root / cell.run_directory(seed)
+    if (folder / NAME).is_file():
+        return RunStatus(cell, seed, State.FAILED, _failure(folder, cell.key, seed))
     work = root / WORK / cell.name / f"seed-{seed}"
     if (work / "finished" / RECORD).is_file():
         return RunStatus(cell, seed, State.INTERRUPTED, "trained, to be published")
@@ -103,13 +103,14 @@ def _unfinished(root: Path, cell: Cell, seed: int) -> RunStatus:
     return RunStatus(cell, seed, State.INTERRUPTED, f"in epoch {epoch + 1} of {cell.config['protocol']['epochs']}")
 
 
-def _failure(path: Path) -> str:
+def _failure(folder: Path, key: str, seed: int) -> str:
     try:
-        note = read_json(path, "note of a failure")
-        log = f" (log: {note['log']})" if note.get("log") else ""
-        return f"{note['status']}: {note['reason']}{log}"
-    except (UserError, KeyError, TypeError) as error:
-        return f"{path}: not readable ({error})"
+        failure = read_failure(folder, key, seed)
+    except UserError as error:
+        return str(error)
+    if failure is None:
+        return f"{folder / NAME}: the note of another run's failure"
+    return f"{failure.status}: {failure.reason}" + (f" (log: {failure.log})" if failure.log else "")
 
 
 @dataclass(frozen=True)

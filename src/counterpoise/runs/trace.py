@@ -15,6 +15,7 @@ from counterpoise.errors import UserError, suggest
 from counterpoise.files import read_json
 from counterpoise.papers.paper import Column, PaperTable
 from counterpoise.planning.plan import Cell, Plan, PlannedValue
+from counterpoise.runs.record import RunRecord
 from counterpoise.runs.status import RunStatus, run_status
 
 _VARIANT = re.compile(r"(?P<row>.+?)\s*(?:@(?P<at>\w+)|\[(?P<bracketed>\w+)\])")
@@ -176,7 +177,7 @@ def _measured(
     plan: Plan, folder: Path, status: RunStatus, column: Column, output: str
 ) -> tuple[float | None, int | None, str]:
     """Return the metric as recorded, the epoch that was selected, and why there is none."""
-    if status.record is None or status.record["status"] != "completed":
+    if status.record is None or status.record.status != "completed":
         return None, None, " ".join(filter(None, [str(status.state), status.detail]))
     path = folder / plan.metrics_name
     if not path.is_file():
@@ -223,22 +224,25 @@ def redo_command(plan: Plan, cell: Cell, seed: int) -> str:
     return shlex.join(command)
 
 
-def differences(recorded: dict[str, Any], again: dict[str, Any]) -> list[str]:
+def differences(recorded: RunRecord, again: RunRecord) -> list[str]:
     """Return in what two records of one run differ, with what of machine and software may be why; nothing if
     equal.
     """
     found = [
-        f"{name}: recorded {recorded.get(name)}, now {again.get(name)}"
+        f"{name}: recorded {getattr(recorded, name)}, now {getattr(again, name)}"
         for name in ("status", "epochs_run", "weights_sha256")
-        if recorded.get(name) != again.get(name)
+        if getattr(recorded, name) != getattr(again, name)
     ]
-    found += [
-        f"{name}: not the same bytes" for name, sha in again["files"].items() if recorded["files"].get(name) != sha
-    ]
+    found += [f"{name}: not the same bytes" for name, sha in again.files.items() if recorded.files.get(name) != sha]
     if not found:
         return []
-    then, now = recorded["environment"], again["environment"]
-    found += [
-        f"environment: {name} was {then.get(name)}, is {now[name]}" for name in now if then.get(name) != now[name]
-    ]
-    return found + [f"adopted from {entry['from']}: {entry['reason']}" for entry in recorded.get("adopted", [])]
+    now = again.environment
+    # A run that was resumed on another machine has a part of its bits from there.
+    for number, attempt in enumerate(recorded.attempts, 1):
+        which = f"attempt {number} of {len(recorded.attempts)}, " if recorded.resumed else ""
+        found += [
+            f"environment: {which}{name} was {attempt.environment.get(name)}, is {now[name]}"
+            for name in now
+            if attempt.environment.get(name) != now[name]
+        ]
+    return found

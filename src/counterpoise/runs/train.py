@@ -16,10 +16,10 @@ from counterpoise.engine.loop import Trainer
 from counterpoise.engine.training import make_trainer
 from counterpoise.errors import UserError
 from counterpoise.identity import check_loaded
+from counterpoise.locks import Stopped
 from counterpoise.models.pretrained import PretrainedWeights
 from counterpoise.planning.checks import refusal_of_data
 from counterpoise.protocol import Protocol
-from counterpoise.locks import Stopped
 from counterpoise.runs.attempt import WorkFolder, is_whole, publish
 from counterpoise.runs.checkpoint import Checkpoints
 from counterpoise.runs.machine import attempt_here
