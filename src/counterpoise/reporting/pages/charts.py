@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 Series = Mapping[str, Sequence[NDArray[np.float64]]]
@@ -50,10 +49,18 @@ class Axis:
 
     @property
     def ticks(self) -> list[Tick]:
-        """About five round values inside the axis, with their coordinates."""
-        values = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], integer=self.whole).tick_values(self.low, self.high)
-        slack = 1e-9 * (self.high - self.low)
-        return [Tick(self(v), f"{v:g}") for v in values if self.low - slack <= v <= self.high + slack]
+        """At most six round values inside the axis, with their coordinates."""
+        step = _round_step((self.high - self.low) / 5, self.whole)
+        slack = 1e-9
+        first, last = math.ceil(self.low / step - slack), math.floor(self.high / step + slack)
+        return [Tick(self(number * step), f"{number * step:g}") for number in range(first, last + 1)]
+
+
+def _round_step(least: float, whole: bool) -> float:
+    """Return the smallest of 1, 2, 2.5 and 5 times a power of ten that is not below ``least``."""
+    power = 10.0 ** math.floor(math.log10(least))
+    steps = [factor * power for factor in (1, 2, 2.5, 5, 10) if not whole or (factor * power).is_integer()]
+    return next((step for step in steps if step >= least * (1 - 1e-9)), 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,7 +336,7 @@ class DotPlot:
         return any(row.band is not None for row in self.rows)
 
 
-STEP = 36
+STEP = 42
 PLOT_WIDTH = 360
 """Narrow enough for a telephone; wider windows show several plots side by side."""
 
