@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from small_project import TEST_SIZE, SmallProject
 
@@ -256,6 +257,18 @@ def test_unchanged_runs_are_taken_over_and_the_files_are_those_of_a_fresh_collec
     assert measured == [f"{cell.name}/seed-0", f"{cell.name}/seed-1"]
     assert written(again, tmp_path / "again") == written(results(project), tmp_path / "fresh")
     assert first != written(again, tmp_path / "again")
+
+
+def test_what_was_written_reads_back_to_the_last_digit(project, run, tmp_path):
+    found = results(project)
+    write_results(found, tmp_path / "out")
+    again = read_results(tmp_path / "out")
+    pd.testing.assert_frame_equal(again.values, found.values, check_exact=True)
+    assert (again.layout, again.runs) == (found.layout, found.runs)
+    for place, right in found.correct.items():
+        assert np.array_equal(again.correct[place], right)
+    for place, arrays in found.details.items():
+        assert all(np.array_equal(again.details[place][kind], a, equal_nan=True) for kind, a in arrays.items())
 
 
 def test_a_run_that_was_trained_again_is_measured_again(project, cell, run, measured):
