@@ -35,40 +35,21 @@ def train(
     """Train a run; an interrupted one goes on from its saved state. Exit code 1: it failed, 75: interrupted."""
     asked = request(benchmark, settings, root)
     plan = asked.plan()
+    from counterpoise.runs.run import run_of
+
+    run = run_of(plan, plan.cell(cell), seed, asked.root)
     from counterpoise.runs.job import run_job
     from counterpoise.runs.remembered import remember
-    from counterpoise.runs.run import run_of
 
     remember(plan, asked.root)
     job = plan.benchmark.job
     machine = {"save_seconds": job.save_seconds, "runs_per_gpu": job.runs_per_gpu}
-    found = run_of(plan, plan.cell(cell), seed, asked.root)
-    raise typer.Exit(run_job(found, device, **machine, attempt=attempt, log=log))
-
-
-@app.command(hidden=True)
-def probe(
-    cell: CellArgument,
-    seed: SeedOption,
-    device: DeviceOption = "auto",
-    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
-    settings: SetOption = None,
-    root: RootOption = None,
-) -> None:
-    """Train a linear classifier on each frozen encoder of a finished run."""
-    asked = request(benchmark, settings, root)
-    plan = asked.plan()
-    from counterpoise.runs.machine import choose_device
-    from counterpoise.runs.probe import probe_run
-    from counterpoise.runs.run import run_of
-
-    found = run_of(plan, plan.cell(cell), seed, asked.root)
-    print(probe_run(found, plan.benchmark.probe, plan.probe_name, choose_device(device)))
+    raise typer.Exit(run_job(run, device, **machine, attempt=attempt, log=log))
 
 
 @app.command(hidden=True)
 def measure(
-    name: Annotated[str, typer.Argument(help="the measurement, as its file is called: gradients.<key>")],
+    name: Annotated[str, typer.Argument(help="what is measured, as its file is called: probe.<key>, gradients.<key>")],
     cell: CellArgument,
     seed: SeedOption,
     device: DeviceOption = "auto",
@@ -76,16 +57,23 @@ def measure(
     settings: SetOption = None,
     root: RootOption = None,
 ) -> None:
-    """Measure a finished run for a figure, on the weights that it kept."""
+    """Measure a finished run on the weights that it kept: a linear probe for a table, or what a figure needs."""
     asked = request(benchmark, settings, root)
     plan = asked.plan()
-    wanted = plan.measurement(plan.cell(cell), name)
+    found = plan.cell(cell)
+    wanted = None if name == plan.probe_name else plan.measurement(found, name)
     from counterpoise.runs.machine import choose_device
-    from counterpoise.runs.measure import measure_run
     from counterpoise.runs.run import run_of
 
-    found = run_of(plan, plan.cell(cell), seed, asked.root)
-    print(measure_run(found, wanted.name, wanted.settings, name, choose_device(device)))
+    run = run_of(plan, found, seed, asked.root)
+    if wanted is None:
+        from counterpoise.runs.probe import probe_run
+
+        print(probe_run(run, plan.benchmark.probe, name, choose_device(device)))
+    else:
+        from counterpoise.runs.measure import measure_run
+
+        print(measure_run(run, wanted.name, wanted.settings, name, choose_device(device)))
 
 
 @app.command(hidden=True)
@@ -125,7 +113,7 @@ def prepare(
     roots = {key: Path(value) for key, value in plan.benchmark.data_roots.items()}
     folder = asked.root / data.directory
     prepared = prepare_dataset(
-        data.component, data.settings, asked.root / "data/raw", folder, data.key, source=data.source, data_roots=roots
+        data.component, data.settings, asked.root / "data/raw", folder, data.key, data_roots=roots
     )
     print(prepared.path)
 
@@ -139,6 +127,7 @@ def fetch_weights(
     from counterpoise.models.pretrained import PretrainedWeights
     from counterpoise.weights import WEIGHTS
 
+    name = next((known for known, weights in WEIGHTS.items() if weights.file == name), name)
     if name not in WEIGHTS:
         raise UserError(f"fetch-weights: no pretrained weights '{name}'{suggest(name, WEIGHTS)}")
     asked = request(benchmark, settings, root)
