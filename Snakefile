@@ -10,17 +10,18 @@
 import gc
 import re
 import shlex
-import time
 from pathlib import Path
 
 import filelock
 
 from counterpoise.cli.closing import closing_lines
+from counterpoise.cli.session import quieten
 from counterpoise.errors import UserError
 from counterpoise.planning.benchmark import typed_overrides
 from counterpoise.planning.plan import make_plan
-from counterpoise.runs.changed import find_changed
-from counterpoise.weights import WEIGHTS, weights_of
+from counterpoise.runs.changed import find_changed, made_of
+from counterpoise.runs.remembered import remember
+from counterpoise.weights import weights_of
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version
@@ -43,6 +44,17 @@ include: "workflow/rules/report.smk"
 
 localrules:
     all,
+    changed,
+    fetch,
+    fetch_weights,
+    fetch_all,
+    prepare_all,
+    train_all,
+    measures_all,
+    runs_all,
+    report,
+    report_all,
+    explain,
 
 
 rule all:

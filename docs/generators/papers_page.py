@@ -19,13 +19,11 @@ from pydantic import BaseModel, ConfigDict
 from counterpoise import files
 from counterpoise.components import component
 from counterpoise.errors import UserError, suggest
-from counterpoise.papers.paper import Paper
+from counterpoise.papers.paper import Paper, paper_names
 from counterpoise.planning.benchmark import Benchmark
 from counterpoise.planning.plan import Cell, Plan, make_plan
 from counterpoise.validation import load_model, load_yaml
 
-PAPERS = ("mmpareto", "mlb")
-"""Papers, each with the benchmark of its name that has it in full."""
 PARTS = ("mnist", "mosi", "grid")
 """Benchmarks of single columns, on public data or on a stand-in."""
 KINDS = ("method", "dataset", "encoder", "fusion")
@@ -54,14 +52,15 @@ class _Choices(BaseModel):
 
 def page(root: Path) -> str:
     """Return the text of ``docs/papers.md`` for the project at ``root``."""
-    plans = {name: make_plan(root, _benchmark(root, name)) for name in (*PAPERS, *PARTS)}
+    papers = paper_names(root / "configs")  # each has a benchmark of its name that has it in full
+    plans = {name: make_plan(root, _benchmark(root, name)) for name in (*papers, *PARTS)}
     template = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True
     ).get_template("papers_page.md.j2")
     text = template.render(
-        papers=["\n".join(_paper(plans[name], name)) for name in PAPERS],
+        papers=["\n".join(_paper(plans[name], name)) for name in papers],
         parts="\n".join(_parts(plans)),
-        open=["\n".join(_open(root, plans[name].papers[name])) for name in PAPERS],
+        open=["\n".join(_open(root, plans[name].papers[name])) for name in papers],
     )
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 

@@ -21,7 +21,8 @@ class MethodInfo:
     objectives it optimises: ``joint``, ``single`` (one unimodal loss) or ``all``. ``needs`` lists extras:
     ``weight_slices``, ``unimodal_heads``, ``validation_split``, ``extra_forwards``, ``prototypes``,
     ``unimodal_runs``. ``modalities`` is the supported number, least and most (``None``: no limit). ``tasks``
-    says whether it also combines the losses of several tasks. ``variants`` maps ``published``/``released`` to
+    says whether it also combines the losses of several tasks, ``most_tasks`` of how many (``None``: no limit).
+    ``variants`` maps ``published``/``released`` to
     ``{"settings": {...}, "source": "..."}``.
     """
 
@@ -34,6 +35,7 @@ class MethodInfo:
     needs: tuple[str, ...] = ()
     modalities: tuple[int, int | None] = (2, None)
     tasks: bool = False
+    most_tasks: int | None = None
     variants: dict[str, dict[str, Any]] = dataclasses.field(default_factory=lambda: {"published": {}})
 
 

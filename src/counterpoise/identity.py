@@ -76,17 +76,18 @@ def closure(modules: Iterable[str]) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def check_loaded(modules: tuple[str, ...], planned: str) -> None:
+def check_loaded(modules: tuple[str, ...], planned: str | None = None) -> None:
     """Check that this process has loaded the very source that was planned.
 
     Everything in the closure of ``modules`` is imported, so that nothing is read from the disk later.
 
     Args:
-        planned: the :func:`source_digest` that a key was made of.
+        planned: the :func:`source_digest` that a key was made of; default: what this process took when it planned.
 
     Raises:
         UserError: a file was edited between planning and its import; names it.
     """
+    planned = source_digest(modules) if planned is None else planned
     found = {}
     for name, path in closure(modules).items():
         importlib.import_module(name)
@@ -99,6 +100,20 @@ def check_loaded(modules: tuple[str, ...], planned: str) -> None:
             f"{', '.join(modules)}: the source that is loaded is not the one that was planned (its digest is "
             f"{digest(found)[:KEY_LENGTH]}, planned was {planned[:KEY_LENGTH]}); run the same command again"
         )
+
+
+def check_unchanged(modules: tuple[str, ...]) -> None:
+    """Check that the source on the disk is still the one that this process has read.
+
+    Raises:
+        UserError: a file in the closure of ``modules`` was edited; names it.
+    """
+    for path in closure(modules).values():
+        if text_digest(path.read_bytes(), path) != file_digest(path):
+            raise UserError(
+                f"{path}: was edited while this was made; what is finished is kept: undo the edit, or run the same "
+                "command again to make it anew"
+            )
 
 
 @functools.cache

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from counterpoise.errors import UserError, suggest
 
-# SciPy and scikit-learn are imported inside the functions: reading a paper needs the names of metrics only.
+# SciPy is imported inside the function that needs it: reading a paper takes the names of metrics only.
 
 Better = Literal["higher", "lower"]
 Source = Literal["classification", "segmentation", "depth", "steps"]
@@ -125,6 +125,14 @@ class Classification:
         return self.predicted == self.labels
 
     @functools.cached_property
+    def confusion(self) -> NDArray[np.int64]:
+        """How many examples of each label are predicted as what, ``(C, C)``, labels down."""
+        classes = self.logits.shape[1]
+        # One number per (label, prediction): their counts are the matrix row by row.
+        counts = np.bincount(self.labels * classes + self.predicted, minlength=classes**2)
+        return counts.reshape(classes, classes)
+
+    @functools.cached_property
     def confidence(self) -> Floats:
         """The probability of the predicted class, ``(N,)``: the largest softmax probability."""
         from scipy.special import softmax
@@ -190,10 +198,12 @@ def accuracy(output: Classification) -> float:
 
 @metric(source="classification", title="macro F1", beside=True)
 def macro_f1(output: Classification) -> float:
-    """The mean of F1 over the classes that occur among labels or predictions."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(output.labels, output.predicted, average="macro", zero_division=0))
+    """The mean of F1 over the classes that occur among labels or predictions, as in scikit-learn."""
+    hits = output.confusion.diagonal()
+    # F1 = 2 TP / (2 TP + FP + FN), and the bracket is the number of labels and predictions of the class.
+    occurrences = output.confusion.sum(axis=0) + output.confusion.sum(axis=1)
+    occurs = occurrences > 0
+    return float((2 * hits[occurs] / occurrences[occurs]).mean())
 
 
 @metric(source="classification", title="ECE", better="lower", beside=True)

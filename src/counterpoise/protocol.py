@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -80,6 +80,10 @@ class ProtocolFile(Protocol):
     source: str = ""
     stand_in_for: str | None = None
 
+    def values(self) -> dict[str, Any]:
+        """Return what the file says of the protocol, without what it leaves to the defaults."""
+        return self.model_dump(mode="json", exclude={"title", "source", "stand_in_for"}, exclude_unset=True)
+
     def protocol(self) -> Protocol:
         """Return the protocol alone."""
-        return Protocol.model_validate(self.model_dump(exclude={"title", "source", "stand_in_for"}))
+        return Protocol.model_validate(self.values())

@@ -10,16 +10,22 @@ def benchmark_file():
     return files[0]
 
 
+def relative(path):
+    """A path as seen from here, which names it on other machines too, unless it lies elsewhere."""
+    here = Path().resolve()
+    path = Path(path).resolve()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def resolve():
     overrides = typed_overrides(dict(workflow.config_settings.config))
     try:
-        return make_plan(Path(), Path(benchmark_file()), overrides)
+        return make_plan(Path(), relative(benchmark_file()), overrides)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
 PLAN = resolve()
-RESULTS = f"results/{PLAN.benchmark.name}"
 
 # The options that name the benchmark in a rule's command line. They are the text of a rule's `params`, where Snakemake
 # would take a {word} for a wildcard: in a value of --config it is none, so its brace is written as an escape.
@@ -50,9 +56,9 @@ def cell_of(wildcards):
         raise WorkflowError(str(error)) from None
 
 
-def short(wildcards):
-    """A cell in the words of a log line: without its key."""
-    return wildcards.cell.rpartition(".")[0]
+def weights_files(cell):
+    """The pretrained weights that a cell's networks start from."""
+    return [f"data/weights/{w.file}" for w in weights_of(cell.config["model"])]
 
 
 # Existing files are right by their path alone, unless they were changed afterwards. CHANGED maps what must be made again
@@ -63,10 +69,6 @@ CHANGED = find_changed(PLAN, Path()) if workflow.is_main_process else {}
 
 def changed(what):
     return [f"work/changed/{what}"] if what in CHANGED else []
-
-
-localrules:
-    changed,
 
 
 rule changed:

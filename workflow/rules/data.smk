@@ -1,12 +1,5 @@
-# From sources to prepared arrays. Prepared data is named by its key, so it is made once and never again.
-
-
-# Compute nodes often have no way out: what fetches runs where snakemake was started.
-localrules:
-    fetch,
-    fetch_weights,
-    fetch_all,
-    prepare_all,
+# From sources to prepared arrays. Prepared data is named by its key, so it is made once and never again. What fetches
+# runs where snakemake was started: compute nodes often have no way out.
 
 
 rule fetch:
@@ -24,6 +17,20 @@ rule fetch:
         " >> {log} 2>&1"
 
 
+rule fetch_weights:
+    output:
+        "data/weights/{file}",
+    log:
+        "logs/fetch/weights/{file}.log",
+    retries: 2
+    params:
+        settings=SETTINGS,
+    message:
+        "fetch the weights {wildcards.file}"
+    shell:
+        "counterpoise fetch-weights {wildcards.file} {params.settings} >> {log} 2>&1"
+
+
 rule prepare:
     input:
         receipt=ancient("data/raw/{dataset}.{key}.json"),
@@ -39,32 +46,10 @@ rule prepare:
         "counterpoise prepare {wildcards.dataset}.{wildcards.key} {params.settings} >> {log} 2>&1"
 
 
-rule fetch_weights:
-    output:
-        "data/weights/{file}",
-    log:
-        "logs/fetch/weights/{file}.log",
-    retries: 2
-    params:
-        settings=SETTINGS,
-        name=lambda wildcards: next(
-            name for name, weights in WEIGHTS.items() if weights.file == wildcards.file
-        ),
-    message:
-        "fetch the weights {wildcards.file}"
-    shell:
-        "counterpoise fetch-weights {params.name} {params.settings} >> {log} 2>&1"
-
-
-def weights_files():
-    models = [cell.config["model"] for cell in PLAN.cells]
-    return {weights.file for model in models for weights in weights_of(model)}
-
-
 rule fetch_all:
     input:
-        expand("data/raw/{data}.json", data=[d.directory.name for d in PLAN.datasets]),
-        expand("data/weights/{file}", file=weights_files()),
+        [f"data/raw/{data.directory.name}.json" for data in PLAN.datasets],
+        lambda wildcards: {file for cell in PLAN.cells for file in weights_files(cell)},
 
 
 rule prepare_all:

@@ -2,17 +2,12 @@
 # written as a whole into results/<benchmark>/, with a basis.json that says what it rests on.
 
 
-localrules:
-    report,
-    report_all,
-    explain,
-
-
 rule report:
     input:
-        lambda wildcards: ancient(records() + measurements()) + changed("report"),
+        lambda wildcards: ancient(run_files() + measured_files()),
+        changed("report"),
     output:
-        f"{RESULTS}/basis.json",
+        f"results/{PLAN.benchmark.name}/basis.json",
     log:
         f"logs/report/{PLAN.benchmark.name}.log",
     params:
@@ -34,19 +29,19 @@ def explanation_inputs(wildcards):
     from counterpoise.runs.explain import ask
 
     try:
-        question = ask(PLAN, wildcards.number)
+        question = ask(PLAN, Path(), wildcards.number)
+        cells = [PLAN.cell(name) for name in question.cells]
     except UserError as error:
         raise WorkflowError(str(error)) from None
     if question.file_name != wildcards.number:
         raise WorkflowError(
             f"{wildcards.number}: as a target it is called {question.file_name}"
         )
-    runs = [c.run_directory(seed) for c in question.cells for seed in PLAN.seeds]
-    probe = PLAN.probe_of(question.cell)
+    runs = [cell.run_directory(seed) for cell in cells for seed in PLAN.seeds]
+    probe = PLAN.probe_of(cells[0])
     names = ["record.json", *([f"{probe}.json"] if probe else [])]
-    return ancient([f"{run}/{name}" for run in runs for name in names]) + [
-        f"work/changed/explain/{wildcards.number}"
-    ]
+    asked = f"work/changed/explain/{wildcards.number}"
+    return ancient([f"{run}/{name}" for run in runs for name in names]) + [asked]
 
 
 rule explain:
@@ -65,4 +60,4 @@ rule explain:
     message:
         "explain {wildcards.number}"
     shell:
-        "counterpoise explain {wildcards.number:q} --write {params.settings} > {log:q} 2>&1"
+        "counterpoise explain {wildcards.number:q} --write {params.settings} >> {log:q} 2>&1"

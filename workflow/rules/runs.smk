@@ -4,36 +4,34 @@
 JOB = PLAN.benchmark.job
 RUN = "results/runs/{cell}/seed-{seed}"
 KEEPING = "|".join(sorted(name.rpartition(".")[2] for name in PLAN.keeping)) or "none"
+# A further attempt follows one that ran out of memory or time, or that the machine let down: it asks for more.
+DEVICE = {
+    "mem_mb": lambda wildcards, attempt: JOB.mem_mb * attempt,
+    "runtime": lambda wildcards, attempt: JOB.minutes * attempt,
+    "gpu": JOB.gpus,
+}
 
 
 def starts_from(wildcards):
     """What a run starts from: prepared data, its parents' weights, and pretrained ones."""
     cell, seed = cell_of(wildcards), int(wildcards.seed)
-    parents = [parent.run_directory(seed) for _, parent in cell.parents]
-    return ancient(
-        [f"{cell.data_of(seed).directory}/manifest.json"]
-        + [f"{folder}/weights.safetensors" for folder in parents]
-        + [f"data/weights/{w.file}" for w in weights_of(cell.config["model"])]
-    ) + changed(f"{wildcards.cell}/seed-{wildcards.seed}")
+    data = f"{cell.data_of(seed).directory}/manifest.json"
+    parents = [f"{p.run_directory(seed)}/weights.safetensors" for _, p in cell.parents]
+    files = ancient([data, *parents, *weights_files(cell)])
+    return files + changed(f"{wildcards.cell}/seed-{seed}")
 
 
 rule train:
     input:
         starts_from,
     output:
-        f"{RUN}/record.json",
-        f"{RUN}/history.csv",
-        f"{RUN}/predictions.npz",
+        multiext(f"{RUN}/", "record.json", "history.csv", "predictions.npz"),
     log:
         "logs/train/{cell}/seed-{seed}.log",
     wildcard_constraints:
         cell=rf"[^/]+/[^/]+/[^/]+\.(?!({KEEPING})/)[0-9a-f]+",
-    threads: 1
     resources:
-        # A further attempt follows one that ran out of memory or time, or that the machine let down.
-        mem_mb=lambda wildcards, attempt: JOB.mem_mb * attempt,
-        runtime=lambda wildcards, attempt: JOB.minutes * attempt,
-        gpu=JOB.gpus,
+        **DEVICE,
         attempt=lambda wildcards, attempt: attempt,
     params:
         settings=SETTINGS,
@@ -46,58 +44,29 @@ rule train:
 
 use rule train as train_keeping with:
     output:
-        f"{RUN}/record.json",
-        f"{RUN}/history.csv",
-        f"{RUN}/predictions.npz",
+        rules.train.output,
         f"{RUN}/weights.safetensors",
     wildcard_constraints:
         cell=rf"[^/]+/[^/]+/[^/]+\.({KEEPING})",
 
 
-# Linear probes of frozen encoders, for the tables that measure unimodal accuracy so.
-rule probe:
-    input:
-        lambda wildcards: [
-            *ancient([f"{RUN}/record.json", f"{RUN}/weights.safetensors"]),
-            *changed(f"{wildcards.cell}/seed-{wildcards.seed}/probe.{wildcards.key}"),
-        ],
-    output:
-        multiext(f"{RUN}/probe.{{key}}", ".json", ".npz"),
-    log:
-        "logs/probe/{cell}/seed-{seed}.{key}.log",
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: JOB.mem_mb * attempt,
-        runtime=lambda wildcards, attempt: JOB.minutes * attempt,
-        gpu=JOB.gpus,
-    params:
-        settings=SETTINGS,
-    message:
-        "probe {wildcards.cell} seed {wildcards.seed}"
-    shell:
-        "counterpoise probe {wildcards.cell} --seed {wildcards.seed} {params.settings} >> {log} 2>&1"
-
-
-# Measurements of a run's weights, for figures.
+# What is made of a finished run's weights: a linear probe of its encoders for a table (probe.<key>.json, and an .npz
+# beside it that the .json names by digest), and measurements for figures (<kind>.<key>.csv).
 rule measure:
     input:
-        lambda wildcards: [
-            *ancient([f"{RUN}/record.json", f"{RUN}/weights.safetensors"]),
-            *changed(
-                f"{wildcards.cell}/seed-{wildcards.seed}/{wildcards.kind}.{wildcards.key}"
-            ),
-        ],
+        ancient(multiext(f"{RUN}/", "record.json", "weights.safetensors")),
+        lambda wildcards: changed(
+            "{cell}/seed-{seed}/{kind}.{key}".format(**dict(wildcards))
+        ),
     output:
-        f"{RUN}/{{kind}}.{{key}}.csv",
+        f"{RUN}/{{kind}}.{{key}}.{{suffix}}",
     log:
-        "logs/measure/{cell}/seed-{seed}.{kind}.{key}.log",
+        "logs/measure/{cell}/seed-{seed}.{kind}.{key}.{suffix}.log",
     wildcard_constraints:
         kind=r"[a-z_]+",
-    threads: 1
+        suffix="csv|json",
     resources:
-        mem_mb=lambda wildcards, attempt: JOB.mem_mb * attempt,
-        runtime=lambda wildcards, attempt: JOB.minutes * attempt,
-        gpu=JOB.gpus,
+        **DEVICE,
     params:
         settings=SETTINGS,
     message:
@@ -107,44 +76,29 @@ rule measure:
         " {params.settings} >> {log} 2>&1"
 
 
-def records():
-    return [
-        f"{cell.run_directory(seed)}/record.json"
-        for cell in PLAN.cells
-        for seed in PLAN.seeds
-    ]
+# Files are named when they are asked for, not each time the rules are read, which every job of a cluster does.
+def run_files(wildcards=None):
+    runs = [(cell, seed) for cell in PLAN.cells for seed in PLAN.seeds]
+    return [f"{cell.run_directory(seed)}/record.json" for cell, seed in runs]
 
 
-def measurements():
-    """Files of what is measured on finished runs' weights: probes for tables, measurements for figures."""
-    return [
-        f"{cell.run_directory(seed)}/{name}"
-        for cell in PLAN.cells
-        for name in (
-            *([f"{PLAN.probe_name}.json"] if cell.name in PLAN.probed else []),
-            *(f"{PLAN.measure_name(k)}.csv" for k in PLAN.measured.get(cell.name, ())),
-        )
-        for seed in PLAN.seeds
-    ]
+def measured_files(wildcards=None):
+    named = [(c, name) for c in PLAN.cells for name in made_of(PLAN, c)]
+    named = [(c, name) for c, name in named if not name.endswith(".npz")]
+    return [f"{c.run_directory(s)}/{name}" for c, name in named for s in PLAN.seeds]
 
 
-localrules:
-    train_all,
-    measures_all,
-    runs_all,
-
-
-# The files are named when they are asked for, not each time the rules are read, which every job of a cluster does.
 rule train_all:
     input:
-        lambda wildcards: records(),
+        run_files,
 
 
 rule measures_all:
     input:
-        lambda wildcards: measurements(),
+        measured_files,
 
 
 rule runs_all:
     input:
-        lambda wildcards: records() + measurements(),
+        run_files,
+        measured_files,

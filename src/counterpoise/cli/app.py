@@ -21,11 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Regenerate the tables and figures of two papers on balanced multimodal learning, and judge them.",
 )
-for module in (run, results, records):
-    app.add_typer(module.app)
+datasets = typer.Typer()
 
 
-@app.command("data", rich_help_panel="Data", add_help_option=False, context_settings=GROUP)
+@datasets.command("data", rich_help_panel="Data", add_help_option=False, context_settings=GROUP)
 def data(context: typer.Context) -> None:
     """Fetch, prepare, mirror and look at datasets; 'counterpoise data --help' lists the commands."""
     from counterpoise.cli import data as group
@@ -37,8 +36,8 @@ def data(context: typer.Context) -> None:
     raise typer.Exit(code if isinstance(code, int) else 0)
 
 
-for module in (extend, listing, plumbing):
-    app.add_typer(module.app)
+for commands in (run.app, results.app, records.app, datasets, extend.app, listing.app, plumbing.app):
+    app.add_typer(commands)
 
 
 def _print_version(asked: bool) -> None:

@@ -37,10 +37,9 @@ def list_names(
 
 
 def _papers(root: Path) -> Rows:
-    from counterpoise.papers.paper import short_title
+    from counterpoise.papers.paper import paper_names, short_title
 
-    folders = sorted(path for path in (root / "configs/papers").iterdir() if path.is_dir())
-    return [(folder.name, short_title(root / "configs", folder.name)) for folder in folders]
+    return [(name, short_title(root / "configs", name)) for name in paper_names(root / "configs")]
 
 
 def _benchmarks(root: Path) -> Rows:

@@ -11,7 +11,7 @@ from counterpoise.cli.project import DEFAULT_BENCHMARK, BenchmarkOption, DeviceO
 from counterpoise.errors import UserError, suggest
 
 if TYPE_CHECKING:
-    from counterpoise.planning.plan import Cell, Plan
+    from counterpoise.planning.plan import Plan
 
 WEIGHTS_FOLDER = Path("data/weights")
 
@@ -35,38 +35,21 @@ def train(
     """Train a run; an interrupted one goes on from its saved state. Exit code 1: it failed, 75: interrupted."""
     asked = request(benchmark, settings, root)
     plan = asked.plan()
-    found = cell_to_train(plan, plan.cell(cell), asked.root)
+    from counterpoise.runs.run import run_of
+
+    run = run_of(plan, plan.cell(cell), seed, asked.root)
     from counterpoise.runs.job import run_job
     from counterpoise.runs.remembered import remember
 
     remember(plan, asked.root)
     job = plan.benchmark.job
     machine = {"save_seconds": job.save_seconds, "runs_per_gpu": job.runs_per_gpu}
-    raise typer.Exit(run_job(found, seed, device, **machine, attempt=attempt, log=log))
-
-
-@app.command(hidden=True)
-def probe(
-    cell: CellArgument,
-    seed: SeedOption,
-    device: DeviceOption = "auto",
-    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
-    settings: SetOption = None,
-    root: RootOption = None,
-) -> None:
-    """Train a linear classifier on each frozen encoder of a finished run."""
-    asked = request(benchmark, settings, root)
-    plan = asked.plan()
-    found = cell_to_train(plan, plan.cell(cell), asked.root)
-    from counterpoise.engine.device import choose_device
-    from counterpoise.runs.probe import probe_run
-
-    print(probe_run(found, seed, plan.benchmark.probe, plan.probe_name, choose_device(device)))
+    raise typer.Exit(run_job(run, device, **machine, attempt=attempt, log=log))
 
 
 @app.command(hidden=True)
 def measure(
-    name: Annotated[str, typer.Argument(help="the measurement, as its file is called: gradients.<key>")],
+    name: Annotated[str, typer.Argument(help="what is measured, as its file is called: probe.<key>, gradients.<key>")],
     cell: CellArgument,
     seed: SeedOption,
     device: DeviceOption = "auto",
@@ -74,15 +57,23 @@ def measure(
     settings: SetOption = None,
     root: RootOption = None,
 ) -> None:
-    """Measure a finished run for a figure, on the weights that it kept."""
+    """Measure a finished run on the weights that it kept: a linear probe for a table, or what a figure needs."""
     asked = request(benchmark, settings, root)
     plan = asked.plan()
-    wanted = plan.measurement(plan.cell(cell), name)
-    found = cell_to_train(plan, plan.cell(cell), asked.root)
-    from counterpoise.engine.device import choose_device
-    from counterpoise.runs.measure import measure_run
+    found = plan.cell(cell)
+    wanted = None if name == plan.probe_name else plan.measurement(found, name)
+    from counterpoise.runs.machine import choose_device
+    from counterpoise.runs.run import run_of
 
-    print(measure_run(found, seed, wanted.name, wanted.settings, name, choose_device(device)))
+    run = run_of(plan, found, seed, asked.root)
+    if wanted is None:
+        from counterpoise.runs.probe import probe_run
+
+        print(probe_run(run, plan.benchmark.probe, name, choose_device(device)))
+    else:
+        from counterpoise.runs.measure import measure_run
+
+        print(measure_run(run, wanted.name, wanted.settings, name, choose_device(device)))
 
 
 @app.command(hidden=True)
@@ -136,37 +127,13 @@ def fetch_weights(
     from counterpoise.models.pretrained import PretrainedWeights
     from counterpoise.weights import WEIGHTS
 
+    name = next((known for known, weights in WEIGHTS.items() if weights.file == name), name)
     if name not in WEIGHTS:
         raise UserError(f"fetch-weights: no pretrained weights '{name}'{suggest(name, WEIGHTS)}")
     asked = request(benchmark, settings, root)
     mirror = asked.plan().benchmark.mirror
     caches = PretrainedWeights.default().folders
     print(fetch_file(WEIGHTS[name], asked.root / WEIGHTS_FOLDER, mirror=mirror, caches=caches))
-
-
-def cell_to_train(plan: Plan, cell: Cell, root: Path) -> Any:
-    """Return what the training of a cell's runs needs to know."""
-    from counterpoise.runs.stages import ParentCell
-    from counterpoise.runs.train import CellToTrain
-
-    return CellToTrain(
-        dataset=cell.dataset,
-        model=cell.model,
-        method=cell.method,
-        variant=cell.variant,
-        protocol=cell.protocol,
-        config=cell.config,
-        source=cell.source,
-        data_key=cell.data_key,
-        key=cell.key,
-        data_directory=root / cell.data_directory,
-        directory=root / cell.directory,
-        work_directory=root / "work" / cell.name,
-        weights_directory=root / WEIGHTS_FOLDER,
-        parents={name: ParentCell(root / parent.directory, parent.key) for name, parent in cell.parents},
-        keep_weights=cell.name in plan.keeping,
-        folds=tuple(root / fold.directory for fold in cell.folds),
-    )
 
 
 def _dataset(plan: Plan, name: str) -> Any:

@@ -161,7 +161,6 @@ def _downloads(plan: Plan, root: Path) -> dict[str, str]:
 def _try_steps(plan: Plan, root: Path) -> tuple[list[Any], list[str]]:
     """Train a few steps of one cell of every dataset, model and method to do that no run is recorded of."""
     from counterpoise.cli.overview import duration_text, is_prepared, size_text
-    from counterpoise.cli.plumbing import cell_to_train
     from counterpoise.runs.estimate import Recorded, read_recorded
     from counterpoise.runs.status import run_statuses
 
@@ -171,11 +170,12 @@ def _try_steps(plan: Plan, root: Path) -> tuple[list[Any], list[str]]:
         names = (cell.dataset, cell.model, cell.method)
         if names in known or cell.parents or not is_prepared(cell.data, root):
             continue
-        from counterpoise.engine.device import choose_device
-        from counterpoise.runs.trial import try_cell
+        from counterpoise.runs.machine import choose_device
+        from counterpoise.runs.run import run_of
+        from counterpoise.runs.trial import try_run
 
         known.add(names)
-        trial = try_cell(cell_to_train(plan, cell, root), choose_device("auto"))
+        trial = try_run(run_of(plan, cell, plan.seeds[0], root), choose_device("auto"))
         found.append(Recorded(*names, trial.seconds_per_epoch, 0, trial.device))
         whole = trial.seconds_per_epoch * cell.config["protocol"]["epochs"]
         energy = f", {trial.watts * whole / 3.6e6:.3g} kWh at {trial.watts:.0f} W" if trial.watts else ""

@@ -46,13 +46,7 @@ def make_trainer(
     shapes, classes = shapes_and_classes(config, data)
     kinds = {name: target["kind"] for name, target in data.targets.items()}
     network = build_network(
-        config["model"],
-        shapes,
-        classes,
-        stream_seed(seed, "initialisation"),
-        load=load,
-        weights=weights,
-        kinds=kinds,
+        config["model"], shapes, classes, stream_seed(seed, "initialisation"), load=load, weights=weights, kinds=kinds
     ).to(device)
     method = load("method", config["method"]["name"])(**config["method"]["settings"])
     splits = open_splits(config["model"], protocol, data, device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from counterpoise.metrics import Better
+from counterpoise.metrics import METRICS, Better
 from counterpoise.papers.data import NAME, PaperData, Unit
 from counterpoise.papers.facts import DatasetFacts
 
@@ -42,3 +42,7 @@ class PaperHead(PaperData):
             if margin <= 0:
                 raise ValueError(f"the margin of '{metric}' must be above 0, got {margin}")
         return margins
+
+    def metric_title(self, name: str) -> str:
+        """Return what a metric of the paper's columns is called: ``macro F1``, ``pixel accuracy``."""
+        return (self.metrics.get(name) or METRICS[name]).title

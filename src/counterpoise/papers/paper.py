@@ -35,6 +35,7 @@ __all__ = [
     "load_paper",
     "paper_names",
     "printed_values",
+    "short_title",
 ]
 
 
@@ -83,14 +84,9 @@ def load_paper(configs: Path, paper: str) -> Paper:
     Raises:
         UserError: something is unknown, missing, of a wrong type or points nowhere; names file and key.
     """
-    home = Path(configs) / "papers"
-    known = paper_names(configs)
-    if paper not in known:
-        raise UserError(f"{home}: there is no paper '{paper}'{suggest(paper, known)}")
-    folder = home / paper
+    head = _load_head(configs, paper)
+    folder = Path(configs) / "papers" / paper
     path = folder / "paper.yaml"
-    head = load_model(_PaperFile, path, "paper")
-    _same(path, "paper", head.paper, paper)
     for name in head.margins:
         _check_metric(head, name, f"{path}: 'margins'")
     tables = {name: _load_table(folder / f"{name}.yaml", head, name) for name in head.tables}
@@ -102,6 +98,22 @@ def load_paper(configs: Path, paper: str) -> Paper:
     _check_claims(result, claims_path)
     _check_figures(result, folder / "figures.yaml")
     return result
+
+
+def short_title(configs: Path, paper: str) -> str:
+    """Return what a paper is called in short, without reading its tables."""
+    return _load_head(configs, paper).short_title
+
+
+def _load_head(configs: Path, paper: str) -> _PaperFile:
+    home = Path(configs) / "papers"
+    known = paper_names(configs)
+    if paper not in known:
+        raise UserError(f"{home}: there is no paper '{paper}'{suggest(paper, known)}")
+    path = home / paper / "paper.yaml"
+    head = load_model(_PaperFile, path, "paper")
+    _same(path, "paper", head.paper, paper)
+    return head
 
 
 def printed_values(paper: Paper) -> list[PaperNumber]:

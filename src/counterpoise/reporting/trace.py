@@ -52,9 +52,9 @@ def _ours(results: Results, value: LayoutValue, seeds: SeedValues) -> str:
 
 def _data_lines(results: Results, cell: LayoutCell) -> Iterator[str]:
     """Yield the prepared data of a cell, its folds included, and the files that each was made of."""
-    for key in dict.fromkeys((cell.data, *cell.folds)):
-        data = results.layout.data[key]
-        yield f"  data       {data.title}, {data.name}.{key}"
+    for name in dict.fromkeys((cell.data, *cell.folds)):
+        data = results.layout.data[name]
+        yield f"  data       {data.title}, {name}"
         sources: list[dict[str, Any]] = data.manifest.get("sources", [])
         for source in sources[:MOST_SOURCES]:
             yield f"             {source.get('name')} sha256 {source.get('sha256')}"

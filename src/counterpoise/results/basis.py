@@ -40,10 +40,10 @@ Stamp = tuple[int, str]
 class Basis:
     """What a derived folder rests on.
 
-    ``planned`` and ``finished`` count runs; ``partial``: some are missing. ``read_at`` and ``written_at`` are file-system
-    times in nanoseconds, before the first run was read and after the last file was written. ``runs`` maps a run's folder
-    (below ``results/runs``) to its files; ``explanations`` (below ``results/explain/<benchmark>``) and ``files`` (below
-    the derived folder) map names to stamps.
+    ``planned`` and ``finished`` count runs; ``partial``: some are missing. ``read_at`` and ``written_at`` are times of
+    the file system in nanoseconds, before the first run was read and after the last file was written. ``runs`` maps a
+    run's folder (below ``results/runs``) to its files; ``explanations`` (below ``results/explain/<benchmark>``) and
+    ``files`` (below the derived folder) map names to stamps.
     """
 
     asked: str
@@ -70,11 +70,6 @@ def results_folder(root: Path, benchmark: str) -> Path:
     if benchmark in RESERVED:
         raise UserError(f"name: a benchmark cannot be called '{benchmark}': results/{benchmark} holds something else")
     return Path(root) / "results" / benchmark
-
-
-def explanations_folder(root: Path, benchmark: str) -> Path:
-    """Return the folder with the explanations of a benchmark's numbers."""
-    return Path(root) / "results" / "explain" / benchmark
 
 
 def write_basis(folder: Path, basis: Basis) -> None:
@@ -124,8 +119,6 @@ def derived_problem(folder: Path, basis: Basis | None, asked: str, explanations:
     """Return why a derived folder must be made again, empty where it need not: a reason in words, for the log."""
     if basis is None:
         return f"{folder} is not there, or was not written to its end"
-    if basis.partial:
-        return f"{folder} has {basis.finished} of {basis.planned} runs"
     if basis.asked != asked:
         return "the benchmark, a paper's data or the source that judges and writes was changed"
     for name, expected in basis.files.items():

@@ -138,8 +138,13 @@ def read_explanations(root: Path, benchmark: str) -> dict[Path, WrittenExplanati
     Raises:
         UserError: a file is torn, is no explanation, or is one of another benchmark.
     """
+    return read_explanations_in(explanations_folder(root, benchmark), benchmark)
+
+
+def read_explanations_in(folder: Path, benchmark: str) -> dict[Path, WrittenExplanation]:
+    """Return the explanations in a folder, as :func:`read_explanations` those of a project."""
     found = {}
-    for path in sorted(explanations_folder(root, benchmark).glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         where = f"{path}: not an explanation; delete it, or write it anew with 'counterpoise explain --write'"
         explanation = validate(WrittenExplanation, read_json(path, "explanation"), where)
         if explanation.benchmark != benchmark:

@@ -1,23 +1,29 @@
-"""From one run's predictions to its values, to which examples it got right, and to its counts."""
+"""From one run's files to its values, to which examples it got right, and to its counts.
+
+The same for one's own runs and for those of a published record.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from counterpoise.errors import UserError
-from counterpoise.files import read_bytes
+from counterpoise.files import read_json
 from counterpoise.metrics import Classification, Steps, metrics_of
 from counterpoise.results.arrays import parse_arrays
+from counterpoise.results.diagnostics import read_steps
+from counterpoise.results.run_files import DIAGNOSTICS, PREDICTIONS, RECORD, read_predictions, read_run_file
+from counterpoise.results.table import RunEntry
+from counterpoise.validation import validate
 
-PREDICTIONS = "predictions.npz"
 PROBED = "last"
 """The selection that a probe belongs to: it is trained on the encoders of the last epoch."""
 
@@ -36,6 +42,19 @@ class Measured:
     values: list[tuple[str, int | None, str, str, float]] = field(default_factory=list)
     correct: dict[Place, NDArray[np.bool_]] = field(default_factory=dict)
     details: dict[Place, Arrays] = field(default_factory=dict)
+
+
+class _Selected(BaseModel):
+    epoch: int | None = None
+
+
+class _Outputs(BaseModel):
+    """What of a run's record is needed here. It may come from anywhere."""
+
+    selections: dict[str, _Selected]
+    output_targets: dict[str, str]
+    output_kinds: dict[str, Literal["classification", "segmentation", "depth"]]
+    n_test: int
 
 
 def measure(
@@ -61,6 +80,7 @@ def measure(
         UserError: an array or an entry of the record is missing, has the wrong size, or a value is not finite.
     """
     found = Measured()
+    validate(_Outputs, record, where)
     try:
         for selection, selected in record["selections"].items():
             epoch = selected["epoch"]
@@ -102,12 +122,9 @@ def _classify(found: Measured, place: Place, epoch: int | None, predicted: Class
     selection, output = place
     for each in metrics_of("classification"):
         found.values.append((selection, epoch, output, each.name, each.compute(predicted)))
-    classes = predicted.logits.shape[1]
-    # One number per (label, prediction): their counts are the confusion matrix row by row.
-    pairs = predicted.labels * classes + predicted.predicted
     found.correct[place] = predicted.right
     found.details[place] = {
-        "confusion": np.bincount(pairs, minlength=classes**2).reshape(classes, classes),  # (C, C), labels down
+        "confusion": predicted.confusion,  # (C, C), labels down
         "reliability": predicted.calibration,  # (bins, 3)
     }
 
@@ -133,16 +150,51 @@ def _check_sums(kind: str, sums: NDArray[Any], where: str) -> None:
         )
 
 
-def read_predictions(path: Path, sha256: str, mend: str) -> Arrays:
-    """Read an archive of predictions whose digest is known.
+def measure_files(
+    folder: Path, run: RunEntry, *, ece_bins: int, stationarity: float, mend: str, left_out: Collection[str] = ()
+) -> Measured:
+    """Compute every metric of a completed run from the files in its folder.
+
+    Args:
+        mend: what to do about a file that is broken.
+        left_out: names of files that a published record lacks for their size; what is computed from them is missing.
 
     Raises:
-        UserError: it is not there, has another digest, or is no archive of plain arrays; ``mend`` says what to do.
+        UserError: a file is missing, broken, or not the one that the run's record names.
     """
+    folder = Path(folder)
+    path = folder / PREDICTIONS
+    if PREDICTIONS not in run.files:
+        raise UserError(f"{folder / RECORD}: 'files' does not name {PREDICTIONS}; {mend}")
     try:
-        data = read_bytes(path, "file of predictions")
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise UserError(f"{path}: was changed or truncated: its digest is not the one on record")
-        return parse_arrays(data, path)
+        predictions = read_predictions(folder, run.files[PREDICTIONS])
+        if predictions is None:
+            raise UserError(f"{path}: is not there, though its digest is on record")
+        probe = _read_probe(folder, run) if run.probe else None
+        steps = read_steps(folder, run.files, stationarity)
+        if steps is None and DIAGNOSTICS in run.files and DIAGNOSTICS not in left_out:
+            raise UserError(f"{folder / DIAGNOSTICS}: is not there, though its digest is on record")
     except UserError as error:
         raise UserError(f"{error}; {mend}") from error
+    where = f"{path}: {mend}"
+    return measure(run.record, predictions, ece_bins=ece_bins, where=where, probe=probe, steps=steps)
+
+
+def _read_probe(folder: Path, run: RunEntry) -> Arrays | None:
+    """Return the logits of the linear probe of a run's encoders, None where it has not been probed."""
+    path = folder / f"{run.probe}.json"
+    if not path.exists():
+        return None
+    found = read_json(path, "probe of a run")
+    key = run.cell.rpartition(".")[2]
+    if not isinstance(found, dict) or (found.get("key"), found.get("seed")) != (key, run.seed):
+        raise UserError(f"{path}: not the probe of this run; delete it to probe again")
+    arrays = path.with_suffix(".npz")
+    files = found.get("files")
+    digest = files.get(arrays.name) if isinstance(files, dict) else None
+    if not isinstance(digest, str):
+        raise UserError(f"{path}: 'files' does not name {arrays.name}; delete it to probe again")
+    data = read_run_file(folder, arrays.name, digest)
+    if data is None:
+        raise UserError(f"{arrays}: is not there, though its digest is on record; delete {path.name} to probe again")
+    return parse_arrays(data, arrays)

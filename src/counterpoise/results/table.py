@@ -33,6 +33,7 @@ from counterpoise.files import read_json, read_text, sha256_file, write_bytes, w
 from counterpoise.path_names import CellName, FileName, RelativePath, Seed, Sha256, printable
 from counterpoise.results.arrays import pack_arrays, read_arrays
 from counterpoise.results.layout import Layout, LayoutCell
+from counterpoise.results.record import RunRecord
 from counterpoise.results.seeds import SeedValues
 from counterpoise.validation import validate
 
@@ -61,7 +62,8 @@ class RunEntry(BaseModel):
     """A planned run: how it ended and why, what its record says, where its files are.
 
     ``folder`` is relative to the results' ``runs`` folder. ``files`` are the digests that the record names.
-    ``redo`` is the command that trains it once more. ``basis`` is the digest of what its values were computed from
+    ``redo`` is the command that trains it once more. ``probe`` is the name, without suffix, of the files of the linear
+    probe of its encoders, where there is one. ``basis`` is the digest of what its values were computed from
     and by: files, settings and the source of the metrics; runs with the same basis have the same values.
     """
 
@@ -76,6 +78,7 @@ class RunEntry(BaseModel):
     files: dict[FileName, Sha256] = {}
     logs: tuple[RelativePath, ...] = ()
     redo: str = ""
+    probe: FileName | Literal[""] = ""
     basis: str = ""
 
     @property
@@ -220,6 +223,8 @@ def read_results(folder: Path, runs_folder: Path | None = None) -> Results:
     for run in runs:
         if run.cell not in layout.cells:
             raise UserError(f"{where}: the cell '{run.cell}' is not in {LAYOUT}")
+        if run.record:  # results of another engine have none
+            validate(RunRecord, run.record, f"{where}: record of {run.cell} seed {run.seed}")
     by_run = {(run.cell, run.seed): run for run in runs}
     if len(by_run) < len(runs):
         raise UserError(f"{where}: a run is listed twice")
@@ -315,9 +320,14 @@ def read_values(path: Path) -> pd.DataFrame:
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     table = table.loc[:, list(COLUMNS)].replace({"": None})
-    for column in ("seed", "epoch", "n_test"):
-        table[column] = pd.to_numeric(table[column]).astype("Int64")
-    table["value"] = pd.to_numeric(table["value"]).astype(float)
+    for column in COLUMNS:
+        if column in ("seed", "epoch", "n_test"):
+            table[column] = pd.to_numeric(table[column]).astype("Int64")
+        elif column == "value":
+            table[column] = pd.to_numeric(table[column]).astype(float)
+        else:  # text, and None where there is none: whatever pandas makes of strings, results in memory are as read
+            text = table[column].astype(object)
+            table[column] = text.where(text.notna(), None)
     return table
 
 

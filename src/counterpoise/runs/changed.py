@@ -1,31 +1,33 @@
 """What was changed behind the workflow's back: files of runs and of the derived folder that are not what was written.
 
-A run that is there is not trained again; so before a workflow plans its jobs, it looks for what is there and wrong. For a
-run that the derived folder rests on, the basis says what its files were when they were read; of another one, its record
-names their digests. See :mod:`counterpoise.results.basis` for what is compared.
+A run that is there is not trained again; so before a workflow plans its jobs, it looks for what is there and wrong. For
+a run that the derived folder rests on, the basis says what its files were when they were read; of another one, its
+record names their digests. See :mod:`counterpoise.results.basis` for what is compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from counterpoise.errors import UserError
-from counterpoise.files import json_text, sha256_file
-from counterpoise.planning.plan import Plan
+from counterpoise.files import json_text, read_json, sha256_file
+from counterpoise.planning.plan import Cell, Plan
 from counterpoise.results.basis import (
     Basis,
     Stamp,
     derived_problem,
-    explanations_folder,
     file_problem,
     read_basis,
     results_folder,
+    stamp,
     what_is_asked,
 )
+from counterpoise.results.explained import explanations_folder
 from counterpoise.results.layout import Layout
+from counterpoise.results.record import RECORD, read_record
+from counterpoise.runs.failure import NAME as FAILURE
 from counterpoise.runs.layout import layout_of
-from counterpoise.runs.record import RECORD, read_record
 
 REPORT = "report"
 LARGE = 64_000_000
@@ -41,16 +43,52 @@ def find_changed(plan: Plan, root: Path) -> dict[str, str]:
     root = Path(root)
     basis = read_basis(results_folder(root, plan.benchmark.name))
     known = {} if basis is None else basis.runs
-    found: dict[str, str] = {}
+    since = 0 if basis is None else basis.read_at
+    broken: dict[str, str] = {}
+    since_then = ""
     for cell in plan.cells:
         for seed in plan.seeds:
-            name = f"{cell.name}/seed-{seed}"
-            folder = root / cell.run_directory(seed)
-            if (folder / RECORD).is_file():
-                since = 0 if basis is None else basis.read_at
-                found |= _changed_files(name, folder, cell.key, seed, known.get(name), since)
-    reason = "runs were changed" if found else report_problem(plan, root, basis)
-    return found | ({REPORT: reason} if reason else {})
+            name, folder = f"{cell.name}/seed-{seed}", root / cell.run_directory(seed)
+            stamps = known.get(name, {})
+            outcome = outcome_file(folder)
+            if outcome != next(iter(stamps), ""):
+                since_then = f"{name} has another outcome than when results were written"
+            elif outcome and file_problem(folder / outcome, stamps[outcome], since):
+                since_then = f"{folder / outcome} is newer"
+                stamps = {}
+            if outcome == RECORD:
+                broken |= _broken_files(name, folder, cell.key, seed, stamps if RECORD in stamps else None, since)
+    reason = next(iter(broken.values()), "") or since_then or report_problem(plan, root, basis)
+    return broken | ({REPORT: reason} if reason else {})
+
+
+def outcome_file(folder: Path) -> str:
+    """Return the name of the file that says how a run ended: its record, the note of its failure, or empty."""
+    return next((name for name in (RECORD, FAILURE) if (folder / name).is_file()), "")
+
+
+def made_of(plan: Plan, cell: Cell) -> list[str]:
+    """Return the names of the files that the benchmark has made of a cell's finished runs."""
+    probe = [f"{plan.probe_name}{suffix}" for suffix in (".json", ".npz")] if cell.name in plan.probed else []
+    return probe + [f"{plan.measure_name(kind)}.csv" for kind in sorted(plan.measured.get(cell.name, ()))]
+
+
+def run_stamps(folder: Path, made_of_it: Iterable[str]) -> dict[str, Stamp]:
+    """Return the stamps of a run's files for the basis, the outcome first; none where nothing is known of it.
+
+    Args:
+        made_of_it: names of probes and measurements that belong to the benchmark.
+    """
+    outcome = outcome_file(folder)
+    if not outcome:
+        return {}
+    found = {outcome: stamp(folder / outcome)}
+    if outcome == RECORD:
+        for name, digest in read_json(folder / RECORD, "run record")["files"].items():
+            # Its digest is the record's: that the file has it was checked before.
+            found[name] = ((folder / name).stat().st_size, digest)
+        found |= {name: stamp(folder / name) for name in made_of_it if (folder / name).is_file()}
+    return found
 
 
 def report_problem(plan: Plan, root: Path, basis: Basis | None) -> str:
@@ -67,10 +105,11 @@ def asked_for(layout: Layout, root: Path) -> str:
     return what_is_asked(root, text, layout.papers)
 
 
-def _changed_files(
+def _broken_files(
     name: str, folder: Path, key: str, seed: int, stamps: Mapping[str, Stamp] | None, since: int
 ) -> dict[str, str]:
-    if stamps is None or file_problem(folder / RECORD, stamps[RECORD], since):
+    """Return what is wrong with a run's files, by what must be made again."""
+    if stamps is None:
         # Not read yet, or trained again since then: the record itself says what belongs to it.
         problem = record_problem(folder, key, seed)
         return {name: problem} if problem else {}
@@ -78,7 +117,7 @@ def _changed_files(
     for file, expected in stamps.items():
         problem = file_problem(folder / file, expected, since)
         if problem:
-            made_of_it = file.startswith("probe.") or file.count(".") == 2  # <kind>.<key>.<suffix>
+            made_of_it = file.count(".") == 2  # <probe or kind>.<key>.<suffix>
             found[f"{name}/{file.rpartition('.')[0]}" if made_of_it else name] = problem
     return found
 
@@ -90,7 +129,7 @@ def record_problem(folder: Path, key: str, seed: int) -> str:
     except UserError as error:
         return str(error)
     recorded_at = (folder / RECORD).stat().st_mtime_ns
-    for name, digest in record["files"].items():
+    for name, digest in record.files.items():
         path = folder / name
         if not path.is_file():
             return f"{path} is not there"

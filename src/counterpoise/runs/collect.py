@@ -10,20 +10,20 @@ from typing import Any
 import pandas as pd
 
 from counterpoise.errors import UserError
-from counterpoise.files import read_json, sha256_file
+from counterpoise.files import sha256_file
 from counterpoise.identity import short_key, source_digest
 from counterpoise.planning.plan import Cell, Plan
-from counterpoise.results.diagnostics import DIAGNOSTICS, TIMINGS, read_steps
 from counterpoise.results.layout import Layout
-from counterpoise.results.measure import PREDICTIONS, Arrays, Measured, measure, read_predictions
+from counterpoise.results.measure import Measured, measure_files
+from counterpoise.results.record import read_record
+from counterpoise.results.run_files import DIAGNOSTICS, PREDICTIONS, RECORD, TIMINGS
 from counterpoise.results.table import Results, RunEntry, as_table, cell_names
 from counterpoise.runs.failure import read_failure
 from counterpoise.runs.layout import layout_of
-from counterpoise.runs.record import RECORD, read_record
 from counterpoise.runs.redo import benchmark_options, redo_command, run_logs
 from counterpoise.validation import validate
 
-MEASURING = ("counterpoise.metrics", "counterpoise.results.measure")
+MEASURING = ("counterpoise.metrics", "counterpoise.results.measure", "counterpoise.results.diagnostics")
 RUNS = Path("results/runs")
 
 
@@ -69,7 +69,9 @@ def _collect(plan: Plan, root: Path, layout: Layout, cells: Iterable[Cell], prev
         if entry.status == "completed":
             basis = short_key({"files": _files_behind(run, entry), **settings})
             entry = entry.model_copy(update={"basis": basis})
-            measured = known.get((entry.cell, entry.seed, basis)) or _measure(run, entry, **evaluation.model_dump())
+            measured = known.get((entry.cell, entry.seed, basis)) or measure_files(
+                run.folder, entry, **evaluation.model_dump(), mend=run.mend
+            )
         entries.append(entry)
         rows += _rows(run, entry, measured)
         for (selection, output), right in measured.correct.items():
@@ -102,19 +104,17 @@ def _entry(plan: Plan, root: Path, run: _Run) -> RunEntry:
         "seed": run.seed,
         "logs": tuple(path.as_posix() for path in run_logs(root, run.cell, run.seed)),
         "redo": redo_command(plan, root, run.cell, run.seed),
+        "probe": run.probe if run.probe and (run.folder / f"{run.probe}.json").exists() else "",
     }
     if (run.folder / RECORD).exists():
         record = read_record(run.folder, run.cell.key, run.seed)
-        status = record.get("status")
-        if status not in ("completed", "diverged"):
-            raise UserError(f"{run.folder / RECORD}: 'status' is {status!r}, must be completed or diverged; {run.mend}")
         found = {
             **named,
-            "status": status,
-            "reason": record.get("reason") or "",
-            "n_test": record.get("n_test"),
-            "record": record,
-            "files": record["files"],
+            "status": record.status,
+            "reason": record.reason or "",
+            "n_test": record.n_test,
+            "record": record.as_json(),
+            "files": record.files,
         }
         return validate(RunEntry, found, str(run.folder / RECORD))
     failure = read_failure(run.folder, run.cell.key, run.seed)
@@ -141,36 +141,6 @@ def _files_behind(run: _Run, entry: RunEntry) -> dict[str, str]:
     others = [TIMINGS, *([] if run.probe is None else [f"{run.probe}.json", f"{run.probe}.npz"])]
     found.update({name: sha256_file(run.folder / name) for name in others if (run.folder / name).is_file()})
     return found
-
-
-def _measure(run: _Run, entry: RunEntry, *, ece_bins: int, stationarity: float) -> Measured:
-    path = run.folder / PREDICTIONS
-    if PREDICTIONS not in entry.files:
-        raise UserError(f"{run.folder / RECORD}: 'files' does not name {PREDICTIONS}; {run.mend}")
-    return measure(
-        entry.record,
-        read_predictions(path, entry.files[PREDICTIONS], run.mend),
-        ece_bins=ece_bins,
-        where=f"{path}: {run.mend}",
-        probe=None if run.probe is None else _probe(run),
-        steps=read_steps(run.folder, entry.files, stationarity, run.mend),
-    )
-
-
-def _probe(run: _Run) -> Arrays | None:
-    """Return the logits of the linear probe of a run's encoders, None where it has not been probed."""
-    path = run.folder / f"{run.probe}.json"
-    if not path.exists():
-        return None
-    mend = f"delete {path.name} to probe again"
-    found = read_json(path, "probe of a run")
-    if not isinstance(found, dict) or (found.get("key"), found.get("seed")) != (run.cell.key, run.seed):
-        raise UserError(f"{path}: not the probe of this run; {mend}")
-    arrays = path.with_suffix(".npz")
-    digest = found.get("files", {}).get(arrays.name)
-    if not isinstance(digest, str):
-        raise UserError(f"{path}: 'files' does not name {arrays.name}; {mend}")
-    return read_predictions(arrays, digest, mend)
 
 
 def _rows(run: _Run, entry: RunEntry, measured: Measured) -> Iterator[dict[str, Any]]:
@@ -206,10 +176,8 @@ def _by_basis(previous: Results | None) -> dict[tuple[str, int, str], Measured]:
         return {}
     found = {(run.cell, run.seed): Measured() for run in previous.runs if run.basis}
     table = previous.values.dropna(subset=["value"])
-    columns = (
-        cell_names(table),
-        *(table[name] for name in ("seed", "selection", "epoch", "output", "metric", "value")),
-    )
+    names = ("seed", "selection", "epoch", "output", "metric", "value")
+    columns = (cell_names(table), *(table[name] for name in names))
     for cell, seed, selection, epoch, output, metric, value in zip(*columns, strict=True):
         if (cell, int(seed)) in found:
             whole = None if pd.isna(epoch) else int(epoch)

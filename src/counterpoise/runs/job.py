@@ -13,6 +13,7 @@ from counterpoise.locks import Stopped
 from counterpoise.runs.failure import classify, forget_failure, note_failure, read_failure
 from counterpoise.runs.lease import candidates, lease_folder, leased, visible
 from counterpoise.runs.machine import choose_device, keep_freed_memory
+from counterpoise.runs.progress import Progress
 from counterpoise.runs.run import Run
 from counterpoise.runs.train import train_run
 
@@ -24,13 +25,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 def run_job(
-    run: Run,
-    device: str,
-    *,
-    save_seconds: float,
-    runs_per_gpu: int = 1,
-    attempt: int = 1,
-    log: str | None = None,
+    run: Run, device: str, *, save_seconds: float, runs_per_gpu: int = 1, attempt: int = 1, log: str | None = None
 ) -> int:
     """Train a run on a leased device and return the process's exit code; a failure is noted beside the run.
 
@@ -88,13 +83,15 @@ def _would_fail_again(run: Run) -> bool:
 
 
 class _Report:
-    """Prints a line for about every tenth part of a run."""
+    """Prints a line for about every tenth part of a run, and notes its progress for those who watch."""
 
     def __init__(self, run: Run) -> None:
         self.name = run.name
         self.epochs = run.cell.config["protocol"]["epochs"]
+        self.progress = Progress(run.work_folder, self.epochs)
 
     def __call__(self, epoch: int, row: dict[str, float]) -> None:
+        self.progress(epoch)
         if epoch % max(1, self.epochs // 10) and epoch != self.epochs:
             return
         tests = ((name.partition(".")[2], v) for name, v in row.items() if name.startswith("test_"))

@@ -12,31 +12,28 @@ from counterpoise import files
 from counterpoise.engine.probe import Probed, probe_encoder
 from counterpoise.identity import check_loaded
 from counterpoise.models.network import JOINT
-from counterpoise.planning.probe import Probe
+from counterpoise.planning.probe import SOURCE, Probe
 from counterpoise.protocol import Protocol
+from counterpoise.results.record import RunRecord, read_record
 from counterpoise.runs.finished import opened
 from counterpoise.runs.machine import describe
-from counterpoise.runs.record import RunRecord, read_record
 from counterpoise.runs.run import Run
 from counterpoise.runs.weights import WEIGHTS
 
 SCHEMA = 1
 
 
-def probe_run(run: Run, settings: Probe, name: str, source: str, device: torch.device) -> Path:
+def probe_run(run: Run, settings: Probe, name: str, device: torch.device) -> Path:
     """Probe every trained encoder of a finished run; write ``<name>.npz`` and ``<name>.json`` into its folder.
 
     The arrays are ``logits.<modality>``, float32 ``(N, C)``. A run that diverged gives none.
 
-    Args:
-        source: the digest of the probe's source that ``name`` was made of.
-
     Raises:
         UserError: the run, its weights or its data are not there or not what their records say, or the source was
-            edited since the run was planned.
+            edited since ``name`` was made of it.
     """
     record = read_record(run.folder, run.cell.key, run.seed)
-    check_loaded(PROBE, source)
+    check_loaded(SOURCE)
     started = datetime.datetime.now(datetime.UTC)
     found = _probe_all(run, settings, device, record) if record.status == "completed" else {}
     with files.atomic_path(run.folder / f"{name}.npz") as temporary, temporary.open("wb") as file:

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from counterpoise.planning.plan import Cell, Plan
+from counterpoise.results.record import RunRecord
 
 
 def run_logs(root: Path, cell: Cell, seed: int) -> list[Path]:
@@ -32,3 +33,19 @@ def relative(path: Path, root: Path) -> str:
     path, root = Path(path), Path(root)
     within = path.resolve().is_relative_to(root.resolve())
     return (path.resolve().relative_to(root.resolve()) if within else path).as_posix()
+
+
+def differences(recorded: RunRecord, again: RunRecord) -> list[str]:
+    """Return in what two records of one run differ, with what of machine and software may be why; nothing if equal."""
+    found = [
+        f"{name}: recorded {getattr(recorded, name)}, now {getattr(again, name)}"
+        for name in ("status", "epochs_run", "weights_sha256")
+        if getattr(recorded, name) != getattr(again, name)
+    ]
+    found += [
+        f"{name}: not the same bytes" for name, digest in again.files.items() if recorded.files.get(name) != digest
+    ]
+    if not found:
+        return []
+    then, now = recorded.environment, again.environment
+    return found + [f"environment: {n} was {then.get(n)}, is {now[n]}" for n in now if then.get(n) != now[n]]

@@ -1,8 +1,8 @@
 """Which cells and data the benchmarks name that were ever run here: what `counterpoise gc` keeps.
 
-A benchmark may be run with other settings (``--config``), from a file outside of ``configs/benchmarks``, or from one that
-is edited later. Each is remembered by its settings, in ``work/benchmarks/``; run again with another source, it names the
-new keys and the old ones are free to go.
+A benchmark may be run with other settings (``--config``), from a file outside of ``configs/benchmarks``, or from one
+that is edited later. Each is remembered by its settings, in ``work/benchmarks/``; run again with another source, it
+names the new keys and the old ones are free to go.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from counterpoise.errors import UserError
 from counterpoise.files import read_json, write_json
 from counterpoise.identity import short_key
 from counterpoise.planning.plan import Plan
-from counterpoise.results.table import LAYOUT
 
 FOLDER = Path("work/benchmarks")
 
@@ -45,8 +44,8 @@ def remembered(root: Path) -> tuple[frozenset[str], frozenset[str]]:
         named = read_json(path, "note of a benchmark")
         cells.update(named["cells"])
         data.update(named["data"])
-    for path in sorted((Path(root) / "results").glob(f"*/{LAYOUT}")):
+    for path in sorted((Path(root) / "results").glob("*/layout.json")):
         layout = read_json(path, "layout of results")
         cells.update(layout["cells"])
-        data.update(f"{found['name']}.{key}" for key, found in layout["data"].items())
+        data.update(layout["data"])
     return frozenset(cells), frozenset(data)

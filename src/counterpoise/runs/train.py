@@ -16,15 +16,15 @@ from counterpoise.engine.loop import Trainer
 from counterpoise.engine.training import make_trainer
 from counterpoise.errors import UserError
 from counterpoise.identity import check_loaded
+from counterpoise.locks import Stopped
 from counterpoise.models.pretrained import PretrainedWeights
 from counterpoise.planning.checks import refusal_of_data
 from counterpoise.protocol import Protocol
-from counterpoise.locks import Stopped
+from counterpoise.results.record import RECORD, RunRecord, read_record
 from counterpoise.runs.attempt import WorkFolder, is_whole, publish
 from counterpoise.runs.checkpoint import Checkpoints
 from counterpoise.runs.machine import attempt_here
 from counterpoise.runs.outputs import write_outputs
-from counterpoise.runs.record import RECORD, RunRecord, read_record
 from counterpoise.runs.run import Run
 from counterpoise.runs.weights import WEIGHTS, read_weights
 
@@ -108,14 +108,5 @@ def trainer_of(run: Run, data: PreparedData, protocol: Protocol, device: torch.d
         raise UserError(f"{run.name}: {reason}")
     weights = PretrainedWeights.default(run.weights_folder)
     return make_trainer(
-        run.cell.config,
-        protocol,
-        data,
-        run.seed,
-        device,
-        load=load_class,
-        weights=weights,
-        recorder=Recorder,
+        run.cell.config, protocol, data, run.seed, device, load=load_class, weights=weights, recorder=Recorder
     )
-
-

@@ -23,7 +23,7 @@ from counterpoise.results.table import Results
 
 
 def draw_figures(results: Results, papers: Mapping[str, Paper], folder: Path) -> list[str]:
-    """Write ``figures/<paper>/<figure>`` as ``.csv``, ``.svg`` and ``.png`` below ``folder`` for every figure.
+    """Write ``figures/<paper>/<figure>`` as ``.csv``, ``.svg``, ``.png`` and ``.txt`` (the caption) below ``folder``.
 
     A figure that cannot be drawn leaves no file and does not keep the others from being drawn.
 
@@ -62,8 +62,9 @@ class DrawnFigure:
             raise UserError("no finished run gives anything to draw")
 
     def write(self, base: Path) -> None:
-        """Write the rows and pictures of them as ``<base>.csv``, ``.svg`` and ``.png``."""
+        """Write the rows as ``<base>.csv``, pictures of them as ``.svg`` and ``.png``, and the caption as ``.txt``."""
         files.write_text(base.with_name(f"{base.name}.csv"), self.frame.to_csv(index=False, float_format="%.12g"))
+        files.write_text(base.with_name(f"{base.name}.txt"), f"{self.caption()}\n")
         with mpl.rc_context(STYLE):
             save(self.picture(), base, dpi=200)
 
@@ -86,7 +87,8 @@ class DrawnFigure:
         """Return the lines under the figure: what ran, what the figure chooses, and the paper's own numbers."""
         what = "; ".join(self._what_ran())
         chosen = "; ".join(text.format(**self._settings()) for text in self.figure.choices)
-        lines = [what, f"Chosen here: {chosen}." if chosen else "", "; ".join(self._beside_the_paper())]
+        printed = "; ".join(self._beside_the_paper())
+        lines = [what, f"Chosen here: {chosen}." if chosen else "", printed and f"In numbers [as printed]: {printed}."]
         return "\n".join(line for line in lines if line)
 
     def _what_ran(self) -> Iterator[str]:

@@ -80,7 +80,8 @@ class TablePage:
 class FigurePage:
     """A figure of the benchmark. ``files`` are those that were drawn, by suffix, as paths in the derived folder.
 
-    What a figure chooses is said in the picture itself; ``notes`` say what is missing from it.
+    ``notes`` say what it is drawn from, what it chooses and what is missing: the text in the picture is drawn, too,
+    and no screen reader could read it there.
     """
 
     figure: LayoutFigure
@@ -288,13 +289,15 @@ def _figure_page(figure: LayoutFigure, papers: Mapping[str, Paper], folder: Path
     base = f"figures/{figure.paper}/{figure.figure}"
     paper = papers[figure.paper]
     source = paper.figure(figure.figure)
-    notes = [f"{one.label} is not drawn: {one.reason}" for one in figure.series if one.cell is None]
-    if figure.stand_in:
-        notes.insert(0, "Drawn from stand-ins: not comparable with the paper's figure")
+    said = folder / f"{base}.txt"
+    if said.is_file():
+        notes = said.read_text(encoding="utf-8").splitlines()
+    else:
+        notes = [f"{one.label} is not drawn: {one.reason}" for one in figure.series if one.cell is None]
     return FigurePage(
         figure=figure,
         name=f"{table_name(figure.figure)} of {paper.short_title}",
         title=source.title,
-        notes=tuple(filter(None, [*notes, figure.note])),
+        notes=tuple(notes),
         files={end: f"{base}{end}" for end in (".svg", ".png", ".csv") if (folder / f"{base}{end}").is_file()},
     )

@@ -8,7 +8,7 @@ from counterpoise.judging.compare import ComparisonRow
 from counterpoise.judging.entries import Entry
 from counterpoise.judging.statistics import binomial_error
 from counterpoise.papers.paper import Paper, PaperTable
-from counterpoise.reporting.words import counted, metric_name
+from counterpoise.reporting.words import counted
 from counterpoise.results.table import Results
 
 
@@ -65,12 +65,13 @@ def _ours(results: Results, running: Sequence[Entry]) -> str:
 
 def _printed(paper: Paper, table: PaperTable) -> str:
     text = f"[ ]: the number that the paper prints ({paper.printed_runs_reason})"
-    arrows = any(table.value(row, column).drop for row in table.row_ids for column in table.column_ids)
-    return f"{text}; ↓: its drop against the uniform baseline." if arrows else f"{text}."
+    if not table.drops_against:
+        return f"{text}."
+    return f"{text}; ↓: a mean below that of '{table.row(table.drops_against).title}', in print and in ours."
 
 
 def _rule(paper: Paper, table: PaperTable, entries: Sequence[Entry]) -> Iterator[str]:
-    declared = {(table.margin(entry.column.id, paper), metric_name(entry.column.metric)) for entry in entries}
+    declared = {(table.margin(entry.column.id, paper), paper.metric_title(entry.column.metric)) for entry in entries}
     margins = sorted(f"{margin:g} for {metric}" for margin, metric in declared if margin is not None)
     if margins:
         tests = f"{1 - paper.alpha:.0%} prediction intervals, tests at α = {paper.alpha:g}"

@@ -36,6 +36,7 @@ class TableColumn:
     metric: str
     better: str
     decimals: int
+    scale: float
     ours_only: bool = False
     output: str = "joint"
 
@@ -52,7 +53,10 @@ class TableColumn:
 
 @dataclass(frozen=True, kw_only=True)
 class TableCell:
-    """One place of a table, in printed units. ``n`` of ``planned`` runs have a value; ``cell`` regenerates it."""
+    """One place of a table, in printed units. ``n`` of ``planned`` runs have a value; ``cell`` regenerates it.
+
+    ``drop``: our mean is worse than that of the row against which the paper marks drops.
+    """
 
     printed: PrintedValue | None = None
     mean: float | None = None
@@ -65,6 +69,7 @@ class TableCell:
     stand_in: bool = False
     decimals: int = 2
     mark: Mark = ""
+    drop: bool = False
     cell: LayoutCell | None = None
     failed: bool = False
 
@@ -78,6 +83,7 @@ class TableCell:
         text = f"{self.mean:.{self.decimals}f}"
         if self.std is not None:
             text += f" ± {self.std:.{self.decimals}f}"
+        text += "↓" if self.drop else ""
         if self.verdict is Verdict.DIVERGED:
             return f"{text} (n = {self.n}, others diverged)"
         if self.failed:
@@ -89,7 +95,7 @@ class TableCell:
         """Our mean alone, in the paper's digits; a dash where there is none."""
         if self.verdict is Verdict.NOT_DEFINED:
             return self.printed.printed if self.printed else "-"
-        return "–" if self.mean is None else f"{self.mean:.{self.decimals}f}"
+        return "–" if self.mean is None else f"{self.mean:.{self.decimals}f}{'↓' if self.drop else ''}"
 
     @property
     def paper(self) -> str:
@@ -180,7 +186,7 @@ def view_table(results: Results, comparison: Comparison, name: str) -> TableView
         paper=paper,
         table=table,
         columns=columns,
-        lines=tuple(_marked(columns, lines)),
+        lines=tuple(_marked(columns, lines, table.drops_against)),
         notes=tuple(table_notes(results, paper, table, rows, any(column.ours_only for column in columns))),
         benchmark=results.layout.name,
     )
@@ -218,6 +224,7 @@ def _paper_column(table: PaperTable, column: Column, heading: tuple[str, ...]) -
         metric=column.metric,
         better=column.better,
         decimals=decimals,
+        scale=column.scale,
     )
 
 
@@ -235,6 +242,7 @@ def _extra_columns(group: str, heading: tuple[str, ...], own: Sequence[Column]) 
                 metric=metric.name,
                 better=metric.better,
                 decimals=2,
+                scale=UNITS[metric.unit].scale,
                 ours_only=True,
                 output=output,
             )
@@ -261,6 +269,7 @@ def _probe_columns(
                 metric="accuracy",
                 better="higher",
                 decimals=2,
+                scale=column.scale,
                 ours_only=True,
                 output=f"probe:{column.output}",
             )
@@ -354,8 +363,7 @@ def _added_cell(
 
 def _own_cell(results: Results, column: TableColumn, cell: LayoutCell, output: str, stand_in: bool) -> TableCell:
     """Return a cell without a printed number: a metric or a method that the paper does not have."""
-    scale = UNITS[METRICS[column.metric].unit].scale if column.metric in METRICS else 1.0
-    values = results.seeds(cell.name, results.layout.selection, output, column.metric, scale)
+    values = results.seeds(cell.name, results.layout.selection, output, column.metric, column.scale)
     verdict, reason = _own_verdict(values, stand_in)
     return TableCell(
         mean=values.mean,
@@ -385,11 +393,34 @@ def _planned(results: Results, cell: LayoutCell | None) -> int:
     return 0 if cell is None else len(results.runs_of[cell.name])
 
 
-def _marked(columns: Sequence[TableColumn], lines: Sequence[TableLine]) -> list[TableLine]:
-    """Mark the best and the runner-up of our means in each column; a mean with diverged runs never is."""
+def _marked(columns: Sequence[TableColumn], lines: Sequence[TableLine], drops_against: str) -> list[TableLine]:
+    """Mark the best and the runner-up of our means in each column; a mean with diverged runs never is.
+
+    ``drops_against`` is the row against which drops are marked, if the paper marks any.
+    """
     grid = [list(line.cells) for line in lines]
     for place, column in enumerate(columns):
         means = [None if row[place].verdict is Verdict.DIVERGED else row[place].mean for row in grid]
         for row, mark in zip(grid, mark_best(means, column.better, column.decimals), strict=True):
             row[place] = replace(row[place], mark=mark)
+    _mark_drops(columns, lines, grid, drops_against)
     return [replace(line, cells=tuple(cells)) for line, cells in zip(lines, grid, strict=True)]
+
+
+def _mark_drops(
+    columns: Sequence[TableColumn], lines: Sequence[TableLine], grid: Sequence[list[TableCell]], against: str
+) -> None:
+    """Mark, in the paper's columns, our means that are worse than ours in the row ``against``, as the digits show.
+
+    Like the paper, only the rows below that one: above it are those with a single loss.
+    """
+    base = next((number for number, line in enumerate(lines) if line.id == against), None)
+    if base is None:
+        return
+    for place, column in enumerate(columns):
+        mean = grid[base][place].mean
+        for row in grid[base + 1 :]:
+            if column.ours_only or mean is None or row[place].mean is None:
+                continue
+            gain = round(row[place].mean, column.decimals) - round(mean, column.decimals)
+            row[place] = replace(row[place], drop=gain < 0 if column.better == "higher" else gain > 0)

@@ -9,7 +9,7 @@ from counterpoise.declare import figure_kind, setting
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
 from counterpoise.reporting.figures.interface import FigureKind, Numbers, columns_of, completed_runs, read_run_file
-from counterpoise.reporting.figures.style import COLOURS
+from counterpoise.reporting.figures.style import COLOURS, legend_above
 from counterpoise.results.layout import LayoutFigure
 from counterpoise.results.table import Results
 
@@ -23,12 +23,14 @@ class Cosine(FigureKind):
     first: int = setting(400, minimum=1, doc="how many iterations are drawn")
 
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
-        column = f"cosine.joint.{place.output}.{place.output}"
         found = []
         for label, run in completed_runs(results, place):
             table = read_run_file(results, run, DIAGNOSTICS)
             if table is None:
                 continue
+            # Where the modalities' losses all reach an encoder, they are one objective, called "unimodal".
+            both = [f"cosine.joint.{objective}.{place.output}" for objective in (place.output, "unimodal")]
+            column = next((name for name in both if name in table.columns), both[0])
             steps = columns_of(table, ("step", column), f"{run.folder}/{DIAGNOSTICS}.csv")
             steps = steps[steps["step"] < self.first].dropna()  # no angle where a gradient is 0
             steps = steps.rename(columns={"step": "iteration", column: "cosine"}).astype({"iteration": int})
@@ -55,7 +57,9 @@ class Cosine(FigureKind):
             axes.set_title(f"{label}: {share:.1f} % of these iterations conflict", fontsize=8)
             axes.set(xlabel="iteration", ylim=(-1.05, 1.05))
         panels[0].set_ylabel("cosine of the two gradients (−1 to 1)")
-        panels[0].legend(markerscale=3)
+        legend_above(picture)
+        for handle in picture.legends[0].legend_handles:
+            handle.set_markersize(8)
 
 
 def _conflicts(frame: pd.DataFrame) -> dict[str, dict[int, float]]:

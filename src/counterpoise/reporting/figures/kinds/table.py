@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.figure import Figure as Picture
 
 from counterpoise.declare import figure_kind, setting
-from counterpoise.errors import UserError
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Column, Paper
 from counterpoise.reporting.figures.interface import FigureKind, Numbers
@@ -69,18 +68,18 @@ class Table(FigureKind):
     def _gain(self, results: Results, paper: Paper, name: str) -> float | None:
         """Return the gain in a column, None where it cannot be taken."""
         table_name, _, column_id = name.partition(".")
-        column = paper.table(table_name).column(column_id)
+        table = paper.table(table_name)
+        column = table.column(column_id)
+        table.row(self.gain_of)
         means = {
             value.row: _values(results, value, column).mean
             for value in results.layout.values_of(paper.paper, table_name)
             if value.column == column_id and value.cell is not None and value.variant in (None, "published")
         }
-        unknown = [row for row in (self.gain_of, *self.gain_over) if row not in paper.table(table_name).row_ids]
-        if unknown:
-            raise UserError(f"gains: table '{table_name}' has no row '{unknown[0]}'")
         sign = 1.0 if column.better == "higher" else -1.0
         ours = means.get(self.gain_of)
-        # Methods that are not defined for a fusion have no place here; one that failed to run must not be left out.
+        # A method that the table does not have, or that is not defined here, has no place; one whose runs are missing
+        # must not be left out: the gain over the others would be another gain.
         others = [means[row] for row in self.gain_over if row in means]
         if ours is None or not others or any(mean is None for mean in others):
             return None
