@@ -44,7 +44,6 @@ include: "workflow/rules/report.smk"
 
 localrules:
     all,
-    changed,
     fetch,
     fetch_weights,
     fetch_all,

@@ -61,24 +61,15 @@ def weights_files(cell):
     return [f"data/weights/{w.file}" for w in weights_of(cell.config["model"])]
 
 
-# Existing files are right by their path alone, unless they were changed afterwards. CHANGED maps what must be made again
-# to the reason. Each is an input of its rule, as a temporary file that no rule has made yet, so that Snakemake plans the
-# rule by its own means; nothing is written before a job runs, and a dry run writes nothing (docs/decisions/017).
-CHANGED = find_changed(PLAN, Path()) if workflow.is_main_process else {}
-
-
-def changed(what):
-    return [f"work/changed/{what}"] if what in CHANGED else []
-
-
-rule changed:
-    output:
-        temp("work/changed/{what}"),
-    wildcard_constraints:
-        what=".+",
-    params:
-        reason=lambda wildcards: CHANGED.get(wildcards.what, "asked for"),
-    message:
-        "made again: {params.reason}"
-    shell:
-        "touch {output:q}"
+# Files that exist are right by their path alone, unless they were changed afterwards. Those that must be made again, and
+# why, are looked for here, and Snakemake is told as by its option --forcerun (docs/decisions/017). An explanation is
+# written whenever it is asked for: it takes seconds, and rests on more than its inputs.
+if workflow.is_main_process and workflow.dag_settings is not None:
+    CHANGED = find_changed(PLAN, Path())
+    workflow.dag_settings.forcerun = {
+        *workflow.dag_settings.forcerun,
+        *CHANGED,
+        "explain",
+    }
+    for reason in dict.fromkeys(CHANGED.values()):
+        logger.info(f"made again: {reason}")

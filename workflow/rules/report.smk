@@ -5,7 +5,6 @@
 rule report:
     input:
         lambda wildcards: ancient(run_files() + measured_files()),
-        changed("report"),
     output:
         f"results/{PLAN.benchmark.name}/basis.json",
     log:
@@ -24,7 +23,7 @@ rule report_all:
 
 
 # An explanation flips a number's factors one by one. Its runs are no part of the benchmark: they are trained when the
-# explanation is the target. It is written whenever it is asked for, which takes seconds.
+# explanation is the target.
 def explanation_inputs(wildcards):
     from counterpoise.runs.explain import ask
 
@@ -40,8 +39,7 @@ def explanation_inputs(wildcards):
     runs = [cell.run_directory(seed) for cell in cells for seed in PLAN.seeds]
     probe = PLAN.probe_of(cells[0])
     names = ["record.json", *([f"{probe}.json"] if probe else [])]
-    asked = f"work/changed/explain/{wildcards.number}"
-    return ancient([f"{run}/{name}" for run in runs for name in names]) + [asked]
+    return ancient([f"{run}/{name}" for run in runs for name in names])
 
 
 rule explain:

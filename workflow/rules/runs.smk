@@ -17,8 +17,7 @@ def starts_from(wildcards):
     cell, seed = cell_of(wildcards), int(wildcards.seed)
     data = f"{cell.data_of(seed).directory}/manifest.json"
     parents = [f"{p.run_directory(seed)}/weights.safetensors" for _, p in cell.parents]
-    files = ancient([data, *parents, *weights_files(cell)])
-    return files + changed(f"{wildcards.cell}/seed-{seed}")
+    return ancient([data, *parents, *weights_files(cell)])
 
 
 rule train:
@@ -55,9 +54,6 @@ use rule train as train_keeping with:
 rule measure:
     input:
         ancient(multiext(f"{RUN}/", "record.json", "weights.safetensors")),
-        lambda wildcards: changed(
-            "{cell}/seed-{seed}/{kind}.{key}".format(**dict(wildcards))
-        ),
     output:
         f"{RUN}/{{kind}}.{{key}}.{{suffix}}",
     log:
