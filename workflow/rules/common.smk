@@ -61,15 +61,13 @@ def weights_files(cell):
     return [f"data/weights/{w.file}" for w in weights_of(cell.config["model"])]
 
 
-# Files that exist are right by their path alone, unless they were changed afterwards. Those that must be made again, and
-# why, are looked for here, and Snakemake is told as by its option --forcerun (docs/decisions/017). An explanation is
-# written whenever it is asked for: it takes seconds, and rests on more than its inputs.
-if workflow.is_main_process and workflow.dag_settings is not None:
-    CHANGED = find_changed(PLAN, Path())
-    workflow.dag_settings.forcerun = {
-        *workflow.dag_settings.forcerun,
-        *CHANGED,
-        "explain",
-    }
-    for reason in dict.fromkeys(CHANGED.values()):
-        logger.info(f"made again: {reason}")
+# Files that exist are right by their path alone, unless they were changed afterwards. CHANGED has those that must be made
+# again, with the reason. A note of them, newer than they are, is then an input of their rules (docs/decisions/017).
+CHANGED = find_changed(PLAN, Path()) if workflow.is_main_process else {}
+NOTE = [write_note(CHANGED, Path())] if CHANGED else []
+for reason in dict.fromkeys(CHANGED.values()):
+    logger.info(f"to be made again: {reason}")
+
+
+def changed(file):
+    return NOTE if file in CHANGED else []

@@ -11,9 +11,9 @@ from counterpoise.files import atomic_directory
 from counterpoise.locks import alone
 from counterpoise.papers.paper import Paper, load_paper
 from counterpoise.planning.plan import Plan
-from counterpoise.results.basis import BASIS, Basis, now, read_basis, results_folder, stamp, write_basis
+from counterpoise.results.basis import BASIS, Basis, file_problem, now, read_basis, results_folder, stamp, write_basis
 from counterpoise.results.explained import explanations_folder, read_explanations
-from counterpoise.results.table import Results, read_results, write_results
+from counterpoise.results.table import FILES, Results, read_results, write_results
 from counterpoise.runs.changed import asked_for, find_changed, made_of, run_stamps
 
 
@@ -86,10 +86,13 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
 
 
 def _previous(folder: Path) -> Results | None:
-    try:
-        return read_results(folder)
-    except UserError:
-        return None  # not there, or not readable: everything is computed anew
+    """Return the results in a folder if they are what was written there: values are taken over from them."""
+    basis = read_basis(folder)
+    if basis is None or any(name not in basis.files for name in FILES):
+        return None
+    if any(file_problem(folder / name, basis.files[name], since=0) for name in FILES):
+        return None  # somebody changed them: everything is computed anew
+    return read_results(folder)
 
 
 def _stamps(plan: Plan, root: Path) -> dict[str, dict[str, tuple[int, str]]]:

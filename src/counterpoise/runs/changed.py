@@ -7,11 +7,13 @@ record names their digests. See :mod:`counterpoise.results.basis` for what is co
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from counterpoise.errors import UserError
-from counterpoise.files import json_text, read_json, sha256_file
+from counterpoise.files import json_text, read_json, sha256_file, write_text
 from counterpoise.planning.plan import Cell, Plan
 from counterpoise.results.basis import (
     BASIS,
@@ -30,6 +32,7 @@ from counterpoise.runs.failure import NAME as FAILURE
 from counterpoise.runs.layout import layout_of
 from counterpoise.runs.record import RECORD, read_record
 
+NOTE = "work/changed.txt"
 LARGE = 64_000_000
 """Bytes from which on a file that is older than its record counts as what the record names."""
 
@@ -106,18 +109,18 @@ def run_stamps(folder: Path, made_of_it: Iterable[str]) -> dict[str, Stamp]:
     return found
 
 
-def report_problem(plan: Plan, root: Path, basis: Basis | None) -> str:
-    """Return why the derived folder of a benchmark must be made again, runs apart; empty where it need not."""
-    layout = layout_of(plan, root)
-    asked = asked_for(layout, root)
-    names = plan.benchmark.name
-    return derived_problem(results_folder(root, names), basis, asked, explanations_folder(root, names))
+def write_note(reasons: Mapping[str, str], root: Path) -> str:
+    """Write why files must be made again, and return the note's path: newer than each of these files.
 
-
-def asked_for(layout: Layout, root: Path) -> str:
-    """Return the digest of what a benchmark's derived folder rests on besides runs."""
-    text = json_text(layout.model_dump(mode="json", by_alias=True), sort_keys=False)
-    return what_is_asked(root, text, layout.papers)
+    As an input of their rules it makes Snakemake plan them, whatever their times say; no run or table rests on it.
+    """
+    path = Path(root) / NOTE
+    write_text(path, "".join(f"{file}: {reason}\n" for file, reason in reasons.items()) + f"noted {time.time_ns()}\n")
+    made = [Path(root) / file for file in reasons]
+    latest = max((file.stat().st_mtime_ns for file in made if file.is_file()), default=0)
+    if latest >= path.stat().st_mtime_ns:  # a clock was wrong then, or is now
+        os.utime(path, ns=(latest + 10**9, latest + 10**9))
+    return NOTE
 
 
 def _broken_files(folder: Path, key: str, seed: int, stamps: Mapping[str, Stamp] | None, since: int) -> dict[str, str]:
