@@ -26,7 +26,7 @@ def redo(
     root: RootOption = None,
 ) -> None:
     """Train a recorded run once more, aside: does it give the same bits? Exit code 3: it does not."""
-    from counterpoise.runs.record import read_record
+    from counterpoise.results.record import read_record
     from counterpoise.runs.redo import differences
     from counterpoise.runs.run import run_of
 

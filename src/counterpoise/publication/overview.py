@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import io
-from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,15 +13,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from counterpoise.files import write_bytes
+from counterpoise.judging.compare import Comparison, ComparisonRow
 from counterpoise.papers.paper import PaperTable
-from counterpoise.planning.plan import Plan
-from counterpoise.reporting.figures.draw import COLOURS, STYLE
+from counterpoise.reporting.figures.style import COLOURS, STYLE
 
 PANELS = 4
 """Columns that one picture shows: the first that have values of ours."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Line:
     """A row of one column: the values of our seeds, the printed one where it may be compared."""
 
@@ -30,82 +29,65 @@ class _Line:
     printed: float | None = None
 
 
-def draw_tables(plan: Plan, folder: Path) -> list[Path]:
-    """Draw ``figures/<paper>/<table>.svg`` and ``.png`` of each table of a record, from its comparison's CSV
-    files; return their paths. A table without a number of ours has no picture.
+def draw_tables(comparisons: Iterable[Comparison], folder: Path) -> list[Path]:
+    """Draw ``figures/<paper>/<table>.svg`` and ``.png`` of each table of a benchmark; return their paths.
+
+    A table without a number of ours has no picture.
     """
     paths = []
-    for paper, name in plan.tables:
-        with mpl.rc_context(STYLE):
-            picture = table_picture(plan.papers[paper].table(name), folder / "comparison")
-            if picture is None:
+    for comparison in comparisons:
+        for place in comparison.layout.tables:
+            if place.paper != comparison.paper.paper:
                 continue
-            for suffix in (".svg", ".png"):
-                image = io.BytesIO()
-                dated = {"Date": None} if suffix == ".svg" else {}
-                picture.savefig(image, format=suffix[1:], dpi=150, bbox_inches="tight", metadata=dated)
-                path = folder / "figures" / paper / f"{name}{suffix}"
-                write_bytes(path, image.getvalue())
-                paths.append(path)
+            with mpl.rc_context(STYLE):
+                picture = table_picture(comparison.paper.table(place.table), comparison.rows_of(place.table))
+                if picture is None:
+                    continue
+                for suffix in (".svg", ".png"):
+                    image = io.BytesIO()
+                    dated = {"Date": None} if suffix == ".svg" else {}
+                    picture.savefig(image, format=suffix[1:], dpi=150, bbox_inches="tight", metadata=dated)
+                    path = folder / "figures" / place.paper / f"{place.table}{suffix}"
+                    write_bytes(path, image.getvalue())
+                    paths.append(path)
     return paths
 
 
-def table_picture(table: PaperTable, comparison: Path) -> Figure | None:
-    """Return the picture of a table from a folder of comparisons, one panel per column; None without numbers
-    of ours. Where a stand-in ran, the printed numbers are not shown: they are not to be compared.
+def table_picture(table: PaperTable, rows: Iterable[ComparisonRow]) -> Figure | None:
+    """Return the picture of a table from its compared rows, one panel per column; None without numbers of ours.
+
+    Where a stand-in ran, the printed numbers are not shown: they are not to be compared.
     """
-    columns = _columns(comparison, table.paper, table.table)
-    return _draw(table, columns) if columns else None
+    columns: dict[str, dict[str, _Line]] = {}
+    titles: dict[str, str] = {}
+    for row in rows:
+        entry = row.entry
+        if entry.ours is None or not entry.ours.finished:
+            continue
+        if entry.column.id not in columns and len(columns) == PANELS:
+            continue
+        printed = None if entry.stand_in else entry.printed.value
+        line = _Line(ours=list(entry.ours.finished.values()), printed=printed)
+        columns.setdefault(entry.column.id, {})[entry.label] = line
+        unit = " (%)" if entry.column.unit == "percent" else ""
+        heading = table.group(entry.row, entry.column.id).heading
+        titles.setdefault(entry.column.id, " ".join([*heading, entry.column.title]) + unit)
+    return _draw(columns, titles) if columns else None
 
 
-def _columns(folder: Path, paper: str, table: str) -> dict[str, dict[str, _Line]]:
-    """Return what is drawn: column → row → line, for the first columns that have values of ours."""
-    columns: dict[str, dict[str, _Line]] = defaultdict(lambda: defaultdict(_Line))
-    compared = set()
-    for row in _rows(folder / f"{paper}.seeds.csv"):
-        if row["table"] == table and row["status"] == "completed":
-            columns[row["column"]][row["row"]].ours.append(float(row["value"]))
-            if row["stand_in"] == "no":
-                compared.add(row["column"])
-    shown = dict(list(columns.items())[:PANELS])
-    for row in _rows(folder / f"{paper}.csv"):
-        lines = shown.get(row["column"], {}) if row["table"] == table else {}
-        if row["row"] in lines and row["column"] in compared:
-            lines[row["row"]].printed = _number(row["printed"])
-    return shown
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _draw(table: PaperTable, columns: dict[str, dict[str, _Line]]) -> Figure:
+def _draw(columns: dict[str, dict[str, _Line]], titles: dict[str, str]) -> Figure:
     rows = list(dict.fromkeys(row for lines in columns.values() for row in lines))
     picture = Figure(figsize=(2.2 + 2.6 * len(columns), 1.2 + 0.34 * len(rows)))
     panels = picture.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for axes, (column, lines) in zip(panels, columns.items(), strict=True):
         _draw_column(axes, rows, lines)
-        axes.set_xlabel(_title(table, rows[0], column))
+        axes.set_xlabel(titles[column])
     panels[0].set_yticks(range(len(rows)), rows)
     panels[0].invert_yaxis()
     handles, labels = panels[0].get_legend_handles_labels()
     picture.legend(handles, labels, loc="upper center", ncols=3, bbox_to_anchor=(0.5, 1.02), frameon=False)
     picture.tight_layout(rect=(0, 0, 1, 0.95))
     return picture
-
-
-def _title(table: PaperTable, row: str, column: str) -> str:
-    found = table.column(column)
-    unit = " (%)" if found.unit == "percent" else ""
-    return " ".join([*table.group(row, column).heading, found.title]) + unit
 
 
 def _draw_column(axes: Axes, rows: list[str], lines: dict[str, _Line]) -> None:

@@ -20,10 +20,11 @@ from counterpoise.judging.compare import Comparison, judge
 from counterpoise.papers.paper import Paper, load_paper
 from counterpoise.publication import record as published
 from counterpoise.publication.overview import draw_tables
-from counterpoise.publication.readme import readme_text
+from counterpoise.publication.readme import NOTES, readme_text
 from counterpoise.publication.verify import verify
 from counterpoise.results.arrays import pack_arrays
 from counterpoise.results.explained import explanations_folder, read_explanations_in
+from counterpoise.results.record import RunRecord
 from counterpoise.results.result_set import PUBLISHED, RESULTS
 from counterpoise.results.run_files import (
     COMPACT,
@@ -78,11 +79,11 @@ def publish(root: Path, benchmark: str, name: str | None = None, *, partial: boo
     _check_finished(source, results, partial)
     folder = root / PUBLISHED / (name or results.layout.name)
     others = sum(_size(other) for other in _records(root) if other != folder)
-    notes = read_bytes(folder / published.NOTES, "notes") if (folder / published.NOTES).is_file() else None
+    notes = read_bytes(folder / NOTES, "notes") if (folder / NOTES).is_file() else None
     runs_folder, results = results.runs_folder, _portable(results, root)
     with atomic_directory(folder) as fresh:
         if notes is not None:
-            write_bytes(fresh / published.NOTES, notes)
+            write_bytes(fresh / NOTES, notes)
         write_results(results, fresh)
         papers = _copy_papers(results, root / "configs", fresh)
         _copy_benchmark(results, root, fresh)
@@ -93,7 +94,9 @@ def publish(root: Path, benchmark: str, name: str | None = None, *, partial: boo
         room = BUDGET - others - _size(fresh) - FOR_PAGES
         packed, left_out = _copy_predictions(results, runs_folder, fresh, room)
         left_out += _copy_series(results, runs_folder, fresh, room - packed.size)
-        comparisons = [judge(paper, results) for paper in papers.values()]
+        named = {name for run in results.runs for name in run.files}
+        left_out += sorted(named - {PREDICTIONS, HISTORY, DIAGNOSTICS})  # weights
+        comparisons = [judge(papers[name], results) for name in results.layout.judged]
         problems = _derive(results, papers, comparisons, fresh)
         commit, changed = _commit(root)
         head = {"commit": commit, "changed": changed, "compact": packed.compact, "left_out": tuple(left_out)}
@@ -153,17 +156,16 @@ def _portable(results: Results, root: Path) -> Results:
 
 
 def _portable_run(run: RunEntry, root: Path) -> RunEntry:
-    changes = {"reason": _portable_text(run.reason, root), "redo": _portable_command(run.redo)}
-    return run.model_copy(update={**changes, "record": _portable_record(run.record, root)})
-
-
-def _portable_record(record: dict[str, Any], root: Path) -> dict[str, Any]:
-    found = dict(record)
-    if isinstance(found.get("command"), str):
-        found["command"] = _portable_command(found["command"])
-    if isinstance(found.get("reason"), str):
-        found["reason"] = _portable_text(found["reason"], root)
-    return found
+    changes: dict[str, Any] = {"reason": _portable_text(run.reason, root), "redo": _portable_command(run.redo)}
+    if run.finished:
+        record = RunRecord.model_validate(run.record)
+        attempts = tuple(
+            attempt.model_copy(update={"command": _portable_command(attempt.command), "host": ""})
+            for attempt in record.attempts
+        )
+        reason = None if record.reason is None else _portable_text(record.reason, root)
+        changes["record"] = record.model_copy(update={"attempts": attempts, "reason": reason}).as_json()
+    return run.model_copy(update=changes)
 
 
 def _portable_command(command: str) -> str:
@@ -271,7 +273,7 @@ def _copy_series(results: Results, runs_folder: Path, folder: Path, room: int) -
             if run.finished and (path := runs_folder / run.folder / name).is_file()
         }
         size = sum(map(len, packed.values()))
-        if size > room:
+        if packed and size > room:
             left_out.append(name)
             continue
         room -= size

@@ -21,12 +21,13 @@ from counterpoise.files import read_json, sha256_file, write_json
 from counterpoise.identity import source_digest
 from counterpoise.papers.paper import Paper, load_paper
 from counterpoise.path_names import RelativePath, Sha256, is_relative_path, printable
+from counterpoise.publication.readme import NOTES
 from counterpoise.results.result_set import PUBLISHED, find_folder
 from counterpoise.results.table import Results, read_results
 from counterpoise.validation import validate
 
 SCHEMA = 2
-MANIFEST, README, NOTES, BENCHMARK = "manifest.json", "README.md", "notes.md", "benchmark.yaml"
+MANIFEST, README, BENCHMARK = "manifest.json", "README.md", "benchmark.yaml"
 FIRST_EDITION = "plan.json"
 MOST_FILES, LARGEST_FILE, LARGEST_RECORD = 200_000, 200 * 2**20, 2**31
 JUDGING = ("counterpoise.judging.compare", "counterpoise.publication.readme", "counterpoise.reporting.tables.formats")

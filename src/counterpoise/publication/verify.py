@@ -7,6 +7,7 @@ published record and for one's own results.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,18 +20,19 @@ import numpy as np
 import pandas as pd
 
 from counterpoise.errors import UserError
-from counterpoise.files import read_json, read_text, sha256_file
-from counterpoise.judging.compare import judge
+from counterpoise.files import json_text, read_json, read_text, sha256_file
+from counterpoise.judging.compare import Comparison, judge
 from counterpoise.metrics import metrics_of
-from counterpoise.papers.paper import Paper, load_paper
+from counterpoise.papers.paper import load_paper
 from counterpoise.path_names import printable
 from counterpoise.publication import record as published
 from counterpoise.publication.readme import readme_text
 from counterpoise.reporting.tables.formats import FORMATS
 from counterpoise.reporting.tables.view import view_table
+from counterpoise.reporting.write import SUMMARY, summary
 from counterpoise.results.measure import Measured, measure_files
 from counterpoise.results.rows import parse_rows
-from counterpoise.results.run_files import DIAGNOSTICS, PREDICTIONS, RECORD, TIMINGS, read_run_file
+from counterpoise.results.run_files import COMPACT, DIAGNOSTICS, PREDICTIONS, RECORD, TIMINGS, read_run_file
 from counterpoise.results.table import (
     CORRECT,
     DETAILS,
@@ -133,7 +135,9 @@ def verify(folder: Path, papers: Path | None = None) -> Verification:
     _check_planned(results, done)
     left_out = frozenset(record.manifest.left_out) if record is not None else frozenset()
     again = _recomputed(results, done, left_out)
-    texts = _texts(again, found_papers)
+    comparisons = {name: judge(found_papers[name], again) for name in results.layout.judged}
+    texts = _texts(again, comparisons)
+    _compare_summary(folder, again, comparisons, done)
     if record is not None:
         exact = record.same_source
         if exact:
@@ -218,7 +222,10 @@ def _verify_run(
     try:
         _check_record(run, folder, done)
         for name, sha256 in run.files.items():
-            read_run_file(folder, name, sha256)  # raises where the digest is another one
+            there = read_run_file(folder, name, sha256) is not None  # raises where the digest is another one
+            there |= name == PREDICTIONS and (folder / COMPACT).exists()
+            if not there and name not in left_out:
+                done.differs(RUNS, _name(run), name, f"{folder.name}/{name}: is not there")
         if run.status == "diverged":
             done.recomputed += 1
             if stored:
@@ -316,15 +323,27 @@ def _rows(results: Results, run: RunEntry, values: Values) -> Iterator[dict[str,
 # -- tables and comparisons ----------------------------------------------------------------------------------
 
 
-def _texts(results: Results, papers: Mapping[str, Paper]) -> dict[str, str]:
+def _texts(results: Results, comparisons: Mapping[str, Comparison]) -> dict[str, str]:
     """Return the text of every comparison and table as it comes out now, by its place in the folder."""
-    comparisons = {name: judge(paper, results) for name, paper in papers.items()}
     texts = {f"comparison/{name}": text for found in comparisons.values() for name, text in found.texts().items()}
     for place in results.layout.tables:
         view = view_table(results, comparisons[place.paper], place.table)
         for suffix, written in FORMATS.items():
             texts[f"tables/{place.paper}/{place.table}.{suffix}"] = written(view)
     return texts
+
+
+def _compare_summary(folder: Path, results: Results, comparisons: Mapping[str, Comparison], done: Verification) -> None:
+    """Compare the counts and sentences of the summary; which figures could not be drawn is not asked again."""
+    try:
+        stored = read_json(folder / SUMMARY, "summary")
+    except UserError as error:
+        done.differs(SUMMARY, "file", "written with the results", error)
+        return
+    now = json.loads(json_text(summary(results, list(comparisons.values()))))
+    for key, value in now.items():
+        if key != "problems" and (not isinstance(stored, dict) or stored.get(key) != value):
+            done.differs(SUMMARY, key, stored.get(key) if isinstance(stored, dict) else stored, value)
 
 
 def _compare_texts(folder: Path, texts: Mapping[str, str], done: Verification, *, exact: bool) -> None:

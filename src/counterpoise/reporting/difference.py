@@ -12,6 +12,7 @@ from rich.padding import Padding
 from counterpoise.judging.difference import Change, NumberChange, RankingChange, ResultDifference
 from counterpoise.reporting.terminal import make_console, make_table
 from counterpoise.reporting.words import interval_text, number_text, spread_text
+from counterpoise.results.result_set import Number
 
 COLOURS = {
     Change.BEYOND: "red",
@@ -89,8 +90,8 @@ def _why(change: NumberChange) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _mean(number) -> str:
-    return "–" if number is None else spread_text(number.mean, number.std)
+def _mean(number: Number | None) -> str:
+    return "–" if number is None else spread_text(number.seeds.mean, number.seeds.std)
 
 
 def _print_rankings(console: Console, rankings: Sequence[RankingChange]) -> None:

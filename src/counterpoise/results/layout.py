@@ -168,12 +168,20 @@ class Layout(_Stored):
             for key in (cell.data, *cell.folds):
                 if key not in self.data:
                     raise ValueError(f"cells.{name}: its data '{key}' is not among the data")
+        for place in (*self.tables, *self.values, *self.figures):
+            if place.paper not in self.papers:
+                raise ValueError(f"the paper '{place.paper}' is not among the papers")
         named = [value.cell for value in self.values]
         named += [series.cell for figure in self.figures for series in figure.series]
         for cell in named:
             if cell is not None and cell not in self.cells:
                 raise ValueError(f"the cell '{cell}' is not among the cells")
         return self
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The papers that results are compared with: those with a table here, not those with figures alone."""
+        return tuple(dict.fromkeys(table.paper for table in self.tables))
 
     def table(self, paper: str, table: str) -> LayoutTable:
         """Return what the benchmark says about a table that it has."""

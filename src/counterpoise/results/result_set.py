@@ -60,7 +60,8 @@ def find_folder(reference: str, root: Path) -> Path | None:
     places = [Path(reference), Path(root) / reference]
     if is_safe(reference):
         places += [Path(root) / PUBLISHED / reference, Path(root) / RESULTS / reference]
-    return next((folder for folder in places if "\0" not in reference and folder.is_dir()), None)
+    sound = bool(reference) and "\0" not in reference
+    return next((folder for folder in places if sound and folder.is_dir()), None)
 
 
 def known_names(root: Path) -> list[str]:
@@ -96,7 +97,7 @@ def _from_folder(folder: Path, reference: str, like: str) -> ResultSet:
         homes = sorted({path.parent for path in folder.glob(f"{pattern}{COMPARISON}/*{CLAIMS}")})
         if homes:
             names = {str(home): home.parent.name for home in homes}
-            home = Path(_choose(names, reference, like, f"{folder}/{pattern.replace('*', '{}')}"))
+            home = Path(_choose(names, reference, like, lambda home: str(Path(home).parent)))
             papers = [path.name.removesuffix(CLAIMS) for path in home.glob(f"*{CLAIMS}")]
             return parse(reference, papers, lambda file, home=home: read_text(home / file, "comparison"), str(home))
     raise UserError(
@@ -105,12 +106,12 @@ def _from_folder(folder: Path, reference: str, like: str) -> ResultSet:
     )
 
 
-def _choose(names: Mapping[str, str], reference: str, like: str, pattern: str) -> str:
+def _choose(names: Mapping[str, str], reference: str, like: str, shown: Callable[[str], str]) -> str:
     """Return the folder of comparisons to read, of several the one called as ``like``; ``names`` are by folder."""
     fitting = [home for home, name in names.items() if name == like]
     if len(names) == 1 or len(fitting) == 1:
         return fitting[0] if fitting else next(iter(names))
-    choices = ", ".join(pattern.format(name).removesuffix("/") for name in names.values())
+    choices = ", ".join(map(shown, names))
     raise UserError(f"{reference}: has several sets of results; say which: {choices}")
 
 
@@ -142,7 +143,7 @@ def _from_revision(root: Path, reference: str, like: str) -> ResultSet:
         if not fitting:
             raise UserError(f"{reference}: no results '{place}' there{suggest(place, homes.values())}")
         homes = fitting
-    home = _choose(homes, reference, like, f"{revision}:{{}}")
+    home = _choose(homes, reference, like, lambda home: f"{revision}:{homes[home]}")
     papers = [PurePosixPath(name).name.removesuffix(CLAIMS) for name in listed if _in_folder(name, home, CLAIMS)]
 
     def text(file: str) -> str:

@@ -33,6 +33,7 @@ from counterpoise.files import read_json, read_text, sha256_file, write_bytes, w
 from counterpoise.path_names import CellName, FileName, RelativePath, Seed, Sha256, printable
 from counterpoise.results.arrays import pack_arrays, read_arrays
 from counterpoise.results.layout import Layout, LayoutCell
+from counterpoise.results.record import RunRecord
 from counterpoise.results.seeds import SeedValues
 from counterpoise.validation import validate
 
@@ -222,6 +223,8 @@ def read_results(folder: Path, runs_folder: Path | None = None) -> Results:
     for run in runs:
         if run.cell not in layout.cells:
             raise UserError(f"{where}: the cell '{run.cell}' is not in {LAYOUT}")
+        if run.finished:
+            validate(RunRecord, run.record, f"{where}: record of {run.cell} seed {run.seed}")
     by_run = {(run.cell, run.seed): run for run in runs}
     if len(by_run) < len(runs):
         raise UserError(f"{where}: a run is listed twice")

@@ -24,7 +24,7 @@ from pathlib import Path
 from counterpoise import files
 from counterpoise.errors import UserError
 from counterpoise.locks import Lock, locked
-from counterpoise.runs.record import RECORD, Attempt, RunRecord
+from counterpoise.results.record import RECORD, Attempt, RunRecord
 from counterpoise.validation import validate
 
 SCHEMA = 1

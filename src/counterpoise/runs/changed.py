@@ -28,9 +28,9 @@ from counterpoise.results.basis import (
 )
 from counterpoise.results.explained import explanations_folder
 from counterpoise.results.layout import Layout
+from counterpoise.results.record import RECORD, read_record
 from counterpoise.runs.failure import NAME as FAILURE
 from counterpoise.runs.layout import layout_of
-from counterpoise.runs.record import RECORD, read_record
 
 NOTE = "work/changed.txt"
 LARGE = 64_000_000

@@ -15,11 +15,11 @@ from counterpoise.identity import short_key, source_digest
 from counterpoise.planning.plan import Cell, Plan
 from counterpoise.results.layout import Layout
 from counterpoise.results.measure import Measured, measure_files
+from counterpoise.results.record import read_record
 from counterpoise.results.run_files import DIAGNOSTICS, PREDICTIONS, RECORD, TIMINGS
 from counterpoise.results.table import Results, RunEntry, as_table, cell_names
 from counterpoise.runs.failure import read_failure
 from counterpoise.runs.layout import layout_of
-from counterpoise.runs.record import read_record
 from counterpoise.runs.redo import benchmark_options, redo_command, run_logs
 from counterpoise.validation import validate
 

@@ -17,7 +17,7 @@ import torch
 
 from counterpoise.errors import UserError, suggest
 from counterpoise.protocol import Protocol
-from counterpoise.runs.record import Attempt, Git
+from counterpoise.results.record import Attempt, Git
 
 # glibc's malloc.h
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3

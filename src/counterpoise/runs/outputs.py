@@ -16,7 +16,7 @@ from counterpoise.engine.loop import Trainer
 from counterpoise.engine.state import Progress
 from counterpoise.models.network import digest_state
 from counterpoise.models.tasks import DENSE
-from counterpoise.runs.record import Attempt, Identity, RunRecord, Selected, write_record
+from counterpoise.results.record import Attempt, Identity, RunRecord, Selected, write_record
 from counterpoise.runs.run import Run
 from counterpoise.runs.weights import WEIGHTS, weights_bytes
 

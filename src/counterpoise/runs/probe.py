@@ -14,9 +14,9 @@ from counterpoise.identity import check_loaded
 from counterpoise.models.network import JOINT
 from counterpoise.planning.probe import SOURCE, Probe
 from counterpoise.protocol import Protocol
+from counterpoise.results.record import RunRecord, read_record
 from counterpoise.runs.finished import opened
 from counterpoise.runs.machine import describe
-from counterpoise.runs.record import RunRecord, read_record
 from counterpoise.runs.run import Run
 from counterpoise.runs.weights import WEIGHTS
 

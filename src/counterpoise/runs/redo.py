@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from counterpoise.planning.plan import Cell, Plan
-from counterpoise.runs.record import RunRecord
+from counterpoise.results.record import RunRecord
 
 
 def run_logs(root: Path, cell: Cell, seed: int) -> list[Path]:

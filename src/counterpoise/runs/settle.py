@@ -6,9 +6,9 @@ from pathlib import Path
 
 from counterpoise.errors import UserError
 from counterpoise.planning.plan import Cell, Plan
+from counterpoise.results.record import RECORD, read_record
 from counterpoise.runs.attempt import WorkFolder, is_whole, publish
 from counterpoise.runs.failure import Failure, note_failure, read_failures
-from counterpoise.runs.record import RECORD, read_record
 
 KILLED = "killed from outside (a time or memory limit, or a person)"
 KILLED_FOR_MEMORY = "killed by the operating system for its memory"

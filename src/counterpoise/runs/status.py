@@ -16,10 +16,10 @@ from typing import Any
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
 from counterpoise.planning.plan import Cell, Plan, make_plan
+from counterpoise.results.record import RECORD, RunRecord, absent_files, read_record
 from counterpoise.runs.failure import NAME as FAILURE
 from counterpoise.runs.failure import read_failure
 from counterpoise.runs.progress import read_progress
-from counterpoise.runs.record import RECORD, RunRecord, absent_files, read_record
 from counterpoise.runs.remembered import remembered
 
 RUNS = "results/runs"

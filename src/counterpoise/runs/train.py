@@ -20,11 +20,11 @@ from counterpoise.locks import Stopped
 from counterpoise.models.pretrained import PretrainedWeights
 from counterpoise.planning.checks import refusal_of_data
 from counterpoise.protocol import Protocol
+from counterpoise.results.record import RECORD, RunRecord, read_record
 from counterpoise.runs.attempt import WorkFolder, is_whole, publish
 from counterpoise.runs.checkpoint import Checkpoints
 from counterpoise.runs.machine import attempt_here
 from counterpoise.runs.outputs import write_outputs
-from counterpoise.runs.record import RECORD, RunRecord, read_record
 from counterpoise.runs.run import Run
 from counterpoise.runs.weights import WEIGHTS, read_weights
 

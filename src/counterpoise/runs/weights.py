@@ -9,7 +9,7 @@ from torch import Tensor
 from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
 from counterpoise.models.network import Network
-from counterpoise.runs.record import read_record
+from counterpoise.results.record import read_record
 from counterpoise.runs.run import Run
 
 WEIGHTS = "weights.safetensors"

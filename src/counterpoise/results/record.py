@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from counterpoise.errors import UserError
 from counterpoise.files import read_json, write_json
+from counterpoise.path_names import FileName, Sha256
+from counterpoise.results.run_files import RECORD
 from counterpoise.validation import validate
 
 SCHEMA = 2
-RECORD = "record.json"
-
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$")]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Stored(BaseModel):
@@ -91,7 +89,7 @@ class RunRecord(_Stored):
     parameters: int = Field(ge=0)
     weights_sha256: str
     attempts: tuple[Attempt, ...] = Field(min_length=1)
-    files: dict[FileName, Digest]
+    files: dict[FileName, Sha256]
 
     @property
     def resumed(self) -> bool:
