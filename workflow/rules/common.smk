@@ -61,24 +61,13 @@ def weights_files(cell):
     return [f"data/weights/{w.file}" for w in weights_of(cell.config["model"])]
 
 
-# Existing files are right by their path alone, unless they were changed afterwards. CHANGED maps what must be made again
-# to the reason. Each is an input of its rule, as a temporary file that no rule has made yet, so that Snakemake plans the
-# rule by its own means; nothing is written before a job runs, and a dry run writes nothing (docs/decisions/017).
+# Files that exist are right by their path alone, unless they were changed afterwards. CHANGED has those that must be made
+# again, with the reason. A note of them, newer than they are, is then an input of their rules (docs/decisions/017).
 CHANGED = find_changed(PLAN, Path()) if workflow.is_main_process else {}
+NOTE = [write_note(CHANGED, Path())] if CHANGED else []
+for reason in dict.fromkeys(CHANGED.values()):
+    logger.info(f"to be made again: {reason}")
 
 
-def changed(what):
-    return [f"work/changed/{what}"] if what in CHANGED else []
-
-
-rule changed:
-    output:
-        temp("work/changed/{what}"),
-    wildcard_constraints:
-        what=".+",
-    params:
-        reason=lambda wildcards: CHANGED.get(wildcards.what, "asked for"),
-    message:
-        "made again: {params.reason}"
-    shell:
-        "touch {output:q}"
+def changed(file):
+    return NOTE if file in CHANGED else []
