@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from counterpoise.reporting.pages.charts import (
     mean_of,
     reliability_chart,
 )
-from counterpoise.reporting.pages.evidence import as_yaml, commit_of, machine_of, seconds_of
+from counterpoise.reporting.pages.evidence import ShownRecord, as_yaml, read_shown
 from counterpoise.reporting.pages.explained import ExplainedNumber
 from counterpoise.results.layout import LayoutCell, LayoutData
 from counterpoise.results.seeds import SeedValues
@@ -71,19 +71,17 @@ class CurveNumbers:
 
 @dataclass(frozen=True, kw_only=True)
 class RunShown:
-    """A run and what its record says, as text."""
+    """A run and what is shown of its record."""
 
     entry: RunEntry
-    commit: str
-    seconds: float | None
-    machine: dict[str, str]
+    record: ShownRecord
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellPage:
     """Everything that a cell's page shows; sequences are empty where nothing was recorded.
 
-    ``problems`` are series of its runs that could not be read.
+    ``problems`` are records and series of its runs that could not be read.
     """
 
     cell: LayoutCell
@@ -142,9 +140,11 @@ def cell_page(
 ) -> CellPage:
     """Return the page of a cell, whose rows of the results table are ``values``.
 
-    Series come from the runs' own folders. One that cannot be read is named on the page and left out.
+    Series come from the runs' own folders. One that cannot be read is named on the page and left out, and so is an
+    odd record.
     """
     entries = results.runs_of[cell.name]
+    records = [read_shown(run) for run in entries]
     data = results.layout.data[cell.data]
     history, history_problems = _read_all(results, entries, "history.csv")
     steps, step_problems = _read_all(results, entries, "diagnostics.csv")
@@ -153,21 +153,18 @@ def cell_page(
         cell=cell,
         data=data,
         title=cell_title(cell, data),
-        runs=tuple(
-            RunShown(entry=run, commit=commit_of(run), seconds=seconds_of(run), machine=machine_of(run))
-            for run in entries
-        ),
+        runs=tuple(RunShown(entry=run, record=record) for run, (record, _) in zip(entries, records, strict=True)),
         uses=tuple(uses),
         explained=tuple(explained),
         selected=tuple(_selected(results, cell, values)),
         metrics=tuple(_metrics(values)),
         curves=charts,
         numbers=numbers,
-        confusions=tuple(_confusions(results, cell, entries, data)),
-        reliability=tuple(_reliability(results, cell, entries)),
+        confusions=tuple(_confusions(results, cell, [record for record, _ in records], data)),
+        reliability=tuple(_reliability(results, cell)),
         diagnostics=tuple(_diagnostics(steps)),
         config=as_yaml(cell.config),
-        problems=(*history_problems, *step_problems),
+        problems=(*(problem for _, problem in records if problem), *history_problems, *step_problems),
     )
 
 
@@ -248,32 +245,29 @@ def _series(tables: Sequence[Columns], prefix: str, scale: float) -> Series:
 
 
 def _confusions(
-    results: Results, cell: LayoutCell, entries: Sequence[RunEntry], data: LayoutData
+    results: Results, cell: LayoutCell, records: Sequence[ShownRecord], data: LayoutData
 ) -> Iterator[Confusion]:
-    targets = next((run.record.get("output_targets") or {} for run in entries if run.record), {})
+    targets = next((record.output_targets for record in records if record.output_targets), {})
     for output in results.outputs(cell.name):
-        matrices = [kinds["confusion"] for _, kinds in _details(results, cell, entries, output) if "confusion" in kinds]
+        details = _details(results, cell, output)
+        matrices = [kinds["confusion"] for kinds in details if "confusion" in kinds]
         if matrices:
             yield confusion(output, matrices, data.class_names(targets.get(output, "")))
 
 
-def _reliability(results: Results, cell: LayoutCell, entries: Sequence[RunEntry]) -> Iterator[ReliabilityChart]:
+def _reliability(results: Results, cell: LayoutCell) -> Iterator[ReliabilityChart]:
     for output in results.outputs(cell.name):
-        details = _details(results, cell, entries, output)
-        tables = [kinds["reliability"] for _, kinds in details if "reliability" in kinds]
+        tables = [kinds["reliability"] for kinds in _details(results, cell, output) if "reliability" in kinds]
         errors = results.seeds(cell.name, results.layout.selection, output, "ece", 100.0).finished
         chart = reliability_chart(output, tables, sorted(errors.items())) if tables else None
         if chart is not None:
             yield chart
 
 
-def _details(
-    results: Results, cell: LayoutCell, entries: Sequence[RunEntry], output: str
-) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    for run in entries:
-        kinds = results.details.get((cell.name, run.seed, results.layout.selection, output))
-        if kinds is not None:
-            yield run.seed, dict(kinds)
+def _details(results: Results, cell: LayoutCell, output: str) -> list[Mapping[str, np.ndarray]]:
+    """Return the arrays of each seed that has any, by name."""
+    places = [(cell.name, run.seed, results.layout.selection, output) for run in results.runs_of[cell.name]]
+    return [results.details[place] for place in places if place in results.details]
 
 
 def _diagnostics(steps: Sequence[Columns]) -> Iterator[tuple[str, tuple[LineChart, ...]]]:

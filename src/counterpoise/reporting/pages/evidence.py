@@ -9,10 +9,71 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict
 
+from counterpoise.errors import UserError
 from counterpoise.results.table import RunEntry
+from counterpoise.validation import validate
 
 UNKNOWN = "unknown"
+
+
+class _Shown(BaseModel):
+    # A record may come from anywhere: what is shown of it is checked, the rest is nobody's business here.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class _Git(_Shown):
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+class Attempt(_Shown):
+    """A process that trained a run or a part of it; see :class:`counterpoise.runs.record.Attempt`."""
+
+    started: str = UNKNOWN
+    host: str = ""
+    command: str = ""
+    git: _Git = _Git()
+    environment: dict[str, Any] = {}
+    epoch: int = 0
+
+    @property
+    def commit(self) -> str:
+        """The commit, and whether tracked files differed from it."""
+        return f"{(self.git.commit or UNKNOWN)[:12]}{' (with changes)' if self.git.dirty else ''}"
+
+    @property
+    def machine(self) -> dict[str, str]:
+        """Device, precision, threads and libraries, by name."""
+        facts = dict(self.environment)
+        libraries = facts.pop("libraries", None)
+        if isinstance(libraries, dict):
+            facts["libraries"] = ", ".join(f"{name} {version}" for name, version in libraries.items() if version)
+        return {name: _plain(value) for name, value in sorted(facts.items()) if value not in (None, "")}
+
+
+class ShownRecord(_Shown):
+    """What is shown of a run's record; empty for a run that has none."""
+
+    attempts: tuple[Attempt, ...] = ()
+    seconds: float | None = None
+    finished: str = ""
+    weights_sha256: str = ""
+    output_targets: dict[str, str] = {}
+
+    @property
+    def last(self) -> Attempt:
+        """The process that finished the run."""
+        return self.attempts[-1] if self.attempts else Attempt()
+
+
+def read_shown(run: RunEntry) -> tuple[ShownRecord, str]:
+    """Return what is shown of a run's record, and what is wrong with it where it cannot be."""
+    try:
+        return validate(ShownRecord, run.record, f"record of {run.folder}"), ""
+    except UserError as error:
+        return ShownRecord(), str(error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,46 +98,20 @@ class Evidence:
     commits: Mapping[str, int]
 
 
-def evidence_of(runs: Iterable[RunEntry]) -> Evidence:
-    """Sum up the records of runs; a run without a record counts nowhere."""
+def evidence_of(records: Iterable[ShownRecord]) -> Evidence:
+    """Sum up the records of runs; one without an attempt counts nowhere."""
     commits: Counter[str] = Counter()
     machines: dict[str, Machine] = {}
-    for run in runs:
-        if not run.record:
+    for record in records:
+        if not record.attempts:
             continue
-        commits[commit_of(run)] += 1
-        facts = machine_of(run)
+        commits[record.last.commit] += 1
+        facts = record.last.machine
         name = json.dumps(facts, sort_keys=True)
         known = machines.get(name) or Machine(facts=facts, runs=0, seconds=0.0)
-        seconds = known.seconds + (seconds_of(run) or 0.0)
-        machines[name] = Machine(facts=facts, runs=known.runs + 1, seconds=seconds)
+        machines[name] = Machine(facts=facts, runs=known.runs + 1, seconds=known.seconds + (record.seconds or 0.0))
     ordered = sorted(machines.values(), key=lambda machine: -machine.runs)
     return Evidence(machines=tuple(ordered), commits=dict(commits.most_common()))
-
-
-def attempts_of(run: RunEntry) -> list[Mapping[str, Any]]:
-    """Return the processes that trained a run, as its record has them, the one that finished it last."""
-    return list(run.record.get("attempts") or ())
-
-
-def commit_of(run: RunEntry) -> str:
-    """Return the commit that a run was finished with, and whether tracked files differed from it."""
-    git = (attempts_of(run) or [{}])[-1].get("git") or {}
-    return f"{str(git.get('commit') or UNKNOWN)[:12]}{' (with changes)' if git.get('dirty') else ''}"
-
-
-def seconds_of(run: RunEntry) -> float | None:
-    """Return how long a training took, None where the record does not say."""
-    seconds = run.record.get("seconds")
-    return None if seconds is None else float(seconds)
-
-
-def machine_of(run: RunEntry) -> dict[str, str]:
-    """Return device, precision, threads and libraries of the process that finished a run, by name."""
-    facts = dict((attempts_of(run) or [{}])[-1].get("environment") or {})
-    libraries = facts.pop("libraries", None) or {}
-    facts["libraries"] = ", ".join(f"{name} {version}" for name, version in libraries.items() if version)
-    return {name: _plain(value) for name, value in sorted(facts.items()) if value not in (None, "")}
 
 
 def _plain(value: Any) -> str:
