@@ -69,8 +69,9 @@ def names(line: str, *parts: str) -> bool:
         ({"seeds": [True]}, ["'seeds.0' is True", "a whole number"]),
         ({"seeds": ["0"]}, ["'seeds.0' is '0'", "a whole number"]),
         ({"seeds": None}, ["'seeds' is None", "a list"]),
-        ({"seeds_per_job": 0}, ["'seeds_per_job' is 0", "more than 0"]),
-        ({"seeds_per_job": -2}, ["'seeds_per_job' is -2", "more than 0"]),
+        ({"seeds_per_job": 2}, ["unknown key 'seeds_per_job'"]),
+        ({"job": {"runs_per_gpu": 0}}, ["'job.runs_per_gpu' is 0", "1 or more"]),
+        ({"job": {"runs_per_gpu": 0.5}}, ["'job.runs_per_gpu' is 0.5", "a whole number"]),
         ({"selection": "best_vall"}, ["'best_vall'", "did you mean 'best_val'", "'last'"]),
         ({"evaluation": {"ece_bins": 0}}, ["'evaluation.ece_bins' is 0", "more than 0"]),
         ({"evaluation": {"ece_bin": 10}}, ["unknown key 'evaluation.ece_bin'", "did you mean 'ece_bins'"]),
@@ -233,7 +234,7 @@ def test_a_benchmark_that_is_not_there(refused, given):
 
 
 def test_a_folder_in_place_of_a_benchmark(refused):
-    assert names(refused("plan", benchmark=Path("configs/benchmarks")), "configs/benchmarks", "directory")
+    assert names(refused("plan", benchmark=Path("configs/benchmarks")), "configs/benchmarks", "a folder")
 
 
 # The command line itself.

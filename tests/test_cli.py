@@ -174,7 +174,7 @@ def test_an_interrupted_command_says_so_by_its_exit_code(monkeypatch):
 
 # What is imported. Each runs in a process of its own.
 
-HEAVY = {"torch", "torchvision", "torchaudio", "torchmetrics", "sklearn"}
+HEAVY = {"torch", "torchvision", "torchaudio", "sklearn"}
 STARTUP = HEAVY | {"scipy", "pandas", "numpy", "sqlite3", "pydantic", "yaml", "snakemake", "matplotlib"}
 
 

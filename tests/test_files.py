@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
+import socket
 import stat
 
 import pytest
@@ -139,3 +142,61 @@ def test_the_same_data_gives_the_same_bytes(tmp_path):
     files.write_json(tmp_path / "x", data)
     files.write_json(tmp_path / "y", json.loads((tmp_path / "x").read_text()))
     assert files.sha256_file(tmp_path / "x") == files.sha256_file(tmp_path / "y")
+
+
+# Reading: bounded, and never of what is no file.
+
+
+def test_what_is_no_regular_file_is_named_and_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+    for path, kind in (
+        (tmp_path / "pipe", "a pipe"),
+        (tmp_path / "folder", "a folder"),
+        (tmp_path / "socket", "a socket"),
+        ("/dev/zero", "a device"),
+    ):
+        with pytest.raises(UserError, match=f"the thing cannot be read: it is {kind}, must be a regular file"):
+            files.read_json(path, "thing")
+        with pytest.raises(UserError, match=kind):
+            files.sha256_file(path)
+
+
+def test_a_sparse_giant_is_refused_by_its_size(tmp_path):
+    with (tmp_path / "giant").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(UserError, match=r"the thing has 1,099,511,627,776 bytes; at most"):
+        files.read_json(tmp_path / "giant", "thing")
+
+
+def test_deep_json_is_refused_however_it_is_nested(tmp_path):
+    for text in ("[" * 100_000, '{"a":' * 200 + "1" + "}" * 200, '[{"a":' * 51 + "1" + "}]" * 51):
+        (tmp_path / "x").write_text(text)
+        with pytest.raises(UserError, match="nested deeper than 100 levels"):
+            files.read_json(tmp_path / "x", "thing")
+    (tmp_path / "x").write_text("[" * 100 + "]" * 100)
+    files.read_json(tmp_path / "x", "thing")
+
+
+@pytest.mark.parametrize("text", ['{"a": NaN}', "[Infinity]", "[-Infinity]", "\ufeff{}", '"\udc00"', "1" * 5000, ""])
+def test_what_json_has_not_is_refused_in_one_line(tmp_path, text):
+    (tmp_path / "x").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(UserError, match="not JSON") as refused:
+        files.read_json(tmp_path / "x", "thing")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_path_with_a_nul_is_refused(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        files.read_json(tmp_path / "x\0y", "thing")
+
+
+def test_packed_data_is_unpacked_only_as_far_as_it_should_be():
+    assert files.unpack_gzip(gzip.compress(b"abc"), "x") == b"abc"
+    with pytest.raises(UserError, match="x: unpacks to more than 1,000 bytes"):
+        files.unpack_gzip(gzip.compress(bytes(10**7)), "x", 1000)
+    for damaged in (b"", b"abc", gzip.compress(b"abc")[:-3], gzip.compress(b"abc") + b"more"):
+        with pytest.raises(UserError, match="x: not readable as gzip"):
+            files.unpack_gzip(damaged, "x")

@@ -1,4 +1,6 @@
-"""Find components (methods, datasets, encoders, fusions) and read their declarations without importing them.
+"""Find components and read their declarations without importing them.
+
+Methods, datasets, encoders, fusions, measurements and kinds of figures are components.
 
 Declarations are literal by rule (:mod:`counterpoise.declare`): the source text says all that planning needs.
 """
@@ -19,6 +21,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 import counterpoise
+from counterpoise import loading
 from counterpoise.declare import INFO_TYPES, Bounds
 from counterpoise.errors import UserError, suggest
 from counterpoise.identity import module_file, parse
@@ -26,12 +29,21 @@ from counterpoise.validation import validate
 
 PACKAGE = Path(counterpoise.__file__).parent
 NAME = re.compile(r"[A-Za-z0-9_]+")
-FOLDERS = {"method": "methods", "dataset": "data", "encoder": "models", "fusion": "models"}
+FOLDERS = {
+    "method": "methods",
+    "dataset": "data",
+    "encoder": "models",
+    "fusion": "models",
+    "measurement": "engine/measurements",
+    "figure_kind": "reporting/figures/kinds",
+}
 ENTRY_POINTS = {
     "method": "counterpoise.methods",
     "dataset": "counterpoise.datasets",
     "encoder": "counterpoise.encoders",
     "fusion": "counterpoise.fusions",
+    "measurement": "counterpoise.measurements",
+    "figure_kind": "counterpoise.figure_kinds",
 }
 TYPES: dict[str, Any] = {
     "bool": bool,
@@ -74,6 +86,8 @@ class Component:
 
     def load(self) -> type:
         """Import the component's module and return its class."""
+        top = self.module.partition(".")[0]
+        loading.keep_source(None if top == "counterpoise" else top)
         return getattr(importlib.import_module(self.module), self.class_name)
 
     @functools.cached_property
@@ -109,8 +123,13 @@ def component(kind: str, name: str, where: str = "") -> Component:
     found = components(kind)
     if name not in found:
         prefix = f"{where}: " if where else ""
-        raise UserError(f"{prefix}unknown {kind} '{name}'{suggest(name, found)}")
+        raise UserError(f"{prefix}unknown {kind.replace('_', ' ')} '{name}'{suggest(name, found)}")
     return found[name]
+
+
+def load_class(kind: str, name: str) -> type:
+    """Import a component's module and return its class."""
+    return component(kind, name).load()
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""How methods, datasets, encoders and fusions declare themselves.
+"""How methods, datasets, encoders, fusions, measurements and kinds of figures declare themselves.
 
 A component is one class in one file. Its decorator carries literal keywords and its fields are
 :func:`setting`\\ s with literal arguments, so that :mod:`counterpoise.components` can read all of it
@@ -81,11 +81,30 @@ class FusionInfo:
     source: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class MeasurementInfo:
+    """A measurement on the weights of a finished run (:mod:`counterpoise.engine.measurements`)."""
+
+    name: str
+    title: str
+    source: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class FigureKindInfo:
+    """A kind of figure (:mod:`counterpoise.reporting.figures`)."""
+
+    name: str
+    title: str
+
+
 INFO_TYPES: dict[str, type] = {
     "method": MethodInfo,
     "dataset": DatasetInfo,
     "encoder": EncoderInfo,
     "fusion": FusionInfo,
+    "measurement": MeasurementInfo,
+    "figure_kind": FigureKindInfo,
 }
 
 
@@ -127,3 +146,5 @@ method = _decorator("method")
 dataset = _decorator("dataset")
 encoder = _decorator("encoder")
 fusion = _decorator("fusion")
+measurement = _decorator("measurement")
+figure_kind = _decorator("figure_kind")

@@ -1,4 +1,8 @@
-"""Files that are either whole or not there: every result is written beside its place and renamed into it."""
+"""Files that are either whole or not there: every result is written beside its place and renamed into it.
+
+Reading is bounded: only regular files are opened, so that a pipe or a device in a file's place cannot make a command
+wait for ever, and none that is larger than what it should be, so that a sparse or packed giant cannot fill memory.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,19 @@ import hashlib
 import json
 import os
 import shutil
-import sys
+import stat
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import filelock
+from typing import Any, BinaryIO
 
 from counterpoise.errors import UserError
+
+LARGEST = 512 * 2**20
+"""Bytes of one file that is read into memory: a list of 10,000 runs has 50 million."""
+DEEPEST = 100
+"""Levels of nesting in a JSON file; what reads and writes nested data recurses and must come to its end."""
 
 
 @contextlib.contextmanager
@@ -91,26 +99,6 @@ def publish_directory(temporary: Path, path: Path) -> None:
     sync_directory(path.parent)
 
 
-@contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Run a block in one process at a time for each ``path``; a second process says that it waits, and waits.
-
-    The lock is a hidden file beside ``path`` and ends with the process that holds it, however that ends.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        print(f"{path}: another process makes it; waiting for that one", file=sys.stderr)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` atomically, creating its folder.
 
@@ -144,21 +132,113 @@ def json_text(data: Any, *, sort_keys: bool = True) -> str:
     return json.dumps(data, indent=1, sort_keys=sort_keys, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def read_json(path: Path, what: str) -> Any:
-    """Read a JSON file; ``what`` names it in the error line (for example ``"run record"``)."""
+def read_json(path: Path, what: str, largest: int = LARGEST) -> Any:
+    """Read a JSON file; ``what`` names it in the error line (for example ``"run record"``).
+
+    Raises:
+        UserError: it is not there, cannot be read, is larger than ``largest`` bytes, is no JSON (NaN and infinity
+            are none), or is nested deeper than :data:`DEEPEST`.
+    """
+    data = read_bytes(path, what, largest)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: the {what} is not there") from error
-    except OSError as error:
-        raise UserError(f"{path}: the {what} cannot be read: {error.strerror}") from error
+        found = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise UserError(f"{path}: the {what} is nested deeper than {DEEPEST} levels") from error
     except ValueError as error:
         raise UserError(
             f"{path}: the {what} is truncated or not JSON ({error}); delete it to have it made again"
         ) from error
+    level, depth = [found], 0
+    while level := [value for value in level if isinstance(value, dict | list)]:
+        depth += 1
+        if depth > DEEPEST:
+            raise UserError(f"{path}: the {what} is nested deeper than {DEEPEST} levels")
+        level = [inner for value in level for inner in (value.values() if isinstance(value, dict) else value)]
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def read_bytes(path: Path, what: str, largest: int = LARGEST) -> bytes:
+    """Read a regular file of at most ``largest`` bytes; errors as of :func:`read_json`."""
+    try:
+        with open_regular(path, what) as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(largest + 1) if size <= largest else b""
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: the {what} is not there") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path}: the {what} cannot be read: {why}") from error
+    if max(size, len(data)) > largest:
+        raise UserError(f"{path}: the {what} has {max(size, len(data)):,} bytes; at most {largest:,} are read")
+    return data
+
+
+def read_text(path: Path, what: str, largest: int = LARGEST) -> str:
+    """Read a UTF-8 file; errors as of :func:`read_json`."""
+    try:
+        return read_bytes(path, what, largest).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: the {what} is not UTF-8 text (byte {error.start})") from error
+
+
+def open_regular(path: Path, what: str = "file") -> BinaryIO:
+    """Open a regular file for reading without ever waiting for another process.
+
+    Raises:
+        UserError: it is a folder, pipe, socket or device.
+        OSError: it is not there or cannot be opened.
+    """
+    # Asked before it is opened, too: opening a device can have effects. Then again of what was opened.
+    _check_regular(os.stat(path).st_mode, path, what)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _check_regular(os.fstat(descriptor).st_mode, path, what)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_regular(mode: int, path: Path, what: str) -> None:
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path}: the {what} cannot be read: it is {_kind(mode)}, must be a regular file")
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFLNK: "a link",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "no regular file")
+
+
+def unpack_gzip(data: bytes, where: Path, largest: int = LARGEST) -> bytes:
+    """Return what a gzip file holds, if that is at most ``largest`` bytes.
+
+    Raises:
+        UserError: it is damaged, or larger: a few packed bytes can hold gigabytes.
+    """
+    unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        unpacked = unpacker.decompress(data, largest + 1)
+    except zlib.error as error:
+        raise UserError(f"{where}: not readable as gzip: {error}") from error
+    if len(unpacked) > largest:
+        raise UserError(f"{where}: unpacks to more than {largest:,} bytes")
+    if not unpacker.eof or unpacker.unused_data:
+        raise UserError(f"{where}: not readable as gzip: truncated, or more follows its end")
+    return unpacked
 
 
 def sha256_file(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file's bytes."""
-    with Path(path).open("rb") as file:
+    """Return the hexadecimal SHA-256 of a regular file's bytes."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

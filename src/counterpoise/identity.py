@@ -1,8 +1,9 @@
 """Digests that name things: canonical JSON of a configuration, and the source that can change a result.
 
 The source digest of a set of modules covers their import closure inside the package, found from the syntax
-tree without importing anything. Comments, docstrings and formatting do not count: each file enters as its
-syntax tree, written in a form that is the same in every supported version of Python (docs/design.md,
+tree without importing anything. Each file enters as its syntax tree, written in a form that is the same in every
+supported version of Python, without what computes no number: comments, docstrings, formatting, the types of
+arguments and results, imports for type checkers, and what is said when an error is raised (docs/design.md,
 Identity).
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import importlib
 import importlib.util
 import json
 from collections.abc import Iterable, Iterator
@@ -19,11 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import counterpoise
+from counterpoise import loading
 from counterpoise.errors import UserError
 
 PACKAGE = "counterpoise"
 ROOT = Path(counterpoise.__file__).parent
 KEY_LENGTH = 12
+# The package's own file offers an API. Errors and declarations compute nothing: what is declared (a setting's default,
+# its bounds) reaches a run through its resolved configuration, which is in its key.
+NOT_FOLLOWED = {PACKAGE, f"{PACKAGE}.errors", f"{PACKAGE}.declare"}
 
 
 def canonical_json(data: Any) -> str:
@@ -59,7 +65,7 @@ def closure(modules: Iterable[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     while waiting:
         module = waiting.pop()
-        if module in found or module.partition(".")[0] not in packages:
+        if module in found or module in NOT_FOLLOWED or module.partition(".")[0] not in packages:
             continue
         path = module_file(module)
         if path is None:
@@ -68,6 +74,46 @@ def closure(modules: Iterable[str]) -> dict[str, Path]:
         waiting.extend(_imported(_source(path), module, path.name == "__init__.py"))
         waiting.append(module.rpartition(".")[0])
     return dict(sorted(found.items()))
+
+
+def check_loaded(modules: tuple[str, ...], planned: str | None = None) -> None:
+    """Check that this process has loaded the very source that was planned.
+
+    Everything in the closure of ``modules`` is imported, so that nothing is read from the disk later.
+
+    Args:
+        planned: the :func:`source_digest` that a key was made of; default: what this process took when it planned.
+
+    Raises:
+        UserError: a file was edited between planning and its import; names it.
+    """
+    planned = source_digest(modules) if planned is None else planned
+    found = {}
+    for name, path in closure(modules).items():
+        importlib.import_module(name)
+        text = loading.loaded_text(name)
+        found[name] = text_digest(path.read_bytes() if text is None else text, path)
+        if found[name] != file_digest(path):
+            raise UserError(f"{path}: was edited after this process had planned; run the same command again")
+    if digest(found) != planned:
+        raise UserError(
+            f"{', '.join(modules)}: the source that is loaded is not the one that was planned (its digest is "
+            f"{digest(found)[:KEY_LENGTH]}, planned was {planned[:KEY_LENGTH]}); run the same command again"
+        )
+
+
+def check_unchanged(modules: tuple[str, ...]) -> None:
+    """Check that the source on the disk is still the one that this process has read.
+
+    Raises:
+        UserError: a file in the closure of ``modules`` was edited; names it.
+    """
+    for path in closure(modules).values():
+        if text_digest(path.read_bytes(), path) != file_digest(path):
+            raise UserError(
+                f"{path}: was edited while this was made; what is finished is kept: undo the edit, or run the same "
+                "command again to make it anew"
+            )
 
 
 @functools.cache
@@ -106,8 +152,13 @@ def _imported(source: _Source, module: str, is_package: bool) -> Iterator[str]:
 
 
 def file_digest(path: Path) -> str:
-    """Return the digest of a Python file without its comments, docstrings and formatting."""
+    """Return the digest of a Python file, of what in it can change a number."""
     return _source(path).digest
+
+
+def text_digest(text: bytes, path: Path) -> str:
+    """Return the digest of a Python source text, as :func:`file_digest`; ``path`` names it in errors."""
+    return _digest_of(_parse(text, path))
 
 
 @dataclass(frozen=True)
@@ -122,30 +173,52 @@ class _Source:
 def _source(path: Path) -> _Source:
     tree = parse(path)
     imports: list[tuple[int, str, tuple[str, ...]]] = []
-    for node in ast.walk(tree):
+    for node in _running(tree):
         if isinstance(node, ast.Import):
             imports.extend((0, alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             imports.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    return _Source(_digest_of(tree), tuple(imports))
+
+
+def _digest_of(tree: ast.Module) -> str:
     text: list[str] = []
     _write(tree, text)
-    return _Source(hashlib.sha256("".join(text).encode()).hexdigest(), tuple(imports))
+    return hashlib.sha256("".join(text).encode()).hexdigest()
+
+
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield every node of a tree but those that only a type checker reads."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if not _is_for_type_checkers(node):
+            yield node
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+# Fields of the syntax tree that change no number: what follows from the position, and types in signatures.
+_LEFT_OUT = {"arg": {"annotation"}, "FunctionDef": {"returns"}, "AsyncFunctionDef": {"returns"}}
+_LEFT_OUT_EVERYWHERE = {"ctx", "kind", "type_comment"}
 
 
 def _write(node: Any, text: list[str]) -> None:
-    """Append a syntax tree to ``text``.
+    """Append a syntax tree to ``text``, without what does nothing (:func:`_does_nothing`).
 
-    Left out is what is not there (fields that only newer versions of Python have are then absent in older
-    ones, too), what follows from the position (``ctx``), and statements that do nothing: ``pass`` and lone
-    strings.
+    Fields that are not there are left out: those that only newer versions of Python have are then absent in older
+    ones, too.
     """
     if isinstance(node, ast.AST):
-        text.append(f"{type(node).__name__}(")
-        for name in node._fields:
-            value = getattr(node, name, None)
-            if name in ("ctx", "kind", "type_comment") or value is None or value == []:
+        name = type(node).__name__
+        left_out = _LEFT_OUT_EVERYWHERE | _LEFT_OUT.get(name, set())
+        text.append(f"{name}(")
+        for field in node._fields:
+            value = getattr(node, field, None)
+            if field in left_out or value is None or value == []:
                 continue
-            text.append(f"{name}=")
+            if isinstance(node, ast.Raise):
+                value = _without_words(value)
+            text.append(f"{field}=")
             _write(_joined(value) if isinstance(node, ast.JoinedStr) else value, text)
         text.append(")")
     elif isinstance(node, list):
@@ -159,10 +232,26 @@ def _write(node: Any, text: list[str]) -> None:
         text.append(ascii(node))
 
 
+def _without_words(raised: ast.expr) -> ast.expr:
+    """Return which exception is raised, without what it is told."""
+    return raised.func if isinstance(raised, ast.Call) else raised
+
+
 def _does_nothing(node: Any) -> bool:
+    """Return whether a statement can change no number: ``pass``, lone strings, imports of errors or for types."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    return isinstance(node, ast.Pass)
+    if isinstance(node, ast.ImportFrom):
+        return node.level == 0 and node.module in NOT_FOLLOWED - {PACKAGE}
+    return isinstance(node, ast.Pass) or _is_for_type_checkers(node)
+
+
+def _is_for_type_checkers(node: Any) -> bool:
+    """Return whether a statement is an ``if TYPE_CHECKING:`` without an else."""
+    if not isinstance(node, ast.If) or node.orelse:
+        return False
+    test = node.test
+    return getattr(test, "id", getattr(test, "attr", "")) == "TYPE_CHECKING"
 
 
 def _joined(parts: list[ast.expr]) -> list[ast.expr]:
@@ -180,7 +269,13 @@ def _joined(parts: list[ast.expr]) -> list[ast.expr]:
 
 def parse(path: Path) -> ast.Module:
     """Return a source file's syntax tree; UserError with the line where it is not valid Python."""
+    return _parse(path.read_bytes(), path)
+
+
+def _parse(text: bytes, path: Path) -> ast.Module:
     try:
-        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    except SyntaxError as error:
-        raise UserError(f"{path}:{error.lineno}: not valid Python: {error.msg}") from error
+        return ast.parse(text, filename=str(path))
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        place = f"{path}:{line}" if line else str(path)
+        raise UserError(f"{place}: not valid Python: {getattr(error, 'msg', error)}") from error

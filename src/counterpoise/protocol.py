@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -52,9 +52,6 @@ class Protocol(_Frozen):
     ``validation_fraction`` holds out that share of the training split (by index, the same for every seed)
     unless the dataset has a validation split of its own, which is then used; 0 trains on all of it and
     records no ``best_val``. ``patience`` stops after that many epochs without a better validation accuracy.
-
-    ``execution``: ``eager`` makes a step's calls one by one; ``cuda_graph`` captures one step of every epoch
-    and replays it, for networks whose steps take longer to launch than to compute.
     """
 
     optimiser: Optimiser
@@ -64,7 +61,6 @@ class Protocol(_Frozen):
     drop_last: bool = False
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
-    execution: Literal["eager", "cuda_graph"] = "eager"
     deterministic: bool = True
     threads: int = Field(1, gt=0)
     validation_fraction: float = Field(0.0, ge=0, lt=1)
@@ -72,24 +68,6 @@ class Protocol(_Frozen):
     clip_norm: float | None = Field(None, gt=0)
     evaluate_every: int = Field(1, gt=0)
     diagnostics: bool = False
-
-    @model_validator(mode="after")
-    def _can_be_captured(self) -> Protocol:
-        """What changes between the steps of an epoch is not in a graph of one of them."""
-        if self.execution == "cuda_graph":
-            if self.schedule.name == "cosine_restarts":
-                raise ValueError(
-                    "execution: 'cuda_graph' cannot follow schedule 'cosine_restarts', whose rate "
-                    "changes in every step; allowed: eager"
-                )
-            if self.diagnostics:
-                raise ValueError("execution: 'cuda_graph' gives no diagnostics of single steps; allowed: eager")
-            if not self.deterministic:
-                raise ValueError(
-                    "execution: 'cuda_graph' is checked against the step itself bit by bit, which "
-                    "needs deterministic: true"
-                )
-        return self
 
 
 class ProtocolFile(Protocol):
@@ -103,6 +81,10 @@ class ProtocolFile(Protocol):
     source: str = ""
     stand_in_for: str | None = None
 
+    def values(self) -> dict[str, Any]:
+        """Return what the file says of the protocol, without what it leaves to the defaults."""
+        return self.model_dump(mode="json", exclude={"title", "source", "stand_in_for"}, exclude_unset=True)
+
     def protocol(self) -> Protocol:
         """Return the protocol alone."""
-        return Protocol.model_validate(self.model_dump(exclude={"title", "source", "stand_in_for"}))
+        return Protocol.model_validate(self.values())

@@ -12,8 +12,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from counterpoise.errors import UserError, suggest
+from counterpoise.files import read_text
+from counterpoise.path_names import control_character, printable
 
 Schema = TypeVar("Schema", bound=BaseModel)
+
+LARGEST_YAML = 4 * 2**20
+MOST_NODES = 100_000
 
 
 class _Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):
@@ -51,22 +56,20 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123
 def load_yaml(path: Path, what: str) -> Any:
     """Read a YAML file; ``what`` names it in the error line (for example ``"benchmark"``)."""
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
+    if not path.exists():
         siblings = [file.stem for file in path.parent.glob("*.yaml")]
-        raise UserError(f"{path}: there is no such {what}{suggest(path.stem, siblings)}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: the {what} is not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise UserError(f"{path}: the {what} cannot be read: {error.strerror}") from error
+        raise UserError(f"{path}: there is no such {what}{suggest(path.stem, siblings)}")
+    text = read_text(path, what, LARGEST_YAML)
     return parse_yaml(text, str(path))
 
 
 def parse_yaml(text: str, where: str) -> Any:
     """Return what a YAML text holds; errors start with ``where``, a file or an option."""
     try:
-        return yaml.load(text, Loader=_Loader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        _check_size(node, where)
+        return None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
@@ -74,6 +77,23 @@ def parse_yaml(text: str, where: str) -> Any:
         raise UserError(f"{where}{place}: not readable as YAML: {message}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{where}: not readable as YAML: {' '.join(str(error).split())}") from error
+
+
+def _check_size(root: yaml.Node | None, where: str) -> None:
+    """Refuse a text whose aliases, written out, make it huge: ten lines can stand for billions of values."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node | None) -> int:
+        if node is None or isinstance(node, yaml.ScalarNode):
+            return 1
+        if id(node) not in sizes:
+            sizes[id(node)] = 1  # of an alias to a node around it
+            inner = node.value if isinstance(node, yaml.SequenceNode) else [one for pair in node.value for one in pair]
+            sizes[id(node)] = 1 + sum(map(size, inner))
+        return sizes[id(node)]
+
+    if size(root) > MOST_NODES:
+        raise UserError(f"{where}: stands for more than {MOST_NODES:,} values")
 
 
 def load_model(schema: type[Schema], path: Path, what: str) -> Schema:
@@ -87,10 +107,13 @@ def validate(schema: type[Schema], data: Any, where: str) -> Schema:
         raise UserError(f"{where}: is empty; must be a mapping of keys to values")
     if not isinstance(data, dict):
         raise UserError(f"{where}: is {_short(data)}, must be a mapping of keys to values")
+    text = control_character(data)
+    if text is not None:
+        raise UserError(f"{where}: a text in it has a control character: '{printable(text)[:60]}'")
     try:
         return schema.model_validate(data)
     except ValidationError as error:
-        raise UserError(f"{where}: {_sentence(schema, error)}") from error
+        raise UserError(f"{where}: {printable(_sentence(schema, error))}") from error
 
 
 KINDS = {

@@ -16,7 +16,7 @@ def test_a_third_party_method_gets_its_row_in_the_table(tmp_path, repository):
     (tmp_path / "source").mkdir()
     site = install_halfway(tmp_path / "site", tmp_path / "source")
     table = {**TABLES[0], "rows": ["Uniform baseline"], "extra_methods": ["halfway"]}
-    project = Project.create(tmp_path / "project", repository, seeds=[0], seeds_per_job=1, tables=[table])
+    project = Project.create(tmp_path / "project", repository, seeds=[0], tables=[table])
     path = os.pathsep.join((str(site), str(repository / "src")))
     assert project.run(PYTHONPATH=path) == 0, project.said()[-4000:]
     with (project.root / "results/tables/mmpareto/table3.csv").open() as file:

@@ -121,7 +121,7 @@ def test_no_convolution_asks_for_the_gradient_of_data():
 
 def test_a_run_imports_no_compiler():
     """Importing it takes as long as importing torch, and nothing here is compiled."""
-    heavy = {"torch._dynamo", "torchvision", "torchmetrics", "sklearn", "pandas"}
+    heavy = {"torch._dynamo", "torchvision", "sklearn", "pandas"}
     program = (
         "import sys\n"
         "from counterpoise.testing.toy import Toy, make_method\n"

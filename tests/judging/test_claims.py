@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
 import pytest
 
 from counterpoise.judging.claims import Answer, combine, paired_differences
-from counterpoise.judging.verdicts import SeedValues
+from counterpoise.judging.statistics import paired_p
+from counterpoise.results.seeds import SeedValues
 
 SEEDS = [0, 1, 2, 3, 4]
 # Table 3 on CG-MNIST as it would be if the paper were right: rows in its order, five seeds each.
@@ -130,7 +130,7 @@ def test_each_variant_of_the_row_is_answered_against_the_same_rivals(make_study)
 
 def test_rows_without_a_number_in_the_column_are_no_rivals(make_study):
     study = make_study("table7", {"cmu_mosi": "cmu_mosi"}, SEEDS)
-    methods = {row.method for row in study.plan.papers["mmpareto"].table("table7").rows} - {"greedy", "mmpareto"}
+    methods = {row.method for row in study.paper.table("table7").rows} - {"greedy", "mmpareto"}
     for row, method in enumerate(sorted(methods)):
         study.runs(method, jitter(0.75, row))
     study.runs("mmpareto", jitter(0.80, 8))
@@ -143,11 +143,9 @@ def test_a_rival_that_is_not_defined_there_is_left_out_and_named(make_study):
         study.runs(method, jitter(0.20, row))
     study.runs("mlb", jitter(0.05, 8))
     assert answers(study)["f5-lowest-ece"].answer is Answer.NOT_RUN
-    values = [
-        dataclasses.replace(value, cell=None, reason="OGM needs one weight slice") if value.row == "OGM" else value
-        for value in study.plan.values
-    ]
-    study.plan = dataclasses.replace(study.plan, values=values)
+    undefined = {"cell": None, "reason": "OGM needs one weight slice"}
+    values = [v.model_copy(update=undefined) if v.row == "OGM" else v for v in study.layout.values]
+    study.layout = study.layout.model_copy(update={"values": tuple(values)})
     found = answers(study)["f5-lowest-ece"]
     assert found.answer is Answer.SUPPORTED
     assert "without OGM" in found.reason
@@ -174,7 +172,7 @@ def test_not_worse_allows_for_its_bound(make_study):
 def test_an_any_claim_needs_only_one_column_and_row(make_study):
     groups = dict.fromkeys(["ucf101_resnet_late", "ucf101_resnet_mid"], "ucf101")
     study = make_study("figure3", groups, SEEDS, paper="mlb")
-    for row, cell in enumerate(study.plan.cells):
+    for row, cell in enumerate(study.cells):
         level = 0.80 if cell.method == "mlb" else 0.79
         if cell.method == "pmr" and cell.model.endswith("late"):
             level = 0.60
@@ -187,23 +185,15 @@ def test_correction_runs_within_the_family_and_only_over_claims_that_ran(make_ta
     found = [result for result in make_table3().compare().claims if result.p_support is not None]
     assert {result.claim.family for result in found} == {"table3"}
     raw = sorted(
-        combine(
-            *np.transpose([[stat for stat in map(float, _one_sided(contrast))] for contrast in result.contrasts]), "all"
-        )[0]
+        combine(*np.transpose([paired_p(c.differences, c.bound) for c in result.contrasts]), "all")[0]
         for result in found
     )
     assert min(result.p_support for result in found) == pytest.approx(len(found) * raw[0])
 
 
-def _one_sided(contrast):
-    from counterpoise.judging.statistics import paired_p
-
-    return paired_p(contrast.differences, contrast.bound)
-
-
 def test_pairs_are_those_of_seeds_that_both_ran():
-    ours = SeedValues({0: 80.0, 1: 81.0, 3: 82.0}, {2: "nan", 4: "nan"})
-    other = SeedValues({1: 80.0, 2: 70.0, 3: 83.0}, {0: "nan", 4: "nan"})
+    ours = SeedValues(finished={0: 80.0, 1: 81.0, 3: 82.0}, diverged={2: "nan", 4: "nan"})
+    other = SeedValues(finished={1: 80.0, 2: 70.0, 3: 83.0}, diverged={0: "nan", 4: "nan"})
     assert paired_differences(ours, other, 1.0).tolist() == [math.inf, 1.0, -math.inf, -1.0]
     assert paired_differences(ours, other, -1.0).tolist() == [math.inf, -1.0, -math.inf, 1.0]
 

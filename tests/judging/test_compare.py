@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 
 import pytest
+from made_results import CONFIGS, load_once
 
 from counterpoise.errors import UserError
-from counterpoise.judging.compare import compare_paper
+from counterpoise.judging.compare import judge
+from counterpoise.results.table import read_results, write_results
 
 HEADER = "paper,table,row,column,dataset,metric,printed,mean,std,n,delta,low,high,verdict,reason"
 
@@ -17,8 +18,8 @@ HEADER = "paper,table,row,column,dataset,metric,printed,mean,std,n,delta,low,hig
 @pytest.fixture
 def stand_in(make_study):
     study = make_study("table3", {"cg_mnist": "cg_digits"}, variants={"mmpareto": ["published", "released"]})
-    for cell in study.plan.cells:
-        for seed in study.plan.seeds:
+    for cell in study.cells:
+        for seed in study.layout.seeds:
             study.run(cell, seed, {"joint": 0.80 + 0.01 * seed + 0.001 * len(cell.method)})
     return study
 
@@ -37,7 +38,7 @@ def test_the_file_has_exactly_the_declared_columns(stand_in):
 
 def test_every_printed_entry_is_there_with_a_verdict_and_a_reason(stand_in):
     found = lines(stand_in.compare())
-    paper = stand_in.plan.papers["mmpareto"]
+    paper = stand_in.paper
     entries = sum(len(table.rows) * len(table.columns) for table in paper.tables.values())
     assert len(found) == entries + len(paper.table("table3").columns)  # one row runs in two variants
     assert all(row["verdict"] and row["reason"] for row in found)
@@ -114,7 +115,7 @@ def test_reproduced_and_consistent_numbers_are_exit_code_zero(make_study):
 
 def test_the_ranking_of_a_column_is_compared_with_the_printed_one(make_study):
     study = make_study("table3", {"cg_mnist": "cg_mnist"})
-    table = study.plan.papers["mmpareto"].table("table3")
+    table = study.paper.table("table3")
     for row in table.rows:
         level = table.value(row.id, "cg_mnist.accuracy").value / 100
         study.runs(row.method, [level, level + 0.001, level - 0.001])
@@ -133,20 +134,45 @@ def test_a_ranking_of_one_seed_has_no_interval(make_study):
     assert "one seed" in ranking.reason
 
 
-def test_writing_gives_the_same_bytes_each_time_and_a_summary(stand_in, tmp_path):
-    first = {path.name: path.read_bytes() for path in stand_in.compare().write(tmp_path)}
-    again = {path.name: path.read_bytes() for path in stand_in.compare().write(tmp_path)}
-    assert first == again
-    assert set(first) == {
-        "mmpareto.csv",
-        "mmpareto.claims.csv",
-        "mmpareto.rankings.csv",
-        "mmpareto.seeds.csv",
-        "mmpareto.summary.json",
-    }
-    summary = json.loads(first["mmpareto.summary.json"])
+def test_judging_gives_the_same_texts_each_time_and_a_summary(stand_in):
+    found = stand_in.compare()
+    assert found.texts() == stand_in.compare().texts()
+    assert set(found.texts()) == {"mmpareto.csv", "mmpareto.claims.csv", "mmpareto.rankings.csv", "mmpareto.seeds.csv"}
+    summary = found.summary()
     assert summary["numbers"]["stand_in"] == 16
-    assert summary["exit_code"] == 0
+    assert (summary["benchmark"], summary["seeds"], summary["exit_code"]) == ("made_up", [0, 1, 2], 0)
+
+
+def test_results_of_another_engine_that_were_written_and_read_are_judged_alike(stand_in, tmp_path):
+    assert not any(run.record for run in stand_in.results.runs)
+    write_results(stand_in.results, tmp_path)
+    again = judge(stand_in.paper, read_results(tmp_path))
+    assert again.texts() == stand_in.compare().texts()
+    assert again.summary() == stand_in.compare().summary()
+
+
+def test_each_number_of_a_table_has_one_row_with_its_cell(stand_in):
+    rows = stand_in.compare().rows_of("table3")
+    places = [(row.entry.row, row.entry.variant, row.entry.column.id) for row in rows]
+    assert len(places) == len(set(places))
+    assert {row.entry.cell is None for row in rows if row.entry.column.group == "cg_mnist"} == {False}
+    assert {row.entry.cell for row in rows if row.entry.column.group != "cg_mnist"} == {None}
+
+
+def test_a_failed_run_is_named_with_its_reason(make_study):
+    study = make_study("table3", {"cg_mnist": "cg_mnist"})
+    study.fail("pcgrad", 0, "8 GiB", status="out_of_memory")
+    found = line(study.compare(), "PCGrad", "cg_mnist.accuracy")
+    assert found["verdict"] == "failed"
+    assert found["reason"] == "seed 0 out of memory (8 GiB); seeds 1, 2 missing"
+
+
+def test_an_output_that_the_runs_lack_is_named(make_study):
+    study = make_study("table1", {"crema_d": "crema_d"})
+    study.runs("agm", [0.7, 0.71, 0.72])
+    found = line(study.compare(), "AGM", "crema_d.accuracy_audio")
+    assert (found["verdict"], found["n"]) == ("not run", "0")
+    assert "no output 'probe:audio'" in found["reason"]  # a row with a star: measured on a probe
 
 
 def test_sampling_error_is_that_of_one_run_on_the_test_set(stand_in):
@@ -160,4 +186,4 @@ def test_sampling_error_is_that_of_one_run_on_the_test_set(stand_in):
 
 def test_a_paper_outside_the_benchmark_is_named(stand_in):
     with pytest.raises(UserError, match="'mlb'"):
-        compare_paper(stand_in.plan, stand_in.root, "mlb")
+        judge(load_once(CONFIGS, "mlb"), stand_in.results)

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from scipy import stats
 
-from counterpoise.errors import UserError
 from counterpoise.judging.difference import Change, difference
-from counterpoise.judging.verdicts import SeedValues
-from counterpoise.results.result_set import Number, ResultSet, parse
+from counterpoise.results.result_set import Number, ResultSet
+from counterpoise.results.seeds import SeedValues
 
 RNG = np.random.default_rng(7)
 
 
 def number(values, *, seeds=None, better="higher", dataset="cg_mnist", verdict="consistent", diverged=()):
     seeds = range(len(values)) if seeds is None else seeds
-    own = SeedValues(dict(zip(seeds, map(float, values), strict=True)), dict.fromkeys(diverged, "diverged"))
-    return Number(dataset, verdict, own.mean, own.std, own.n, False, better, own)
+    finished = dict(zip(seeds, map(float, values), strict=True))
+    own = SeedValues(finished=finished, diverged=dict.fromkeys(diverged, "diverged"))
+    return Number(dataset=dataset, verdict=verdict, stand_in=False, better=better, seeds=own)
 
 
 def results(rows: dict[str, Number], claims: dict[str, str] | None = None) -> ResultSet:
     numbers = {("paper", "table3", row, "cg_mnist.accuracy"): found for row, found in rows.items()}
-    return ResultSet("made", numbers, {("paper", name, "A"): word for name, word in (claims or {}).items()})
+    verdicts = {("paper", name, "A"): word for name, word in (claims or {}).items()}
+    return ResultSet(name="made", numbers=numbers, claims=verdicts)
 
 
 def change_of(a: Number | None, b: Number | None):
@@ -150,47 +149,3 @@ def test_a_claim_that_had_an_answer_and_has_another_is_exit_code_four():
 
 def test_a_claim_that_is_not_run_any_more_is_exit_code_four():
     assert difference(results({}, {"c": "refuted"}), results({}, {"c": "not run"})).exit_code() == 4
-
-
-# -- reading -------------------------------------------------------------------------------------------------
-
-FILES = {
-    "paper.csv": "paper,table,row,column,dataset,mean,std,n,verdict\npaper,table3,A,c,d,70.5,0.7,2,deviates\n",
-    "paper.claims.csv": "paper,claim,row,verdict\npaper,x,A,supported\n",
-    "paper.seeds.csv": "paper,table,row,column,dataset,better,stand_in,seed,status,value\n"
-    "paper,table3,A,c,d,lower,no,0,completed,70\npaper,table3,A,c,d,lower,no,1,completed,71\n"
-    "paper,table3,A,c,d,lower,no,2,diverged,\n",
-}
-
-
-def read(files: dict[str, str]) -> ResultSet:
-    return parse("made", [name for name in files if name.endswith(".claims.csv")], files.get, "here")
-
-
-def test_numbers_seeds_and_claims_are_read():
-    found = read(FILES)
-    (only,) = found.numbers.values()
-    assert (only.better, only.seeds.finished, list(only.seeds.diverged)) == ("lower", {0: 70.0, 1: 71.0}, [2])
-    assert found.claims == {("paper", "x", "A"): "supported"}
-
-
-def test_files_without_seeds_are_compared_by_means():
-    old = read({name: text for name, text in FILES.items() if "seeds" not in name})
-    later = FILES["paper.csv"].replace("70.5,0.7", "90.5,0.7")
-    new = read({**FILES, "paper.csv": later, "paper.seeds.csv": FILES["paper.seeds.csv"].replace(",7", ",9")})
-    (found,) = difference(old, new).numbers
-    assert (found.pairs, found.difference, found.change) == (0, pytest.approx(20.0), Change.BEYOND)
-    assert math.isfinite(found.low)
-
-
-@pytest.mark.parametrize(
-    ("file", "old", "new", "said"),
-    [
-        ("paper.csv", "verdict", "judgement", "here/paper.csv: has no column 'verdict'"),
-        ("paper.csv", "70.5", "high", "here/paper.csv: 'mean' is 'high', must be a number"),
-        ("paper.seeds.csv", "completed,70", "completed,", "here/paper.seeds.csv: 'value' is ''"),
-    ],
-)
-def test_a_broken_file_is_named(file, old, new, said):
-    with pytest.raises(UserError, match=said):
-        read({**FILES, file: FILES[file].replace(old, new)})

@@ -5,19 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import error_rates
 import pytest
+from error_rates import MARGIN, claim_rates, heavy, number_rates, shares
 
 from counterpoise.errors import UserError
-from counterpoise.judging import simulation
-from counterpoise.judging.simulation import (
-    MARGIN,
-    claim_rates,
-    heavy,
-    number_rates,
-    sequential_claim_rates,
-    sequential_number_rates,
-    shares,
-)
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "statistics.md"
 STUDIES = 5000
@@ -60,7 +52,7 @@ def test_true_agreement_and_true_gaps_are_found_more_often_with_more_seeds():
         assert power[-1] > 0.95
 
 
-@pytest.mark.parametrize("draw", [simulation.normal, heavy])
+@pytest.mark.parametrize("draw", [error_rates.normal, heavy])
 @pytest.mark.parametrize("n", [2, 3, 5, 10])
 def test_any_false_answer_in_a_family_of_equal_rows_stays_below_5_percent(n, draw):
     rates = claim_rates(n, 0.0, draw, studies=STUDIES)
@@ -75,8 +67,8 @@ def test_a_true_claim_in_the_family_does_not_let_false_ones_through(effect):
 
 def test_without_correction_the_family_would_exceed_5_percent():
     """The simulation is able to see what the correction is for."""
-    values = simulation._table(simulation.np.random.default_rng(1), 5, 0.0, simulation.normal, STUDIES)
-    support, _ = simulation.claim_p_values(values)
+    values = error_rates._table(error_rates.np.random.default_rng(1), 5, 0.0, error_rates.normal, STUDIES)
+    support, _ = error_rates.claim_p_values(values)
     assert (support < 0.05).any(0).mean() > 2 * 0.05
 
 
@@ -86,53 +78,22 @@ def test_claims_are_found_more_often_with_more_seeds():
     assert power[-1] > 0.95
 
 
-@pytest.mark.parametrize("std", [0.5, 1.0, 2.0, 5.0])
-def test_looking_four_times_keeps_the_error_rates_of_numbers(std):
-    assert sequential_number_rates(std, 0.0, studies=STUDIES).deviates < LIMIT
-    assert sequential_number_rates(std, MARGIN, one_run=False, studies=STUDIES).reproduced < LIMIT
-
-
-@pytest.mark.parametrize("effect", [0.0, 1.0, 4.0])
-def test_looking_four_times_keeps_the_error_rate_of_a_family(effect):
-    assert sequential_claim_rates(effect, studies=STUDIES).false_support < LIMIT
-
-
-def test_looking_four_times_at_the_plain_level_would_not():
-    """The simulation is able to see what the spending is for."""
-
-    class Greedy(simulation.Schedule):
-        def levels(self, alpha):
-            return (alpha,) * len(self.looks)
-
-    assert sequential_number_rates(5.0, 0.0, schedule=Greedy(), studies=STUDIES).deviates > LIMIT
-
-
-def test_stopping_early_saves_runs_where_the_answer_is_clear():
-    assert sequential_number_rates(0.5, 0.0, studies=STUDIES).runs < 0.5
-    assert sequential_number_rates(1.0, 10.0, studies=STUDIES).runs < 0.5
-
-
-def test_stopping_for_futility_saves_runs_beyond_that():
-    rates = sequential_number_rates(2.0, 0.0, studies=STUDIES)
-    assert rates.runs < rates.runs_without_futility
-
-
 def test_the_document_shows_what_the_simulation_gives():
     text = DOCUMENT.read_text()
-    block = text.partition(simulation.BEGIN)[2].partition(simulation.END)[0].strip()
-    assert block == simulation.as_markdown(), "run python -m counterpoise.judging.simulation docs/statistics.md"
+    block = text.partition(error_rates.BEGIN)[2].partition(error_rates.END)[0].strip()
+    assert block == error_rates.as_markdown(), "run python docs/generators/error_rates.py docs/statistics.md"
 
 
 def test_updating_keeps_the_rest_of_the_document(tmp_path, monkeypatch):
-    monkeypatch.setattr(simulation, "as_markdown", lambda: "tables")
+    monkeypatch.setattr(error_rates, "as_markdown", lambda: "tables")
     path = tmp_path / "statistics.md"
-    path.write_text(f"before\n{simulation.BEGIN}\nold\n{simulation.END}\nafter\n")
-    simulation.update(path)
-    assert path.read_text() == f"before\n{simulation.BEGIN}\n\ntables\n\n{simulation.END}\nafter\n"
+    path.write_text(f"before\n{error_rates.BEGIN}\nold\n{error_rates.END}\nafter\n")
+    error_rates.update(path)
+    assert path.read_text() == f"before\n{error_rates.BEGIN}\n\ntables\n\n{error_rates.END}\nafter\n"
 
 
 def test_a_document_without_the_marks_is_refused(tmp_path):
     path = tmp_path / "statistics.md"
     path.write_text("no marks")
     with pytest.raises(UserError, match=r"statistics\.md"):
-        simulation.update(path)
+        error_rates.update(path)

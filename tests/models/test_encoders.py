@@ -6,13 +6,12 @@ import math
 
 import pytest
 import torch
-from tiny_models import build, model
+from tiny_models import build, build_network, model
 from torch import nn
 from torch.nn import functional
 from torchvision.models import resnet18
 
 from counterpoise.components import component
-from counterpoise.models.build import build_network
 from counterpoise.models.conformer import _RelativeAttention, by_distance
 from counterpoise.models.conv4 import normalised_convolution
 from counterpoise.models.segnet import unpool

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from counterpoise.metrics import absolute_error, miou, pixel_accuracy, relative_error
 from counterpoise.models.tasks import DEPTH, SEGMENTATION, dense_statistics, task_loss
-from counterpoise.results.metrics import depth_metrics, segmentation_metrics
 
 
 def test_unlabelled_pixels_count_in_no_loss():
@@ -58,10 +58,10 @@ def test_segmentation_metrics_by_hand():
         functional.one_hot(torch.tensor([[[0, 0], [1, 1]]]), 3).permute(0, 3, 1, 2).float(),
         torch.tensor([[[0, 0], [0, 1]]]),
     ).numpy()
-    assert segmentation_metrics(confusion) == {"miou": (2 / 3 + 1 / 2) / 2, "pixel_accuracy": 3 / 4}
+    assert (miou(confusion), pixel_accuracy(confusion)) == ((2 / 3 + 1 / 2) / 2, 3 / 4)
 
 
 def test_depth_metrics_by_hand():
     truth = torch.tensor([[[[2.0, 4.0], [0.0, 0.0]]]])
     sums = dense_statistics(DEPTH, torch.tensor([[[[3.0, 3.0], [9.0, 9.0]]]]), truth).numpy()
-    assert depth_metrics(sums) == {"absolute_error": 1.0, "relative_error": (1 / 2 + 1 / 4) / 2}
+    assert (absolute_error(sums), relative_error(sums)) == (1.0, (1 / 2 + 1 / 4) / 2)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from counterpoise.errors import UserError
-from counterpoise.papers.paper import PrintedValue, load_paper, printed_values
+from counterpoise.papers.paper import PrintedValue, load_paper, paper_names, printed_values
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 TITLES = {
@@ -218,7 +218,7 @@ def test_an_unknown_key_is_named_with_file_and_nearest_key(configs):
 
 def test_an_unknown_metric_is_refused(configs):
     edit(configs / "papers/mmpareto/table3.yaml", lambda data: data["columns"][0].update(metric="acuracy"))
-    fails(configs, "table3.yaml", "columns.0.metric", "accuracy")
+    fails(configs, "table3.yaml", "columns.0.metric", "did you mean 'accuracy'")
 
 
 def test_a_missing_value_is_refused(configs):
@@ -265,3 +265,65 @@ def test_a_negative_margin_is_refused(configs):
 def test_a_table_in_the_wrong_file_is_refused(configs):
     shutil.copy(configs / "papers/mmpareto/table4.yaml", configs / "papers/mmpareto/table3.yaml")
     fails(configs, "table3.yaml", "'table'", "table4")
+
+
+def test_a_column_has_the_unit_and_direction_of_its_metric(mmpareto):
+    columns = {column.metric: column for table in mmpareto.tables.values() for column in table.columns}
+    assert (columns["accuracy"].unit, columns["accuracy"].better, columns["accuracy"].scale) == (
+        "percent",
+        "higher",
+        100,
+    )
+    assert (columns["relative_error"].unit, columns["relative_error"].better) == ("ratio", "lower")
+    assert (columns["iterations_to_stationarity"].unit, columns["iterations_to_stationarity"].scale) == (
+        "iterations",
+        1,
+    )
+
+
+def test_a_metric_that_the_paper_declares_gives_its_columns_their_unit_and_direction(configs):
+    own = {"weighted_f1": {"title": "Weighted F1", "unit": "ratio", "better": "lower"}}
+    edit(configs / "papers/mmpareto/paper.yaml", lambda data: data.update(metrics=own))
+    edit(configs / "papers/mmpareto/table3.yaml", lambda data: data["columns"][0].update(metric="weighted_f1"))
+    column = load_paper(configs, "mmpareto").table("table3").columns[0]
+    assert (column.metric, column.unit, column.better, column.scale) == ("weighted_f1", "ratio", "lower", 1.0)
+
+
+def test_a_column_may_say_otherwise_than_its_metric(configs):
+    edit(configs / "papers/mmpareto/table3.yaml", lambda data: data["columns"][0].update(better="lower"))
+    assert load_paper(configs, "mmpareto").table("table3").columns[0].better == "lower"
+
+
+def test_an_unknown_unit_is_refused(configs):
+    edit(configs / "papers/mmpareto/table3.yaml", lambda data: data["columns"][0].update(unit="percents"))
+    fails(configs, "table3.yaml", "columns.0.unit", "did you mean 'percent'")
+
+
+def test_a_margin_of_an_unknown_metric_is_refused(configs):
+    edit(configs / "papers/mmpareto/paper.yaml", lambda data: data["margins"].update(acuracy=1.0))
+    fails(configs, "paper.yaml", "margins", "did you mean 'accuracy'")
+
+
+def test_drops_are_marked_against_a_row_of_the_table(mmpareto, configs):
+    assert {name for name, table in mmpareto.tables.items() if table.drops_against} == {"table1", "table5"}
+    for name in ("table1", "table5"):
+        table = mmpareto.table(name)
+        for row in table.rows:
+            for column, value in row.values.items():
+                below = table.value(table.drops_against, column).value
+                if value.drop:
+                    assert value.value < below, (name, row.id, column)
+    edit(configs / "papers/mmpareto/table5.yaml", lambda data: data.update(drops_against="Uniform"))
+    fails(configs, "table5.yaml", "drops_against", "Uniform baseline")
+
+
+def test_a_drop_without_the_row_that_it_is_against_is_refused(configs):
+    edit(configs / "papers/mmpareto/table5.yaml", lambda data: data.pop("drops_against"))
+    fails(configs, "table5.yaml", "Conv Pareto", "drops_against")
+
+
+def test_the_papers_are_those_that_have_a_folder(configs):
+    assert paper_names(configs) == ["mlb", "mmpareto"]
+    shutil.copytree(configs / "papers/mlb", configs / "papers/third")
+    (configs / "papers/notes").mkdir()
+    assert paper_names(configs) == ["mlb", "mmpareto", "third"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pytest
 import yaml
@@ -13,10 +12,10 @@ from small_project import BENCHMARK, SmallProject
 from counterpoise.components import component
 from counterpoise.declare import DatasetInfo
 from counterpoise.errors import UserError
-from counterpoise.planning import plan as plan_module
 from counterpoise.planning.benchmark import parse_overrides, typed_overrides
 from counterpoise.planning.configs import Configs, merge
-from counterpoise.planning.plan import NOT_IN_BENCHMARK, _refusal, make_plan
+from counterpoise.planning.plan import NOT_IN_BENCHMARK, make_plan
+from counterpoise.planning.resolve import _refusal
 
 CREMA_D = {"crema_d": {"dataset": "crema_d", "model": "mmpareto_resnet18", "protocol": "mmpareto/published"}}
 
@@ -124,7 +123,7 @@ def test_paths_carry_names_and_key(project):
     cell = project.cell("mmpareto", "released")
     assert cell.name == f"cg_digits/cg_digits_conv4/mmpareto-released.{cell.key}"
     assert cell.run_directory(3) == PurePosixPath("results/runs", cell.name, "seed-3")
-    assert cell.data_directory == PurePosixPath(f"data/prepared/cg_digits.{cell.data_key}")
+    assert cell.data.directory == PurePosixPath(f"data/prepared/cg_digits.{cell.data.key}")
 
 
 def test_a_cell_is_found_by_its_name_and_no_other(project):
@@ -132,32 +131,6 @@ def test_a_cell_is_found_by_its_name_and_no_other(project):
     assert plan.cell(plan.cells[2].name) is plan.cells[2]
     with pytest.raises(UserError, match=f"did you mean '{plan.cells[2].name}'"):
         plan.cell(plan.cells[2].name + "0")
-
-
-def test_seeds_go_to_jobs_in_batches(project):
-    batches = project.plan(seeds=[5, 3, 8, 1], seeds_per_job=3).benchmark.seed_batches()
-    assert batches == [(5, 3, 8), (1,)]
-
-
-def test_cells_go_to_jobs_in_batches_and_never_with_what_they_start_from(project):
-    rows = ["Unimodal pre-trained & fine-tune", "Uniform baseline", "MMPareto"]
-    project.benchmark(tables=[{"paper": "mmpareto", "table": "table1", "columns": CREMA_D, "rows": rows}])
-    plan = project.plan(cells_per_job=3)
-    batches = plan.cell_batches()
-    names = [cell.name for batch in batches for cell in batch]
-    assert sorted(names) == sorted(cell.name for cell in plan.cells)
-    assert max(map(len, batches)) == 3
-    for batch in batches:
-        inside = {cell.name for cell in batch}
-        assert not inside & {parent.name for cell in batch for _, parent in cell.parents}
-    assert [cell.method for cell in batches[-1]] == ["fine_tune"]
-    assert project.plan().cell_batches() == [(cell,) for batch in batches for cell in batch]
-
-
-def test_how_cells_go_to_jobs_renames_nothing(project):
-    one, many = project.plan(), project.plan(cells_per_job=4)
-    assert [cell.key for cell in one.cells] == [cell.key for cell in many.cells]
-    assert one.digest("report") == many.digest("report")
 
 
 @pytest.mark.parametrize(
@@ -170,17 +143,6 @@ def test_a_table_says_whose_encoders_are_probed(project, probe, methods):
     plan = project.plan()
     assert {plan.cell(name).method for name in plan.probed} == methods
     assert plan.probed <= plan.keeping
-
-
-def test_asking_for_all_probes_evaluates_and_writes_the_table_again(project):
-    table = {"paper": "mmpareto", "table": "table1", "columns": CREMA_D, "rows": ["One joint loss", "MMPareto"]}
-    project.benchmark(tables=[table])
-    starred = project.plan()
-    project.benchmark(tables=[table | {"probe": "all"}])
-    every = project.plan()
-    assert starred.metrics_name != every.metrics_name
-    assert starred.digest("mmpareto-table1") != every.digest("mmpareto-table1")
-    assert [cell.key for cell in starred.cells] == [cell.key for cell in every.cells]
 
 
 def test_a_probe_of_all_rows_of_a_table_without_unimodal_columns_is_refused(project):
@@ -212,6 +174,11 @@ def test_seeds_run_on_the_folds_in_turn(project):
     assert {data.name for data in plan.datasets} == {"crema_d_vavl", *FOLDS["folds"]}
     assert not any(value.stand_in for value in plan.values if value.cell)
     assert len(project.plan(seeds=[0]).datasets) == 1
+
+
+def test_how_a_benchmark_is_run_renames_nothing(project):
+    one, other = project.plan(), project.plan(job={"runs_per_gpu": 3, "minutes": 5}, mirror="/mirror")
+    assert [cell.key for cell in one.cells] == [cell.key for cell in other.cells]
 
 
 def test_other_folds_are_other_runs(project):
@@ -363,11 +330,11 @@ def test_the_small_project_is_what_the_tests_think(project):
 
 
 def test_nested_values_of_the_engines_config_get_their_types():
-    given = {"seeds": ["0", "1"], "evaluation": {"ece_bins": "10"}, "seeds_per_job": 2, "selection": "last"}
+    given = {"seeds": ["0", "1"], "evaluation": {"ece_bins": "10"}, "job": {"minutes": "5"}, "selection": "last"}
     assert typed_overrides(given) == {
         "seeds": [0, 1],
         "evaluation": {"ece_bins": 10},
-        "seeds_per_job": 2,
+        "job": {"minutes": 5},
         "selection": "last",
     }
 
@@ -379,60 +346,6 @@ def test_a_stand_in_is_measured_on_its_own_names_of_the_papers_modalities(reposi
     assert outputs["One joint loss", "crema_d.accuracy_visual"] == "probe:colour"
     assert outputs["MLB", "crema_d.accuracy_audio"] == "gray"
     assert outputs["MMPareto", "crema_d.accuracy"] == "joint"
-
-
-@pytest.fixture
-def templates(tmp_path, repository, monkeypatch) -> Path:
-    """A copy of the templates in their place, which a test may change."""
-    copied = shutil.copytree(repository / "src/counterpoise/reporting/templates", tmp_path / "templates")
-    monkeypatch.setattr(plan_module, "TEMPLATES", copied)
-    plan_module.template_digests.cache_clear()
-    yield copied
-    plan_module.template_digests.cache_clear()
-
-
-@pytest.mark.parametrize(
-    ("template", "changed"),
-    [
-        ("style.css", {"report", "mmpareto-table3"}),
-        ("table.html.j2", {"report", "mmpareto-table3"}),
-        ("cell.html.j2", {"report"}),
-        ("report.js", {"report"}),
-    ],
-)
-def test_a_changed_template_makes_again_exactly_what_it_renders(project, templates, template, changed):
-    plan = project.plan()
-    names = ("report", "mmpareto-table3", "mmpareto")
-    before = {name: plan.digest(name) for name in names}
-    (templates / template).write_text((templates / template).read_text() + " ")
-    plan_module.template_digests.cache_clear()
-    assert {name for name in names if plan.digest(name) != before[name]} == changed
-
-
-def test_automatic_seeds_are_those_up_to_the_cap_in_batches_that_end_at_looks(project):
-    plan = project.plan(seeds="auto", seeds_per_job=2)
-    assert plan.seeds == list(range(10))
-    assert plan.benchmark.seed_batches() == [(0, 1), (2,), (3, 4), (5, 6), (7, 8), (9,)]
-    assert all(plan.seeds_of(cell) == [0, 1, 2] for cell in plan.cells)
-    assert project.plan(seeds="auto", seed_looks=[2, 4]).seeds == [0, 1, 2, 3]
-
-
-def test_automatic_seeds_rename_no_run(project):
-    assert {cell.name for cell in project.plan(seeds="auto").cells} == {c.name for c in project.plan().cells}
-
-
-@pytest.mark.parametrize(
-    ("changes", "wanted"),
-    [
-        ({"seeds": "atuo"}, "'seeds' is 'atuo', must be a list of whole numbers or 'auto'"),
-        ({"seeds": "auto", "seed_looks": [3, 3]}, "must rise, from 2 or more"),
-        ({"seeds": "auto", "seed_looks": [1, 3]}, "must rise, from 2 or more"),
-        ({"seeds": [0, 1], "sequential": True}, "2 seeds, but the last of seed_looks is 10"),
-    ],
-)
-def test_wrong_looks_are_refused(project, changes, wanted):
-    with pytest.raises(UserError, match=wanted):
-        project.plan(**changes)
 
 
 def test_more_tasks_than_a_method_combines_are_refused_when_planning():

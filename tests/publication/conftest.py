@@ -1,4 +1,4 @@
-"""A small benchmark with finished runs, published once; tests change copies of it."""
+"""A small benchmark with finished runs, its results, and its record, published once; tests change copies of it."""
 
 from __future__ import annotations
 
@@ -11,29 +11,42 @@ import pytest
 from small_project import SmallProject
 
 from counterpoise.files import sha256_file
+from counterpoise.judging.compare import judge
 from counterpoise.publication.publish import publish
-from counterpoise.results.evaluate import evaluate_run
+from counterpoise.reporting.write import write_derived
+from counterpoise.results.table import Results, write_results
+from counterpoise.runs.collect import collect
 
 CORRECT = {"joint": 11, "uniform": 13, "mmpareto": 15}
 
 
-def give_runs(project: SmallProject, shift: int = 0, **overrides: object) -> None:
-    """Give every planned run predictions of which more are right with another seed, and metrics."""
-    plan = project.plan(**overrides)
+def give_runs(project: SmallProject, shift: int = 0) -> None:
+    """Give every planned run predictions of which more are right with another seed."""
+    plan = project.plan()
     for cell in plan.cells:
         for seed in plan.seeds:
             command = "counterpoise train x --set 'mirror=/somewhere/here' --root /home/someone"
-            correct = CORRECT[cell.method] + seed + shift
-            folder = project.run(cell, seed, correct, command=command)
-            evaluate_run(folder, plan.metrics_name, cell.key, seed, plan.benchmark.evaluation.ece_bins)
+            project.run(cell, seed, CORRECT[cell.method] + seed + shift, command=command)
+
+
+def derive_results(project: SmallProject) -> Results:
+    """Write ``results/small`` from the runs that are there."""
+    plan, folder = project.plan(), project.root / "results/small"
+    shutil.rmtree(folder, ignore_errors=True)
+    results = collect(plan, project.root)
+    write_results(results, folder)
+    comparisons = [judge(paper, results) for paper in plan.papers.values()]
+    assert write_derived(folder, results, comparisons) == []
+    return results
 
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> SmallProject:
-    """The project with its finished runs and its record; not to be changed."""
+    """The project with its finished runs, its results and its record; not to be changed."""
     project = SmallProject(tmp_path_factory.mktemp("published") / "project", repository)
     give_runs(project)
-    publish(project.plan(), project.root)
+    derive_results(project)
+    publish(project.root, "small")
     return project
 
 
@@ -44,13 +57,19 @@ def finish() -> Callable[..., None]:
 
 
 @pytest.fixture
+def derive() -> Callable[[SmallProject], Results]:
+    """Write a project's results, as :func:`derive_results`."""
+    return derive_results
+
+
+@pytest.fixture
 def record(once: SmallProject, tmp_path: Path) -> Path:
     """A copy of the record, alone: no configurations, no runs, no other results."""
     return Path(shutil.copytree(once.root / "results/published/small", tmp_path / "small"))
 
 
 @pytest.fixture
-def project(once: SmallProject, repository: Path, tmp_path: Path) -> SmallProject:
+def project(once: SmallProject, tmp_path: Path) -> SmallProject:
     """A copy of the project."""
     copy = SmallProject.__new__(SmallProject)
     copy.root = Path(shutil.copytree(once.root, tmp_path / "project"))

@@ -1,33 +1,22 @@
-"""A published record holds what its numbers rest on, little of it in Git, and nothing of the machine."""
+"""A published record holds what its numbers rest on, within a budget, and nothing of the machine."""
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from explained import write_explanation
 
 from counterpoise.errors import UserError
-from counterpoise.files import sha256_file
-from counterpoise.judging.compare import compare_paper
-from counterpoise.planning.plan import Cell, PlannedValue, PreparedDataset, make_plan
+from counterpoise.judging.compare import judge
 from counterpoise.publication import publish as publication
-from counterpoise.publication.publish import publish, rewrite_readme
-from counterpoise.publication.record import (
-    StoredCell,
-    StoredData,
-    StoredValue,
-    find_record,
-    read_published,
-    stored_cells,
-)
-from counterpoise.publication.record import _cell as cell_of
-from counterpoise.publication.verify import verify_published
+from counterpoise.publication.publish import publish, published_size, rewrite_readme
+from counterpoise.publication.record import find_record, read_published
+from counterpoise.publication.verify import verify
 
 
 def texts(folder: Path) -> dict[str, bytes]:
@@ -40,281 +29,213 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_every_run_is_there_with_record_metrics_and_learning_curves(record, once):
+def test_every_run_is_there_with_its_record_predictions_and_learning_curve(record, once):
     plan = once.plan()
     for cell in plan.cells:
         for seed in plan.seeds:
             place, source = record / "runs" / cell.name / f"seed-{seed}", once.root / cell.run_directory(seed)
-            assert (place / plan.metrics_name).read_bytes() == (source / plan.metrics_name).read_bytes()
+            assert (place / "predictions.npz").read_bytes() == (source / "predictions.npz").read_bytes()
             assert gzip.decompress((place / "history.csv.gz").read_bytes()) == (source / "history.csv").read_bytes()
             found, own = (json.loads((folder / "record.json").read_text()) for folder in (place, source))
-            assert found | {"command": ""} == own | {"command": ""}
+            assert found | {"attempts": []} == own | {"attempts": []}
 
 
-def test_the_plan_that_is_read_back_gives_the_same_numbers_verdicts_and_claims(record, once):
-    ours = compare_paper(once.plan(), once.root, "mmpareto")
-    theirs = compare_paper(read_published(record).plan, record, "mmpareto")
-    assert theirs.texts() == ours.texts()
+def test_the_record_gives_the_same_numbers_verdicts_and_claims_as_the_results(record, once, derive):
+    paper = once.plan().papers["mmpareto"]
+    theirs = read_published(record)
+    ours = {path.name: path.read_text() for path in (once.root / "results/small/comparison").iterdir()}
+    assert judge(paper, theirs.results).texts() == ours
+    for name in ("values.csv", "correct.npz", "details.npz", "tables/mmpareto/table3.md"):
+        assert (record / name).read_bytes() == (once.root / "results/small" / name).read_bytes()
 
 
-def test_everything_that_a_planned_value_and_a_cell_are_is_stored():
-    def names(kind) -> set[str]:
-        return {field.name for field in dataclasses.fields(kind)}
-
-    assert set(StoredValue.model_fields) == names(PlannedValue)
-    assert set(StoredCell.model_fields) == names(Cell)
-    assert set(StoredData.model_fields) == names(PreparedDataset)
-
-
-def test_the_folds_that_seeds_ran_on_are_in_the_record(repository, tmp_path):
-    plan = make_plan(repository, repository / "configs/benchmarks/mlb.yaml")
-    (cell, *_) = (cell for cell in plan.cells if cell.folds)
-    (data, *_) = (one for one in stored_cells(plan) if one["key"] == cell.key)
-    found = cell_of(StoredCell.model_validate(json.loads(json.dumps(data))), {}, tmp_path)
-    assert [found.data_of(seed) for seed in plan.seeds] == [cell.data_of(seed) for seed in plan.seeds]
-    assert len({found.data_of(seed).name for seed in plan.seeds}) == 3
+def test_it_opens_as_a_report(record):
+    page = (record / "report/index.html").read_text()
+    assert "<html" in page
+    assert "MMPareto" in page
+    assert len(list((record / "report/cells").iterdir())) == 4
 
 
 def test_nothing_of_the_machine_is_in_the_record(record):
     for name, data in texts(record).items():
-        if not name.startswith("predictions"):
-            assert b"/home/someone" not in data, name
-            assert b"/somewhere/here" not in data, name
+        for local in (b"/home/someone", b"/somewhere/here", b"a-machine", str(record.parent).encode()):
+            assert local not in data, name
 
 
-def test_a_local_folder_in_the_benchmark_file_stays_local(project):
+def test_a_local_folder_in_the_benchmark_file_stays_local(project, derive):
     project.benchmark(mirror="/somewhere/here", data_roots={"cg_digits": "/somewhere/else"})
-    folder = publish(project.plan(), project.root).folder
-    assert b"/somewhere" not in b"".join(
-        (folder / name).read_bytes() for name in ("plan.json", "benchmark.yaml", "README.md")
-    )
-    assert verify_published(folder).exit_code == 0
-
-
-def test_overrides_are_in_the_record(project):
-    folder = publish(project.plan(selection="last", evaluation={"ece_bins": 15}), project.root).folder
-    assert read_published(folder).stored.overrides == {"selection": "last", "evaluation": {"ece_bins": 15}}
+    derive(project)
+    folder = publish(project.root, "small").folder
+    assert b"/somewhere" not in b"".join(texts(folder).values())
+    assert verify(folder).exit_code == 0
 
 
 def test_publishing_twice_gives_the_same_bytes(project):
     folder = project.root / "results/published/small"
     before = texts(folder)
-    assert publish(project.plan(), project.root).folder == folder
+    assert publish(project.root, "small").folder == folder
     assert texts(folder) == before
 
 
 def test_the_words_of_a_person_survive_another_publication(project):
     folder = project.root / "results/published/small"
     (folder / "notes.md").write_text("The ordering holds, to our surprise.\n")
-    publish(project.plan(), project.root)
+    publish(project.root, "small")
     assert (folder / "notes.md").read_text() == "The ordering holds, to our surprise.\n"
     readme = (folder / "README.md").read_text()
     assert readme.index("to our surprise") < readme.index("## What was run")
-    assert verify_published(folder).exit_code == 0
+    assert verify(folder).exit_code == 0
 
 
 def test_notes_enter_the_readme_without_the_runs(record):
     (record / "notes.md").write_text("Written years later.\n")
     rewrite_readme(record)
     assert "Written years later." in (record / "README.md").read_text()
-    assert verify_published(record).exit_code == 0
+    assert verify(record).exit_code == 0
 
 
 def test_the_readme_says_what_was_run_and_what_came_of_it(record):
     text = (record / "README.md").read_text()
     for fact in ("An Old Processor", "8 completed", "seeds 0, 1", "c0ffee", "batch size", "stand-in"):
         assert fact in text, fact
+    assert "**Not answered here: nothing was compared.** 0 of 232 numbers compared." in text
 
 
-def test_a_record_of_seeds_that_were_added_holds_those_that_each_cell_had(project, finish):
-    plan = project.plan(seeds="auto", seed_looks=[2, 3])
-    finish(project, seeds=[0, 1, 2])
-    more = {cell.name: 3 if cell.method == "mmpareto" else 2 for cell in plan.cells}
-    plan = dataclasses.replace(plan, allotted=more)
-    folder = publish(plan, project.root).folder
-    assert "2 to 3 seeds per cell (0, 1, 2)" in (folder / "README.md").read_text()
-    ours = compare_paper(plan, project.root, "mmpareto").texts()
-    assert {row.split(",")[9] for row in ours["mmpareto.csv"].splitlines()[1:]} >= {"2", "3"}
-    for name, text in ours.items():
-        assert (folder / "comparison" / name).read_text() == text
-    assert verify_published(folder).exit_code == 0
-
-
-def test_the_readme_gives_the_optimism_of_choosing_on_the_test_set(project, rewrite):
+def test_the_readme_gives_the_optimism_of_choosing_on_the_test_set(project, derive):
     plan = project.plan()
     for cell in plan.cells:
         for seed in plan.seeds:
-
-            def add(metrics):
-                outputs = metrics["selections"]["last"]["outputs"]
-                better = {o: {m: v + 0.015 for m, v in values.items()} for o, values in outputs.items()}
-                metrics["selections"]["best_test"] = {"epoch": 1, "outputs": better}
-
-            rewrite(project.root / cell.run_directory(seed) / plan.metrics_name, add)
-    folder = publish(plan, project.root).folder
+            selections = {"last": {"epoch": 19, "accuracy": None}, "best_test": {"epoch": 1, "accuracy": 0.9}}
+            folder = project.run(cell, seed, 11 + seed)
+            with np.load(folder / "predictions.npz") as stored:
+                arrays = dict(stored)
+            for name in [name for name in arrays if name.startswith("last.")]:
+                # One more of the twenty predictions is right: the next one after those that are.
+                better = arrays[name].copy()
+                better[11 + seed] = np.roll(better[11 + seed], -1)
+                arrays[name.replace("last", "best_test")] = better
+            np.savez(folder / "predictions.npz", **arrays)
+            project.record(folder, cell, seed, selections=selections)
+    derive(project)
+    folder = publish(project.root, "small").folder
     lines = (folder / "README.md").read_text().splitlines()
-    assert any("cg_mnist.accuracy" in line and "+1.50" in line for line in lines)
+    assert any("cg_mnist.accuracy" in line and "+5.00" in line for line in lines)
 
 
-def test_the_outcome_of_a_search_is_in_the_record(project):
-    path = project.write("results/search/small.json", '{"schema": 1, "scores": {}}')
-    folder = publish(project.plan(), project.root).folder
-    assert (folder / "search.json").read_text() == path.read_text()
-    assert "search.json" in (folder / "README.md").read_text()
-
-
-@pytest.fixture
-def older(project, rewrite):
-    """The project with every run under the key that an older source gave it."""
-
-    def rename(data: dict) -> None:
-        data["key"] = other
-
-    for cell in project.plan().cells:
-        folder = project.root / cell.directory
-        other = cell.key[::-1]
-        for path in folder.glob("seed-*/*.json"):
-            rewrite(path, rename)
-        for path in folder.glob("seed-*/metrics.*.json"):
-            path.rename(path.with_name("metrics.000011112222.json"))
-        folder.rename(folder.with_name(f"{cell.method}-{cell.variant}.{other}"))
-    return project
-
-
-def test_runs_of_an_older_source_are_published_only_on_request_and_that_is_said(older):
-    with pytest.raises(UserError, match="nothing to publish"):
-        publish(older.plan(), older.root)
-    folder = publish(older.plan(), older.root, any_source=True).folder
-    done = verify_published(folder)
-    assert (done.exit_code, done.runs, done.recomputed) == (0, 8, 8)
-    assert "8 runs were made by another version" in (folder / "README.md").read_text()
-    today = {cell.key for cell in older.plan().cells}
-    assert {cell.key for cell in read_published(folder).plan.cells} == {key[::-1] for key in today}
-
-
-def test_runs_that_were_configured_otherwise_are_never_taken(older, rewrite):
-    for path in older.root.glob("results/runs/*/*/uniform-*/seed-*/record.json"):
-        rewrite(path, lambda record: record["identity"]["config"]["protocol"].update(epochs=1))
-    with pytest.raises(UserError, match="2 of 8 runs"):
-        publish(older.plan(), older.root, any_source=True)
-
-
-def test_two_older_sources_with_equally_many_runs_are_not_guessed_between(older, rewrite):
-    (folder,) = older.root.glob("results/runs/*/*/uniform-*")
-    twin = shutil.copytree(folder, folder.with_name("uniform-published.abcabcabcabc"))
-    for path in twin.glob("seed-*/*.json"):
-        rewrite(path, lambda data: data.update(key="abcabcabcabc"))
-    with pytest.raises(UserError, match="several of the same configuration"):
-        publish(older.plan(), older.root, any_source=True)
-
-
-def test_an_unfinished_benchmark_is_published_only_on_request(project):
-    cell = project.cell("uniform")
-    (project.root / cell.run_directory(1) / project.plan().metrics_name).unlink()
-    for path in (project.root / cell.run_directory(0)).iterdir():
-        path.unlink()
-    with pytest.raises(UserError, match="2 of 8 runs"):
-        publish(project.plan(), project.root)
-    folder = publish(project.plan(), project.root, "part", partial=True).folder
+def test_an_unfinished_benchmark_is_published_only_on_request(project, derive):
+    for seed in (0, 1):
+        for path in (project.root / project.cell("uniform").run_directory(seed)).iterdir():
+            path.unlink()
+    derive(project)
+    with pytest.raises(UserError, match="2 of 8 runs are missing or failed"):
+        publish(project.root, "small")
+    folder = publish(project.root, "small", "part", partial=True).folder
     assert folder.name == "part"
     assert "6 completed, 2 missing" in (folder / "README.md").read_text()
-    assert verify_published(folder).differences == []
+    assert verify(folder).differences == []
 
 
-def test_a_failed_run_is_in_the_record_with_its_reason_and_without_the_machine(project):
-    folder = project.root / project.cell("uniform").run_directory(0)
-    key = project.cell("uniform").key
-    for path in folder.iterdir():
-        path.unlink()
-    note = {"schema": 1, "key": key, "seed": 0, "status": "out_of_memory", "reason": "2 GiB short"}
-    told = json.dumps({**note, "host": "/somewhere/here", "command": "/somewhere/here", "log": "x"})
-    (folder / "failure.json").write_text(told)
-    record = publish(project.plan(), project.root, partial=True).folder
-    assert "1 failed" in (record / "README.md").read_text()
-    assert "2 GiB short" in (record / "comparison/mmpareto.csv").read_text()
-    (copied,) = record.rglob("failure.json")
-    assert json.loads(copied.read_text()) == note
-    assert verify_published(record).differences == []
+def test_a_failed_run_is_in_the_record_with_its_reason_and_without_the_machine(project, derive):
+    cell = project.cell("uniform")
+    project.fail(cell, 0, "out_of_memory", f"2 GiB short in {project.root.resolve()}/work/x and /opt/thing")
+    derive(project)
+    record = publish(project.root, "small", partial=True).folder
+    assert "1 out of memory" in (record / "README.md").read_text()
+    (run,) = [run for run in read_published(record).results.runs if not run.finished]
+    assert run.reason == "2 GiB short in <local> and <local>"
+    assert verify(record).differences == []
+
+
+def test_results_that_do_not_fit_their_runs_are_not_published(project):
+    path = project.root / "results/small/values.csv"
+    path.write_text(path.read_text().replace("0.65,20", "0.75,20", 1))
+    before = texts(project.root / "results/published/small")
+    with pytest.raises(
+        UserError, match=r"is not what its runs give .*values\.csv: .*stored 0.75 of epoch 19, now 0.65"
+    ):
+        publish(project.root, "small")
+    assert texts(project.root / "results/published/small") == before
+
+
+# -- the budget ----------------------------------------------------------------------------------------------
+
+
+def test_large_predictions_become_classes_and_confidences_from_which_every_run_is_recomputed(project, monkeypatch):
+    monkeypatch.setattr(publication, "FULL_PREDICTIONS", 1000)
+    done = publish(project.root, "small")
+    assert done.compact
+    assert not list(done.folder.rglob("predictions.npz"))
+    assert len(list(done.folder.rglob("predictions.compact.npz"))) == 8
+    found = verify(done.folder)
+    assert (found.differences, found.recomputed) == ([], 8)
+    assert "classes and confidences" in (done.folder / "README.md").read_text()
+
+
+def test_what_has_no_room_is_left_out_and_that_is_said(project, monkeypatch):
+    monkeypatch.setattr(publication, "FULL_PREDICTIONS", 1000)
+    monkeypatch.setattr(publication, "FOR_PAGES", 24_990_000 - published_size(project.root))
+    done = publish(project.root, "small", "second")
+    assert done.left_out == ("predictions.npz", "history.csv")
+    assert not list(done.folder.rglob("*.npz.*")) + list(done.folder.rglob("history*"))
+    found = verify(done.folder)
+    assert (found.exit_code, found.recomputed) == (0, 0)
+    assert "not in the record, for its size: history.csv, predictions.npz of the runs" in found.notes
+    assert "0 of 8 finished runs recomputed" in list(found.lines())[-1]
 
 
 def test_a_refused_publication_leaves_the_record_as_it_was(project, monkeypatch):
     folder = project.root / "results/published/small"
     before = texts(folder)
-    monkeypatch.setattr(publication, "LIMIT", 1000)
-    with pytest.raises(UserError, match="1,000 are allowed"):
-        publish(project.plan(), project.root)
+    monkeypatch.setattr(publication, "BUDGET", 100_000)
+    with pytest.raises(UserError, match="more than the 100,000 that the project keeps in Git"):
+        publish(project.root, "small")
     assert texts(folder) == before
     assert [path.name for path in folder.parent.iterdir()] == ["small"]
 
 
-def test_learning_curves_are_left_out_where_there_is_no_room_and_that_is_said(project, monkeypatch):
-    monkeypatch.setattr(publication, "LIMIT", 400_000)
-    monkeypatch.setattr(publication.gzip, "compress", lambda data, mtime: data * 20_000)
-    done = publish(project.plan(), project.root)
-    assert done.left_out == ("history.csv",)
-    assert not list(done.folder.rglob("history*"))
-    assert "history.csv" in (done.folder / "README.md").read_text()
-    found = verify_published(done.folder)
-    assert found.exit_code == 0
-    assert any("history.csv" in note for note in found.notes)
+def test_the_budget_is_of_all_records_together(project, monkeypatch):
+    size = published_size(project.root)
+    monkeypatch.setattr(publication, "BUDGET", int(1.5 * size))
+    publish(project.root, "small")  # in place of the first
+    with pytest.raises(UserError, match="of the other records"):
+        publish(project.root, "small", "second")
 
 
-def test_explanations_of_this_benchmark_are_published_and_no_others(project):
-    for name, benchmark in (("mmpareto.table3.a", "small"), ("mmpareto.table3.b", "other")):
-        for suffix in (".md", ".csv"):
-            project.write(f"results/explain/{name}{suffix}", name)
-        write_explanation(project.root, name, "a cell", benchmark)
-    folder = publish(project.plan(), project.root).folder
+# -- explanations, Git ---------------------------------------------------------------------------------------
+
+
+def test_explanations_of_this_benchmark_are_published(project):
+    write_explanation(project.root, "mmpareto.table3.a", "a cell", "small")
+    write_explanation(project.root, "mmpareto.table3.b", "a cell", "other")
+    project.write("results/explain/small/mmpareto.table3.a.md", "Why.")
+    folder = publish(project.root, "small").folder
     assert sorted(path.name for path in (folder / "explain").iterdir()) == [
-        f"mmpareto.table3.a{suffix}" for suffix in (".csv", ".json", ".md")
+        "mmpareto.table3.a.json",
+        "mmpareto.table3.a.md",
     ]
     assert "(explain/mmpareto.table3.a.md)" in (folder / "README.md").read_text()
-    assert verify_published(folder).exit_code == 0
+    assert verify(folder).exit_code == 0
 
 
-def test_git_takes_the_record_but_not_the_predictions(project, repository):
+def test_git_takes_the_whole_record(project, repository):
     (project.root / ".gitignore").write_bytes((repository / ".gitignore").read_bytes())
     git(project.root, "init", "-q")
     git(project.root, "add", "-A")
     held = set(git(project.root, "ls-files", "results").split())
     record = project.root / "results/published/small"
-    wanted = {
-        str(path.relative_to(project.root)) for path in record.rglob("*") if path.is_file() and path.suffix != ".npz"
-    }
-    assert held == wanted
+    assert held == {str(path.relative_to(project.root)) for path in record.rglob("*") if path.is_file()}
 
 
-@pytest.mark.slow
-def test_dvc_carries_the_predictions_to_a_fresh_clone(project, repository, tmp_path):
-    root = project.root
-    (root / ".gitignore").write_bytes((repository / ".gitignore").read_bytes())
-    git(root, "init", "-q")
-
-    def dvc(folder: Path, *arguments: str) -> None:
-        subprocess.run(["dvc", *arguments], cwd=folder, check=True, capture_output=True)
-
-    dvc(root, "init", "-q")
-    done = publish(project.plan(), root)
-    assert [folder.name for folder in done.tracked] == ["predictions"]
-    dvc(root, "remote", "add", "-q", "-d", "lab", str(tmp_path / "remote"))
-    git(root, "add", "-A")
-    git(root, "commit", "-qm", "A record")
-    dvc(root, "push", "-q")
-    clone = tmp_path / "clone"
-    git(tmp_path, "clone", "-q", str(root), str(clone))
-    record = find_record(clone, "small")
-    bare = verify_published(record)
-    assert (bare.exit_code, bare.recomputed, bare.by_digest) == (0, 0, 8)
-    dvc(clone, "pull", "-q", str(record / "predictions.dvc"))
-    pulled = verify_published(record)
-    assert (pulled.exit_code, pulled.recomputed, pulled.by_digest) == (0, 8, 0)
+def test_the_commit_is_in_the_record(project, repository):
+    git(project.root, "init", "-q")
+    git(project.root, "add", "configs")
+    git(project.root, "commit", "-qm", "Configurations")
+    assert publish(project.root, "small")
+    manifest = read_published(project.root / "results/published/small").manifest
+    assert manifest.commit == git(project.root, "rev-parse", "HEAD").strip()
+    assert manifest.changed is False
 
 
 def test_an_unknown_record_is_named_with_the_nearest(project):
     with pytest.raises(UserError, match="did you mean 'small'"):
         find_record(project.root, "smal")
-
-
-def test_the_digests_of_the_papers_files_are_in_the_plan(record):
-    stored = read_published(record).stored.papers["mmpareto"]
-    assert stored["table3.yaml"] == sha256_file(record / "papers/mmpareto/table3.yaml")

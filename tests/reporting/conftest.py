@@ -1,16 +1,24 @@
-"""The made-up studies of the comparison's tests serve here too."""
+"""Results made of numbers, for all tests of reporting."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
-# Test files are no package, so the sibling folder's fixtures are loaded by their place.
-_PATH = Path(__file__).resolve().parents[1] / "judging" / "conftest.py"
-_SPEC = importlib.util.spec_from_file_location("made_up_studies", _PATH)
-_MODULE = importlib.util.module_from_spec(_SPEC)
-sys.modules["made_up_studies"] = _MODULE
-_SPEC.loader.exec_module(_MODULE)
+import pytest
+from made_results import MadeResults
 
-make_study = _MODULE.make_study
+
+@pytest.fixture
+def make_study() -> Callable[..., MadeResults]:
+    """Return a function that makes the results of one table: column group -> dataset that runs in it."""
+
+    def make(
+        table: str,
+        groups: Mapping[str, str],
+        seeds: Sequence[int] = (0, 1, 2),
+        variants: Mapping[str, Sequence[str]] | None = None,
+        paper: str = "mmpareto",
+    ) -> MadeResults:
+        return MadeResults(paper, {table: groups}, seeds, variants)
+
+    return make

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 
 import pytest
+from html_page import parse
 
 from counterpoise.errors import UserError
-from counterpoise.planning.plan import PlannedValue
-from counterpoise.reporting.tables import as_html, as_latex, as_markdown, as_table_csv, view_table, write_table
+from counterpoise.reporting.tables.formats import as_html, as_latex, as_markdown, as_table_csv, table_text
+from counterpoise.reporting.tables.marks import mark_best
+from counterpoise.reporting.tables.view import view_table
+from counterpoise.results.layout import LayoutTable, LayoutValue
 
 LEVELS = {
     "joint": 0.60,
@@ -30,16 +31,19 @@ LEVELS = {
 @pytest.fixture
 def study(make_study):
     study = make_study("table3", {"cg_mnist": "cg_digits"}, variants={"mmpareto": ["published", "released"]})
-    for cell in study.plan.cells:
+    for cell in study.cells:
         level = LEVELS[cell.method] + (0.05 if cell.variant == "released" else 0.0)
-        for seed in study.plan.seeds:
+        for seed in study.layout.seeds:
             study.run(cell, seed, {"joint": level + 0.01 * seed})
     return study
 
 
 def view(study, table: str = "table3"):
-    paper = next(iter(study.plan.papers))
-    return view_table(study.plan, study.root, paper, table)
+    """Lay a table out; one that the study does not run has no cells."""
+    if not any(place.table == table for place in study.layout.tables):
+        tables = (*study.layout.tables, LayoutTable(paper=study.paper.paper, table=table))
+        study.layout = study.layout.model_copy(update={"tables": tables})
+    return view_table(study.results, study.compare(), table)
 
 
 def cell(view, line: str, column: str):
@@ -53,7 +57,7 @@ def markdown_rows(text: str) -> list[list[str]]:
 
 
 def test_rows_are_the_papers_in_its_order_with_variants_adjacent(study):
-    rows = study.plan.papers["mmpareto"].table("table3").row_ids
+    rows = study.paper.table("table3").row_ids
     assert [line.id for line in view(study).lines] == [*rows[:-1], "MMPareto [published]", "MMPareto [released]"]
 
 
@@ -80,7 +84,7 @@ def test_tasks_get_their_own_columns_of_ours(make_study):
         "multi_mnist.macro_f1_right",
         "multi_mnist.ece_right",
     ]
-    for row, planned in enumerate(study.plan.cells):
+    for row, planned in enumerate(study.cells):
         study.run(planned, 0, {"left": 0.9 + 0.001 * row, "right": 0.8})
     shown = view(study, "table5")
     assert cell(shown, "MMPareto", "multi_mnist.ece_right").mean == pytest.approx(80.0)
@@ -88,10 +92,9 @@ def test_tasks_get_their_own_columns_of_ours(make_study):
 
 
 def test_a_probe_of_all_rows_stands_in_columns_of_its_own(make_study):
-    plain = make_study("table1", {"crema_d": "crema_d"})
-    tables = [run.model_copy(update={"probe": "all"}) for run in plain.plan.benchmark.tables]
-    benchmark = plain.plan.benchmark.model_copy(update={"tables": tables})
-    study = dataclasses.replace(plain, plan=dataclasses.replace(plain.plan, benchmark=benchmark))
+    study, plain = (make_study("table1", {"crema_d": "crema_d"}) for _ in range(2))
+    tables = tuple(place.model_copy(update={"probe": "all"}) for place in study.layout.tables)
+    study.layout = study.layout.model_copy(update={"tables": tables})
     own = {"joint": 0.7, "audio": 0.6, "visual": 0.5}
     study.run(study.cell("uniform"), 0, own | {"probe:audio": 0.65, "probe:visual": 0.55})
     study.run(study.cell("joint"), 0, {"joint": 0.7, "probe:audio": 0.58, "probe:visual": 0.35})
@@ -155,7 +158,7 @@ def test_what_does_not_run_says_so_beside_the_printed_number(study):
 
 
 def test_fewer_seeds_than_planned_show_their_number(study):
-    (study.root / study.cell("pcgrad").run_directory(2) / study.plan.metrics_name).unlink()
+    study.fail("pcgrad", 2, "boom", status="missing")
     assert cell(view(study), "PCGrad", "cg_mnist.accuracy").ours.endswith("(n = 2)")
 
 
@@ -188,9 +191,9 @@ def test_csv_has_full_numbers_in_the_papers_row_order(study):
 
 
 def test_latex_rows_have_as_many_entries_as_the_table_has_columns(study):
-    for table in study.plan.papers["mmpareto"].tables:
+    for table in study.paper.tables:
         text = as_latex(view(study, table))
-        columns = len(re.search(r"begin\{tabular\}\{(l c*|lc*)\}", text)[1])
+        columns = len(re.search(r"begin\{tabular\}\{(lc*)\}", text)[1])
         body = [line for line in text.splitlines() if line.endswith(r" \\")]
         for line in body:
             spanned = sum(int(span) - 1 for span in re.findall(r"multicolumn\{(\d+)\}", line))
@@ -206,74 +209,57 @@ def test_latex_escapes_what_latex_would_read_as_code(study):
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(study, tmp_path):
-    parts = [as_latex(view(study, table)) for table in study.plan.papers["mmpareto"].tables]
-    head = "\\documentclass{article}\\usepackage{booktabs}\\usepackage{graphicx}\\begin{document}\n"
+    parts = [as_latex(view(study, table)) for table in study.paper.tables]
+    head = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n"
     (tmp_path / "all.tex").write_text(head + "\n\\clearpage\n".join(parts) + "\\end{document}\n")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-class Page(HTMLParser):
-    """Collects a page's tags, and checks that they close in order."""
-
-    VOID = ("meta", "br", "link", "img", "hr", "input")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
 def test_html_is_well_formed_and_asks_for_nothing_from_elsewhere(study):
     text = as_html(view(study))
-    tags = Page(text).tags
-    assert not [tag for tag, attributes in tags if {"src", "href"} & set(attributes)]
+    assert not [element for element in parse(text) if {"src", "href"} & set(element.attributes)]
     assert "url(" not in text
     assert "@import" not in text
 
 
 def test_html_rows_and_columns_are_headers_for_a_screen_reader(study):
-    tags = Page(as_html(view(study))).tags
-    scopes = [attributes.get("scope") for tag, attributes in tags if tag == "th"]
+    root = parse(as_html(view(study)))
+    scopes = [header.get("scope") for header in root.all("th")]
     assert scopes.count("row") == 8
     assert scopes.count("col") == 8
-    assert "caption" in [tag for tag, _ in tags]
+    assert root.all("caption")
 
 
 def test_html_escapes_names_that_look_like_markup(study):
-    data = dataclasses.replace(study.plan.cells[0].data, title="<script>alert(1)</script>")
-    cells = {planned.name: dataclasses.replace(planned, data=data) for planned in study.plan.cells}
-    values = [dataclasses.replace(v, cell=v.cell and cells[v.cell.name]) for v in study.plan.values]
-    study.plan = dataclasses.replace(study.plan, cells=list(cells.values()), values=values)
+    data = {k: d.model_copy(update={"title": "<script>alert(1)</script>"}) for k, d in study.layout.data.items()}
+    study.layout = study.layout.model_copy(update={"data": data})
     text = as_html(view(study))
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
 
 
 def test_a_method_that_the_paper_lacks_gets_a_row_at_the_end(study):
-    planned = study.cell("pcgrad")
-    added = dataclasses.replace(planned, method="mine", key="0123456789ab")
-    for seed in study.plan.seeds:
-        study.run(added, seed, {"joint": 0.95})
-    table = study.plan.papers["mmpareto"].table("table3")
+    added = study.cell("pcgrad").model_copy(update={"method": "mine", "key": "0123456789ab"})
     values = [
-        PlannedValue("mmpareto", "table3", "My method", None, column.id, added, "", True)
-        if column.group == "cg_mnist"
-        else PlannedValue("mmpareto", "table3", "My method", None, column.id, None, "not in this benchmark")
-        for column in table.columns
+        LayoutValue(
+            paper="mmpareto",
+            table="table3",
+            row="My method",
+            variant=None,
+            column=column.id,
+            cell=added.name if column.group == "cg_mnist" else None,
+            output="joint" if column.group == "cg_mnist" else "",
+            reason="" if column.group == "cg_mnist" else "not in this benchmark",
+            stand_in=column.group == "cg_mnist",
+        )
+        for column in study.paper.table("table3").columns
     ]
-    study.plan = dataclasses.replace(study.plan, cells=[*study.plan.cells, added], values=[*study.plan.values, *values])
+    cells = {**study.layout.cells, added.name: added}
+    study.layout = study.layout.model_copy(update={"cells": cells, "values": (*study.layout.values, *values)})
+    for seed in study.layout.seeds:
+        study.run(added, seed, {"joint": 0.95})
     shown = view(study)
     assert shown.lines[-1].added
     assert cell(shown, "My method", "cg_mnist.accuracy").mark == "best"
@@ -288,26 +274,62 @@ def test_a_figure_without_numbers_shows_ours_alone(make_study):
     assert rows[-1][:2] == ["MLB", "5.50 ± 0.50"]
 
 
-def test_writing_twice_gives_the_same_bytes_in_the_papers_folder(study):
-    first = {path: path.read_bytes() for path in write_table(study.plan, study.root, "mmpareto", "table3")}
-    assert [path.relative_to(study.root).as_posix() for path in first] == [
-        f"results/tables/mmpareto/table3{suffix}" for suffix in (".md", ".csv", ".tex", ".html")
-    ]
-    write_table(study.plan, study.root, "mmpareto", "table3")
-    assert all(path.read_bytes() == data for path, data in first.items())
-
-
-def test_an_unknown_table_or_paper_is_named_with_the_nearest(study):
+def test_an_unknown_table_is_named_with_the_nearest(study):
     with pytest.raises(UserError, match=r"'tabel3'.*did you mean 'table3'"):
-        write_table(study.plan, study.root, "mmpareto", "tabel3")
-    with pytest.raises(UserError, match=r"'mmparetto'.*did you mean 'mmpareto'"):
-        write_table(study.plan, study.root, "mmparetto", "table3")
+        view_table(study.results, study.compare(), "tabel3")
 
 
-def test_a_broken_run_stops_the_table_and_leaves_the_old_one(study):
-    paths = write_table(study.plan, study.root, "mmpareto", "table3")
-    before = paths[0].read_bytes()
-    (study.root / study.cell("pcgrad").run_directory(0) / study.plan.metrics_name).write_text("{")
-    with pytest.raises(UserError, match=r"seed-0.metrics"):
-        write_table(study.plan, study.root, "mmpareto", "table3")
-    assert paths[0].read_bytes() == before
+def test_a_table_whose_runs_are_not_all_there_says_so_first_in_every_format(study):
+    assert "Partial" not in as_markdown(view(study))
+    study.fail("pcgrad", 2, "boom")
+    shown = view(study)
+    assert shown.notes[0] == "Partial: 23 of the 24 runs behind this table have finished."
+    for text in (as_markdown(shown), as_latex(shown), as_html(shown)):
+        assert "23 of the 24 runs" in text
+
+
+def test_groups_that_do_not_run_for_one_reason_are_named_together(study):
+    (note,) = (note for note in view(study).notes if note.startswith("Not run"))
+    assert note == "Not run: ModelNet40, Kinetics Sounds (not in this benchmark)."
+
+
+def test_in_the_papers_style_a_table_has_its_columns_and_digits_alone(study):
+    shown = view(study).in_style("paper")
+    assert [column.id for column in shown.columns] == study.paper.table("table3").column_ids
+    rows = markdown_rows(as_markdown(shown))
+    assert rows[2][:4] == ["One joint loss", "61.00", "61.00", "–"]
+    assert rows[-1][1] == "**86.00**"
+    html = parse(as_html(shown)).all("tbody")[0].text
+    assert "reproduced" not in html
+    assert "[" not in html
+
+
+def test_latex_in_the_papers_style_is_a_plain_table_to_paste(study):
+    text = table_text(view(study).in_style("paper"), "tex", caption="Ours.", label="tab:ours")
+    assert "\\caption{Ours.}" in text
+    assert "\\label{tab:ours}" in text
+    assert "resizebox" not in text
+    assert "$\\pm$" not in text
+    body = text[text.index("\\begin{tab") :]
+    assert "Stand-in" not in body
+    assert "% Stand-in" in text
+
+
+def test_latex_has_a_caption_and_a_label_of_its_own(study):
+    text = as_latex(view(study))
+    assert "\\label{tab:mmpareto-table3}" in text
+    assert "reproduced with the benchmark made\\_up" in text
+    assert "resizebox" not in text
+
+
+def test_a_format_that_is_not_there_is_refused_and_so_is_a_caption_where_none_goes(study):
+    with pytest.raises(UserError, match=r"'text'.*md, csv, tex, html"):
+        table_text(view(study), "text")
+    with pytest.raises(UserError, match="'md' has neither caption"):
+        table_text(view(study), "md", caption="mine")
+
+
+def test_a_lone_mean_is_no_competition():
+    assert mark_best([None, 3.0], "higher", 2) == ["", ""]
+    assert mark_best([1.0, 3.0, None, 2.0], "lower", 2) == ["best", "", "", "runner-up"]
+    assert mark_best([1.001, 1.002, 0.5], "higher", 2) == ["best", "best", "runner-up"]

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from counterpoise.results.explained import WrittenExplanation, explanations_folder
+
 
 def effect(title: str, mean: float | None = None, **others: Any) -> dict[str, Any]:
     """Return what one flip did: ``mean`` with an interval of half a unit around it, or nothing."""
@@ -31,9 +33,21 @@ def effect(title: str, mean: float | None = None, **others: Any) -> dict[str, An
     return empty | others
 
 
+def explanation(name: str, cell: str, benchmark: str, **others: Any) -> WrittenExplanation:
+    """Return an explanation as it is read again; keywords replace what it says."""
+    return WrittenExplanation.model_validate(_content(name, cell, benchmark) | others)
+
+
 def write_explanation(root: Path, name: str, cell: str, benchmark: str, **others: Any) -> Path:
     """Write an explanation below ``root`` and return its path; keywords replace what it says."""
-    found = {
+    path = explanations_folder(root, benchmark) / f"{name.replace(' ', '_')}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(_content(name, cell, benchmark) | others))
+    return path
+
+
+def _content(name: str, cell: str, benchmark: str) -> dict[str, Any]:
+    return {
         "schema": 1,
         "name": name,
         "benchmark": benchmark,
@@ -50,8 +64,4 @@ def write_explanation(root: Path, name: str, cell: str, benchmark: str, **others
         "missing": [],
         "level": 0.95,
         "effects": [],
-    } | others
-    path = root / "results/explain" / f"{name.replace(' ', '_')}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found))
-    return path
+    }

@@ -1,20 +1,27 @@
-"""A project of any size with finished runs that were never trained: all that a report is made of.
+"""Results of any size with everything that a report shows: records, logs, series, confusions, calibration.
 
-Its one paper has tables of methods × datasets. The runs' files have the real schemas, so whatever reads a
-project reads this one.
+The paper is invented: tables of methods × datasets. The last dataset of a table of several stands in for another.
+Series are files in a folder of runs, because pages read them from there.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
+import dataclasses
+import gzip
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from made_results import CONFIGS, MadeResults
 
-from counterpoise.planning.plan import Cell, Plan, make_plan
+from counterpoise.judging.compare import Comparison, judge
+from counterpoise.papers.paper import Paper, load_paper
+from counterpoise.reporting.write import write_derived
+from counterpoise.results.explained import WrittenExplanation
+from counterpoise.results.layout import LayoutCell
+from counterpoise.results.table import Results, RunEntry
 
 METHODS = (
     "joint",
@@ -28,18 +35,17 @@ METHODS = (
     "agm",
     "mlb",
 )
-BENCHMARK = Path("configs/benchmarks/reported.yaml")
 OUTPUTS = ("joint", "gray", "colour")
 N_TEST, BINS = 500, 15
 
 
-class ReportedProject:
-    """``tables`` tables with ``groups`` datasets each; the last dataset of a table stands in for another."""
+class Reported:
+    """``tables`` tables with ``groups`` datasets each, in a folder of its own; the paper has one claim."""
 
     def __init__(
         self,
         root: Path,
-        repository: Path,
+        *,
         tables: int = 1,
         groups: int = 2,
         rows: int = 4,
@@ -47,142 +53,165 @@ class ReportedProject:
         epochs: int = 12,
         classes: int = 4,
         title: str = "Made-up results",
+        class_names: Iterable[str] = (),
     ) -> None:
         self.root = Path(root)
         self.epochs, self.classes = epochs, classes
-        shutil.copytree(repository / "configs", self.root / "configs")
-        for path in (self.root / "configs/benchmarks").glob("*.yaml"):
-            path.unlink()
-        self._datasets(tables, groups)
-        self._paper(tables, groups, METHODS[:rows])
-        column = {"model": "cg_digits_conv4", "protocol": "digits"}
-        runs = [
-            {
-                "paper": "made",
-                "table": f"table{t}",
-                "columns": {f"d{t}_{g}": {"dataset": f"d{t}_{g}"} | column for g in range(groups)},
-            }
-            for t in range(tables)
-        ]
-        benchmark = {"name": "reported", "title": title, "seeds": list(range(seeds)), "tables": runs}
-        self._write(BENCHMARK, benchmark)
+        self.paper = self._paper(tables, groups, METHODS[:rows])
+        run = {f"table{t}": {f"d{t}_{g}": f"d{t}_{g}" for g in range(groups)} for t in range(tables)}
+        self.made = MadeResults(self.paper, run, seeds=tuple(range(seeds)))
+        self.made.runs_folder = self.root / "runs"
+        names = tuple(class_names) or tuple(f"class {number}" for number in range(classes))
+        manifest = {
+            "targets": {"digit": {"names": list(names)}},
+            "dropped": [],
+            "leaks": [],
+            "splits": {"train": {"size": 1000}, "test": {"size": N_TEST}},
+            "sources": [{"name": "made.csv", "sha256": "0" * 64}],
+        }
+        layout = self.made.layout
+        data = {key: part.model_copy(update={"manifest": manifest}) for key, part in layout.data.items()}
+        self.made.layout = layout.model_copy(update={"title": title, "data": data, "name": "reported"})
         self.generator = np.random.default_rng(7)
+        self._records: dict[tuple[str, int], dict[str, Any]] = {}
 
-    def plan(self) -> Plan:
-        """Resolve the benchmark."""
-        return make_plan(self.root, self.root / BENCHMARK)
+    @property
+    def cells(self) -> list[LayoutCell]:
+        """All cells, in the order of the tables."""
+        return self.made.cells
 
-    def _write(self, path: str | Path, data: Any) -> None:
-        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
-        (self.root / path).write_text(yaml.safe_dump(data, sort_keys=False))
+    # -- the paper -------------------------------------------------------------------------------------------
 
-    def _datasets(self, tables: int, groups: int) -> None:
-        dataset = yaml.safe_load((self.root / "configs/datasets/cg_digits.yaml").read_text())
-        dataset.pop("stand_in_for", None)
-        for number in range(tables * groups):
-            t, g = divmod(number, groups)
-            settings = dataset["settings"] | {"generation_seed": number}
-            title = f"Digits, drawing {number}"
-            self._write(f"configs/datasets/d{t}_{g}.yaml", dataset | {"title": title, "settings": settings})
-
-    def _paper(self, tables: int, groups: int, methods: tuple[str, ...]) -> None:
-        head = yaml.safe_load((self.root / "configs/papers/mmpareto/paper.yaml").read_text())
+    def _paper(self, tables: int, groups: int, methods: tuple[str, ...]) -> Paper:
+        home = self.root / "configs/papers/made"
+        home.mkdir(parents=True, exist_ok=True)
+        head = yaml.safe_load((CONFIGS / "papers/mmpareto/paper.yaml").read_text())
         keep = {key: value for key, value in head.items() if key not in ("figures", "datasets")}
         names = [f"table{t}" for t in range(tables)]
-        self._write("configs/papers/made/paper.yaml", keep | {"paper": "made", "short_title": "Made", "tables": names})
         claim = {
             "id": "best",
             "quote": "ours is best",
             "section": "4",
             "test": {"kind": "best_in_column", "table": "table0", "columns": ["d0_0.accuracy"], "row": methods[-1]},
         }
-        self._write("configs/papers/made/claims.yaml", {"paper": "made", "claims": [claim]})
-        for t, name in enumerate(names):
-            self._write(f"configs/papers/made/{name}.yaml", _table(name, t, groups, methods))
+        files = {"paper": keep | {"paper": "made", "short_title": "Made", "tables": names}}
+        files |= {"claims": {"paper": "made", "claims": [claim]}}
+        files |= {name: _table(name, t, groups, methods) for t, name in enumerate(names)}
+        for name, content in files.items():
+            (home / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        return load_paper(self.root / "configs", "made")
 
     # -- runs ------------------------------------------------------------------------------------------------
 
-    def finish(self, plan: Plan, watched: int = 1) -> None:
-        """Write every run of the plan; the first ``watched`` cells have diagnostics of their steps."""
-        for data in plan.datasets:
-            self.prepare(self.root / data.directory, [f"class {number}" for number in range(self.classes)])
-        for number, cell in enumerate(plan.cells):
-            for seed in plan.seeds:
-                self.run(plan, cell, seed, watched=number < watched)
+    def finish(self, watched: int = 1, packed: bool = False) -> None:
+        """Finish every run; the first ``watched`` cells have diagnostics of their steps.
 
-    def prepare(self, folder: Path, names: list[str]) -> None:
-        """Write the manifest of prepared data."""
-        folder.mkdir(parents=True, exist_ok=True)
-        manifest = {
-            "schema": 1,
-            "targets": {"digit": {"names": names}},
-            "dropped": [],
-            "leaks": [],
-            "splits": {"train": {"size": 1000}, "test": {"size": N_TEST}},
-            "sources": [{"name": "made.csv", "sha256": "0" * 64}],
-        }
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+        ``packed``: series are gzipped, as in a published record.
+        """
+        for number, cell in enumerate(self.cells):
+            for seed in self.made.layout.seeds:
+                self.run(cell, seed, watched=number < watched, packed=packed)
 
-    def run(self, plan: Plan, cell: Cell, seed: int, watched: bool = False) -> Path:
-        """Write one finished run."""
-        folder = self.root / cell.run_directory(seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "predictions.npz").touch()
-        (folder / "history.csv").write_text(self._history())
+    def run(self, cell: LayoutCell, seed: int, watched: bool = False, packed: bool = False) -> None:
+        """Finish one run."""
+        outputs = {output: self._details(cell, seed, output) for output in OUTPUTS}
+        gains = {"best_val": 0.002, "best_test": 0.004}
+        others = {name: {output: share + gain for output, share in outputs.items()} for name, gain in gains.items()}
+        self.made.run(cell, seed, outputs, **others)
+        folder = self.made.runs_folder / cell.name / f"seed-{seed}"
+        self._series(folder / "history.csv", self._history(), packed)
         if watched:
-            (folder / "diagnostics.csv").write_text(self._diagnostics())
-        owner = {"schema": 1, "key": cell.key, "seed": seed, "status": "completed", "reason": None}
-        selections = {name: self._selection(gain) for name, gain in (("last", 0), ("best_val", 2), ("best_test", 4))}
-        metrics = owner | {"schema": 2, "n_test": N_TEST, "ece_bins": BINS, "selections": selections}
-        (folder / plan.metrics_name).write_text(json.dumps(metrics))
-        record = owner | {
-            "files": {"predictions.npz": ""},
-            "output_targets": dict.fromkeys(OUTPUTS, "digit"),
-            "environment": {
-                "device": "cpu",
-                "device_name": "A Processor",
-                "threads": 1,
-                "deterministic": True,
-                "libraries": {"torch": "2.11.0", "numpy": None},
-                "python": "3.12.1",
-            },
-            "git": {"commit": "c0ffee" * 6, "dirty": seed == 1},
-            "command": "counterpoise train",
+            self._series(folder / "diagnostics.csv", self._diagnostics(), packed)
+        self._records[cell.name, seed] = {
+            "schema": 2,
+            "key": cell.key,
+            "seed": seed,
+            "identity": {"config": cell.config, "source": cell.source, "data": cell.data.rpartition(".")[2]},
+            **{name: getattr(cell, name) for name in ("dataset", "model", "method", "variant", "protocol")},
+            "prepared_data": f"data/prepared/{cell.data}",
+            "status": "completed",
+            "epochs_run": self.epochs,
+            "steps_run": 10 * self.epochs,
             "seconds": 60.0,
-            "started": "2026-01-02T03:04:05+00:00",
             "finished": "2026-01-02T03:05:05+00:00",
+            "output_targets": dict.fromkeys(OUTPUTS, "digit"),
+            "output_kinds": dict.fromkeys(OUTPUTS, "classification"),
+            "n_test": N_TEST,
+            "parameters": 1234,
+            "weights_sha256": "1" * 64,
+            "attempts": [self._attempt(0, seed), self._attempt(3, seed)] if seed == 2 else [self._attempt(0, seed)],
+            "files": {},
         }
-        (folder / "record.json").write_text(json.dumps(record))
-        return folder
 
-    def fail(self, cell: Cell, seed: int, reason: str) -> None:
-        """Put the note of a failure in a run's place."""
-        folder = self.root / cell.run_directory(seed)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        note = {"schema": 1, "key": cell.key, "seed": seed, "status": "failed", "reason": reason}
-        (folder / "failure.json").write_text(json.dumps(note))
+    def _attempt(self, epoch: int, seed: int) -> dict[str, Any]:
+        environment = {
+            "device": "cpu",
+            "device_name": "A Processor",
+            "threads": 1,
+            "deterministic": True,
+            "libraries": {"torch": "2.11.0", "numpy": None},
+            "python": "3.12.1",
+        }
+        return {
+            "started": "2026-01-02T03:04:05+00:00",
+            "host": "here",
+            "command": "counterpoise train",
+            "git": {"commit": "c0ffee" * 6, "dirty": seed == 1},
+            "environment": environment,
+            "epoch": epoch,
+            "step": 0,
+        }
 
-    def _selection(self, gain: int) -> dict[str, Any]:
-        details, outputs = {}, {}
-        for output in OUTPUTS:
-            counts = self.generator.multinomial(N_TEST // self.classes, self._shares(), size=self.classes)
-            counts = np.stack([np.roll(row, place) for place, row in enumerate(counts)])
-            share = float(np.trace(counts) / counts.sum()) + gain / 1000
-            count = self.generator.multinomial(N_TEST, np.full(BINS, 1 / BINS)).tolist()
-            sure = ((np.arange(BINS) + 0.5) / BINS).tolist()
-            right = np.clip(np.array(sure) - 0.1, 0, 1).tolist()
-            details[output] = {
-                "confusion": counts.tolist(),
-                "reliability": {"count": count, "confidence": sure, "accuracy": right},
-            }
-            outputs[output] = {"accuracy": share, "macro_f1": share - 0.01, "ece": 0.1}
-        return {"epoch": self.epochs - 1 - gain, "outputs": outputs, "details": details}
+    def fail(self, cell: LayoutCell, seed: int, reason: str) -> None:
+        """Let a run fail."""
+        where = {"dataset": cell.dataset, "variant": cell.variant}
+        self.made.fail(cell.method, seed, reason, **where)
+        self._records.pop((cell.name, seed), None)
 
-    def _shares(self) -> np.ndarray:
+    @property
+    def results(self) -> Results:
+        """The results as they are now, with records, logs and the commands that make runs again."""
+        results = self.made.results
+        runs = tuple(self._with_record(run) for run in results.runs)
+        return dataclasses.replace(results, runs=runs)
+
+    def _with_record(self, run: RunEntry) -> RunEntry:
+        redo = f"counterpoise redo {run.cell} --seed {run.seed} --benchmark reported"
+        record = self._records.get((run.cell, run.seed), {})
+        return run.model_copy(update={"record": record, "redo": redo, "logs": (f"logs/train/{run.folder}.log",)})
+
+    @property
+    def comparison(self) -> Comparison:
+        """The comparison with the paper."""
+        return judge(self.paper, self.results)
+
+    def write(self, folder: Path, explanations: Iterable[WrittenExplanation] = ()) -> list[str]:
+        """Write all that is derived; return the problems."""
+        results = self.results
+        return write_derived(folder, results, [judge(self.paper, results)], explanations=explanations)
+
+    # -- what a run has --------------------------------------------------------------------------------------
+
+    def _details(self, cell: LayoutCell, seed: int, output: str) -> float:
+        """Draw a confusion matrix and reliability bins; return the accuracy that the matrix has."""
         shares = np.full(self.classes, 0.4 / (self.classes - 1))
         shares[0] = 0.6
-        return shares
+        counts = self.generator.multinomial(N_TEST // self.classes, shares, size=self.classes)
+        counts = np.stack([np.roll(row, place) for place, row in enumerate(counts)])
+        number = self.generator.multinomial(N_TEST, np.full(BINS, 1 / BINS))
+        sure = (np.arange(BINS) + 0.5) / BINS
+        self.made.details[cell.name, seed, "last", output] = {
+            "confusion": counts,
+            "reliability": np.stack([number, sure, np.clip(sure - 0.1, 0, 1)], axis=1),
+        }
+        return float(np.trace(counts) / counts.sum())
+
+    def _series(self, path: Path, text: str, packed: bool) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if packed:
+            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
+        else:
+            path.write_text(text)
 
     def _history(self) -> str:
         names = [f"{what}.{output}" for what in ("train_loss", "val_accuracy", "test_accuracy") for output in OUTPUTS]

@@ -14,6 +14,9 @@ import yaml
 
 from counterpoise.files import sha256_file
 from counterpoise.planning.plan import Cell, Plan, make_plan
+from counterpoise.results.record import RunRecord, write_record
+from counterpoise.runs.failure import Failure, note_failure
+from counterpoise.validation import validate
 
 BENCHMARK = Path("configs/benchmarks/small.yaml")
 CLASSES, TEST_SIZE = 4, 20
@@ -75,7 +78,9 @@ class SmallProject:
         (cell,) = wanted
         return cell
 
-    def run(self, cell: Cell, seed: int, correct: int = TEST_SIZE, /, **changes: Any) -> Path:
+    def run(
+        self, cell: Cell, seed: int, correct: int = TEST_SIZE, /, command: str = "counterpoise train", **changes: Any
+    ) -> Path:
         """Write a finished run of which the first ``correct`` of 20 predictions of each output are right."""
         folder = self.root / cell.run_directory(seed)
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,20 +91,17 @@ class SmallProject:
         arrays = {f"last.logits.{output}": logits for output in outputs}
         np.savez(folder / "predictions.npz", **{"labels.digit": labels.astype(np.int64)}, **arrays)
         (folder / "history.csv").write_text("epoch,step,lr\n0,1,0.1\n")
-        record = {
-            "schema": 1,
-            "key": cell.key,
-            "seed": seed,
-            "identity": {"config": cell.config, "source": cell.source, "data": cell.data_key},
-            **{name: getattr(cell, name) for name in ("dataset", "model", "method", "variant", "protocol")},
-            "status": "completed",
-            "reason": None,
-            "epochs_run": cell.config["protocol"]["epochs"],
-            "selections": {"last": {"epoch": 19, "accuracy": None}},
-            "output_targets": dict.fromkeys(outputs, "digit"),
-            "output_kinds": dict.fromkeys(outputs, "classification"),
-            "n_test": TEST_SIZE,
-            "weights_sha256": "a" * 64,
+        self.record(folder, cell, seed, command=command, **changes)
+        return folder
+
+    def record(self, folder: Path, cell: Cell, seed: int, command: str = "counterpoise train", **changes: Any) -> None:
+        """Write the record of a run whose files are in ``folder``."""
+        outputs = ["joint", *cell.config["model"]["encoders"]]
+        attempt = {
+            "started": "2026-01-02T03:04:05+00:00",
+            "host": "a-machine",
+            "command": command,
+            "git": {"commit": "c0ffee", "dirty": True},
             "environment": {
                 "device": "cpu",
                 "device_name": "An Old Processor",
@@ -111,17 +113,37 @@ class SmallProject:
                 "python": "3.12.1",
                 "libraries": {"torch": "2.11.0", "numpy": None},
             },
-            "git": {"commit": "c0ffee", "dirty": True},
-            "command": "counterpoise train",
-            "started": "2026-01-02T03:04:05+00:00",
-            "finished": "2026-01-02T03:05:05+00:00",
+        }
+        record = {
+            "schema": 2,
+            "key": cell.key,
+            "seed": seed,
+            "identity": {"config": cell.config, "source": cell.source, "data": cell.data.key},
+            **{name: getattr(cell, name) for name in ("dataset", "model", "method", "variant", "protocol")},
+            "prepared_data": cell.data.directory.name,
+            "status": "completed",
+            "reason": None,
+            "epochs_run": cell.config["protocol"]["epochs"],
+            "steps_run": 100,
             "seconds": 60.0,
-            "resumed": False,
+            "finished": "2026-01-02T03:05:05+00:00",
+            "selections": {"last": {"epoch": 19, "accuracy": None}},
+            "output_targets": dict.fromkeys(outputs, "digit"),
+            "output_kinds": dict.fromkeys(outputs, "classification"),
+            "n_test": TEST_SIZE,
+            "parameters": 1234,
+            "weights_sha256": "a" * 64,
+            "attempts": [attempt],
             "files": {name: sha256_file(folder / name) for name in ("history.csv", "predictions.npz")},
             **changes,
         }
-        (folder / "record.json").write_text(json.dumps(record))
-        return folder
+        write_record(folder, validate(RunRecord, record, "a made record"))
+
+    def fail(self, cell: Cell, seed: int, status: str, reason: str) -> None:
+        """Put the note of a failure in place of a run."""
+        folder = self.root / cell.run_directory(seed)
+        shutil.rmtree(folder, ignore_errors=True)
+        note_failure(folder, cell.key, seed, Failure(status=status, reason=reason, again=False))
 
     def state(self, cell: Cell, seed: int, epoch: int) -> Path:
         """Write what an interrupted run leaves behind, as far as a status looks at it."""
@@ -133,7 +155,7 @@ class SmallProject:
 
     def prepared(self, cell: Cell) -> Path:
         """Write a manifest of prepared data."""
-        folder = self.root / cell.data_directory
+        folder = self.root / cell.data.directory
         folder.mkdir(parents=True)
         sources = [{"name": f"digits-{number}.csv", "sha256": f"{number}" * 64} for number in range(7)]
         (folder / "manifest.json").write_text(json.dumps({"sources": sources}))

@@ -1,18 +1,5 @@
-# From sources to prepared arrays. Prepared data is named by its key, so it is made once and never again.
-
-DATA = {data.directory.name: data for data in PLAN.datasets}
-WEIGHTS_BY_FILE = {
-    weights.file: weights.name
-    for cell in PLAN.cells
-    for weights in weights_of(cell.config["model"])
-}
-
-
-# Compute nodes often have no way out: what fetches runs where snakemake was started.
-localrules:
-    fetch,
-    fetch_all,
-    prepare_all,
+# From sources to prepared arrays. Prepared data is named by its key, so it is made once and never again. What fetches
+# runs where snakemake was started: compute nodes often have no way out.
 
 
 rule fetch:
@@ -22,10 +9,26 @@ rule fetch:
         "logs/fetch/{dataset}.{key}.log",
     retries: 2
     params:
-        common=common,
+        settings=SETTINGS,
+    message:
+        "fetch {wildcards.dataset}"
     shell:
-        "counterpoise fetch {wildcards.dataset}.{wildcards.key} --receipt {output.receipt} {params.common}"
-        " > {log} 2>&1"
+        "counterpoise fetch {wildcards.dataset}.{wildcards.key} --receipt {output.receipt} {params.settings}"
+        " >> {log} 2>&1"
+
+
+rule fetch_weights:
+    output:
+        "data/weights/{file}",
+    log:
+        "logs/fetch/weights/{file}.log",
+    retries: 2
+    params:
+        settings=SETTINGS,
+    message:
+        "fetch the weights {wildcards.file}"
+    shell:
+        "counterpoise fetch-weights {wildcards.file} {params.settings} >> {log} 2>&1"
 
 
 rule prepare:
@@ -36,32 +39,19 @@ rule prepare:
     log:
         "logs/prepare/{dataset}.{key}.log",
     params:
-        common=common,
+        settings=SETTINGS,
+    message:
+        "prepare {wildcards.dataset}"
     shell:
-        "counterpoise prepare {wildcards.dataset}.{wildcards.key} {params.common} > {log} 2>&1"
-
-
-rule fetch_weights:
-    output:
-        "data/weights/{file}",
-    log:
-        "logs/fetch/weights/{file}.log",
-    retries: 2
-    params:
-        common=common,
-        name=lambda wildcards: next(
-            name for name, weights in WEIGHTS.items() if weights.file == wildcards.file
-        ),
-    shell:
-        "counterpoise fetch-weights {params.name} {params.common} > {log} 2>&1"
+        "counterpoise prepare {wildcards.dataset}.{wildcards.key} {params.settings} >> {log} 2>&1"
 
 
 rule fetch_all:
     input:
-        expand("data/raw/{name}.json", name=DATA),
-        expand("data/weights/{file}", file=WEIGHTS_BY_FILE),
+        [f"data/raw/{data.directory.name}.json" for data in PLAN.datasets],
+        lambda wildcards: {file for cell in PLAN.cells for file in weights_files(cell)},
 
 
 rule prepare_all:
     input:
-        expand("data/prepared/{name}/manifest.json", name=DATA),
+        [f"{data.directory}/manifest.json" for data in PLAN.datasets],

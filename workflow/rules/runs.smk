@@ -1,151 +1,109 @@
-# Training and evaluation: a job takes one cell and a batch of seeds, a rule the batches of one shape: `train` those
-# of the first, `train_2`, `train_3` the others (seeds 0 to 29 in fives: 0-4, 10-14, 20-24 and 5-9, 15-19, 25-29). Runs
-# that something else is made of (fine-tuning, a probe) keep their weights, too: `train_keeping`, `train_keeping_2`, ...
+# A job is a run: one cell and one seed. What a run rests on is in its key, so its inputs are ancient: their times say
+# nothing. A run that something else is made of (fine-tuning, a probe, a measurement) keeps its weights, too.
 
 JOB = PLAN.benchmark.job
-KEEPING = sorted(PLAN.cell(name).key for name in PLAN.keeping)
-KEPT_KEY = "|".join(KEEPING) or "(?!)"
-RUN_FILES = ("record.json", "history.csv", "predictions.npz")
+RUN = "results/runs/{cell}/seed-{seed}"
+KEEPING = "|".join(sorted(name.rpartition(".")[2] for name in PLAN.keeping)) or "none"
+# A further attempt follows one that ran out of memory or time, or that the machine let down: it asks for more.
+DEVICE = {
+    "mem_mb": lambda wildcards, attempt: JOB.mem_mb * attempt,
+    "runtime": lambda wildcards, attempt: JOB.minutes * attempt,
+    "gpu": JOB.gpus,
+}
 
 
-def numbered(name, number):
-    return name if number == 1 else f"{name}_{number}"
+def starts_from(wildcards):
+    """What a run starts from: prepared data, its parents' weights, and pretrained ones."""
+    cell, seed = cell_of(wildcards), int(wildcards.seed)
+    data = f"{cell.data_of(seed).directory}/manifest.json"
+    parents = [f"{p.run_directory(seed)}/weights.safetensors" for _, p in cell.parents]
+    note = changed(f"{cell.run_directory(seed)}/record.json")
+    return [*ancient([data, *parents, *weights_files(cell)]), *note]
 
 
-def starts_from(shape):
-    """What the runs of a cell start from: data, its parents' weights, and pretrained ones."""
-
-    def files(wildcards):
-        cell = cell_of(wildcards)
-        parents = [
-            str(parent.run_directory(seed) / "weights.safetensors")
-            for _, parent in cell.parents
-            for seed in shape.seeds(wildcards.stem)
-        ]
-        published = weights_of(cell.config["model"])
-        weights = parents + [f"data/weights/{weights.file}" for weights in published]
-        return ancient(weights + manifests_of([cell], shape.seeds(wildcards.stem)))
-
-    return files
-
-
-def kinds_of_runs():
-    """(name, constraint of the key, files) of the rules for runs without and with weights."""
-    yield "train", f"(?!({KEPT_KEY})/)[0-9a-f]+", RUN_FILES
-    if KEEPING:
-        yield "train_keeping", KEPT_KEY, (*RUN_FILES, "weights.safetensors")
-
-
-for (kind, keys, names), (number, shape) in itertools.product(
-    kinds_of_runs(), enumerate(CELL_BY_CELL, start=1)
-):
-
-    rule:
-        name:
-            numbered(kind, number)
-        input:
-            starts_from(shape),
-        output:
-            run_files(*names, shape=shape),
-        log:
-            log_of("train", shape),
-        wildcard_constraints:
-            key=keys,
-            stem=shape.pattern,
-        threads: 1
-        resources:
-            # A further attempt follows one that ran out of memory or time, or that the machine let down.
-            mem_mb=lambda wildcards, attempt: JOB.mem_mb * attempt,
-            runtime=lambda wildcards, attempt: JOB.minutes * attempt,
-            gpu=JOB.gpus,
-            attempt=lambda wildcards, attempt: attempt,
-        shell:
-            f"counterpoise train {THIS_CELL} --seeds {seeds_of(shape)}"
-            " --attempt {resources.attempt} --log {log}"
-            f"{ENDING}"
-            " > {log} 2>&1"
-
-
-for number, shape in enumerate(CELL_BY_CELL, start=1):
-
-    rule:
-        name:
-            numbered("evaluate", number)
-        input:
-            ancient(run_files("record.json", "predictions.npz", shape=shape)),
-            *([probes_of(shape)] if PLAN.probed else []),
-        output:
-            run_files(PLAN.metrics_name, shape=shape),
-        log:
-            log_of("evaluate", shape),
-        wildcard_constraints:
-            stem=shape.pattern,
-        threads: 1
-        shell:
-            f"counterpoise evaluate {THIS_CELL} --seeds {seeds_of(shape)}{ENDING}"
-            " > {log} 2>&1"
-
-
-def metrics_of(cells, before=None):
-    return [
-        str(cell.run_directory(seed) / PLAN.metrics_name)
-        for cell, seeds in with_seeds(cells, before)
-        for seed in seeds
-    ]
-
-
-def records_of(cells):
-    return [
-        str(cell.run_directory(seed) / "record.json")
-        for cell, seeds in with_seeds(cells)
-        for seed in seeds
-    ]
-
-
-# What `counterpoise plan --budget` chose. Tables of what is there come by `counterpoise salvage`.
-def chosen_metrics(wildcards):
-    path = Path("results/plan/chosen.txt")
-    if not path.is_file():
-        raise WorkflowError(
-            f"{path}: not there: 'counterpoise plan --budget' writes it"
-        )
-    names = path.read_text().split()
-    planned = {cell.name for cell in PLAN.cells}
-    gone = [name for name in names if name not in planned]
-    if gone:
-        raise WorkflowError(
-            f"{path}: '{gone[0]}' is not in {PLAN.path} as it is now: choose again"
-        )
-    return metrics_of([PLAN.cell(name) for name in names])
-
-
-localrules:
-    train_all,
-    runs_all,
-    chosen,
-
-
-rule chosen:
+rule train:
     input:
-        chosen_metrics,
+        starts_from,
+    output:
+        multiext(f"{RUN}/", "record.json", "history.csv", "predictions.npz"),
+    log:
+        "logs/train/{cell}/seed-{seed}.log",
+    wildcard_constraints:
+        cell=rf"[^/]+/[^/]+/[^/]+\.(?!({KEEPING})/)[0-9a-f]+",
+    resources:
+        **DEVICE,
+        attempt=lambda wildcards, attempt: attempt,
+    params:
+        settings=SETTINGS,
+    message:
+        "train {wildcards.cell} seed {wildcards.seed}"
+    shell:
+        "counterpoise train {wildcards.cell} --seed {wildcards.seed} --attempt {resources.attempt} --log {log}"
+        " {params.settings} >> {log} 2>&1"
 
 
-# The runs themselves are targets: a missing run behind an existing table would not be noticed by the table alone.
-# They are named when they are asked for, not each time the rules are read, which every job does.
-def all_records(wildcards):
-    return records_of(PLAN.cells)
+use rule train as train_keeping with:
+    output:
+        rules.train.output,
+        f"{RUN}/weights.safetensors",
+    wildcard_constraints:
+        cell=rf"[^/]+/[^/]+/[^/]+\.({KEEPING})",
 
 
-def all_metrics(wildcards):
-    return metrics_of(PLAN.cells)
+def measured_on(wildcards):
+    """A run that kept its weights; not ancient where it is trained again, so that it is measured again, too."""
+    run = RUN.format(**dict(wildcards))
+    files = [f"{run}/record.json", f"{run}/weights.safetensors"]
+    note = changed("{0}/{kind}.{key}.{suffix}".format(run, **dict(wildcards)))
+    return (files if files[0] in CHANGED else ancient(files)) + note
+
+
+# What is made of a finished run's weights: a linear probe of its encoders for a table (probe.<key>.json, and an .npz
+# beside it that the .json names by digest), and measurements for figures (<kind>.<key>.csv).
+rule measure:
+    input:
+        measured_on,
+    output:
+        f"{RUN}/{{kind}}.{{key}}.{{suffix}}",
+    log:
+        "logs/measure/{cell}/seed-{seed}.{kind}.{key}.{suffix}.log",
+    wildcard_constraints:
+        kind=r"[a-z_]+",
+        suffix="csv|json",
+    resources:
+        **DEVICE,
+    params:
+        settings=SETTINGS,
+    message:
+        "measure {wildcards.kind} of {wildcards.cell} seed {wildcards.seed}"
+    shell:
+        "counterpoise measure {wildcards.kind}.{wildcards.key} {wildcards.cell} --seed {wildcards.seed}"
+        " {params.settings} >> {log} 2>&1"
+
+
+# Files are named when they are asked for, not each time the rules are read, which every job of a cluster does.
+def run_files(wildcards=None):
+    runs = [(cell, seed) for cell in PLAN.cells for seed in PLAN.seeds]
+    return [f"{cell.run_directory(seed)}/record.json" for cell, seed in runs]
+
+
+def measured_files(wildcards=None):
+    named = [(c, name) for c in PLAN.cells for name in made_of(PLAN, c)]
+    named = [(c, name) for c, name in named if not name.endswith(".npz")]
+    return [f"{c.run_directory(s)}/{name}" for c, name in named for s in PLAN.seeds]
 
 
 rule train_all:
     input:
-        all_records,
+        run_files,
+
+
+rule measures_all:
+    input:
+        measured_files,
 
 
 rule runs_all:
     input:
-        all_records,
-        all_metrics,
+        run_files,
+        measured_files,

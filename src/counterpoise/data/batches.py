@@ -11,14 +11,17 @@ import concurrent.futures
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from counterpoise.data.axes import channel_axis
 from counterpoise.data.memory import FloatMemory
-from counterpoise.data.prepared import PreparedData
-from counterpoise.data.store import channel_axis
 from counterpoise.data.transforms import Draw, InputTransform, boxes_and_flips, crop_one
+
+if TYPE_CHECKING:
+    from counterpoise.data.prepared import PreparedData
 
 Batch = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], torch.Tensor]
 

@@ -18,6 +18,7 @@ from counterpoise.data.prepare import make_dataset, raw_files
 from counterpoise.data.progress import Progress, quiet
 from counterpoise.data.sources import RawFiles, Source, check_file, is_there
 from counterpoise.errors import UserError
+from counterpoise.locks import alone
 
 CONNECTIONS = 8
 
@@ -43,7 +44,7 @@ def fetch_dataset(
     raw = raw_files(data, raw_root, data_roots)
     if mirror is not None and not mirrors.is_address(mirror) and not Path(mirror).is_dir():
         raise UserError(f"mirror: no folder {mirror}")
-    with files.alone(raw.home):
+    with alone(raw.home):
         for source in data.sources():
             fetch_source(data, source, raw, mirror, verify, progress)
         # The lists that are now there may name further files, thousands of small ones.

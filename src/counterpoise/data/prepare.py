@@ -15,6 +15,8 @@ from counterpoise.data.sources import RawFiles, check_file, is_there
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.work import Work, available_cores
 from counterpoise.errors import UserError
+from counterpoise.identity import check_loaded, check_unchanged
+from counterpoise.locks import alone
 
 
 def make_dataset(component_name: str, settings: Mapping[str, Any]) -> Dataset:
@@ -44,11 +46,15 @@ def prepare_dataset(
     destination: Path,
     key: str,
     *,
+    source: str | None = None,
     data_roots: Mapping[str, Path] | None = None,
     workers: int | None = None,
     progress: Progress = quiet,
 ) -> PreparedData:
     """Make the prepared data of a dataset at ``destination`` (``.../<component_name>.<key>``) and return it.
+
+    ``source`` is the digest of the preparing source that ``key`` was made of: it must be the one that is loaded, and
+    still be on the disk at the end, because worker processes load it themselves.
 
     Media are decoded by ``workers`` processes (by default one per core); their number never changes a byte.
     Data that is already there and whole is returned as it is. A preparation that was interrupted goes on
@@ -66,12 +72,16 @@ def prepare_dataset(
     work = Work(workers=available_cores() if workers is None else workers, progress=progress)
     raw = raw_files(data, raw_root, data_roots)
     # A process whose workflow was killed may still be at it: its work is taken over, not doubled.
-    with files.alone(destination):
+    modules = (component("dataset", component_name).module,)
+    with alone(destination):
         if not _is_prepared(destination, key):
+            if source is not None:
+                check_loaded(modules, source)
             check_sources(data, raw)
             with ArrayStore(destination, dataset=name, key=key, settings=resolved) as store:
                 data.prepare(raw, store, work)
                 record_sources(data, raw, store)
+                check_unchanged(modules)
     return PreparedData.open(destination)
 
 

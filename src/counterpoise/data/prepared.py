@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from counterpoise import files
+from counterpoise.data.axes import from_file
 from counterpoise.errors import UserError, suggest
 
 SCHEMA = 1
-CHANNELS_LAST = "channels_last"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,16 +138,3 @@ class PreparedData:
             raise UserError(
                 f"{path}: holds {array.dtype} {array.shape}, the manifest says {dtype} {shape}; prepare again"
             )
-
-
-def to_file(array: np.ndarray, entry: dict[str, Any] | None) -> np.ndarray:
-    """Return a view of samples or of one sample in the order of axes that the file has.
-
-    ``entry`` is the modality's in the manifest; ``None`` for other arrays.
-    """
-    return np.moveaxis(array, -3, -1) if entry and entry.get("layout") == CHANNELS_LAST else array
-
-
-def from_file(array: np.ndarray, entry: dict[str, Any] | None) -> np.ndarray:
-    """Return a view of what is in the file in the order of axes that the manifest's ``shape`` has."""
-    return np.moveaxis(array, -1, -3) if entry and entry.get("layout") == CHANNELS_LAST else array

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from counterpoise import files
-from counterpoise.data.prepared import CHANNELS_LAST, from_file, to_file
+from counterpoise.data.axes import CHANNELS_LAST, channel_axis, from_file, to_file
 from counterpoise.errors import UserError
 
 SCHEMA = 1
@@ -422,13 +422,6 @@ class ArrayStore:
                 f"{self.partial}: {error.strerror or error} while preparing; "
                 "what is finished is kept and the same command goes on from it"
             ) from error
-
-
-def channel_axis(shape: Sequence[int]) -> int:
-    """Return the channel axis of a sample: -3 of images and frame stacks, the last of sequences and
-    vectors.
-    """
-    return len(shape) - 3 if len(shape) >= 3 else len(shape) - 1
 
 
 def npy_header(shape: Sequence[int], dtype: np.dtype) -> bytes:

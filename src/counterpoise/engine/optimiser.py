@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from counterpoise.models.network import Network
-from counterpoise.protocol import Protocol, Schedule
+
+if TYPE_CHECKING:
+    from counterpoise.protocol import Protocol, Schedule
 
 
 class _WithoutCompiler(torch.optim.Optimizer):
@@ -51,7 +53,7 @@ def build_optimiser(network: Network, protocol: Protocol) -> torch.optim.Optimiz
     if settings.name == "sgd":
         return SGD(groups, momentum=settings.momentum, foreach=True, **common)
     kind = Adam if settings.name == "adam" else AdamW
-    common |= {"betas": settings.betas, "eps": settings.eps, "capturable": protocol.execution == "cuda_graph"}
+    common |= {"betas": settings.betas, "eps": settings.eps}
     return kind(groups, foreach=True, **common)
 
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from counterpoise.engine import gradients as engine
-from counterpoise.engine.diagnostics import Recorder
 from counterpoise.errors import UserError
 from counterpoise.methods.interface import (
     COEFFICIENTS,
@@ -27,6 +26,9 @@ from counterpoise.methods.interface import (
 )
 from counterpoise.models.interface import FusionModule
 from counterpoise.models.network import Network
+
+if TYPE_CHECKING:
+    from counterpoise.engine.diagnostics import Recorder
 
 Tensors = dict[str, Tensor]
 

@@ -20,9 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from counterpoise.judging import statistics
 from counterpoise.judging.entries import Entry, row_label
-from counterpoise.judging.verdicts import SeedValues
 from counterpoise.papers.paper import Claim, ClaimTest, Paper, PaperTable
-from counterpoise.planning.plan import NOT_IN_BENCHMARK
+from counterpoise.results.layout import NOT_IN_BENCHMARK
+from counterpoise.results.seeds import SeedValues
 
 Floats = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ ON_STAND_IN = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contrast:
     """Paired differences, A better than B when positive, beyond which the claim wants more than ``bound``."""
 
@@ -63,7 +63,7 @@ class Contrast:
         return bool(beyond.mean() > 0 if np.isfinite(beyond).all() else (beyond > 0).mean() > 0.5)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClaimResult:
     """A claim's answer for one variant of its row, with Holm-corrected p-values; ``n`` is the fewest pairs.
 
@@ -103,25 +103,20 @@ def combine(above: ArrayLike, below: ArrayLike, over: Literal["all", "any"]) -> 
     return (for_all, against_all) if over == "all" else (for_any, against_any)
 
 
-def answer_claims(
-    paper: Paper, entries: Sequence[Entry], family_sizes: Mapping[str, int] | None = None
-) -> list[ClaimResult]:
-    """Return an answer for each claim of ``paper`` and each variant of its row, in the paper's order.
-
-    ``family_sizes`` are the sizes for Holm's correction where some of a family's claims are not tested
-    now but are at another look; by default a family is what is tested.
-    """
+def answer_claims(paper: Paper, entries: Sequence[Entry]) -> list[ClaimResult]:
+    """Return an answer for each claim of ``paper`` and each variant of its row, in the paper's order."""
     index: dict[tuple[str, str, str], list[Entry]] = {}
     for entry in entries:
         index.setdefault((entry.table.table, entry.row, entry.column.id), []).append(entry)
     raw = [result for claim in paper.claims for result in _raw_results(paper, claim, index)]
-    return _corrected(raw, paper.alpha, family_sizes or {})
+    return _corrected(raw, paper.alpha)
 
 
 def _raw_results(paper: Paper, claim: Claim, index: Mapping[tuple[str, str, str], list[Entry]]) -> list[ClaimResult]:
+    """Return a claim's answers, one per variant of its row, before the correction over its family."""
     test = claim.test
     if test.kind == "untested":
-        return [ClaimResult(claim, None, Answer.NOT_TESTED, f"would need {test.needs}")]
+        return [ClaimResult(claim=claim, variant=None, answer=Answer.NOT_TESTED, reason=f"would need {test.needs}")]
     variants = {entry.variant for column in test.columns for entry in index[test.table, test.row, column]}
     named = sorted(variant for variant in variants if variant is not None)
     return [_raw_result(paper.table(test.table), claim, index, variant) for variant in named or [None]]
@@ -134,25 +129,21 @@ def _raw_result(table: PaperTable, claim: Claim, index: Mapping, variant: str | 
     for entry in (entry for pair in pairs or every for entry in pair):
         missing = _why_missing(entry)
         if missing:
-            return ClaimResult(claim, variant, Answer.NOT_RUN, f"{entry.label}, {entry.column.id}: {missing}")
-    left_out = dict.fromkeys(other.label for _, other in every if _undefined(other))
-    stand_in = any(entry.stand_in for pair in pairs for entry in pair)
+            reason = f"{entry.label}, {entry.column.id}: {missing}"
+            return ClaimResult(claim=claim, variant=variant, answer=Answer.NOT_RUN, reason=reason)
     contrasts = tuple(_contrast(test, ours, other) for ours, other in pairs)
     n = min(contrast.n for contrast in contrasts)
-    observed = (all if test.over == "all" else any)(c.holds_in_the_mean for c in contrasts) if n else None
+    compared = {(entry.row, entry.variant, entry.column.id): entry for pair in pairs for entry in pair}
     result = ClaimResult(
-        claim,
-        variant,
-        Answer.UNDECIDED,
-        "",
-        stand_in,
-        observed,
+        claim=claim,
+        variant=variant,
+        answer=Answer.UNDECIDED,
+        stand_in=any(entry.stand_in for entry in compared.values()),
+        observed=(all if test.over == "all" else any)(c.holds_in_the_mean for c in contrasts) if n else None,
         n=n,
         contrasts=contrasts,
-        left_out=tuple(left_out),
-        compared=tuple(
-            {(entry.row, entry.variant, entry.column.id): entry for pair in pairs for entry in pair}.values()
-        ),
+        left_out=tuple(dict.fromkeys(other.label for _, other in every if _undefined(other))),
+        compared=tuple(compared.values()),
     )
     if n < 2:
         return replace(result, reason=f"{n} seed pair{'s' if n != 1 else ''}: two or more are needed")
@@ -193,8 +184,8 @@ def _contrast(test: ClaimTest, ours: Entry, other: Entry) -> Contrast:
     differences = paired_differences(ours.ours, other.ours, sign)
     name = f"{ours.label} − {other.label}, {ours.column.id}"
     if test.kind == "worse":
-        return Contrast(name, -differences, test.by)
-    return Contrast(name, differences, -test.by if test.kind == "not_worse" else test.by)
+        return Contrast(name=name, differences=-differences, bound=test.by)
+    return Contrast(name=name, differences=differences, bound=-test.by if test.kind == "not_worse" else test.by)
 
 
 def paired_differences(ours: SeedValues, other: SeedValues, sign: float) -> Floats:
@@ -216,24 +207,18 @@ def paired_differences(ours: SeedValues, other: SeedValues, sign: float) -> Floa
     return np.array(differences)
 
 
-def families(results: Sequence[ClaimResult]) -> dict[str, list[int]]:
-    """Return the positions of the tested claims by family."""
-    found: dict[str, list[int]] = {}
-    for position, result in enumerate(results):
+def _corrected(raw: list[ClaimResult], alpha: float) -> list[ClaimResult]:
+    """Return the answers after Holm's correction over the tested claims of each family."""
+    families: dict[str, list[int]] = {}
+    for position, result in enumerate(raw):
         if result.p_support is not None:
-            found.setdefault(result.claim.family, []).append(position)
-    return found
-
-
-def _corrected(raw: list[ClaimResult], alpha: float, sizes: Mapping[str, int]) -> list[ClaimResult]:
+            families.setdefault(result.claim.family, []).append(position)
     results = list(raw)
-    for family, positions in families(raw).items():
-        size = max(sizes.get(family, 0), len(positions))
-        untested = [1.0] * (size - len(positions))
-        support = statistics.holm([*(raw[position].p_support for position in positions), *untested])
-        refute = statistics.holm([*(raw[position].p_refute for position in positions), *untested])
-        for position, for_it, against_it in zip(positions, support, refute, strict=False):
-            results[position] = _answered(raw[position], float(for_it), float(against_it), alpha, size)
+    for positions in families.values():
+        support = statistics.holm([raw[position].p_support for position in positions])
+        refute = statistics.holm([raw[position].p_refute for position in positions])
+        for position, for_it, against_it in zip(positions, support, refute, strict=True):
+            results[position] = _answered(raw[position], float(for_it), float(against_it), alpha, len(positions))
     return results
 
 

@@ -1,4 +1,4 @@
-"""Compare a plan's runs with a paper: every number, every claim, every ranking, and one exit code."""
+"""Compare a benchmark's results with a paper: every number, every claim, every ranking, and one exit code."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from counterpoise.errors import UserError, suggest
-from counterpoise.files import json_text, write_text
 from counterpoise.judging import statistics
 from counterpoise.judging.claims import Answer, ClaimResult, answer_claims
-from counterpoise.judging.entries import Entry, collect
-from counterpoise.judging.sequential import Schedule, answer_in_looks, schedule_of, verdict_in_looks
-from counterpoise.judging.verdicts import NumberVerdict, Rule, Verdict, judge
+from counterpoise.judging.entries import Entry, entries_of
+from counterpoise.judging.verdicts import NumberVerdict, Rule, Verdict, judge_number
 from counterpoise.papers.paper import Paper
-from counterpoise.planning.plan import Plan
-from counterpoise.results.results import CellResults, read_results
+from counterpoise.results.layout import Layout
+from counterpoise.results.table import Results
 
 COLUMNS = (
     "paper",
@@ -73,10 +70,10 @@ RANKING_COLUMNS = (
 )
 SEED_COLUMNS = ("paper", "table", "row", "column", "dataset", "better", "stand_in", "seed", "status", "value")
 BOOTSTRAP_SEED = 20240531
-ALL_WELL, DEVIATIONS, REFUTED = 0, 3, 4
+ALL_WELL, DEVIATIONS, REFUTED, NOTHING_COMPARED = 0, 3, 4, 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComparisonRow:
     """One printed entry, one variant of ours, and the verdict. Numbers are in the paper's printed units."""
 
@@ -85,19 +82,17 @@ class ComparisonRow:
 
     @property
     def verdict(self) -> Verdict:
+        """The verdict on the number."""
         return self.number.verdict
 
     @property
     def sampling_error(self) -> float | None:
         """The binomial standard error of one run on this test set, in points; None but for accuracy."""
-        results = self.entry.results
-        if self.entry.column.metric != "accuracy" or results is None or not results.n_test:
+        entry, mean = self.entry, self.number.mean
+        if entry.column.metric != "accuracy" or entry.n_test is None or mean is None:
             return None
-        if self.number.mean is None:
-            return None
-        scale = self.entry.column.scale
-        share = min(max(self.number.mean / scale, 0.0), 1.0)
-        return scale * statistics.binomial_error(share, results.n_test)
+        share = min(max(mean / entry.column.scale, 0.0), 1.0)
+        return entry.column.scale * statistics.binomial_error(share, entry.n_test)
 
     def record(self) -> dict[str, str]:
         """Return the row of the comparison file."""
@@ -136,7 +131,7 @@ class ComparisonRow:
             }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ranking:
     """How far our order of a column's rows agrees with the printed one: Kendall's τ with its interval."""
 
@@ -158,19 +153,28 @@ class Ranking:
         return {name: _text(getattr(self, name)) for name in RANKING_COLUMNS}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A paper compared with a plan's runs."""
+    """A paper compared with the results of a benchmark; ``layout`` is that of the results.
 
-    plan: Plan
+    ``rows`` has every number of the paper with its verdict, in the order of :func:`entries_of`: whoever shows a
+    number takes its verdict from here.
+    """
+
+    layout: Layout
     paper: Paper
     rows: list[ComparisonRow]
     claims: list[ClaimResult]
     rankings: list[Ranking]
 
+    def rows_of(self, table: str) -> list[ComparisonRow]:
+        """Return the rows of one table."""
+        return [row for row in self.rows if row.entry.table.table == table]
+
     @property
     def exit_code(self) -> int:
-        """0 if nothing deviates, 3 if a number deviates or diverges, 4 if a claim is refuted.
+        """0 if something was compared and nothing deviates, 3 if a number deviates or diverges, 4 if a claim is refuted,
+        5 if nothing was compared: no number and no claim.
 
         Stand-ins do not count: what happens on them says nothing about the paper's numbers.
         """
@@ -179,7 +183,9 @@ class Comparison:
         wrong = (Verdict.DEVIATES, Verdict.DIVERGED)
         if any(row.verdict in wrong and not row.entry.stand_in for row in self.rows):
             return DEVIATIONS
-        return ALL_WELL
+        compared = any(row.verdict in (Verdict.REPRODUCED, Verdict.CONSISTENT) for row in self.rows)
+        answered = any(claim.answer is Answer.SUPPORTED and not claim.stand_in for claim in self.claims)
+        return ALL_WELL if compared or answered else NOTHING_COMPARED
 
     @property
     def number_counts(self) -> dict[str, int]:
@@ -196,16 +202,12 @@ class Comparison:
 
     def summary(self) -> dict[str, Any]:
         """Return the counts and what they rest on, as JSON data."""
-        benchmark = self.plan.benchmark
-        schedule = schedule_of(self.plan)
-        looks = {} if schedule is None else {"looks": schedule.record(self.plan, self.paper.alpha)}
         return {
-            **looks,
             "schema": 1,
             "paper": self.paper.paper,
-            "benchmark": benchmark.name,
-            "seeds": list(self.plan.seeds),
-            "selection": benchmark.selection,
+            "benchmark": self.layout.name,
+            "seeds": list(self.layout.seeds),
+            "selection": self.layout.selection,
             "alpha": self.paper.alpha,
             "numbers": {name.replace(" ", "_").replace("-", "_"): n for name, n in self.number_counts.items()},
             "claims": {name.replace(" ", "_").replace("-", "_"): n for name, n in self.claim_counts.items()},
@@ -226,58 +228,42 @@ class Comparison:
             f"{paper}.claims.csv": as_csv(CLAIM_COLUMNS, claims),
             f"{paper}.rankings.csv": as_csv(RANKING_COLUMNS, (r.record() for r in self.rankings)),
             f"{paper}.seeds.csv": as_csv(SEED_COLUMNS, seeds),
-            f"{paper}.summary.json": json_text(self.summary()),
         }
 
-    def write(self, root: Path) -> list[Path]:
-        """Write ``results/comparison/<paper>.{csv,claims.csv,rankings.csv,seeds.csv,summary.json}``."""
-        home = Path(root) / "results" / "comparison"
-        texts = self.texts()
-        for name, text in texts.items():
-            write_text(home / name, text)
-        return [home / name for name in texts]
 
-
-def compare_paper(plan: Plan, root: Path, paper: str, results: Mapping[str, CellResults] | None = None) -> Comparison:
-    """Compare what the runs of ``plan`` under ``root`` gave with everything that ``paper`` prints and claims.
-
-    ``results`` saves reading the runs again where they were read already.
+def judge(paper: Paper, results: Results) -> Comparison:
+    """Compare everything that ``paper`` prints and claims with the results of a benchmark.
 
     Raises:
-        UserError: the plan has no table of this paper, or a result file is broken or foreign.
+        UserError: the benchmark has no table of this paper.
     """
-    if paper not in plan.papers:
-        hint = suggest(paper, plan.papers)
-        raise UserError(f"{plan.path}: no table of paper '{paper}' in this benchmark{hint}")
-    source = plan.papers[paper]
-    found = read_results(plan, Path(root)) if results is None else results
-    entries = collect(plan, found, source)
-    schedule = schedule_of(plan)
-    rows = [ComparisonRow(entry, judge_entry(source, entry, schedule)) for entry in entries]
-    claims = answer_in_looks(source, entries, schedule) if schedule else answer_claims(source, entries)
-    return Comparison(plan, source, rows, claims, _rankings(source, entries))
+    layout = results.layout
+    if paper.paper not in layout.papers:
+        hint = suggest(paper.paper, layout.papers)
+        raise UserError(f"the benchmark '{layout.name}' has no table of the paper '{paper.paper}'{hint}")
+    entries = entries_of(paper, results)
+    return Comparison(
+        layout=layout,
+        paper=paper,
+        rows=[ComparisonRow(entry=entry, number=judge_entry(paper, entry)) for entry in entries],
+        claims=answer_claims(paper, entries),
+        rankings=_rankings(paper, entries),
+    )
 
 
-def judge_entry(paper: Paper, entry: Entry, schedule: Schedule | None = None) -> NumberVerdict:
-    """Return the verdict on one entry under the rule that the paper's file declares.
-
-    ``schedule``: the looks that the seeds were added in, where they were; each then has its own level.
-    """
+def judge_entry(paper: Paper, entry: Entry) -> NumberVerdict:
+    """Return the verdict on one entry under the rule that the paper's file declares."""
     if entry.printed.kind in ("not_defined", "not_applicable"):
-        return NumberVerdict(Verdict.NOT_DEFINED, f"the paper prints '{entry.printed.printed}'")
+        return NumberVerdict(verdict=Verdict.NOT_DEFINED, reason=f"the paper prints '{entry.printed.printed}'")
     if entry.ours is None:
-        return NumberVerdict(Verdict.NOT_RUN, entry.reason)
-    rule = rule_of(paper, entry)
-    if schedule is not None:
-        return verdict_in_looks(entry.printed, entry.ours, rule, schedule, entry.stand_in)
-    return judge(entry.printed, entry.ours, rule, entry.stand_in)
-
-
-def rule_of(paper: Paper, entry: Entry) -> Rule:
-    """Return the rule for an entry, as the paper's file declares it."""
-    margin = entry.table.margin(entry.column.id, paper)
-    highest = 100.0 if entry.column.unit == "percent" else math.inf
-    return Rule(margin, paper.printed_runs, paper.alpha, highest)
+        return NumberVerdict(verdict=Verdict.NOT_RUN, reason=entry.reason)
+    rule = Rule(
+        margin=entry.table.margin(entry.column.id, paper),
+        printed_runs=paper.printed_runs,
+        alpha=paper.alpha,
+        highest=100.0 if entry.column.unit == "percent" else math.inf,
+    )
+    return judge_number(entry.printed, entry.ours, rule, entry.stand_in)
 
 
 def as_csv(columns: Sequence[str], records: Iterable[dict[str, str]]) -> str:
@@ -324,32 +310,42 @@ def _variants(entries: Sequence[Entry]) -> list[str | None]:
 
 
 def _ranking(paper: Paper, entries: Sequence[Entry], variant: str | None) -> Ranking:
+    """Return the ranking of one column; ``variant`` stands for the rows that run in several."""
     chosen: dict[str, Entry] = {}
     for entry in entries:
         if entry.row not in chosen or entry.variant == variant:
             chosen[entry.row] = entry
     ranked = [entry for entry in chosen.values() if entry.ours is not None and entry.ours.finished]
-    first = entries[0]
     seeds = sorted(set.intersection(*(set(entry.ours.finished) for entry in ranked))) if ranked else []
-    head = (
-        paper.paper,
-        first.table.table,
-        variant or "",
-        first.column.id,
-        ranked[0].dataset if ranked else first.dataset,
-    )
-    stand_in = any(entry.stand_in for entry in ranked)
-    if len(ranked) < 3 or not seeds:
-        reason = "fewer than three rows have run" if len(ranked) < 3 else "no seed has finished in every row"
-        return Ranking(*head, len(ranked), len(seeds), None, None, None, stand_in, reason)
-    printed = [entry.printed.value for entry in ranked]
-    runs = [[entry.ours.finished[seed] for seed in seeds] for entry in ranked]
-    tau, low, high = statistics.kendall_interval(printed, runs, np.random.default_rng(BOOTSTRAP_SEED))
     left_out = len(chosen) - len(ranked)
     reason = f"{left_out} rows without runs left out" if left_out else ""
-    if len(seeds) < 2:
-        return Ranking(*head, len(ranked), len(seeds), _finite(tau), None, None, stand_in, "one seed: no interval")
-    return Ranking(*head, len(ranked), len(seeds), _finite(tau), _finite(low), _finite(high), stand_in, reason)
+    tau = low = high = None
+    if len(ranked) < 3:
+        reason = "fewer than three rows have run"
+    elif not seeds:
+        reason = "no seed has finished in every row"
+    else:
+        printed = [entry.printed.value for entry in ranked]
+        runs = [[entry.ours.finished[seed] for seed in seeds] for entry in ranked]
+        rng = np.random.default_rng(BOOTSTRAP_SEED)
+        tau, low, high = (_finite(value) for value in statistics.kendall_interval(printed, runs, rng))
+        if len(seeds) < 2:
+            low, high, reason = None, None, "one seed: no interval"
+    first = entries[0]
+    return Ranking(
+        paper=paper.paper,
+        table=first.table.table,
+        variant=variant or "",
+        column=first.column.id,
+        dataset=ranked[0].dataset if ranked else first.dataset,
+        rows=len(ranked),
+        n=len(seeds),
+        tau=tau,
+        low=low,
+        high=high,
+        stand_in=any(entry.stand_in for entry in ranked),
+        reason=reason,
+    )
 
 
 def _finite(value: float) -> float | None:

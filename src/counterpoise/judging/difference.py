@@ -17,8 +17,8 @@ from scipy import stats
 
 from counterpoise.judging import statistics
 from counterpoise.judging.claims import paired_differences
-from counterpoise.judging.verdicts import SeedValues
 from counterpoise.results.result_set import ClaimKey, Number, NumberKey, ResultSet
+from counterpoise.results.seeds import SeedValues
 
 LEVEL = 0.95
 ALPHA = 0.05
@@ -38,7 +38,7 @@ class Change(StrEnum):
     SAME = "same"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NumberChange:
     """B minus A of one number, in printed units, with its 95 % interval and Holm-corrected p-value.
 
@@ -62,7 +62,7 @@ class NumberChange:
         return (self.a.verdict if self.a else "", self.b.verdict if self.b else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RankingChange:
     """The order of a column's rows in A and in B, by their means: τ, and the pairs that changed places."""
 
@@ -75,7 +75,7 @@ class RankingChange:
     swapped: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClaimChange:
     """A claim whose verdict is another one in B."""
 
@@ -84,7 +84,7 @@ class ClaimChange:
     b: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ResultDifference:
     """Everything that differs between two sets of results."""
 
@@ -112,7 +112,7 @@ def difference(a: ResultSet, b: ResultSet) -> ResultDifference:
     keys = dict.fromkeys([*a.numbers, *b.numbers])
     raw = [_number_change(key, a.numbers.get(key), b.numbers.get(key)) for key in keys]
     numbers = _corrected([change for change in raw if change is not None])
-    return ResultDifference(a, b, numbers, _rankings(numbers), _claims(a, b))
+    return ResultDifference(a=a, b=b, numbers=numbers, rankings=_rankings(numbers), claims=_claims(a, b))
 
 
 # -- numbers -------------------------------------------------------------------------------------------------
@@ -120,26 +120,21 @@ def difference(a: ResultSet, b: ResultSet) -> ResultDifference:
 
 def _number_change(key: NumberKey, a: Number | None, b: Number | None) -> NumberChange | None:
     """Return the change of one number before correction, None where neither side has runs."""
-    a_ran, b_ran = _ran(a), _ran(b)
+    a_ran, b_ran = a is not None and a.ran, b is not None and b.ran
     if not a_ran and not b_ran:
         return None
+    found = NumberChange(key=key, a=a, b=b, change=Change.UNDECIDED)
     if not b_ran:
-        return NumberChange(key, a, b, Change.GONE, b.verdict if b else "not among its numbers")
+        return replace(found, change=Change.GONE, reason=b.verdict if b else "not among its numbers")
     if not a_ran:
-        return NumberChange(key, a, b, Change.ADDED)
+        return replace(found, change=Change.ADDED)
     if (a.dataset, a.stand_in) != (b.dataset, b.stand_in):
-        return NumberChange(key, a, b, Change.OTHER_DATA, f"A ran on {a.dataset}, B on {b.dataset}")
-    if a.seeds is not None and b.seeds is not None:
-        if _equal(a.seeds, b.seeds):
-            return NumberChange(key, a, b, Change.SAME, difference=0.0, pairs=a.seeds.n)
-        differences = paired_differences(b.seeds, a.seeds, 1.0 if b.better == "higher" else -1.0)
-        if len(differences) > 1:
-            return _paired(key, a, b, differences)
-    return _unpaired(key, a, b)
-
-
-def _ran(number: Number | None) -> bool:
-    return number is not None and (number.n > 0 or bool(number.seeds and number.seeds.diverged))
+        return replace(found, change=Change.OTHER_DATA, reason=f"A ran on {a.dataset}, B on {b.dataset}")
+    if _equal(a.seeds, b.seeds):
+        return replace(found, change=Change.SAME, difference=0.0, pairs=a.seeds.n)
+    # Positive where B is better, whichever way the column runs; a diverged run is infinitely worse.
+    better = paired_differences(b.seeds, a.seeds, 1.0 if b.better == "higher" else -1.0)
+    return _paired(found, better) if len(better) > 1 else _unpaired(found)
 
 
 def _equal(a: SeedValues, b: SeedValues) -> bool:
@@ -150,13 +145,13 @@ def _equal(a: SeedValues, b: SeedValues) -> bool:
     )
 
 
-def _paired(key: NumberKey, a: Number, b: Number, better: np.ndarray) -> NumberChange:
-    """Test differences paired over seeds; positive in ``better`` is better, whichever way the column runs."""
-    found = NumberChange(key, a, b, Change.WITHIN, pairs=len(better))
+def _paired(found: NumberChange, better: np.ndarray) -> NumberChange:
+    """Test differences paired over seeds, ``(n,)``; positive in ``better`` is better."""
+    found = replace(found, change=Change.WITHIN, pairs=len(better))
     if not np.isfinite(better).all():
-        found = replace(found, reason=f"{int(np.isinf(better).sum())} of {len(better)} pairs have a diverged run")
-        return replace(found, p_value=_two_sided(better))
-    raw = better if b.better == "higher" else -better
+        reason = f"{int(np.isinf(better).sum())} of {len(better)} pairs have a diverged run"
+        return replace(found, reason=reason, p_value=_two_sided(better))
+    raw = better if found.b.better == "higher" else -better
     mean, spread = float(raw.mean()), float(raw.std(ddof=1))
     found = replace(found, difference=mean)
     if np.ptp(raw) < statistics.TOLERANCE:
@@ -173,12 +168,13 @@ def _two_sided(differences: np.ndarray) -> float:
     return float(min(1.0, 2 * min(above, below)))
 
 
-def _unpaired(key: NumberKey, a: Number, b: Number) -> NumberChange:
+def _unpaired(found: NumberChange) -> NumberChange:
     """Test two means whose runs cannot be paired (Welch); undecided where a side shows no spread."""
+    a, b = found.a.seeds, found.b.seeds
     if a.mean is None or b.mean is None:
-        return NumberChange(key, a, b, Change.UNDECIDED, "every run of one side diverged")
+        return replace(found, reason="every run of one side diverged")
     gap = b.mean - a.mean
-    found = NumberChange(key, a, b, Change.UNDECIDED, "one seed in common or on a side", gap)
+    found = replace(found, reason="one seed in common or on a side", difference=gap)
     if a.std is None or b.std is None:
         return found
     if a.std == 0 and b.std == 0:
@@ -212,7 +208,7 @@ def _rankings(numbers: Sequence[NumberChange]) -> list[RankingChange]:
     for change in numbers:
         paper, table, row, column = change.key
         comparable = change.change not in (Change.GONE, Change.ADDED, Change.OTHER_DATA)
-        if comparable and change.a.mean is not None and change.b.mean is not None:
+        if comparable and change.a.seeds.mean is not None and change.b.seeds.mean is not None:
             columns.setdefault((paper, table, column), {})[row] = change
     return [_ranking(key, rows) for key, rows in columns.items() if len(rows) > 1]
 
@@ -220,8 +216,8 @@ def _rankings(numbers: Sequence[NumberChange]) -> list[RankingChange]:
 def _ranking(key: tuple[str, str, str], rows: Mapping[str, NumberChange]) -> RankingChange:
     names = list(rows)
     sign = 1.0 if rows[names[0]].b.better == "higher" else -1.0
-    before = np.array([sign * rows[name].a.mean for name in names])
-    after = np.array([sign * rows[name].b.mean for name in names])
+    before = np.array([sign * rows[name].a.seeds.mean for name in names])
+    after = np.array([sign * rows[name].b.seeds.mean for name in names])
     tau = float(statistics.kendall(before, after))
     swapped = tuple(
         (names[one], names[other])
@@ -229,7 +225,16 @@ def _ranking(key: tuple[str, str, str], rows: Mapping[str, NumberChange]) -> Ran
         if (before[one] - before[other]) * (after[one] - after[other]) < 0
     )
     best = (names[int(before.argmax())], names[int(after.argmax())])
-    return RankingChange(*key, len(names), tau if math.isfinite(tau) else None, best, swapped)
+    paper, table, column = key
+    return RankingChange(
+        paper=paper,
+        table=table,
+        column=column,
+        rows=len(names),
+        tau=tau if math.isfinite(tau) else None,
+        best=best,
+        swapped=swapped,
+    )
 
 
 # -- claims --------------------------------------------------------------------------------------------------
@@ -237,7 +242,8 @@ def _ranking(key: tuple[str, str, str], rows: Mapping[str, NumberChange]) -> Ran
 
 def _claims(a: ResultSet, b: ResultSet) -> list[ClaimChange]:
     found = [
-        ClaimChange(key, a.claims.get(key, ""), b.claims.get(key, "")) for key in dict.fromkeys([*a.claims, *b.claims])
+        ClaimChange(key=key, a=a.claims.get(key, ""), b=b.claims.get(key, ""))
+        for key in dict.fromkeys([*a.claims, *b.claims])
     ]
     answered = (change for change in found if not {change.a, change.b} <= UNANSWERED)
     return [change for change in answered if change.a != change.b]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from counterpoise.judging.verdicts import SeedValues
 from counterpoise.papers.paper import Column, Paper, PaperTable, PrintedValue
-from counterpoise.planning.plan import NOT_IN_BENCHMARK, Plan, PlannedValue
-from counterpoise.results.results import CellResults
+from counterpoise.results.layout import NOT_IN_BENCHMARK, LayoutCell, LayoutValue
+from counterpoise.results.seeds import SeedValues
+from counterpoise.results.table import Results
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A printed entry and one variant of ours; ``ours`` is None where no cell runs, ``reason`` says why.
+    """A printed entry and one variant of ours; ``cell`` and ``ours`` are None where none runs, ``reason`` says why.
 
-    ``output`` is the output of the runs that it is measured on, empty where none run.
+    ``output`` is the output of the runs that it is measured on, ``n_test`` the size of their test set (None before
+    any has finished). ``other_training`` is the title of a protocol that takes the place of the paper's.
     """
 
     table: PaperTable
@@ -23,12 +23,13 @@ class Entry:
     variant: str | None
     column: Column
     dataset: str
+    cell: LayoutCell | None = None
+    n_test: int | None = None
     ours: SeedValues | None = None
-    results: CellResults | None = None
+    output: str = ""
     reason: str = ""
     stand_in: bool = False
     other_training: str = ""
-    output: str = ""
 
     @property
     def label(self) -> str:
@@ -37,6 +38,7 @@ class Entry:
 
     @property
     def printed(self) -> PrintedValue:
+        """What the paper prints there."""
         return self.table.value(self.row, self.column.id)
 
 
@@ -45,41 +47,46 @@ def row_label(row: str, variant: str | None) -> str:
     return row if variant is None else f"{row} [{variant}]"
 
 
-def collect(plan: Plan, results: Mapping[str, CellResults], paper: Paper) -> list[Entry]:
-    """Return all entries of all tables of ``paper`` in reading order, planned or not, variants adjacent."""
-    tables = paper.tables.values()
-    return [entry for table in tables for entry in collect_table(plan, results, paper, table)]
+def entries_of(paper: Paper, results: Results) -> list[Entry]:
+    """Return all entries of all tables of ``paper`` in reading order, run or not, variants of a row adjacent."""
+    places: dict[tuple[str, str, str], list[LayoutValue]] = {}
+    for value in results.layout.values_of(paper.paper):
+        places.setdefault((value.table, value.row, value.column), []).append(value)
+    found = []
+    for table in paper.tables.values():
+        for row in table.row_ids:
+            # By variant first: the columns of one variant stand together, in the paper's order.
+            variants: dict[str | None, list[Entry]] = {}
+            for column in table.columns:
+                for value in places.get((table.table, row, column.id)) or [None]:
+                    entry = _entry(results, table, row, column, value)
+                    variants.setdefault(entry.variant, []).append(entry)
+            found += [entry for entries in variants.values() for entry in entries]
+    return found
 
 
-def collect_table(plan: Plan, results: Mapping[str, CellResults], paper: Paper, table: PaperTable) -> list[Entry]:
-    """Return the entries of one table; ``results`` has at least the cells that are in it."""
-    planned: dict[tuple[str, str], list[PlannedValue]] = {}
-    for value in plan.values:
-        if (value.paper, value.table) == (paper.paper, table.table):
-            planned.setdefault((value.row, value.column), []).append(value)
-    return [entry for row in table.row_ids for entry in _row_entries(plan, results, table, row, planned)]
-
-
-def _row_entries(plan: Plan, results: Mapping, table: PaperTable, row: str, planned: Mapping) -> list[Entry]:
-    variants: dict[str | None, list[Entry]] = {}
-    for column in table.columns:
-        found = planned.get((row, column.id))
-        entries = [_entry(plan, results, table, column, value) for value in found] if found else []
-        for entry in entries or [_unplanned(table, row, column)]:
-            variants.setdefault(entry.variant, []).append(entry)
-    return [entry for entries in variants.values() for entry in entries]
-
-
-def _unplanned(table: PaperTable, row: str, column: Column) -> Entry:
-    return Entry(table, row, None, column, table.group(row, column.id).dataset, reason=NOT_IN_BENCHMARK)
-
-
-def _entry(plan: Plan, results: Mapping, table: PaperTable, column: Column, value: PlannedValue) -> Entry:
-    if value.cell is None:
-        dataset = table.group(value.row, column.id).dataset
-        return Entry(table, value.row, value.variant, column, dataset, reason=value.reason)
-    cell_results = results[value.cell.name]
-    output = plan.output(value)
-    ours = cell_results.values(plan.benchmark.selection, output, column.measure, column.scale)
-    place = (table, value.row, value.variant, column, value.cell.dataset)
-    return Entry(*place, ours, cell_results, "", value.stand_in, value.other_training, output)
+def _entry(results: Results, table: PaperTable, row: str, column: Column, value: LayoutValue | None) -> Entry:
+    """Return one entry; ``value`` is what the layout says about its place, None where it says nothing."""
+    if value is None or value.cell is None:
+        return Entry(
+            table=table,
+            row=row,
+            variant=None if value is None else value.variant,
+            column=column,
+            dataset=table.group(row, column.id).dataset,
+            reason=NOT_IN_BENCHMARK if value is None else value.reason,
+        )
+    selection = results.layout.selection
+    return Entry(
+        table=table,
+        row=row,
+        variant=value.variant,
+        column=column,
+        dataset=results.cell(value.cell).dataset,
+        cell=results.cell(value.cell),
+        n_test=results.n_test(value.cell),
+        ours=results.seeds(value.cell, selection, value.output, column.measure, column.scale),
+        output=value.output,
+        stand_in=value.stand_in,
+        other_training=value.other_training,
+    )

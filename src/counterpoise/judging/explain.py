@@ -7,31 +7,29 @@ the epoch otherwise needs no runs: every run records all selections.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from counterpoise.errors import UserError, suggest
-from counterpoise.identity import short_key, source_digest
+from counterpoise.errors import UserError
+from counterpoise.identity import short_key
 from counterpoise.judging import statistics
 from counterpoise.judging.claims import paired_differences
 from counterpoise.judging.compare import judge_entry
-from counterpoise.judging.entries import Entry
-from counterpoise.judging.sequential import schedule_of
-from counterpoise.judging.verdicts import NumberVerdict, SeedValues, Verdict
-from counterpoise.papers.paper import Column, PaperTable
-from counterpoise.planning.plan import Cell, Flip, Plan, PlannedValue
-from counterpoise.results.results import CellResults, read_cell
-from counterpoise.runs.trace import find_values, value_name
+from counterpoise.judging.entries import entries_of
+from counterpoise.judging.verdicts import NumberVerdict, Verdict
+from counterpoise.papers.paper import Column, Paper
+from counterpoise.results.explained import Flip, Question
+from counterpoise.results.seeds import SeedValues
+from counterpoise.results.table import Results
 
 SELECTIONS = ("last", "best_val", "best_test")
 LEVEL = 0.95
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Effect:
     """What one flip does, in printed units: flipped minus as it is, by seed.
 
@@ -61,12 +59,15 @@ class Effect:
         return sum(not math.isfinite(difference) for difference in self.differences)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """A number, its verdict, the gap to the printed one (None where they are not compared), the effects."""
+    """A number, its verdict, the gap to the printed one (None where they are not compared), and the effects.
 
-    name: str
-    value: PlannedValue
+    ``missing`` are the seeds that the number's own cell still lacks.
+    """
+
+    question: Question
+    benchmark: str
     column: Column
     printed: str
     selection: str
@@ -75,6 +76,11 @@ class Explanation:
     gap: float | None
     missing: tuple[int, ...]
     effects: tuple[Effect, ...]
+
+    @property
+    def name(self) -> str:
+        """The number's name."""
+        return self.question.name
 
     @property
     def deviates(self) -> bool:
@@ -87,170 +93,109 @@ class Explanation:
         return len(self.missing) + sum(len(effect.missing) for effect in self.effects)
 
 
-@dataclass(frozen=True)
-class Question:
-    """A number to be explained: where it stands, its cell, and the flips of it that can run."""
-
-    name: str
-    table: PaperTable
-    column: Column
-    value: PlannedValue
-    flips: tuple[Flip, ...]
-
-    @property
-    def cell(self) -> Cell:
-        """The cell that regenerates the number."""
-        return self.value.cell
-
-    @property
-    def cells(self) -> list[Cell]:
-        """The cell itself and the distinct cells of its flips."""
-        found = {self.cell.name: self.cell}
-        found.update({flip.cell.name: flip.cell for flip in self.flips if flip.cell is not None})
-        return list(found.values())
-
-    @property
-    def file_name(self) -> str:
-        """The name of the explanation's files, without suffix: the number's, with ``_`` for spaces."""
-        return self.name.replace(" ", "_")
-
-
-def ask(plan: Plan, name: str) -> Question:
-    """Return the question that a number's name asks, in the words of ``counterpoise trace``.
-
-    Raises:
-        UserError: there is no such number, it is several (one per variant), or nothing runs for it.
-    """
-    table, column, values = find_values(plan, name)
-    if len(values) > 1:
-        names = [value_name(value) for value in values]
-        raise UserError(f"{name}: is run in several variants: say which{suggest(names[0], names)}")
-    (value,) = values
-    if value.cell is None:
-        raise UserError(f"{name}: nothing runs for it here, so nothing can be flipped: {value.reason}")
-    return Question(value_name(value), table, column, value, tuple(plan.flips(value.cell)))
-
-
-def question_digest(plan: Plan, question: Question) -> str:
-    """Return the digest of everything besides metrics that an explanation rests on."""
-    flips = [(f.factor, f.title, f.before, f.after, f.source, f.reason, f.cell and f.cell.name) for f in question.flips]
-    return short_key(
-        {
-            "table": plan.digest(f"{question.value.paper}-{question.value.table}"),
-            "cell": question.cell.name,
-            "flips": flips,
-            "source": source_digest(("counterpoise.reporting.explain",)),
-        }
-    )
-
-
-def explain(plan: Plan, root: Path, question: Question) -> Explanation:
+def explain(question: Question, paper: Paper, results: Results, flipped: Results) -> Explanation:
     """Return what the finished runs say about each factor; what has not run is named.
 
+    Args:
+        question: the number, whose cell is one of ``results``, and its flips.
+        paper: the paper that prints it.
+        flipped: the results of the flips' cells, with the same seeds.
+
     Raises:
-        UserError: a result file is broken or belongs to another run.
+        UserError: the paper has no such row.
     """
-    seeds = plan.seeds_of(question.cell)
-    results = {cell.name: read_cell(plan, Path(root), cell, seeds) for cell in question.cells}
-    base = results[question.cell.name]
-    entry = _entry(plan, question, base)
-    number = judge_entry(plan.papers[question.value.paper], entry, schedule_of(plan))
-    compared = entry.printed.kind == "number" and not question.value.stand_in and number.mean is not None
-    gap = entry.printed.value - number.mean if compared else None
-    effects = [*_selections(plan, question, base), *_flipped(plan, question, results)]
-    return Explanation(
-        question.name,
-        question.value,
-        question.column,
-        entry.printed.printed,
-        plan.benchmark.selection,
-        tuple(seeds),
-        number,
-        gap,
-        tuple(base.missing),
-        tuple(_corrected(effects, gap)),
+    value, layout = question.value, results.layout
+    place = (value.table, value.row, value.variant, value.column)
+    entry = next(
+        (e for e in entries_of(paper, results) if (e.table.table, e.row, e.variant, e.column.id) == place), None
     )
-
-
-def _entry(plan: Plan, question: Question, results: CellResults) -> Entry:
-    value = question.value
-    if value.row not in question.table.row_ids:
+    if entry is None:
         raise UserError(f"{question.name}: the paper has no such row, so there is nothing to explain")
-    ours = _values(plan, question, results, plan.benchmark.selection)
-    return Entry(
-        question.table, value.row, value.variant, question.column, value.cell.dataset, ours, results, "", value.stand_in
-    )
+    number = judge_entry(paper, entry)
+    compared = entry.printed.kind == "number" and not entry.stand_in and number.mean is not None
+    gap = entry.printed.value - number.mean if compared else None
 
+    def seeds(source: Results, cell: str, selection: str) -> SeedValues:
+        return source.seeds(cell, selection, entry.output, entry.column.measure, entry.column.scale)
 
-def _values(plan: Plan, question: Question, results: CellResults, selection: str) -> SeedValues:
-    column = question.column
-    return results.values(selection, plan.output(question.value), column.measure, column.scale)
-
-
-def _selections(plan: Plan, question: Question, base: CellResults) -> list[Effect]:
-    """Return the effect of choosing the epoch otherwise; the runs are those that are there."""
-    now = plan.benchmark.selection
-    ours = _values(plan, question, base, now)
-    found = []
+    effects = []
     for other in SELECTIONS:
-        if other != now:
-            flip = Flip("selection", "selection", now, other, "recorded by every run", question.cell)
-            found.append(_effect(flip, _values(plan, question, base, other), ours))
-    return found
-
-
-def _flipped(plan: Plan, question: Question, results: Mapping[str, CellResults]) -> list[Effect]:
-    selection = plan.benchmark.selection
-    ours = _values(plan, question, results[question.cell.name], selection)
-    found = []
+        if other != layout.selection:
+            flip = Flip(
+                factor="selection",
+                title="selection",
+                before=layout.selection,
+                after=other,
+                source="recorded by every run",
+                cell=value.cell,
+            )
+            effects.append(_effect(flip, seeds(results, value.cell, other), entry.ours))
     for flip in question.flips:
         if flip.cell is None:
-            found.append(Effect(flip, reason=flip.reason))
+            effects.append(Effect(flip=flip, reason=flip.reason))
         else:
-            found.append(_effect(flip, _values(plan, question, results[flip.cell.name], selection), ours))
-    return found
+            effects.append(_effect(flip, seeds(flipped, flip.cell, layout.selection), entry.ours))
+    return Explanation(
+        question=question,
+        benchmark=layout.name,
+        column=entry.column,
+        printed=entry.printed.printed,
+        selection=layout.selection,
+        seeds=layout.seeds,
+        number=number,
+        gap=gap,
+        missing=tuple(entry.ours.missing),
+        effects=tuple(_corrected(effects, gap)),
+    )
 
 
 def _effect(flip: Flip, flipped: SeedValues, ours: SeedValues) -> Effect:
-    missing = tuple(seed for seed in flipped.missing if seed not in flipped.failed)
-    effect = Effect(flip, missing=missing if flip.factor != "selection" else ())
+    # Another selection of the same runs lacks no run of its own.
+    missing = tuple(seed for seed in flipped.missing if seed not in flipped.failed and flip.factor != "selection")
     pairs = paired_differences(flipped, ours, 1.0)
+    effect = Effect(flip=flip, differences=tuple(map(float, pairs)), missing=missing)
     if not pairs.size:
         failed = "; ".join(f"seed {seed} {what}" for seed, what in flipped.failed.items())
         return replace(effect, reason=flipped.absent or failed or "no pair of finished runs yet")
     finite = pairs[np.isfinite(pairs)]
     if not finite.size:
-        return replace(effect, differences=tuple(map(float, pairs)), reason="every pair has a run that diverged")
-    interval = statistics.mean_interval(finite, LEVEL) or (None, None)
+        return replace(effect, reason="every pair has a run that diverged")
+    low, high = statistics.mean_interval(finite, LEVEL) or (None, None)
     p = float(min(1.0, 2 * min(statistics.paired_p(pairs)))) if pairs.size > 1 else None
-    return replace(
-        effect, differences=tuple(map(float, pairs)), mean=float(finite.mean()), low=interval[0], high=interval[1], p=p
-    )
+    return replace(effect, mean=float(finite.mean()), low=low, high=high, p=p)
 
 
 def _corrected(effects: Sequence[Effect], gap: float | None) -> list[Effect]:
     """Return the effects with Holm's correction over all of them, and what each recovers of the gap."""
-    tested = [position for position, effect in enumerate(effects) if effect.p is not None]
     found = [
         replace(effect, recovered=math.copysign(1.0, gap) * effect.mean)
         if gap is not None and effect.mean is not None
         else effect
         for effect in effects
     ]
-    for position, p in zip(tested, statistics.holm([effects[at].p for at in tested]) if tested else [], strict=True):
+    tested = [position for position, effect in enumerate(found) if effect.p is not None]
+    adjusted = statistics.holm([found[position].p for position in tested]) if tested else ()
+    for position, p in zip(tested, adjusted, strict=True):
         found[position] = replace(found[position], p=float(p))
     return found
 
 
-def record(plan: Plan, explanation: Explanation, question: Question) -> dict[str, Any]:
+def question_digest(question: Question, paper: Paper) -> str:
+    """Return the digest of everything besides results that an explanation rests on."""
+    table = paper.table(question.value.table).model_dump(mode="json")
+    flips = [asdict(flip) for flip in question.flips]
+    return short_key({"value": question.value.model_dump(mode="json"), "flips": flips, "table": table})
+
+
+def record(explanation: Explanation, paper: Paper) -> dict[str, Any]:
     """Return an explanation as JSON data, with what it was made of."""
-    number = explanation.number
+    number, question = explanation.number, explanation.question
     return {
         "schema": 1,
         "name": explanation.name,
-        "benchmark": plan.benchmark.name,
-        "digest": question_digest(plan, question),
-        "cell": question.cell.name,
+        "benchmark": explanation.benchmark,
+        "digest": question_digest(question, paper),
+        "cell": question.value.cell,
         "selection": explanation.selection,
         "seeds": list(explanation.seeds),
         "printed": explanation.printed,
@@ -273,7 +218,7 @@ def _effect_record(effect: Effect) -> dict[str, Any]:
         "from": flip.before,
         "to": flip.after,
         "source": flip.source,
-        "cell": None if flip.cell is None else flip.cell.name,
+        "cell": flip.cell,
         "changed": [[key, before, after] for key, before, after in flip.differences],
         "n": effect.n,
         "diverged": effect.diverged,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from counterpoise.judging import statistics
 from counterpoise.papers.paper import PrintedValue
+from counterpoise.results.seeds import SeedValues
 
 
 class Verdict(StrEnum):
@@ -29,45 +29,12 @@ class Verdict(StrEnum):
     NOT_PRINTED = "not printed"
 
 
-@dataclass(frozen=True)
-class SeedValues:
-    """A metric of one cell over its seeds, in printed units.
-
-    ``finished`` has the completed runs only. ``diverged`` maps seeds to the reason; ``missing`` lists
-    the planned seeds whose run is not there, and ``failed`` says of those that were tried what became of
-    them; ``absent`` says, where runs are there but lack the metric, what they lack.
-    """
-
-    finished: Mapping[int, float] = field(default_factory=dict)
-    diverged: Mapping[int, str] = field(default_factory=dict)
-    missing: Sequence[int] = ()
-    absent: str = ""
-    failed: Mapping[int, str] = field(default_factory=dict)
-
-    @property
-    def n(self) -> int:
-        return len(self.finished)
-
-    @property
-    def mean(self) -> float | None:
-        """The mean over completed runs, None if there is none."""
-        return float(np.mean(list(self.finished.values()))) if self.finished else None
-
-    @property
-    def std(self) -> float | None:
-        """The standard deviation (divisor n − 1), None below two completed runs."""
-        if self.n < 2:
-            return None
-        std = float(np.std(list(self.finished.values()), ddof=1))
-        return std if std > statistics.TOLERANCE else 0.0
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rule:
     """What a paper declares before anything runs: margin, runs per printed number, level of the tests.
 
-    ``highest`` is the largest possible value of the metric; intervals end there and at 0, which no
-    decision feels.
+    ``highest`` is the largest possible value of the metric. Intervals are clipped to [0, ``highest``] for display;
+    verdicts use the unclipped ones.
     """
 
     margin: float | None
@@ -76,7 +43,7 @@ class Rule:
     highest: float = math.inf
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NumberVerdict:
     """A verdict and what it rests on; ``low`` and ``high`` bound the prediction interval of a printed value.
 
@@ -112,83 +79,76 @@ def decide(
     return statistics.equivalence_p(mean, std, n, printed, rule.margin) < rule.alpha, outside
 
 
-def judge(printed: PrintedValue, ours: SeedValues, rule: Rule, stand_in: bool = False) -> NumberVerdict:
-    """Return the verdict on a printed entry whose cell is in the plan."""
+def judge_number(printed: PrintedValue, ours: SeedValues, rule: Rule, stand_in: bool = False) -> NumberVerdict:
+    """Return the verdict on a printed entry that a cell of the benchmark fills.
+
+    ``stand_in``: the cell ran on other data or with another training than the paper's, so nothing is compared.
+    """
+    unfinished = _unfinished(ours)
     if printed.kind in ("not_defined", "not_applicable"):
-        return NumberVerdict(Verdict.NOT_DEFINED, f"the paper prints '{printed.printed}'")
+        return NumberVerdict(verdict=Verdict.NOT_DEFINED, reason=f"the paper prints '{printed.printed}'")
     if ours.absent:
-        return NumberVerdict(Verdict.NOT_RUN, ours.absent)
-    if not ours.finished and not ours.diverged and ours.failed:
-        return NumberVerdict(Verdict.FAILED, _missing(ours))
+        return NumberVerdict(verdict=Verdict.NOT_RUN, reason=ours.absent)
     if not ours.finished and not ours.diverged:
-        return NumberVerdict(Verdict.NOT_RUN, "no seed has finished")
-    seen = _seen(ours, rule)
-    if ours.diverged:
-        return _with(seen, Verdict.DIVERGED, _divergence(ours))
-    if stand_in:
-        return _with(seen, Verdict.STAND_IN, _join("not the paper's data: no comparison", _missing(ours)))
-    if printed.kind == "unprinted":
-        return _with(seen, Verdict.NOT_PRINTED, _join("the paper gives no number", _missing(ours)))
-    return _compared(printed, ours, rule, seen)
+        if ours.failed:
+            return NumberVerdict(verdict=Verdict.FAILED, reason=unfinished)
+        return NumberVerdict(verdict=Verdict.NOT_RUN, reason="no seed has finished")
 
-
-def _seen(ours: SeedValues, rule: Rule) -> NumberVerdict:
     low = high = None
     if ours.std is not None and ours.std > 0:
         bounds = statistics.prediction_interval(ours.mean, ours.std, ours.n, rule.printed_runs, 1 - rule.alpha)
         low, high = (min(max(float(bound), 0.0), rule.highest) for bound in bounds)
-    return NumberVerdict(Verdict.UNDECIDED, mean=ours.mean, std=ours.std, n=ours.n, low=low, high=high)
+    seen = NumberVerdict(verdict=Verdict.UNDECIDED, mean=ours.mean, std=ours.std, n=ours.n, low=low, high=high)
+    if ours.diverged:
+        return replace(seen, verdict=Verdict.DIVERGED, reason=_join(_divergence(ours), unfinished))
+    if stand_in:
+        reason = _join("not the paper's data: no comparison", unfinished)
+        return replace(seen, verdict=Verdict.STAND_IN, reason=reason)
+    if printed.kind == "unprinted":
+        return replace(seen, verdict=Verdict.NOT_PRINTED, reason=_join("the paper gives no number", unfinished))
 
-
-def _compared(printed: PrintedValue, ours: SeedValues, rule: Rule, seen: NumberVerdict) -> NumberVerdict:
     delta = ours.mean - printed.value
-    seen = _with(seen, Verdict.UNDECIDED, "", delta=delta)
+    seen = replace(seen, delta=delta)
     if ours.std is None:
-        return _with(seen, Verdict.UNDECIDED, _join("one seed shows no spread: two or more are needed", _missing(ours)))
+        return replace(seen, reason=_join("one seed shows no spread: two or more are needed", unfinished))
     if ours.std == 0:
         reason = f"all {ours.n} seeds give the same value: no spread to judge by"
-        return _with(seen, Verdict.UNDECIDED, _join(reason, _missing(ours)))
+        return replace(seen, reason=_join(reason, unfinished))
     equivalent, outside = (bool(answer) for answer in decide(ours.mean, ours.std, ours.n, printed.value, rule))
     if equivalent:
         size = "though outside the prediction interval" if outside else ""
-        return _with(seen, Verdict.REPRODUCED, _join(f"within {rule.margin:g} by TOST", size, _missing(ours)))
-    needed = _seeds_needed(delta, ours.std, rule, outside)
+        reason = _join(f"within {rule.margin:g} by TOST", size, unfinished)
+        return replace(seen, verdict=Verdict.REPRODUCED, reason=reason)
     if outside:
-        beyond = max(seen.low - printed.value, printed.value - seen.high)
+        beyond = max(low - printed.value, printed.value - high)
         side = "above" if delta > 0 else "below"
         reason = f"{abs(delta):.2g} {side} the paper, {beyond:.2g} beyond the interval"
-        return _with(seen, Verdict.DEVIATES, _join(reason, _missing(ours)))
-    detectable = statistics.detectable_difference(ours.std, ours.n, rule.printed_runs, rule.alpha)
-    reason = _join(f"finds gaps from {detectable:.2g} on", _needs(needed, delta, rule), _missing(ours))
-    return _with(seen, Verdict.CONSISTENT, reason, detectable=detectable, seeds_needed=needed)
+        return replace(seen, verdict=Verdict.DEVIATES, reason=_join(reason, unfinished))
 
-
-def _seeds_needed(delta: float, std: float, rule: Rule, outside: bool) -> int | None:
-    if outside:
-        return None
+    # Neither decided: say what these runs could have found, and how many would decide at the effect seen.
     if rule.margin is not None and abs(delta) < rule.margin:
-        return statistics.seeds_to_show_equivalence(delta, std, rule.margin, rule.alpha)
-    return statistics.seeds_to_show_deviation(delta, std, rule.printed_runs, rule.alpha)
-
-
-def _needs(needed: int | None, delta: float, rule: Rule) -> str:
-    goal = "equivalence" if rule.margin is not None and abs(delta) < rule.margin else "a deviation"
-    if needed is None:
-        return f"no number of seeds would show {goal} of this size"
-    return f"about {needed} seeds would show {goal}"
+        goal = "equivalence"
+        needed = statistics.seeds_to_show_equivalence(delta, ours.std, rule.margin, rule.alpha)
+    else:
+        goal = "a deviation"
+        needed = statistics.seeds_to_show_deviation(delta, ours.std, rule.printed_runs, rule.alpha)
+    detectable = statistics.detectable_difference(ours.std, ours.n, rule.printed_runs, rule.alpha)
+    power = f"about {needed} seeds would show" if needed else "no number of seeds would show"
+    reason = f"finds gaps from {detectable:.2g} on; {power} {goal}{'' if needed else ' of this size'}"
+    return replace(
+        seen, verdict=Verdict.CONSISTENT, reason=_join(reason, unfinished), detectable=detectable, seeds_needed=needed
+    )
 
 
 def _divergence(ours: SeedValues) -> str:
     total = ours.n + len(ours.diverged)
-    seed, why = next(iter(sorted(ours.diverged.items())))
-    return _join(
-        f"{len(ours.diverged)} of {total} seeds diverged (seed {seed}: {why})",
-        f"the mean is over the other {ours.n}" if ours.n else "",
-        _missing(ours),
-    )
+    seed, why = min(ours.diverged.items())
+    rest = f"the mean is over the other {ours.n}" if ours.n else ""
+    return _join(f"{len(ours.diverged)} of {total} seeds diverged (seed {seed}: {why})", rest)
 
 
-def _missing(ours: SeedValues) -> str:
+def _unfinished(ours: SeedValues) -> str:
+    """Say which planned seeds have no result, and why."""
     untried = [seed for seed in ours.missing if seed not in ours.failed]
     plural = "s" if len(untried) > 1 else ""
     absent = f"seed{plural} {', '.join(map(str, untried))} missing" if untried else ""
@@ -197,9 +157,3 @@ def _missing(ours: SeedValues) -> str:
 
 def _join(*parts: str) -> str:
     return "; ".join(part for part in parts if part)
-
-
-def _with(verdict: NumberVerdict, kind: Verdict, reason: str, **changes: float | int | None) -> NumberVerdict:
-    fields = {**vars(verdict), **changes, "verdict": kind, "reason": reason}
-    assert all(value is None or not isinstance(value, float) or math.isfinite(value) for value in fields.values())
-    return NumberVerdict(**fields)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from counterpoise.components import component
+from counterpoise.errors import UserError
 from counterpoise.models.interface import EncoderModule, Fusion, SequenceEncoderModule
 from counterpoise.models.network import JOINT, Network, build_head
-from counterpoise.models.pretrained import PretrainedWeights
+
+if TYPE_CHECKING:
+    from counterpoise.models.pretrained import PretrainedWeights
+
+Load = Callable[[str, str], Callable[..., Any]]
+"""(kind, name) -> the class of a component, for example of the encoder ``conv4``."""
 
 
 def build_network(
@@ -18,6 +24,8 @@ def build_network(
     shapes: dict[str, tuple[int, ...]],
     classes: dict[str, int],
     generator_seed: int,
+    *,
+    load: Load,
     weights: PretrainedWeights | None = None,
     kinds: dict[str, str] | None = None,
 ) -> Network:
@@ -28,6 +36,7 @@ def build_network(
         shapes: modality -> shape of what is stored, without the batch dimension.
         classes: target -> number of classes; 1 for depth.
         generator_seed: seeds the initialisation and nothing else; the global generator is left as it was.
+        load: returns the classes of the encoders and the fusion.
         weights: where pretrained weights are looked for, for models that ask for some.
         kinds: target -> its kind; one that is not named is classification.
 
@@ -35,24 +44,30 @@ def build_network(
         UserError: a part cannot take its input or the other parts' features, or pretrained weights are
         missing.
     """
-    network = build_architecture(config, shapes, classes, generator_seed)
+    network = build_architecture(config, shapes, classes, generator_seed, load)
     network.kinds = dict(kinds or {})
-    weights = weights or PretrainedWeights.default()
     for name, part in config["encoders"].items():
-        _settings("encoder", part).load_pretrained(network.encoders[name], weights)
+        _made(load, "encoder", part).load_pretrained(network.encoders[name], weights or _NoWeights())
     if config["fusion"] is not None:
-        _settings("fusion", config["fusion"]).load_pretrained(network.fusion, weights)
+        _made(load, "fusion", config["fusion"]).load_pretrained(network.fusion, weights or _NoWeights())
     return network
 
 
+class _NoWeights:
+    """Stands for pretrained weights where none were given: a model that asks for some never starts without."""
+
+    def state(self, name: str) -> Any:
+        raise UserError(f"pretrained weights '{name}' are asked for, and nobody said where to look for any")
+
+
 def build_architecture(
-    config: dict[str, Any], shapes: dict[str, tuple[int, ...]], classes: dict[str, int], generator_seed: int
+    config: dict[str, Any], shapes: dict[str, tuple[int, ...]], classes: dict[str, int], generator_seed: int, load: Load
 ) -> Network:
     """Return a network with all parameters at random, for weights that are put into it afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(generator_seed)
-        settings = {name: _settings("encoder", part) for name, part in config["encoders"].items()}
-        fusion = None if config["fusion"] is None else _settings("fusion", config["fusion"])
+        settings = {name: _made(load, "encoder", part) for name, part in config["encoders"].items()}
+        fusion = None if config["fusion"] is None else _made(load, "fusion", config["fusion"])
         seen = {name: presented_shape(shapes[name], config.get("inputs", {}).get(name)) for name in settings}
         encoders = {name: part.build(seen[name]) for name, part in settings.items()}
         network = _assemble(encoders, fusion, classes, config["head"]["hidden"])
@@ -98,8 +113,9 @@ def _head(encoder: EncoderModule, outputs: int, hidden: int | None) -> nn.Module
     return head
 
 
-def _settings(kind: str, part: dict[str, Any]) -> Any:
-    return component(kind, part["component"]).load()(**part["settings"])
+def _made(load: Load, kind: str, part: dict[str, Any]) -> Any:
+    """Return a part of the configuration as the settings object of its component."""
+    return load(kind, part["component"])(**part["settings"])
 
 
 def _initialise_xavier(module: nn.Module) -> None:

@@ -1,147 +1,111 @@
-"""The papers' figures: what each is drawn from, and which runs and measurements that takes.
+"""The schema of a paper's figures: what each is drawn from, and what it chooses where the paper says nothing.
 
-A benchmark names the figures that it wants and, where a figure is of runs, on which dataset and model
-(:class:`counterpoise.planning.benchmark.FigureRun`). What methods it compares is the figure's own.
+A benchmark names the figures that it wants and, where a figure is drawn from runs, their dataset, model and protocol.
+Which methods it compares, and with which settings, belongs to the figure and stands in ``figures.yaml``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from typing import Any, Self
 
-LANDSCAPE = "landscape"
-GRADIENTS = "gradients"
-MEASURES = {LANDSCAPE: "counterpoise.engine.landscape", GRADIENTS: "counterpoise.engine.gradient_statistics"}
-"""Measurement on finished runs' weights -> the module that makes it."""
+from pydantic import Field, field_validator, model_validator
+
+from counterpoise.identity import canonical_json
+from counterpoise.papers.data import NAME, PaperData
+from counterpoise.papers.printed import PrintedValue
 
 
-@dataclass(frozen=True)
-class Series:
-    """One method of a figure; ``settings`` are the method's. Its variant is ``published``."""
+class Series(PaperData):
+    """One method of a figure, in its published variant; ``settings`` are the method's."""
 
     label: str
-    method: str
-    settings: tuple[tuple[str, str], ...] = ()
+    method: str = Field(pattern=NAME)
+    settings: dict[str, str] = Field({})
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A figure: its ``kind`` of drawing, its methods, and the measurement that it needs, if any.
+class Measurement(PaperData):
+    """A measurement on the weights of finished runs: the name of its component, and settings of it."""
 
-    ``output`` is the modality that it looks at, by the paper's name, where it looks at one. ``table`` names
-    the table whose values it draws, where it draws one's. A kind without methods and table is a formula.
+    name: str = Field(pattern=NAME)
+    settings: dict[str, Any] = Field({})
+
+    def __hash__(self) -> int:
+        return hash((self.name, canonical_json(self.settings)))
+
+
+class FigureNumber(PaperData):
+    """A number that the paper prints for a figure: ``quantity`` of one ``series``, as the figure's kind names them.
+
+    ``about`` marks a number that is read off a drawing. ``source`` says where the paper prints it.
+    """
+
+    series: str
+    quantity: str
+    value: str
+    about: bool = False
+    source: str = ""
+
+    @field_validator("value")
+    @classmethod
+    def _is_number(cls, text: str) -> str:
+        if PrintedValue(printed=text).value is None:
+            raise ValueError("must be a number as printed")
+        return text
+
+
+class Figure(PaperData):
+    """A figure of a paper.
+
+    ``kind`` is a component of :mod:`counterpoise.reporting.figures.kinds` and ``settings`` are its settings.
+    ``output`` is the modality that the figure looks at, by the paper's name, and ``table`` the table whose values it
+    draws, if any. ``choices`` are sentences that are printed under the figure: what the paper leaves open and is
+    decided here. Settings of the kind and of the measurement can be named in them in braces (``{batches}``).
     """
 
     paper: str
-    name: str
+    name: str = Field(pattern=NAME)
     title: str
     kind: str
     series: tuple[Series, ...] = ()
-    measure: str = ""
+    measure: Measurement | None = None
     output: str = ""
     table: str = ""
+    settings: dict[str, Any] = Field({})
+    choices: tuple[str, ...] = ()
+    printed: tuple[FigureNumber, ...] = ()
 
     @property
     def needs_runs(self) -> bool:
         """Whether a benchmark must say on what the figure's runs are made."""
         return bool(self.series)
 
+    @model_validator(mode="after")
+    def _labels_differ(self) -> Self:
+        for label, times in Counter(series.label for series in self.series).items():
+            if times > 1:
+                raise ValueError(f"the figure '{self.name}': the series '{label}' is given twice")
+        return self
 
-_UNIFORM = Series("Uniform baseline", "uniform")
-_PARETO = Series("Conventional Pareto", "conventional_pareto")
-_MMPARETO = Series("MMPareto", "mmpareto")
-_ALONE = (
-    Series("audio alone", "unimodal", (("modality", "audio"),)),
-    Series("visual alone", "unimodal", (("modality", "visual"),)),
-)
-_BALANCED = (
-    Series("Joint Training", "joint"),
-    Series("AGM", "agm"),
-    Series("Multi-Loss", "uniform"),
-    Series("MLB", "mlb"),
-)
-_ALL_BALANCED = (
-    _BALANCED[0],
-    Series("MMCosine", "mmcosine"),
-    Series("MSLR", "mslr"),
-    Series("OGM", "ogm"),
-    _BALANCED[1],
-    Series("PMR", "pmr"),
-    *_BALANCED[2:],
-)
-# Figure 1c's caption: "the individually trained model with one corresponding learning objective".
-_SINGLE = (Series("Single loss", "joint"), Series("Single loss", "unimodal", (("modality", "visual"),)))
 
-FIGURES = {
-    (figure.paper, figure.name): figure
-    for figure in (
-        Figure(
-            "mmpareto",
-            "figure1a",
-            "Cosine of the multimodal and the unimodal gradient, video encoder",
-            "cosine",
-            (_MMPARETO,),
-            output="visual",
-        ),
-        Figure(
-            "mmpareto",
-            "figure1c",
-            "Multimodal and unimodal accuracy, video encoder",
-            "bars",
-            (*_SINGLE, _UNIFORM, _PARETO, _MMPARETO),
-            output="visual",
-        ),
-        Figure(
-            "mmpareto",
-            "figure1d",
-            "Gradient magnitude at fixed parameters, video encoder",
-            "magnitudes",
-            (_UNIFORM,),
-            measure=GRADIENTS,
-            output="visual",
-        ),
-        Figure("mmpareto", "figure3", "Bound of the Pareto weight", "bound"),
-        Figure(
-            "mmpareto",
-            "figure4a",
-            "Cosine of the multimodal and the unimodal gradient, video encoder",
-            "cosine",
-            (_MMPARETO,),
-            output="visual",
-        ),
-        Figure(
-            "mmpareto",
-            "figure4b",
-            "Gradient magnitude at fixed parameters, video encoder",
-            "magnitudes",
-            (_UNIFORM,),
-            measure=GRADIENTS,
-            output="visual",
-        ),
-        Figure(
-            "mmpareto",
-            "figure5",
-            "Loss and accuracy around the solutions",
-            "landscape",
-            (_UNIFORM, _PARETO, _MMPARETO),
-            measure=LANDSCAPE,
-        ),
-        Figure("mlb", "figure2", "Balancing coefficient by performance ratio", "coefficient"),
-        Figure("mlb", "figure3", "Accuracy by dataset, backbone and fusion", "table", table="figure3"),
-        Figure(
-            "mlb",
-            "figure4a",
-            "Agreement of multimodal and unimodal predictions, Conformer",
-            "agreement",
-            (*_ALONE, *_BALANCED),
-        ),
-        Figure(
-            "mlb",
-            "figure4b",
-            "Agreement of multimodal and unimodal predictions, ResNet",
-            "agreement",
-            (*_ALONE, *_BALANCED),
-        ),
-        Figure("mlb", "figure5", "Calibration", "reliability", _ALL_BALANCED),
-        Figure("mlb", "figure6", "Accuracy with FiLM, Gated and TF fusion", "table", table="figure6"),
-    )
-}
+class FiguresFile(PaperData):
+    """A paper's ``figures.yaml``."""
+
+    paper: str
+    figures: tuple[Figure, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_paper(cls, data: Any) -> Any:
+        """Give every figure the name of its paper, which the file says once."""
+        if isinstance(data, dict) and isinstance(data.get("figures"), list):
+            figures = [{"paper": data.get("paper"), **f} if isinstance(f, dict) else f for f in data["figures"]]
+            return {**data, "figures": figures}
+        return data
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        for name, times in Counter(figure.name for figure in self.figures).items():
+            if times > 1:
+                raise ValueError(f"the figure '{name}' is given twice")
+        return self

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import itertools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +18,7 @@ from counterpoise.validation import load_yaml, parse_yaml, validate
 
 Selection = Literal["last", "best_val", "best_test"]
 Scale = Literal["full", "tiny"]
-AUTO = "auto"
 FOLDER = "configs/benchmarks"
-LOOKS = [3, 5, 7, 10]
 
 
 class _Config(BaseModel):
@@ -98,28 +95,16 @@ class Evaluation(_Config):
     stationarity: float = Field(1e-3, gt=0)
 
 
-class Search(_Config):
-    """A search for what the papers leave open, the same for every method (see :mod:`counterpoise.search`).
-
-    ``candidates`` are laid over every method one at a time; ``validation_fraction`` of the training split is
-    held out to decide between them. ``seeds`` are none of the benchmark's own.
-    """
-
-    candidates: list[MethodOverride] = Field(min_length=2)
-    seeds: list[int] = Field(min_length=1)
-    validation_fraction: float = Field(0.2, gt=0, lt=1)
-
-
 class Job(_Config):
     """What a training job asks of the machine; no part of a run's identity.
 
-    ``gpus`` is 0 or 1: one run trains on one device. ``gpu_share`` is the part of it that a run needs, where
-    jobs of one machine share devices. ``mem_mb`` and ``minutes`` are the first attempt's; the n-th asks for n
-    times as much. ``save_seconds`` is how much of a run a kill may cost.
+    ``gpus`` is 0 or 1: one run trains on one device. ``runs_per_gpu`` is how many runs may share one device of
+    a machine at a time. ``mem_mb`` and ``minutes`` are the first attempt's; the n-th asks for n times as much.
+    ``save_seconds`` is how much of a run a kill may cost.
     """
 
     gpus: int = Field(0, ge=0, le=1)
-    gpu_share: float = Field(1.0, gt=0, le=1)
+    runs_per_gpu: int = Field(1, ge=1)
     mem_mb: int = Field(4000, gt=0)
     minutes: int = Field(240, gt=0)
     save_seconds: float = Field(60.0, ge=0)
@@ -132,14 +117,6 @@ class Benchmark(_Config):
     ``data_roots`` names, by dataset, folders of raw data that the user already has. Neither is part of a
     run's identity: what was read from them is, by digest, in the prepared data's manifest.
 
-    ``cells_per_job``: above 1, a job takes that many cells, each with its seeds, where starting Python costs
-    more than the trainings; a cell that is to be done again then takes the evaluation of its batch along
-    (docs/decisions/011-cells-in-batches.md).
-
-    ``seeds: auto`` starts with the first of ``seed_looks`` and goes on to the next only where a verdict is
-    undecided; the last look is the cap. It stands for the seeds 0, 1, ... with ``sequential: true``
-    and ``cells_per_job: 1``.
-
     ``scale: tiny`` runs everything in miniature, to see it work: each file's section ``tiny`` is laid over
     the rest of it, this one's too. What comes out is no reproduction, and all of it counts as a stand-in.
     """
@@ -148,10 +125,6 @@ class Benchmark(_Config):
     title: str
     note: str = ""
     seeds: list[int] = Field(min_length=1)
-    sequential: bool = False
-    seed_looks: list[int] = Field(LOOKS, min_length=1)
-    seeds_per_job: int = Field(5, gt=0)
-    cells_per_job: int = Field(1, gt=0)
     scale: Scale = "full"
     selection: Selection = "last"
     evaluation: Evaluation = Evaluation()
@@ -160,35 +133,8 @@ class Benchmark(_Config):
     mirror: str | None = None
     data_roots: dict[str, str] = {}
     methods: dict[str, MethodOverride] = {}
-    search: Search | None = None
     tables: list[TableRun] = Field(min_length=1)
     figures: list[FigureRun] = []
-
-    @model_validator(mode="before")
-    @classmethod
-    def _auto(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or not isinstance(data.get("seeds"), str):
-            return data
-        if data["seeds"] != AUTO:
-            raise ValueError(f"'seeds' is '{data['seeds']}', must be a list of whole numbers or 'auto'")
-        looks = data.get("seed_looks", LOOKS)
-        cap = looks[-1] if isinstance(looks, list) and looks and isinstance(looks[-1], int) else 1
-        # Cells of one job would get each other's seeds.
-        return {**data, "seeds": list(range(cap)), "sequential": True, "cells_per_job": 1}
-
-    @model_validator(mode="after")
-    def _seeds_reach_the_cap(self) -> Self:
-        if self.sequential and len(self.seeds) != self.seed_looks[-1]:
-            given = f"{len(self.seeds)} seeds, but the last of seed_looks is {self.seed_looks[-1]}"
-            raise ValueError(f"sequential seeds: {given}; give as many, or 'seeds: auto'")
-        return self
-
-    @field_validator("seed_looks")
-    @classmethod
-    def _looks_rise(cls, looks: list[int]) -> list[int]:
-        if looks[0] < 2 or looks != sorted(set(looks)):
-            raise ValueError("must rise, from 2 or more")
-        return looks
 
     @field_validator("seeds")
     @classmethod
@@ -197,13 +143,6 @@ class Benchmark(_Config):
         if min(seeds) < 0:
             raise ValueError(f"seeds must be 0 or more; got {min(seeds)}")
         return seeds
-
-    @model_validator(mode="after")
-    def _search_seeds_are_its_own(self) -> Self:
-        shared = sorted(set(self.seeds) & set(self.search.seeds)) if self.search else []
-        if shared:
-            raise ValueError(f"search.seeds must be none of the benchmark's seeds; both have {shared}")
-        return self
 
     @field_validator("tables")
     @classmethod
@@ -216,15 +155,6 @@ class Benchmark(_Config):
     def _figures_are_distinct(cls, figures: list[FigureRun]) -> list[FigureRun]:
         _refuse_twice("figures", [f"{run.paper}.{run.figure}" for run in figures])
         return figures
-
-    def seed_batches(self) -> list[tuple[int, ...]]:
-        """Return the seeds in the batches that one training job takes; none goes across a look."""
-        size, cuts = self.seeds_per_job, [0, *(self.seed_looks if self.sequential else [len(self.seeds)])]
-        return [
-            tuple(self.seeds[start : min(start + size, last)])
-            for first, last in itertools.pairwise(cuts)
-            for start in range(first, last, size)
-        ]
 
 
 def load_benchmark(path: Path, overrides: dict[str, Any] | None = None) -> Benchmark:

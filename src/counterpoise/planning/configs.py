@@ -147,14 +147,11 @@ class Configs:
             self._names[folder] = sorted(path.as_posix() for path in found)
         return self._names[folder]
 
-    def override_protocol(self, name: str, overrides: list[dict[str, Any]], where: str) -> Protocol:
-        """Return the protocol ``name`` with nested ``overrides`` applied in order."""
+    def protocol_values(self, name: str) -> dict[str, Any]:
+        """Return what a protocol's file says of the protocol, before anything is laid over it."""
         if name not in self._protocols:
-            self._protocols[name] = self.protocol(name).model_dump()
-        data = self._protocols[name]
-        for override in overrides:
-            data = merge(data, override)
-        return validate(Protocol, data, where)
+            self._protocols[name] = self.protocol_file(name).values()
+        return self._protocols[name]
 
     def _load(
         self, folder: str, name: str, schema: type[BaseModel], what: str, over: dict[str, Any] | None = None

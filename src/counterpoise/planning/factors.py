@@ -16,6 +16,7 @@ from counterpoise.identity import canonical_json
 from counterpoise.validation import validate
 
 FOLDERS = ("datasets", "models", "methods", "protocols")
+"""The files that may declare factors."""
 
 
 class _Config(BaseModel):
@@ -77,7 +78,7 @@ def differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, A
         yield key, before, after
 
 
-def sides(found: list[tuple[str, Any, Any]]) -> tuple[str, str]:
+def before_and_after(found: list[tuple[str, Any, Any]]) -> tuple[str, str]:
     """Return what a flip is called before and after: bare values of one setting, several with their names."""
     if len(found) == 1:
         return _text(found[0][1]), _text(found[0][2])

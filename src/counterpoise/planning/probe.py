@@ -1,10 +1,13 @@
-"""How frozen encoders are probed. A file of its own: it is part of a probe's key; a benchmark is not."""
+"""How frozen encoders are probed."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+SOURCE = ("counterpoise.engine.probe",)
+"""What computes a probe: the digest of its source is in the name of a probe's files."""
 
 
 class Probe(BaseModel):

@@ -1,283 +1,278 @@
-"""Publish a finished benchmark: copy what its numbers rest on into a record that stands on its own."""
+"""Publish a benchmark's results: a record that stands on its own, with what recomputes every number in it."""
 
 from __future__ import annotations
 
 import gzip
+import re
 import shlex
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from counterpoise.errors import UserError
-from counterpoise.files import atomic_directory, read_json, sha256_file, write_bytes, write_json, write_text
-from counterpoise.judging.compare import compare_paper
-from counterpoise.planning.plan import Plan
+from counterpoise.files import atomic_directory, read_bytes, write_bytes, write_json, write_text
+from counterpoise.judging.compare import Comparison, judge
+from counterpoise.papers.paper import Paper, load_paper
 from counterpoise.publication import record as published
-from counterpoise.publication.overview import draw_tables
-from counterpoise.publication.readme import readme_text
-from counterpoise.publication.recorded import as_recorded
-from counterpoise.reporting.layout import lay_out
-from counterpoise.reporting.tables import table_texts
-from counterpoise.results.explained import read_explanations
-from counterpoise.results.results import read_results
-from counterpoise.runs.status import RunStatus, State, run_statuses
+from counterpoise.publication.readme import NOTES, readme_text
+from counterpoise.publication.verify import verify
+from counterpoise.results.arrays import pack_arrays
+from counterpoise.results.explained import explanations_folder, read_explanations_in
+from counterpoise.results.record import RunRecord
+from counterpoise.results.result_set import PUBLISHED, RESULTS
+from counterpoise.results.run_files import (
+    COMPACT,
+    DIAGNOSTICS,
+    HISTORY,
+    PREDICTIONS,
+    RECORD,
+    TIMINGS,
+    compact,
+    read_predictions,
+)
+from counterpoise.results.table import Results, RunEntry, read_results, write_results
 from counterpoise.validation import load_yaml
 
-LIMIT = 5_000_000
-"""Bytes that Git may hold of one record."""
+BUDGET = 25_000_000
+"""Bytes that Git holds of all records of a project together."""
+FULL_PREDICTIONS = 5_000_000
+"""Bytes of one record's predictions beyond which classes and confidences take their place."""
+FOR_PAGES = 3_000_000
+"""Bytes that are kept for the tables, figures and pages of a record."""
 
-# Compressed copies, in the order in which they are kept as long as there is room.
-OPTIONAL = ("history.csv", "timings.csv", "diagnostics.csv")
-TABLE_FORMATS = (".md", ".csv", ".tex")
-EXPLANATION_FORMATS = (".md", ".csv", ".json")
-FIGURE_FORMATS = (".csv", ".svg", ".png")
-PREDICTIONS_FILE, WEIGHTS_FILE = "predictions.npz", "weights.safetensors"
-STATUSES = {State.FRESH: "completed", State.DIVERGED: "diverged", State.FAILED: "failed"}
+# Of one machine, not of the record.
+LOCAL_KEYS = {"mirror", "data_roots", "job"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Publication:
-    """What was published: ``size`` is of the files for Git, ``tracked`` are the folders that DVC carries."""
+    """What was published: ``size`` of this record and ``total`` of all in bytes; ``left_out`` for want of room."""
 
     folder: Path
     size: int
+    total: int
     runs: int
-    with_predictions: int
+    compact: bool
     left_out: tuple[str, ...]
-    tracked: tuple[Path, ...]
+    problems: tuple[str, ...]
 
 
-def publish(
-    plan: Plan,
-    root: Path,
-    name: str | None = None,
-    *,
-    partial: bool = False,
-    weights: bool = False,
-    any_source: bool = False,
-) -> Publication:
-    """Write ``results/published/<name>`` (default: the benchmark's name) from the finished runs of a plan.
+def publish(root: Path, benchmark: str, name: str | None = None, *, partial: bool = False) -> Publication:
+    """Write ``results/published/<name>`` (default: the benchmark's name) from ``results/<benchmark>`` and its runs.
 
-    A record that is there is replaced as a whole; its ``notes.md`` stays. Predictions, and with ``weights``
-    the networks' weights where runs kept them, go into folders that Git ignores; in a DVC project,
-    ``dvc add`` makes their ``.dvc`` files. ``any_source``: runs of the same configuration count whatever
-    version of the source made them (:mod:`counterpoise.publication.recorded`).
+    A record that is there is replaced as a whole; its ``notes.md`` stays. Before it takes its place, the new record
+    is verified: every number in it was recomputed from what is in it.
 
     Raises:
-        UserError: a run is broken, or (unless ``partial``) one is missing, failed, or not evaluated; or the
-            record would be larger than Git should hold.
+        UserError: there are no results; a run is missing or failed (unless ``partial``); results do not fit their
+            runs; or the project's records would be larger than :data:`BUDGET`.
     """
     root = Path(root)
-    planned, plan = plan, as_recorded(plan, root) if any_source else plan
-    statuses = [_evaluated(plan, root, status) for status in run_statuses(plan, root)]
-    _check_finished(plan, statuses, partial)
-    folder = root / published.HOME / (name or plan.benchmark.name)
-    kept = {
-        file: (folder / file).read_bytes()
-        for file in (published.NOTES, *(f"{large}.dvc" for large in published.NOT_IN_GIT))
-        if (folder / file).is_file()
-    }
+    source = root / RESULTS / benchmark
+    results = read_results(source)
+    _check_finished(source, results, partial)
+    folder = root / PUBLISHED / (name or results.layout.name)
+    others = sum(_size(other) for other in _records(root) if other != folder)
+    notes = read_bytes(folder / NOTES, "notes") if (folder / NOTES).is_file() else None
+    runs_folder, results = results.runs_folder, _portable(results, root)
     with atomic_directory(folder) as fresh:
-        for file, data in kept.items():
-            write_bytes(fresh / file, data)
-        write_text(fresh / ".gitignore", "".join(f"/{large}\n" for large in published.NOT_IN_GIT))
-        _copy_plan(plan, root, fresh)
-        _copy_runs(plan, root, fresh, statuses)
-        figures = _copy_figures(plan, root, fresh)
-        with_predictions = _copy_large(plan, root, fresh, statuses, weights)
-        left_out = _copy_optional(plan, root, fresh, statuses)
-        write_json(fresh / published.PLAN, _plan_data(planned, plan, root, statuses, figures, left_out))
-        _write_results(fresh)
-        draw_tables(plan, fresh)
-        published.write_manifest(fresh)
+        if notes is not None:
+            write_bytes(fresh / NOTES, notes)
+        write_results(results, fresh)
+        papers = _copy_papers(results, root / "configs", fresh)
+        _copy_benchmark(results, root, fresh)
+        _copy_explanations(results, root, fresh)
+        for run in results.runs:
+            _copy_record(run, runs_folder / run.folder, fresh / "runs" / run.folder)
+        results = replace(results, runs_folder=fresh / "runs")
+        room = BUDGET - others - _size(fresh) - FOR_PAGES
+        packed, left_out = _copy_predictions(results, runs_folder, fresh, room)
+        left_out += _copy_series(results, runs_folder, fresh, room - packed.size)
+        named = {name for run in results.runs for name in run.files}
+        left_out += sorted(named - {PREDICTIONS, HISTORY, DIAGNOSTICS})  # weights
+        comparisons = [judge(papers[name], results) for name in results.layout.judged]
+        problems = _derive(results, papers, comparisons, fresh)
+        commit, changed = _commit(root)
+        head = {"commit": commit, "changed": changed, "compact": packed.compact, "left_out": tuple(left_out)}
+        published.write_manifest(fresh, **head)
+        write_text(fresh / published.README, readme_text(published.read_published(fresh)))
+        published.write_manifest(fresh, **head)
         size = _size(fresh)
-        if size > LIMIT:
-            raise UserError(f"{folder}: would be {size:,} bytes for Git to hold, {LIMIT:,} are allowed")
-    runs = sum(status.finished for status in statuses)
-    return Publication(folder, size, runs, with_predictions, tuple(left_out), tuple(_track(root, folder)))
+        if size + others > BUDGET:
+            raise UserError(
+                f"{folder}: would be {size:,} bytes; with {others:,} of the other records that is more than the "
+                f"{BUDGET:,} that the project keeps in Git"
+            )
+        found = verify(fresh)
+        if found.differences:
+            raise UserError(
+                f"{source}: is not what its runs give ('counterpoise report' writes it again): {found.differences[0]}"
+            )
+    return Publication(
+        folder=folder,
+        size=size,
+        total=size + others,
+        runs=sum(run.finished for run in results.runs),
+        compact=packed.compact,
+        left_out=tuple(left_out),
+        problems=tuple(problems),
+    )
 
 
 def rewrite_readme(folder: Path) -> Path:
     """Write a record's README again, with its ``notes.md`` as that is now, and enter it in the manifest."""
-    write_text(folder / published.README, readme_text(published.read_published(folder)))
-    manifest = dict(published.read_manifest(folder).files)
-    manifest[published.README] = sha256_file(folder / published.README)
-    write_json(folder / published.MANIFEST, {"schema": published.SCHEMA, "files": manifest})
+    record = published.read_published(folder)
+    write_text(folder / published.README, readme_text(record))
+    manifest = record.manifest
+    head = {name: getattr(manifest, name) for name in ("commit", "changed", "compact", "left_out")}
+    published.write_manifest(folder, **head)
     return folder / published.README
 
 
-def _evaluated(plan: Plan, root: Path, status: RunStatus) -> RunStatus:
-    """Return a run's status; one without metrics is as good as missing."""
-    there = (root / status.cell.run_directory(status.seed) / plan.metrics_name).is_file()
-    if status.finished and not there:
-        return RunStatus(status.cell, status.seed, State.MISSING, "not evaluated")
-    return status
-
-
-def _check_finished(plan: Plan, statuses: list[RunStatus], partial: bool) -> None:
-    broken = next((status for status in statuses if status.state is State.BROKEN), None)
-    if broken is not None:
-        raise UserError(broken.detail)
-    lacking = sum(not status.finished for status in statuses)
-    if lacking == len(statuses):
-        raise UserError(f"{plan.path}: none of its runs is there with metrics: nothing to publish")
+def _check_finished(source: Path, results: Results, partial: bool) -> None:
+    lacking = sum(not run.finished for run in results.runs)
+    if lacking == len(results.runs):
+        raise UserError(f"{source}: none of its {lacking} runs has finished: nothing to publish")
     if lacking and not partial:
         raise UserError(
-            f"{plan.path}: {lacking} of {len(statuses)} runs are not there or not evaluated; "
+            f"{source}: {lacking} of {len(results.runs)} runs are missing or failed; "
             "'counterpoise status' lists them, --partial publishes without them"
         )
 
 
-def _copy_plan(plan: Plan, root: Path, folder: Path) -> None:
-    written = load_yaml(plan.path, "benchmark")
-    if published.LOCAL_KEYS.isdisjoint(written):
-        shutil.copyfile(plan.path, folder / published.BENCHMARK_FILE)
-    else:
-        portable = yaml.safe_dump(published.without_local(written), sort_keys=False, allow_unicode=True)
-        write_text(folder / published.BENCHMARK_FILE, portable)
-    _copy(root / "results/search" / f"{plan.benchmark.name}.json", folder / published.SEARCH)
-    _copy_explanations(plan, root, folder / "explain")
-    for paper in plan.papers:
-        shutil.copytree(root / "configs/papers" / paper, folder / "papers" / paper)
+# -- what names this machine ---------------------------------------------------------------------------------
 
 
-def _copy_explanations(plan: Plan, root: Path, target: Path) -> None:
-    """Copy what ``counterpoise explain --write`` found out about numbers of this benchmark."""
-    for path in read_explanations(root, plan.benchmark.name):
-        for suffix in EXPLANATION_FORMATS:
-            _copy(path.with_name(path.stem + suffix), target / (path.stem + suffix))
+def _portable(results: Results, root: Path) -> Results:
+    """Return results without the paths of the machine that they were made on."""
+    layout = results.layout.model_copy(update={"overrides": without_local(results.layout.overrides)})
+    return replace(results, layout=layout, runs=tuple(_portable_run(run, root) for run in results.runs))
 
 
-def _plan_data(
-    planned: Plan, plan: Plan, root: Path, statuses: list[RunStatus], figures: list[str], left_out: list[str]
-) -> dict[str, Any]:
-    papers = {
-        paper: {path.name: sha256_file(path) for path in sorted((root / "configs/papers" / paper).iterdir())}
-        for paper in plan.papers
-    }
-    runs = [
-        {"cell": status.cell.name, "seed": status.seed, "status": STATUSES.get(status.state, "missing")}
-        for status in statuses
-    ]
-    return {
-        "schema": published.SCHEMA,
-        "benchmark": published.without_local(plan.benchmark.model_dump(mode="json")),
-        "benchmark_file": _inside(plan.path, root),
-        "overrides": published.without_local(plan.overrides),
-        "metrics_name": plan.metrics_name,
-        "probe_name": plan.probe_name,
-        "cells": published.stored_cells(plan),
-        "values": published.stored_values(plan),
-        "papers": papers,
-        "figures": figures,
-        "runs": runs,
-        "left_out": left_out,
-        "origin": {**_commit(root), **_sources(planned, plan, statuses)},
-    }
+def _portable_run(run: RunEntry, root: Path) -> RunEntry:
+    changes: dict[str, Any] = {"reason": _portable_text(run.reason, root), "redo": _portable_command(run.redo)}
+    if run.finished:
+        record = RunRecord.model_validate(run.record)
+        attempts = tuple(
+            attempt.model_copy(update={"command": _portable_command(attempt.command), "host": ""})
+            for attempt in record.attempts
+        )
+        reason = None if record.reason is None else _portable_text(record.reason, root)
+        changes["record"] = record.model_copy(update={"attempts": attempts, "reason": reason}).as_json()
+    return run.model_copy(update=changes)
 
 
-def _sources(planned: Plan, plan: Plan, statuses: Iterable[RunStatus]) -> dict[str, Any]:
-    """Return which source judged, which measured where that is known, and how many runs another one made."""
-    today = {cell.name for cell in planned.cells}
-    digests = published.writer_digests()
-    if plan.metrics_name != planned.metrics_name:
-        digests["evaluation"] = ""
-    return digests | {"other_source": sum(s.finished and s.cell.name not in today for s in statuses)}
-
-
-def _inside(path: Path, root: Path) -> str:
-    path, root = Path(path).resolve(), root.resolve()
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-
-
-def _commit(root: Path) -> dict[str, Any]:
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True)
-        return done.stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results")
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
-
-
-def _places(root: Path, folder: Path, statuses: Iterable[RunStatus]) -> Iterator[tuple[RunStatus, Path, Path]]:
-    """Yield each run with its folder and its place in the record, below ``runs``."""
-    for status in statuses:
-        place = folder / published.RUNS / status.cell.name / f"seed-{status.seed}"
-        yield status, root / status.cell.run_directory(status.seed), place
-
-
-def _copy_runs(plan: Plan, root: Path, folder: Path, statuses: list[RunStatus]) -> None:
-    for status, source, place in _places(root, folder, statuses):
-        if status.state is State.FAILED:
-            note = read_json(source / "failure.json", "note of a failure")
-            told = {name: note.get(name) for name in ("schema", "key", "seed", "status", "reason")}
-            write_json(place / "failure.json", told)
-        if status.record is None:
-            continue
-        write_json(place / "record.json", {**status.record, "command": _portable(status.record["command"])})
-        probe = plan.probe_of(status.cell)
-        for name in (plan.metrics_name, *([f"{probe}.json"] if probe else [])):
-            if (source / name).is_file():
-                shutil.copyfile(source / name, place / name)
-
-
-def _portable(command: str) -> str:
-    """Return a command without the paths of the machine that it ran on."""
+def _portable_command(command: str) -> str:
     return shlex.join(_portable_word(word) for word in shlex.split(command))
 
 
 def _portable_word(word: str) -> str:
     key, separator, value = word.rpartition("=")
-    local = any(name in key for name in published.LOCAL_KEYS) or value.strip("'\"").startswith(("/", "~"))
+    local = any(name in key for name in LOCAL_KEYS) or value.strip("'\"").startswith(("/", "~"))
     return f"{key}{separator}<local>" if local else word
 
 
-def _copy_large(plan: Plan, root: Path, folder: Path, statuses: list[RunStatus], weights: bool) -> int:
-    """Copy predictions and weights; return how many runs had their predictions."""
-    found = 0
-    for status, source, _ in _places(root, folder, statuses):
-        if status.record is None:
-            continue
-        place = folder / published.PREDICTIONS / status.cell.name / f"seed-{status.seed}"
-        probe = plan.probe_of(status.cell)
-        for name in (PREDICTIONS_FILE, *([f"{probe}.npz"] if probe else [])):
-            found += _copy(source / name, place / name) and name == PREDICTIONS_FILE
-        if weights:
-            place = folder / published.WEIGHTS / status.cell.name / f"seed-{status.seed}"
-            _copy(source / WEIGHTS_FILE, place / WEIGHTS_FILE)
-    return found
+def _portable_text(text: str, root: Path) -> str:
+    return re.sub(rf"({re.escape(str(root.resolve()))}|(?<![\w.])(/|~/))[\w.+/-]*", "<local>", text)
 
 
-def _copy(source: Path, target: Path) -> bool:
-    if not source.is_file():
-        return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    return True
+def without_local(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a benchmark's settings without those that name folders of one machine."""
+    return {name: value for name, value in settings.items() if name.partition(".")[0] not in LOCAL_KEYS}
 
 
-def _copy_optional(plan: Plan, root: Path, folder: Path, statuses: list[RunStatus]) -> list[str]:
-    """Copy, compressed, each kind of file for which there is room; return the kinds that are left out."""
-    # Tables, comparison and README are written later: a fifth is kept for them.
-    room = LIMIT * 4 // 5 - _size(folder)
+# -- what a record is made of --------------------------------------------------------------------------------
+
+
+def _copy_papers(results: Results, configs: Path, folder: Path) -> dict[str, Paper]:
+    for name in results.layout.papers:
+        shutil.copytree(configs / "papers" / name, folder / "papers" / name)
+    return {name: load_paper(folder, name) for name in results.layout.papers}
+
+
+def _copy_benchmark(results: Results, root: Path, folder: Path) -> None:
+    """Copy the benchmark's file as a person wrote it; where it names folders of this machine, without them."""
+    path = root / results.layout.file
+    if not path.is_file():
+        write_text(folder / published.BENCHMARK, _as_yaml(results.layout.benchmark))
+        return
+    written = load_yaml(path, "benchmark")
+    if LOCAL_KEYS.isdisjoint(written):
+        shutil.copyfile(path, folder / published.BENCHMARK)
+    else:
+        write_text(folder / published.BENCHMARK, _as_yaml(without_local(written)))
+
+
+def _as_yaml(data: dict[str, Any]) -> str:
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def _copy_explanations(results: Results, root: Path, folder: Path) -> None:
+    """Copy what ``counterpoise explain --write`` says about numbers of this benchmark."""
+    source = explanations_folder(root, results.layout.name)
+    for path in read_explanations_in(source, results.layout.name):
+        for suffix in (".md", ".csv", ".json"):
+            if path.with_suffix(suffix).is_file():
+                write_bytes(
+                    folder / "explain" / f"{path.stem}{suffix}", read_bytes(path.with_suffix(suffix), "explanation")
+                )
+
+
+def _copy_record(run: RunEntry, source: Path, place: Path) -> None:
+    """Write what says how a run ended, and a probe of its encoders."""
+    if run.finished:
+        write_json(place / RECORD, run.record)
+    for name in (f"{run.probe}.json", f"{run.probe}.npz") if run.probe else ():
+        write_bytes(place / name, read_bytes(source / name, "probe of a run"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Packed:
+    """Predictions as they went into a record: how many bytes, and in which form."""
+
+    size: int = 0
+    compact: bool = False
+
+
+def _copy_predictions(results: Results, runs_folder: Path, folder: Path, room: int) -> tuple[_Packed, list[str]]:
+    """Copy predictions as they are where they are small, else as classes and confidences, else leave them out."""
+    runs = [run for run in results.runs if run.status == "completed"]
+    full = sum((runs_folder / run.folder / PREDICTIONS).stat().st_size for run in runs)
+    if full <= min(FULL_PREDICTIONS, room):
+        for run in runs:
+            data = read_bytes(runs_folder / run.folder / PREDICTIONS, "file of predictions")
+            write_bytes(folder / "runs" / run.folder / PREDICTIONS, data)
+        return _Packed(size=full), []
+    size = 0
+    for run in runs:
+        predictions = read_predictions(runs_folder / run.folder, run.files[PREDICTIONS])
+        data = pack_arrays(compact(predictions or {}, results.layout.ece_bins))
+        size += len(data)
+        if size > room:
+            for path in (folder / "runs").rglob(COMPACT):
+                path.unlink()
+            return _Packed(), [PREDICTIONS]
+        write_bytes(folder / "runs" / run.folder / COMPACT, data)
+    return _Packed(size=size, compact=True), []
+
+
+def _copy_series(results: Results, runs_folder: Path, folder: Path, room: int) -> list[str]:
+    """Copy, compressed, each kind of series for which there is room; return the kinds that are left out."""
+    measurements = [f"{figure.measurement}.csv" for figure in results.layout.figures if figure.measurement]
     left_out = []
-    for name in OPTIONAL:
+    for name in dict.fromkeys([HISTORY, *measurements, TIMINGS, DIAGNOSTICS]):
         packed = {
-            place / f"{name}.gz": gzip.compress((source / name).read_bytes(), mtime=0)
-            for status, source, place in _places(root, folder, statuses)
-            if status.record is not None and (source / name).is_file()
+            folder / "runs" / run.folder / f"{name}.gz": gzip.compress(read_bytes(path, "series of a run"), mtime=0)
+            for run in results.runs
+            if run.finished and (path := runs_folder / run.folder / name).is_file()
         }
         size = sum(map(len, packed.values()))
-        if size > room:
+        if packed and size > room:
             left_out.append(name)
             continue
         room -= size
@@ -286,59 +281,40 @@ def _copy_optional(plan: Plan, root: Path, folder: Path, statuses: list[RunStatu
     return left_out
 
 
-def _copy_figures(plan: Plan, root: Path, folder: Path) -> list[str]:
-    """Copy the benchmark's figures that were drawn; return their names."""
-    found = []
-    for planned in plan.figures:
-        source, target = root / "results/figures" / planned.id, folder / "figures" / planned.id
-        copied = [
-            _copy(source.with_name(source.name + suffix), target.with_name(target.name + suffix))
-            for suffix in FIGURE_FORMATS
-        ]
-        if all(copied):
-            found.append(planned.id)
-    return found
+def _derive(results: Results, papers: dict[str, Paper], comparisons: list[Comparison], folder: Path) -> list[str]:
+    """Write tables, comparisons, figures and report of a record; return what could not be made."""
+    from counterpoise.reporting.figures import draw_tables
+    from counterpoise.reporting.write import write_derived
+
+    explanations = read_explanations_in(folder / "explain", results.layout.name).values()
+    problems = write_derived(folder, results, comparisons, papers=papers, explanations=explanations)
+    return [*problems, *draw_tables(results, papers, folder)]
 
 
-def _write_results(folder: Path) -> None:
-    """Write tables, comparisons and the README from what the record holds now, and nothing else."""
-    record = published.read_published(folder)
-    for path, text in result_texts(record.plan, folder).items():
-        write_text(folder / path, text)
-    write_text(folder / published.README, readme_text(record))
+def _commit(root: Path) -> tuple[str | None, bool | None]:
+    """Return the commit of the project and whether files differ from it; None where there is no Git."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results")
+        return git("rev-parse", "HEAD"), bool(changed)
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
 
 
-def result_texts(plan: Plan, root: Path) -> dict[str, str]:
-    """Return the text of every table and comparison of a plan's runs, by its path in a published record."""
-    results = read_results(plan, root)
-    texts = {}
-    for paper in plan.papers:
-        for name, text in compare_paper(plan, root, paper, results).texts().items():
-            texts[f"comparison/{name}"] = text
-    for paper, table in plan.tables:
-        view = lay_out(plan, results, plan.papers[paper], plan.papers[paper].table(table))
-        for suffix, text in table_texts(view).items():
-            if suffix in TABLE_FORMATS:
-                texts[f"tables/{paper}/{table}{suffix}"] = text
-    return texts
+def _records(root: Path) -> Iterator[Path]:
+    yield from (
+        path for path in sorted((root / PUBLISHED).glob("*")) if path.is_dir() and not path.name.startswith(".")
+    )
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in published.record_files(folder))
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _track(root: Path, folder: Path) -> Iterator[Path]:
-    """Give DVC the folders that Git does not hold, where the project uses DVC; yield them."""
-    for large in published.NOT_IN_GIT:
-        if not (folder / large).is_dir():
-            # A pointer from an earlier publication would lead to files of other runs.
-            (folder / f"{large}.dvc").unlink(missing_ok=True)
-            continue
-        if not (root / ".dvc").is_dir():
-            continue
-        command = [sys.executable, "-m", "dvc", "add", "--quiet", str((folder / large).resolve())]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            why = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-            raise UserError(f"{folder / large}: the record is written, but 'dvc add' failed: {why}")
-        yield folder / large
+def published_size(root: Path) -> int:
+    """Return how many bytes all records of a project have together."""
+    return sum(map(_size, _records(Path(root))))

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from counterpoise.files import read_json
+from counterpoise.files import read_text
 from counterpoise.judging.claims import Answer, ClaimResult
-from counterpoise.judging.compare import Comparison, ComparisonRow, compare_paper
+from counterpoise.judging.compare import Comparison, ComparisonRow, judge
 from counterpoise.judging.entries import Entry
 from counterpoise.judging.verdicts import Verdict
-from counterpoise.publication.record import NOTES, SEARCH, PublishedRecord
-from counterpoise.reporting.words import Seeds, marked, seeds_in_all
-from counterpoise.results.results import CellResults, read_results
+from counterpoise.reporting.outcome import answer, claims_sentence, numbers_of
+from counterpoise.reporting.words import marked
+from counterpoise.results.record import RunRecord
+from counterpoise.results.table import Results
+from counterpoise.validation import validate
+
+if TYPE_CHECKING:
+    from counterpoise.publication.record import PublishedRecord
 
 # Two runs of one method differ by more than this many standard deviations once in twenty.
 PAIR_OF_RUNS = 1.96 * 2**0.5
 COMPARED = (Verdict.REPRODUCED, Verdict.CONSISTENT, Verdict.UNDECIDED, Verdict.DEVIATES, Verdict.DIVERGED)
-FINISHED = ("completed", "diverged")
+NOTES = "notes.md"
 QUIET = (Answer.NOT_RUN, Answer.NOT_TESTED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Device:
     """What ran on one device: ``hours`` is the sum over its runs, of training alone."""
 
@@ -36,13 +41,13 @@ class Device:
     hours: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Runs:
     """What was run, as the runs' records say."""
 
     planned: int
     counts: dict[str, int]
-    seeds: Seeds
+    resumed: int
     devices: list[Device]
     commits: list[str]
     libraries: list[str]
@@ -50,7 +55,7 @@ class Runs:
     last: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Spread:
     """A column's spread over our seeds beside the differences that the paper prints, in printed units.
 
@@ -71,7 +76,7 @@ class Spread:
     pairs: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Optimism:
     """By how much the epoch that is best on the test set beats the last one, in points; over a column."""
 
@@ -84,11 +89,13 @@ class Optimism:
     highest_row: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PaperFacts:
     """What the record says of one paper; ``claims`` are those that something ran for."""
 
     comparison: Comparison
+    answer: str
+    sentences: list[str]
     numbers: list[ComparisonRow]
     claims: list[ClaimResult]
     stand_ins: list[str]
@@ -98,8 +105,9 @@ class PaperFacts:
 
 def readme_text(record: PublishedRecord) -> str:
     """Return the README of a record, with its notes as they are now."""
-    results = read_results(record.plan, record.folder)
-    papers = [paper_facts(compare_paper(record.plan, record.folder, name, results)) for name in record.plan.papers]
+    results = record.results
+    judged = [judge(record.papers[name], results) for name in results.layout.judged]
+    papers = [paper_facts(results, comparison) for comparison in judged]
     notes = record.folder / NOTES
     environment = Environment(
         loader=PackageLoader("counterpoise.publication"),
@@ -112,93 +120,90 @@ def readme_text(record: PublishedRecord) -> str:
     environment.filters["marked"] = lambda word: marked(str(word))
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
     return environment.get_template("README.md.j2").render(
-        record=record,
-        plan=record.plan,
-        stored=record.stored,
-        benchmark=record.plan.benchmark,
-        runs=run_facts(record),
-        protocols=_protocols(record, results),
+        layout=results.layout,
+        manifest=record.manifest,
+        runs=run_facts(results),
+        protocols=_protocols(results),
         papers=papers,
         pair=PAIR_OF_RUNS,
-        searched=(record.folder / SEARCH).is_file(),
         explained=sorted(path.stem for path in (record.folder / "explain").glob("*.md")),
-        notes=notes.read_text(encoding="utf-8").strip() if notes.is_file() else "",
+        notes=read_text(notes, "notes").strip() if notes.is_file() else "",
     )
 
 
-def run_facts(record: PublishedRecord) -> Runs:
+def run_facts(results: Results) -> Runs:
     """Return what was run: how many runs ended how, on what, for how long, from which commit."""
-    records = [
-        read_json(record.folder / "runs" / run.cell / f"seed-{run.seed}" / "record.json", "run record")
-        for run in record.stored.runs
-        if run.status in FINISHED
-    ]
+    records = [validate(RunRecord, run.record, f"record of {run.cell}") for run in results.runs if run.finished]
     by_device: dict[str, list[float]] = {}
-    for found in records:
-        by_device.setdefault(_device(found["environment"]), []).append(found.get("seconds") or 0.0)
-    devices = [Device(name, len(spent), sum(spent) / 3600) for name, spent in by_device.items()]
+    for record in records:
+        by_device.setdefault(_device(record.environment), []).append(record.seconds)
+    devices = [Device(name=name, runs=len(spent), hours=sum(spent) / 3600) for name, spent in by_device.items()]
+    gits = [attempt.git for record in records for attempt in record.attempts]
     return Runs(
-        planned=len(record.stored.runs),
-        counts=dict(Counter(run.status for run in record.stored.runs)),
-        seeds=seeds_in_all(_seeds(record)),
+        planned=len(results.runs),
+        counts=dict(Counter(run.status.replace("_", " ") for run in results.runs)),
+        resumed=sum(record.resumed for record in records),
         devices=sorted(devices, key=lambda device: -device.runs),
-        commits=list(dict.fromkeys(_commit(found.get("git") or {}) for found in records)),
-        libraries=list(dict.fromkeys(_torch(found["environment"]) for found in records)),
-        first=min((found["started"][:10] for found in records), default=""),
-        last=max((found["finished"][:10] for found in records), default=""),
+        commits=list(dict.fromkeys(commit_text(git.commit, git.dirty) for git in gits)),
+        libraries=list(dict.fromkeys(_torch(record.environment) for record in records)),
+        first=min((record.attempts[0].started[:10] for record in records), default=""),
+        last=max((record.finished[:10] for record in records), default=""),
     )
 
 
-def _seeds(record: PublishedRecord) -> list[set[int]]:
-    """Return the seeds that each cell of a record has runs of: cells may have been given different ones."""
-    found: dict[str, set[int]] = {run.cell: set() for run in record.stored.runs}
-    for run in record.stored.runs:
-        if run.status in FINISHED:
-            found[run.cell].add(run.seed)
-    return list(found.values())
-
-
-def _device(environment: Mapping[str, Any]) -> str:
+def _device(environment: dict[str, Any]) -> str:
     name = environment.get("device_name") or environment.get("device") or "unknown"
     return str(name) if str(environment.get("device", "")).startswith("cuda") else f"{name} (CPU)"
 
 
-def _commit(git: Mapping[str, Any]) -> str:
-    commit = str(git.get("commit") or "unknown")[:12]
-    return f"{commit} (with changes)" if git.get("dirty") else commit
+def commit_text(commit: str | None, changed: bool | None) -> str:
+    """Return a commit in short, and whether files differed from it."""
+    return f"{(commit or 'unknown')[:12]}{' (with changes)' if changed else ''}"
 
 
-def _torch(environment: Mapping[str, Any]) -> str:
-    return f"Python {environment.get('python')}, torch {(environment.get('libraries') or {}).get('torch')}"
+def _torch(environment: dict[str, Any]) -> str:
+    libraries = environment.get("libraries")
+    torch = libraries.get("torch") if isinstance(libraries, dict) else None
+    return f"Python {environment.get('python')}, torch {torch}"
 
 
-def _protocols(record: PublishedRecord, results: Mapping[str, CellResults]) -> list[str]:
+def _protocols(results: Results) -> list[str]:
     found: dict[str, list[str]] = {}
-    for cell in record.plan.cells:
-        protocol = cell.config["protocol"]
-        text = f"{protocol['epochs']} epochs, batch size {protocol['batch_size']}"
-        if results[cell.name].n_test:
-            text += f", {results[cell.name].n_test:,} test examples"
+    for name, cell in results.layout.cells.items():
+        protocol = cell.config.get("protocol", {})
+        text = f"{protocol.get('epochs')} epochs, batch size {protocol.get('batch_size')}"
+        n_test = results.n_test(name)
+        if n_test:
+            text += f", {n_test:,} test examples"
         found.setdefault(f"{cell.dataset}: protocol `{cell.protocol}`", []).append(text)
     return [f"{name}: {'; or '.join(dict.fromkeys(texts))}" for name, texts in found.items()]
 
 
-def paper_facts(comparison: Comparison) -> PaperFacts:
+def paper_facts(results: Results, comparison: Comparison) -> PaperFacts:
     """Return what a comparison says, gathered by column."""
     rows = [row for row in comparison.rows if row.verdict in COMPARED]
     stand_ins = [
-        f"{row.entry.table.table}: {row.entry.column.id} ran on {row.entry.results.cell.data.title}"
+        f"{row.entry.table.table}: {row.entry.column.id} ran on {results.layout.data[row.entry.cell.data].title}"
         for row in comparison.rows
-        if row.entry.stand_in and row.entry.results is not None
+        if row.entry.stand_in and row.entry.cell is not None
     ]
     columns: dict[tuple[str, str], list[Entry]] = {}
     for row in comparison.rows:
         if row.entry.ours is not None:
             columns.setdefault((row.entry.table.table, row.entry.column.id), []).append(row.entry)
     spreads = [found for entries in columns.values() for found in _spread(entries)]
-    optimism = [found for entries in columns.values() for found in _optimism(entries)]
+    optimism = [found for entries in columns.values() for found in _optimism(results, entries)]
     claims = [claim for claim in comparison.claims if claim.answer not in QUIET]
-    return PaperFacts(comparison, rows, claims, list(dict.fromkeys(stand_ins)), spreads, optimism)
+    return PaperFacts(
+        comparison=comparison,
+        answer=answer(comparison),
+        sentences=[numbers_of(comparison.rows).sentence(), claims_sentence(comparison)],
+        numbers=rows,
+        claims=claims,
+        stand_ins=list(dict.fromkeys(stand_ins)),
+        spreads=spreads,
+        optimism=optimism,
+    )
 
 
 def _spread(entries: Sequence[Entry]) -> Iterator[Spread]:
@@ -213,47 +218,46 @@ def _spread(entries: Sequence[Entry]) -> Iterator[Spread]:
     median = float(np.median(spreads))
     gaps = [abs(one - other) for one, other in combinations(printed.values(), 2)]
     yield Spread(
-        first.table.paper,
-        first.table.table,
-        first.column.id,
-        any(entry.stand_in for entry in shown),
-        len(spreads),
-        min(spreads),
-        median,
-        max(spreads),
-        abs(ordered[0] - ordered[1]),
-        sum(gap < PAIR_OF_RUNS * median for gap in gaps),
-        len(gaps),
+        paper=first.table.paper,
+        table=first.table.table,
+        column=first.column.id,
+        stand_in=any(entry.stand_in for entry in shown),
+        rows=len(spreads),
+        low=min(spreads),
+        median=median,
+        high=max(spreads),
+        lead=abs(ordered[0] - ordered[1]),
+        close=sum(gap < PAIR_OF_RUNS * median for gap in gaps),
+        pairs=len(gaps),
     )
 
 
-def _optimism(entries: Sequence[Entry]) -> Iterator[Optimism]:
+def _optimism(results: Results, entries: Sequence[Entry]) -> Iterator[Optimism]:
     """Yield what choosing the epoch on the test set adds in a column, if the runs have both selections."""
     gains: dict[str, float] = {}
     for entry in entries:
-        gain = _gain(entry)
+        gain = _gain(results, entry)
         if gain is not None:
             gains[entry.label] = gain
     if gains:
-        first = entries[0]
         highest = max(gains, key=gains.__getitem__)
         yield Optimism(
-            first.table.paper,
-            first.table.table,
-            first.column.id,
-            len(gains),
-            float(np.mean(list(gains.values()))),
-            gains[highest],
-            highest,
+            paper=entries[0].table.paper,
+            table=entries[0].table.table,
+            column=entries[0].column.id,
+            rows=len(gains),
+            mean=float(np.mean(list(gains.values()))),
+            highest=gains[highest],
+            highest_row=highest,
         )
 
 
-def _gain(entry: Entry) -> float | None:
-    column, sign = entry.column, 1.0 if entry.column.better == "higher" else -1.0
-    if entry.results is None:
+def _gain(results: Results, entry: Entry) -> float | None:
+    if entry.cell is None:
         return None
+    column, sign = entry.column, 1.0 if entry.column.better == "higher" else -1.0
     best, last = (
-        entry.results.values(selection, entry.output, column.measure, column.scale).finished
+        results.seeds(entry.cell.name, selection, entry.output, column.measure, column.scale).finished
         for selection in ("best_test", "last")
     )
     differences = [sign * (best[seed] - last[seed]) for seed in best.keys() & last.keys()]

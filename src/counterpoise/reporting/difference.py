@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
 
 from counterpoise.judging.difference import Change, NumberChange, RankingChange, ResultDifference
+from counterpoise.reporting.terminal import make_console, make_table
+from counterpoise.reporting.words import interval_text, number_text, spread_text
+from counterpoise.results.result_set import Number
 
 COLOURS = {
     Change.BEYOND: "red",
@@ -34,91 +36,81 @@ def print_difference(found: ResultDifference, strict: bool = False, console: Con
 
     Numbers that are the same are counted, not listed.
     """
-    console = console or Console(width=None if sys.stdout.isatty() else 200)
-    console.print(f"A: {escape(found.a.name)}\nB: {escape(found.b.name)}", highlight=False)
+    console = console or make_console()
+    console.print(f"A: {escape(found.a.name)}\nB: {escape(found.b.name)}")
     order = list(Change)
     listed = sorted(
         (change for change in found.numbers if change.change is not Change.SAME),
         key=lambda change: order.index(change.change),
     )
-    if listed:
-        console.print(_numbers(listed))
+    _print_numbers(console, listed)
     moved = [ranking for ranking in found.rankings if ranking.swapped]
-    if moved:
-        console.print(_rankings(moved))
-    if found.claims:
-        console.print(_claims(found))
+    _print_rankings(console, moved)
+    _print_claims(console, found)
     counts = Counter(change.change for change in found.numbers)
     shown = ", ".join(f"{counts[change]} {change}" for change in Change if counts[change]) or "none"
-    console.print(f"numbers:  {shown}", highlight=False)
-    console.print(f"rankings: {len(moved)} of {len(found.rankings)} columns in another order", highlight=False)
-    console.print(f"claims:   {len(found.claims)} with another verdict", highlight=False)
+    console.print(f"numbers:  {shown}")
+    console.print(f"rankings: {len(moved)} of {len(found.rankings)} columns in another order")
+    console.print(f"claims:   {len(found.claims)} with another verdict")
     code = found.exit_code(strict)
-    console.print(f"exit code {code}: {(STRICT_MEANING if strict else MEANING)[code]}", highlight=False)
+    console.print(f"exit code {code}: {(STRICT_MEANING if strict else MEANING)[code]}")
 
 
-def _numbers(changes: Sequence[NumberChange]) -> Table:
-    table = Table(
-        "table",
-        "row",
-        "column",
-        "A",
-        "B",
-        "B − A",
-        "95 % interval",
-        "seeds",
-        "p (Holm)",
-        "change",
-        "verdict",
-        "why",
-        title="numbers",
-    )
+def _print_numbers(console: Console, changes: Sequence[NumberChange]) -> None:
+    """Print changed numbers, those of one column of a table together."""
+    columns: dict[tuple[str, str, str], list[NumberChange]] = {}
     for change in changes:
-        paper_table = ".".join(change.key[:2])
-        colour = COLOURS[change.change]
-        interval = "" if change.low is None else f"{change.low:+.2f} … {change.high:+.2f}"
-        before, after = change.verdicts
-        table.add_row(
-            paper_table,
-            escape(change.key[2]),
-            change.key[3],
-            _mean(change.a),
-            _mean(change.b),
-            "" if change.difference is None else f"{change.difference:+.2f}",
-            interval,
-            f"{change.pairs} pairs" if change.pairs else "",
-            "" if change.p_value is None else f"{change.p_value:.2g}",
-            f"[{colour}]{change.change}[/{colour}]",
-            after if before == after else f"{before or '–'} → {after or '–'}",
-            escape(change.reason),
-        )
-    return table
+        paper, table, _, column = change.key[:4]
+        columns.setdefault((paper, table, column), []).append(change)
+    for (paper, table, column), group in columns.items():
+        console.print(f"\n[bold]{escape(f'{paper}.{table}, {column}')}[/bold]")
+        shown = make_table("row", "A", "B", "B − A", "change")
+        for change in group:
+            shown.add_row(
+                escape(change.key[2]),
+                _mean(change.a),
+                _mean(change.b),
+                number_text(change.difference, "+.2f"),
+                f"[{COLOURS[change.change]}]{change.change}[/{COLOURS[change.change]}]",
+            )
+        console.print(Padding(shown, (0, 0, 0, 2), expand=False))
+        for change in group:
+            console.print(Padding(escape(f"{change.key[2]}: {_why(change)}"), (0, 0, 0, 4), expand=False))
 
 
-def _mean(number) -> str:
-    if number is None or number.mean is None:
-        return ""
-    return f"{number.mean:.2f}" + ("" if number.std is None else f" ± {number.std:.2f}")
+def _why(change: NumberChange) -> str:
+    before, after = change.verdicts
+    parts = [
+        change.reason,
+        f"95 % interval {interval_text(change.low, change.high, '+.2f')}" if change.low is not None else "",
+        f"{change.pairs} seed pairs" if change.pairs else "",
+        f"p = {change.p_value:.2g} (Holm)" if change.p_value is not None else "",
+        f"verdict {after}" if before == after else f"verdict {before or '–'} → {after or '–'}",
+    ]
+    return "; ".join(part for part in parts if part)
 
 
-def _rankings(rankings: Sequence[RankingChange]) -> Table:
-    table = Table("table", "column", "rows", "Kendall's τ", "best", "changed places", title="rankings")
+def _mean(number: Number | None) -> str:
+    return "–" if number is None else spread_text(number.seeds.mean, number.seeds.std)
+
+
+def _print_rankings(console: Console, rankings: Sequence[RankingChange]) -> None:
+    if rankings:
+        console.print("\n[bold]Rankings[/bold]")
     for ranking in rankings:
         before, after = ranking.best
-        table.add_row(
-            f"{ranking.paper}.{ranking.table}",
-            ranking.column,
-            str(ranking.rows),
-            "" if ranking.tau is None else f"{ranking.tau:+.2f}",
-            escape(before if before == after else f"{before} → {after}"),
-            escape("; ".join(f"{one} and {other}" for one, other in ranking.swapped)),
-        )
-    return table
+        best = f"best {before}" if before == after else f"best {before} → {after}"
+        swapped = "; ".join(f"{one} and {other}" for one, other in ranking.swapped)
+        place = f"{ranking.paper}.{ranking.table}, {ranking.column}"
+        tau = number_text(ranking.tau, "+.2f")
+        text = f"{place}: τ = {tau} over {ranking.rows} rows; {best}; changed places: {swapped}"
+        console.print(Padding(escape(text), (0, 0, 0, 2), expand=False))
 
 
-def _claims(found: ResultDifference) -> Table:
-    table = Table("claim", "of", "A", "B", title="claims")
+def _print_claims(console: Console, found: ResultDifference) -> None:
+    if found.claims:
+        console.print("\n[bold]Claims[/bold]")
     for change in found.claims:
         paper, claim, row = change.key
-        table.add_row(f"{paper}.{claim}", escape(row), change.a or "–", change.b or "–")
-    return table
+        text = f"{paper}.{claim}{f', {row}' if row else ''}: {change.a or '–'} → {change.b or '–'}"
+        console.print(Padding(escape(text), (0, 0, 0, 2), expand=False))

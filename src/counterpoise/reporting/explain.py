@@ -10,14 +10,11 @@ from tabulate import tabulate
 
 from counterpoise.files import write_json, write_text
 from counterpoise.judging.compare import as_csv
-from counterpoise.judging.explain import LEVEL, Effect, Explanation, Question, record
+from counterpoise.judging.explain import LEVEL, Effect, Explanation, record
 from counterpoise.judging.verdicts import Verdict
-from counterpoise.planning.plan import Plan
-from counterpoise.reporting.plan import estimate_lines
-from counterpoise.reporting.words import difference_unit
+from counterpoise.papers.paper import Paper
+from counterpoise.reporting.words import counted, difference_unit, interval_text, number_text
 from counterpoise.results.explained import FOLDER, strongest_first
-from counterpoise.runs.estimate import read_recorded
-from counterpoise.runs.status import run_status
 
 COLUMNS = (
     "name",
@@ -37,43 +34,17 @@ COLUMNS = (
 )
 
 
-def plan_lines(plan: Plan, root: Path, question: Question) -> Iterator[str]:
-    """Yield what explaining a number would run: every flip, its cell, and the runs to do."""
-    yield f"{question.name}: {question.cell.name}"
-    yield f"  selection  {plan.benchmark.selection} -> the other recorded ones: no run"
-    to_do, cells = [], {question.cell.name: "the number itself"}
-    for flip in question.flips:
-        if flip.cell is None:
-            yield f"  {flip.title}: {flip.reason}"
-            continue
-        yield f"  {flip.title}: {flip.before} -> {flip.after}"
-        yield f"    {flip.cell.name}"
-        cells.setdefault(flip.cell.name, flip.title)
-    for cell in question.cells:
-        runs = [run_status(Path(root), cell, seed) for seed in plan.seeds_of(question.cell)]
-        to_do += [run for run in runs if not run.finished]
-    yield f"runs: {len(question.cells) * len(plan.seeds_of(question.cell))}, {len(to_do)} to do"
-    yield from (f"  {line}" for line in estimate_lines(to_do, read_recorded(root)))
-    yield f"run them: {command(plan, question)}"
-
-
-def command(plan: Plan, question: Question) -> str:
-    """Return the command that does the missing runs and writes the explanation."""
-    settings = [f"{key}={value!r}" for key, value in plan.overrides.items()]
-    config = ["--config", *settings] if settings else []
-    target = f"{FOLDER}/{question.file_name}.md"
-    return shlex.join(["snakemake", "--cores", "all", "--configfile", str(plan.path), *config, "--", target])
-
-
-def lines(plan: Plan, question: Question, explanation: Explanation) -> Iterator[str]:
-    """Yield an explanation as text, effects that are there first, the largest part of the gap ahead."""
+def lines(explanation: Explanation) -> Iterator[str]:
+    """Yield an explanation as text: effects that are known first, the one that recovers most ahead."""
     yield explanation.name
     yield f"  {_headline(explanation)}"
     for effect in strongest_first(explanation.effects):
         yield f"  {sentence(effect, explanation)}"
     yield "  One factor at a time: effects need not add up."
     if explanation.runs_missing:
-        yield f"  {explanation.runs_missing} runs are missing; run them: {command(plan, question)}"
+        target = f"{FOLDER}/{explanation.benchmark}/{explanation.question.file_name}.md"
+        command = shlex.join(["counterpoise", "run", "--benchmark", explanation.benchmark, target])
+        yield f"  {counted(explanation.runs_missing, 'run')} missing; to do them: {command}"
 
 
 def sentence(effect: Effect, explanation: Explanation) -> str:
@@ -123,14 +94,14 @@ def _headline(explanation: Explanation) -> str:
     return f"{what}: it does not deviate; what the factors are worth all the same"
 
 
-def write_explanation(plan: Plan, root: Path, question: Question, explanation: Explanation) -> list[Path]:
-    """Write ``results/explain/<name>.{md,csv,json}`` and return their paths."""
-    base = Path(root) / FOLDER / question.file_name
+def write_explanation(folder: Path, explanation: Explanation, paper: Paper) -> list[Path]:
+    """Write ``<folder>/<name>.{md,csv,json}`` and return their paths; ``paper`` prints the number."""
+    base = Path(folder) / explanation.question.file_name
+    # Not with_suffix: a number's name has dots.
     paths = [base.with_name(f"{base.name}{suffix}") for suffix in (".md", ".csv", ".json")]
-    data = record(plan, explanation, question)
-    write_text(paths[0], as_markdown(plan, explanation))
-    rows = [_row(explanation, effect) for effect in data["effects"]]
-    write_text(paths[1], as_csv(COLUMNS, rows))
+    data = record(explanation, paper)
+    write_text(paths[0], as_markdown(explanation))
+    write_text(paths[1], as_csv(COLUMNS, [_row(explanation, effect) for effect in data["effects"]]))
     write_json(paths[2], data)
     return paths
 
@@ -144,43 +115,29 @@ def _text(value: object) -> str:
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def as_markdown(plan: Plan, explanation: Explanation) -> str:
+def as_markdown(explanation: Explanation) -> str:
     """Return an explanation as Markdown: the sentences, the table, what it rests on."""
-    rows = [
-        (
-            effect.flip.title,
-            effect.flip.before,
-            effect.flip.after,
-            effect.n,
-            "" if effect.mean is None else f"{effect.mean:+.2f}",
-            "" if effect.low is None else f"{effect.low:+.2f} … {effect.high:+.2f}",
-            "" if effect.p is None else f"{effect.p:.2g}",
-            "" if effect.recovered is None else f"{effect.recovered:+.2f}",
-            effect.reason or effect.flip.source,
-        )
-        for effect in strongest_first(explanation.effects)
-    ]
     unit = difference_unit(explanation.column.unit)
-    header = (
-        "factor",
-        "from",
-        "to",
-        "pairs",
-        f"effect ({unit})",
-        "95 % interval",
-        "p (Holm)",
-        "of the gap",
-        "source, or why there is no value",
-    )
-    seeds = ", ".join(map(str, explanation.seeds))
+    effects = strongest_first(explanation.effects)
+    table = {
+        "factor": [effect.flip.title for effect in effects],
+        "from": [effect.flip.before for effect in effects],
+        "to": [effect.flip.after for effect in effects],
+        "pairs": [effect.n for effect in effects],
+        f"effect ({unit})": [number_text(effect.mean, "+.2f") for effect in effects],
+        f"{LEVEL:.0%} interval": [interval_text(effect.low, effect.high, "+.2f") for effect in effects],
+        "p (Holm)": [number_text(effect.p, ".2g") for effect in effects],
+        "of the gap": [number_text(effect.recovered, "+.2f") for effect in effects],
+        "source, or why there is no value": [effect.reason or effect.flip.source for effect in effects],
+    }
     parts = [
         f"# {explanation.name}",
         _headline(explanation) + ".",
-        "\n".join(f"- {sentence(effect, explanation)}" for effect in strongest_first(explanation.effects)),
-        tabulate(rows, header, tablefmt="github", disable_numparse=True),
-        f"Benchmark {plan.benchmark.name}; cell `{explanation.value.cell.name}`; selection "
-        f"{explanation.selection}; seeds {seeds}. Each factor is flipped by itself, all else as it is. "
-        "Effects are means of differences paired over seeds, with t-intervals; they need not add up. "
-        "Where the paper prints one run, a part of the gap is chance.",
+        "\n".join(f"- {sentence(effect, explanation)}" for effect in effects),
+        tabulate(table, "keys", tablefmt="github", disable_numparse=True),
+        f"Benchmark {explanation.benchmark}; cell `{explanation.question.value.cell}`; selection "
+        f"{explanation.selection}; seeds {', '.join(map(str, explanation.seeds))}. Each factor is flipped by itself, "
+        "all else as it is. Effects are means of differences paired over seeds, with t-intervals; they need not add "
+        "up. Where the paper prints one run, a part of the gap is chance.",
     ]
     return "\n\n".join(parts) + "\n"

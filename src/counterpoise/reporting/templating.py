@@ -8,8 +8,7 @@ import shlex
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from counterpoise.reporting.layout import TableColumn
-from counterpoise.reporting.words import SYMBOLS, counted, marked, metric_name, table_name
+from counterpoise.reporting import words
 
 
 @functools.cache
@@ -22,20 +21,18 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["own_title"] = own_title
-    found.filters["marked"] = lambda verdict: marked(str(verdict))
-    found.filters["symbol"] = lambda verdict: SYMBOLS.get(str(verdict), "")
-    found.filters["slug"] = slug
-    found.filters["shell_word"] = shlex.quote
-    found.filters["counted"] = counted
-    found.filters["metric_name"] = metric_name
-    found.filters["table_name"] = table_name
+    found.filters |= {
+        "marked": lambda verdict: words.marked(str(verdict)),
+        "symbol": lambda verdict: words.SYMBOLS.get(str(verdict), ""),
+        "slug": slug,
+        "shell_word": shlex.quote,
+        "counted": words.counted,
+        "metric_name": words.metric_name,
+        "table_name": words.table_name,
+        "listed": words.listed,
+    }
+    found.globals |= {"number": words.number_text, "spread": words.spread_text, "interval": words.interval_text}
     return found
-
-
-def own_title(column: TableColumn) -> str:
-    """Return a column's title, with a note where the paper does not have the column."""
-    return f"{column.title} (ours)" if column.ours_only else column.title
 
 
 def slug(text: object) -> str:

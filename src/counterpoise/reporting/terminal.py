@@ -1,104 +1,152 @@
-"""The comparison with a paper on the terminal, in colour where the terminal has any."""
+"""The comparison with a paper on the terminal: in 80 columns without cutting a name, in a pipe without folding."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import TextIO, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
-from counterpoise.judging.compare import Comparison, ComparisonRow
+from counterpoise.judging.claims import ClaimResult
+from counterpoise.judging.compare import Comparison, ComparisonRow, Ranking
 from counterpoise.judging.verdicts import Verdict
-from counterpoise.reporting.words import COLOURS, counted, marked
+from counterpoise.reporting.outcome import answer, claims_sentence, numbers_of
+from counterpoise.reporting.words import COLOURS, counted, marked, number_text, spread_text, table_name
 
-MEANING = {0: "nothing deviates from the paper", 3: "a number deviates or diverged", 4: "a claim is refuted"}
+UNFOLDED = 100_000
+"""Columns of a file or a pipe, which have no width: no line is folded there, so that ``grep`` finds whole ones."""
 QUIET = (Verdict.NOT_RUN, Verdict.NOT_DEFINED)
+UNTESTED = ("not run", "not tested")
+MEANING = {
+    0: "nothing deviates from the paper",
+    3: "a number deviates or diverged",
+    4: "a claim is refuted",
+    5: "nothing was compared",
+}
+Item = TypeVar("Item")
+
+
+def make_console(file: TextIO | None = None, width: int | None = None) -> Console:
+    """Return a console for standard output or ``file``: as wide as the terminal, endless where there is none.
+
+    Colours are for terminals, and for those without NO_COLOR.
+    """
+    stream = file or sys.stdout
+    return Console(file=stream, width=width or (None if stream.isatty() else UNFOLDED), highlight=False)
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
-    """Print numbers, rankings and claims of a paper, then the counts and what the exit code says.
+    """Print what came out for a paper: the answer, then numbers, rankings and claims, then the exit code.
 
-    Numbers and claims that nothing ran for are counted, not listed.
+    Numbers and claims that nothing ran for are counted, not listed. A reason that several rows share is given once.
     """
-    # A file or a pipe has no width: wide enough there that no number is folded.
-    console = console or Console(width=None if sys.stdout.isatty() else 200)
-    benchmark = comparison.plan.benchmark
-    console.print(f"[bold]{escape(comparison.paper.title)}[/bold] ({comparison.paper.venue} {comparison.paper.year})")
-    seeds = counted(len(benchmark.seeds), "seed")
-    if benchmark.sequential:
-        seeds = f"seeds in looks of {', '.join(map(str, benchmark.seed_looks))}"
+    console = console or make_console()
+    paper, layout = comparison.paper, comparison.layout
+    console.print(escape(numbers_of(comparison.rows).sentence()))
+    console.print(f"[bold]{escape(paper.short_title)}: {escape(answer(comparison))}.[/bold]")
+    claims = claims_sentence(comparison)
+    if claims:
+        console.print(escape(claims))
     console.print(
-        f"benchmark {benchmark.name}, {seeds}, selection {benchmark.selection}, "
-        f"α = {comparison.paper.alpha:g}; printed numbers: {escape(comparison.paper.printed_runs_reason)}"
+        f"{escape(paper.title)} ({escape(paper.venue)} {paper.year}); benchmark {layout.name}, "
+        f"{counted(len(layout.seeds), 'seed')}, selection {layout.selection}, α = {paper.alpha:g}; "
+        f"printed numbers: {escape(paper.printed_runs_reason)}"
     )
-    for table in comparison.paper.tables.values():
-        rows = [row for row in comparison.rows if row.entry.table is table and row.verdict not in QUIET]
+    for name in paper.tables:
+        rows = [row for row in comparison.rows_of(name) if row.verdict not in QUIET]
         if rows:
-            console.print(_numbers(table.table, rows))
+            _print_numbers(console, name, rows)
     if comparison.rankings:
-        console.print(_rankings(comparison))
-    if any(claim.verdict not in ("not run", "not tested") for claim in comparison.claims):
-        console.print(_claims(comparison))
-    console.print("numbers: " + _counts(comparison.number_counts))
-    console.print("claims:  " + _counts(comparison.claim_counts))
-    console.print(f"exit code {comparison.exit_code}: {MEANING[comparison.exit_code]}")
+        _print_rankings(console, comparison.rankings)
+    tested = [claim for claim in comparison.claims if claim.verdict not in UNTESTED]
+    if tested:
+        _print_claims(console, tested)
+    console.print(f"\nexit code {comparison.exit_code}: {MEANING[comparison.exit_code]}")
 
 
-def _numbers(title: str, rows: Sequence[ComparisonRow]) -> Table:
-    table = Table("row", "column", "paper", "ours", "n", "Δ", "interval", "verdict", "why", title=title)
-    for row in rows:
-        number, decimals = row.number, max(row.entry.printed.decimals, 2)
-        table.add_row(
-            escape(row.entry.label),
-            row.entry.column.id,
-            row.entry.printed.printed or "–",
-            _mean(number.mean, number.std, decimals),
-            str(number.n),
-            _signed(number.delta, decimals),
-            "" if number.low is None else f"{number.low:.{decimals}f} … {number.high:.{decimals}f}",
-            _coloured(str(row.verdict)),
-            escape(number.reason),
-        )
-    return table
-
-
-def _rankings(comparison: Comparison) -> Table:
-    table = Table("table", "column", "rows", "n", "Kendall's τ", "interval", "note", title="rankings")
-    for ranking in comparison.rankings:
-        note = "; ".join(filter(None, [ranking.variant, "on the stand-in" if ranking.stand_in else "", ranking.reason]))
-        interval = "" if ranking.low is None else f"{ranking.low:+.2f} … {ranking.high:+.2f}"
-        tau = "" if ranking.tau is None else f"{ranking.tau:+.2f}"
-        table.add_row(ranking.table, ranking.column, str(ranking.rows), str(ranking.n), tau, interval, escape(note))
-    return table
-
-
-def _claims(comparison: Comparison) -> Table:
-    table = Table("claim", "row", "verdict", "why", "quote", title="claims")
-    for claim in comparison.claims:
-        if claim.verdict not in ("not run", "not tested"):
-            quote = f"“{claim.claim.quote}” ({claim.claim.section})"
+def _print_numbers(console: Console, name: str, rows: Sequence[ComparisonRow]) -> None:
+    for (column,), group in _grouped(rows, lambda row: (row.entry.column.id,)):
+        console.print(f"\n[bold]{table_name(name)}, {escape(column)}[/bold]")
+        table = make_table("row", "paper", "ours", "n", "Δ", "verdict")
+        for row in group:
+            number, decimals = row.number, max(row.entry.printed.decimals, 2)
             table.add_row(
-                claim.claim.id, escape(claim.row), _coloured(claim.verdict), escape(claim.reason), escape(quote)
+                escape(row.entry.label),
+                row.entry.printed.printed or "–",
+                spread_text(number.mean, number.std, decimals),
+                str(number.n),
+                number_text(number.delta, f"+.{decimals}f"),
+                _coloured(str(row.verdict)),
             )
+        console.print(Padding(table, (0, 0, 0, 2), expand=False))
+        _print_reasons(console, group)
+
+
+def _print_reasons(console: Console, rows: Sequence[ComparisonRow]) -> None:
+    """Print why a column's verdicts are what they are; rows with the same reason together."""
+    for (reason,), group in _grouped(rows, lambda row: (row.number.reason,)):
+        if reason:
+            names = "all" if len(group) == len(rows) > 1 else ", ".join(row.entry.label for row in group)
+            console.print(Padding(escape(f"{names}: {reason}"), (0, 0, 0, 4), expand=False))
+
+
+def _print_rankings(console: Console, rankings: Sequence[Ranking]) -> None:
+    console.print("\n[bold]Rankings[/bold]: Kendall's τ between our order of a column's rows and the printed one")
+    for (note,), group in _grouped(rankings, lambda ranking: (_ranking_note(ranking),)):
+        if note:
+            console.print(escape(f"{note}:"))
+        table = make_table("column", "table", "τ", "interval", "rows", "n")
+        for ranking in group:
+            interval = "–" if ranking.low is None else f"{ranking.low:+.2f} … {ranking.high:+.2f}"
+            tau = number_text(ranking.tau, "+.2f")
+            table.add_row(ranking.column, ranking.table, tau, interval, str(ranking.rows), str(ranking.n))
+        console.print(Padding(table, (0, 0, 0, 2), expand=False))
+
+
+def _ranking_note(ranking: Ranking) -> str:
+    return "; ".join(filter(None, [ranking.variant, "on the stand-in" if ranking.stand_in else "", ranking.reason]))
+
+
+def _print_claims(console: Console, claims: Sequence[ClaimResult]) -> None:
+    console.print("\n[bold]Claims[/bold]")
+    for (verdict, reason), group in _grouped(claims, lambda claim: (claim.verdict, claim.reason)):
+        console.print(_heading(verdict, reason))
+        for claim in group:
+            row = f", {claim.row}" if claim.row else ""
+            quote = f"“{claim.claim.quote}” ({claim.claim.section})"
+            console.print(Padding(escape(f"{claim.claim.id}{row}: {quote}"), (0, 0, 0, 2), expand=False))
+
+
+def make_table(*columns: str) -> Table:
+    """Return a table without lines whose cells are folded, never cut."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold", header_style="dim")
     return table
 
 
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{number} {_coloured(word)}" for word, number in counts.items() if number) or "none"
+def _coloured(verdict: str) -> Text:
+    return Text(marked(verdict), style=COLOURS.get(verdict, "dim"))
 
 
-def _coloured(verdict: str) -> str:
-    colour = COLOURS.get(verdict, "dim")
-    return f"[{colour}]{marked(verdict)}[/{colour}]"
+def _heading(verdict: str, reason: str) -> Text:
+    text = _coloured(verdict)
+    if reason:
+        text.append(f": {reason}", style="default")
+    return text
 
 
-def _mean(mean: float | None, std: float | None, decimals: int) -> str:
-    if mean is None:
-        return ""
-    return f"{mean:.{decimals}f}" + ("" if std is None else f" ± {std:.{decimals}f}")
+Key = TypeVar("Key", bound=tuple[Hashable, ...])
 
 
-def _signed(value: float | None, decimals: int) -> str:
-    return "" if value is None else f"{value:+.{decimals}f}"
+def _grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> Iterator[tuple[Key, list[Item]]]:
+    """Yield items with the same key together, in the order of their first."""
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    yield from groups.items()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from collections.abc import Sequence
+
+from counterpoise.metrics import METRICS, UNITS
 
 SYMBOLS = {
     "reproduced": "✓",
@@ -65,17 +66,14 @@ CLAIM_MEANINGS = {
 }
 
 
-METRICS = {"macro_f1": "macro F1", "ece": "ECE", "miou": "mIoU"}
-
-
 def metric_name(metric: str) -> str:
     """Return a metric as one writes it: ``macro F1``, ``pixel accuracy``."""
-    return METRICS.get(metric, metric.replace("_", " "))
+    return METRICS[metric].title if metric in METRICS else metric.replace("_", " ")
 
 
 def difference_unit(unit: str) -> str:
     """Return the unit of a difference between two values: percentages differ in points."""
-    return {"percent": "points"}.get(unit, unit)
+    return UNITS[unit].difference if unit in UNITS else unit
 
 
 def table_name(name: str) -> str:
@@ -89,38 +87,26 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
-class Seeds(NamedTuple):
-    """The seeds of several cells: the fewest and the most that one has, and all that occur."""
-
-    least: int
-    most: int
-    every: tuple[int, ...]
-
-    @property
-    def number(self) -> str:
-        """How many a cell has: ``3``, or ``3 to 7`` where they differ."""
-        return str(self.most) if self.least == self.most else f"{self.least} to {self.most}"
-
-    @property
-    def each(self) -> str:
-        """``3 seeds per cell``."""
-        return f"{self.number} {'seed' if self.most == 1 else 'seeds'} per cell"
-
-    @property
-    def listed(self) -> str:
-        """Which: ``0, 1, 2``."""
-        return ", ".join(map(str, self.every))
-
-    def __str__(self) -> str:
-        """``seeds 0, 1, 2`` where every cell has all of them, else ``3 to 7 seeds per cell (0, 1, ...)``."""
-        return f"seeds {self.listed}" if self.least == len(self.every) else f"{self.each} ({self.listed})"
+def number_text(value: float | None, form: str = ".2f") -> str:
+    """Return a number in a format, a dash where there is none."""
+    return "–" if value is None else format(value, form)
 
 
-def seeds_in_all(cells: Iterable[Collection[int]]) -> Seeds:
-    """Return what is to be said of the seeds that each of several cells has; of no cell, zero."""
-    each = [set(seeds) for seeds in cells] or [set()]
-    sizes = [len(seeds) for seeds in each]
-    return Seeds(min(sizes), max(sizes), tuple(sorted(set().union(*each))))
+def spread_text(mean: float | None, std: float | None, decimals: int = 2) -> str:
+    """Return ``mean ± std``, the mean alone without a spread, a dash without a mean."""
+    if mean is None:
+        return "–"
+    return f"{mean:.{decimals}f}" + ("" if std is None else f" ± {std:.{decimals}f}")
+
+
+def interval_text(low: float | None, high: float | None, form: str = ".2f") -> str:
+    """Return ``low … high``, a dash where there is no interval."""
+    return "–" if low is None or high is None else f"{low:{form}} … {high:{form}}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
 def marked(verdict: str) -> str:

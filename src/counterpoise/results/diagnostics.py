@@ -1,61 +1,70 @@
-"""What diagnostics say of a run's steps: the time that integration took, and when it became stationary."""
+"""What a run recorded of its steps, read for the metrics that are computed from it."""
 
 from __future__ import annotations
 
 import csv
+import io
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from counterpoise import files
 from counterpoise.errors import UserError
-
-DIAGNOSTICS = "diagnostics.csv"
-TIMINGS = "timings.csv"
+from counterpoise.metrics import Steps
+from counterpoise.results.run_files import DIAGNOSTICS, TIMINGS, read_run_file
 
 Columns = dict[str, np.ndarray]
 
 
-def step_metrics(folder: Path, record: dict[str, Any], stationarity: float) -> dict[str, dict[str, float]]:
-    """Return ``{output: {metric: value}}`` of a run with diagnostics, nothing of one without.
+def read_steps(folder: Path, files: Mapping[str, str], stationarity: float) -> Steps | None:
+    """Return what the run in ``folder`` recorded of its steps, None where it recorded nothing or that is not there.
 
-    ``seconds_per_iteration`` and its variance over iterations (output ``joint``): the time of Gramian,
-    formula and combination, all encoders together (MMPareto, Table 8). ``iterations_to_stationarity`` (each
-    modality): the first step at which the smallest convex combination of the encoder's gradients is shorter
-    than ``stationarity`` (Table 9, which asks for a norm of 0); absent where no step is.
+    Args:
+        files: the digests that the run's record names. Times are in none, because no run repeats them.
+        stationarity: the norm below which a combination of gradients counts as 0.
 
     Raises:
         UserError: the diagnostics are not those that the record names.
     """
-    path = folder / DIAGNOSTICS
-    if DIAGNOSTICS not in record["files"] or record["status"] != "completed":
-        return {}
-    if not path.is_file() or files.sha256_file(path) != record["files"][DIAGNOSTICS]:
-        raise UserError(f"{path}: is not there, or was changed; delete {folder} to run this seed again")
-    found: dict[str, dict[str, float]] = {}
-    for name, values in read_columns(path).items():
-        kind, _, encoder = name.partition(".")
-        reached = np.flatnonzero(values < stationarity)
-        if kind == "min_norm" and len(reached) > 0:
-            found[encoder] = {"iterations_to_stationarity": float(reached[0])}
-    if (folder / TIMINGS).is_file():
-        timed = [v for name, v in read_columns(folder / TIMINGS).items() if name.startswith("integration_seconds.")]
-        if timed:
-            total = np.sum(timed, axis=0)
-            found["joint"] = {
-                "seconds_per_iteration": float(total.mean()),
-                "seconds_per_iteration_variance": float(total.var()),
-            }
-    return found
+    data = read_run_file(folder, DIAGNOSTICS, files[DIAGNOSTICS]) if DIAGNOSTICS in files else None
+    if data is None:
+        return None
+    columns = _columns(data, folder / DIAGNOSTICS)
+    seconds = None
+    times = read_run_file(folder, TIMINGS)
+    if times is not None:
+        kept = _columns(times, folder / TIMINGS).items()
+        timed = [values for name, values in kept if name.startswith("integration_seconds.")]
+        seconds = np.sum(timed, axis=0) if timed and timed[0].size else None
+    min_norms = {name.removeprefix("min_norm."): v for name, v in columns.items() if name.startswith("min_norm.")}
+    return Steps(min_norms=min_norms, seconds=seconds, stationarity=stationarity)
 
 
 def read_columns(path: Path) -> Columns:
-    """Return the columns of a CSV of numbers, an empty field as NaN."""
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.reader(file)
-        names = next(reader)
-        rows = [[float(field) if field else math.nan for field in row] for row in reader]
+    """Return the columns of a CSV of numbers, plain or as ``<path>.gz``, an empty field as NaN.
+
+    Raises:
+        UserError: it is not there or empty, a row has more or fewer fields than the header, or a field is no number.
+    """
+    data = read_run_file(path.parent, path.name)
+    if data is None:
+        raise UserError(f"{path}: is not there")
+    return _columns(data, path)
+
+
+def _columns(data: bytes, path: Path) -> Columns:
+    reader = csv.reader(io.StringIO(data.decode("utf-8", errors="replace"), newline=""))
+    rows = []
+    try:
+        names = next(reader, None)
+        if names is None:
+            raise UserError(f"{path}: is empty, must have a header")
+        for row in reader:
+            if len(row) != len(names):
+                raise UserError(f"{path}:{reader.line_num}: has {len(row)} fields, must have {len(names)}")
+            rows.append([float(field) if field else math.nan for field in row])
+    except (csv.Error, ValueError) as error:
+        raise UserError(f"{path}:{reader.line_num}: {error}") from error
     table = np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
     return {name: table[:, place] for place, name in enumerate(names)}

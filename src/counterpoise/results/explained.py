@@ -1,17 +1,63 @@
-"""Explanations as ``counterpoise explain --write`` left them: read again, and checked."""
+"""Explanations: the question that one asks, and what ``counterpoise explain --write`` wrote."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from counterpoise.errors import UserError
 from counterpoise.files import read_json
+from counterpoise.results.layout import LayoutValue
+from counterpoise.results.names import value_name
 from counterpoise.validation import validate
 
 FOLDER = "results/explain"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flip:
+    """One factor of a cell changed to one alternative.
+
+    ``cell`` is the name of the cell that then runs, None where nothing can, with the ``reason``. ``before`` and
+    ``after`` name the two sides in words; ``differences`` lists every setting that differs as (key, before, after).
+    """
+
+    factor: str
+    title: str
+    before: str = ""
+    after: str = ""
+    source: str = ""
+    cell: str | None = None
+    reason: str = ""
+    differences: tuple[tuple[str, Any, Any], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A number to be explained: its place in a table, with the cell that fills it, and that cell's flips."""
+
+    value: LayoutValue
+    flips: tuple[Flip, ...]
+
+    @property
+    def name(self) -> str:
+        """The number's name, as ``counterpoise trace`` takes it."""
+        return value_name(self.value)
+
+    @property
+    def cells(self) -> list[str]:
+        """The names of the number's cell and of the distinct cells of its flips."""
+        flipped = [flip.cell for flip in self.flips if flip.cell is not None]
+        return list(dict.fromkeys([self.value.cell, *flipped]))
+
+    @property
+    def file_name(self) -> str:
+        """The name of the explanation's files, without suffix: the number's, with ``_`` for spaces."""
+        return self.name.replace(" ", "_")
 
 
 class _Written(BaseModel):
@@ -19,7 +65,7 @@ class _Written(BaseModel):
 
 
 class WrittenEffect(_Written):
-    """What one flip does, in printed units; the fields are those of :class:`explain.Effect`.
+    """What one flip does, in printed units; see :class:`counterpoise.judging.explain.Effect`.
 
     ``changed`` lists every setting that differs as (key, before, after).
     """
@@ -48,7 +94,7 @@ class WrittenEffect(_Written):
 
 
 class WrittenExplanation(_Written):
-    """A number and what its factors do to it; the fields are those of :class:`explain.Explanation`.
+    """A number and what its factors do to it; see :class:`counterpoise.judging.explain.Explanation`.
 
     ``cell`` is the name of the number's cell, ``level`` that of the intervals.
     """
@@ -81,18 +127,29 @@ class WrittenExplanation(_Written):
         return [effect for effect in self.effects if effect.mean is None]
 
 
+def explanations_folder(root: Path, benchmark: str) -> Path:
+    """Return where the explanations of a benchmark's numbers are."""
+    return Path(root) / FOLDER / benchmark
+
+
 def read_explanations(root: Path, benchmark: str) -> dict[Path, WrittenExplanation]:
     """Return the explanations of a benchmark's numbers below ``root`` by their files; none is no error.
 
     Raises:
-        UserError: a file is torn, or is no explanation.
+        UserError: a file is torn, is no explanation, or is one of another benchmark.
     """
+    return read_explanations_in(explanations_folder(root, benchmark), benchmark)
+
+
+def read_explanations_in(folder: Path, benchmark: str) -> dict[Path, WrittenExplanation]:
+    """Return the explanations in a folder, as :func:`read_explanations` those of a project."""
     found = {}
-    for path in sorted((Path(root) / FOLDER).glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         where = f"{path}: not an explanation; delete it, or write it anew with 'counterpoise explain --write'"
         explanation = validate(WrittenExplanation, read_json(path, "explanation"), where)
-        if explanation.benchmark == benchmark:
-            found[path] = explanation
+        if explanation.benchmark != benchmark:
+            raise UserError(f"{path}: 'benchmark' is '{explanation.benchmark}', must be '{benchmark}' as in its path")
+        found[path] = explanation
     return found
 
 

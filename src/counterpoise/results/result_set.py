@@ -1,46 +1,49 @@
-"""A set of results as its comparison files hold it: in a folder, in a published record, or in a revision.
+"""A set of results for ``counterpoise diff A B``: a benchmark's results, a published record, or a Git revision.
 
-Nothing is planned and no run is read: the files of ``counterpoise compare`` say what there was.
+The comparison files say what there was; no run is read, and of a revision nothing is checked out.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from counterpoise.errors import UserError, suggest
-from counterpoise.judging.verdicts import SeedValues
+from counterpoise.files import LARGEST, read_text
+from counterpoise.path_names import is_safe
+from counterpoise.results.rows import number, one_of, parse_rows, whole_number
+from counterpoise.results.seeds import SeedValues
 
-PUBLISHED = PurePosixPath("results/published")
+RESULTS, PUBLISHED = PurePosixPath("results"), PurePosixPath("results/published")
+COMPARISON = "comparison"
 CLAIMS, SEEDS = ".claims.csv", ".seeds.csv"
+_CLAIM_COLUMNS = ("paper", "claim", "row", "verdict")
+_NUMBER_COLUMNS = ("paper", "table", "row", "column", "dataset", "verdict")
+_SEED_COLUMNS = ("paper", "table", "row", "column", "better", "stand_in", "seed", "status", "value")
 
 NumberKey = tuple[str, str, str, str]
 ClaimKey = tuple[str, str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Number:
-    """One number of a table: what the runs gave, in printed units.
-
-    ``seeds`` is None where the files are from before they held every seed; then ``mean``, ``std`` and ``n``
-    are all there is.
-    """
+    """One number of a table: what the runs gave, in printed units, and its verdict against the paper."""
 
     dataset: str
     verdict: str
-    mean: float | None
-    std: float | None
-    n: int
-    stand_in: bool = False
-    better: str = "higher"
-    seeds: SeedValues | None = None
+    stand_in: bool
+    better: str
+    seeds: SeedValues
+
+    @property
+    def ran(self) -> bool:
+        """Whether any run finished, diverged ones included."""
+        return bool(self.seeds.finished or self.seeds.diverged)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ResultSet:
     """Results by paper, table, row and column; claims' verdicts by paper, claim and row."""
 
@@ -49,79 +52,111 @@ class ResultSet:
     claims: Mapping[ClaimKey, str] = field(default_factory=dict)
 
 
+def find_folder(reference: str, root: Path) -> Path | None:
+    """Return the folder that is meant by a path, by a published record's name, or by a benchmark's; in this order.
+
+    A path may be relative to the current folder or to the project.
+    """
+    places = [Path(reference), Path(root) / reference]
+    if is_safe(reference):
+        places += [Path(root) / PUBLISHED / reference, Path(root) / RESULTS / reference]
+    sound = bool(reference) and "\0" not in reference
+    return next((folder for folder in places if sound and folder.is_dir()), None)
+
+
+def known_names(root: Path) -> list[str]:
+    """Return the names of a project's published records and of the benchmarks that have results."""
+    homes = [*(Path(root) / PUBLISHED).glob("*/layout.json"), *(Path(root) / RESULTS).glob("*/layout.json")]
+    return sorted({path.parent.name for path in homes})
+
+
 def load_result_set(reference: str, root: Path, like: str = "") -> ResultSet:
     """Read the results that ``reference`` means.
 
-    That is, in this order: a folder (a project, its ``results``, or a published record), the name of a
-    published record, or a Git revision, alone or as in ``v1.0:mnist`` or ``v1.0:results``. Where a revision
-    has several sets of results, the one called as ``like`` is taken.
+    That is, in this order: a folder (of a benchmark's results, of a published record, or around one of them), the
+    name of a published record or of a benchmark, or a Git revision, alone or as in ``v1.0:mosi``. Where a folder or
+    a revision has several sets of results, the one called as ``like`` is taken.
 
     Raises:
         UserError: it means nothing that has results; says what was looked at.
     """
     root = Path(root)
-    for folder in (Path(reference), root / reference, root / PUBLISHED / reference):
-        if folder.is_dir():
-            return _from_folder(folder, reference)
-    return _from_revision(root, reference, PurePosixPath(like.rpartition(":")[2]).name)
+    wanted = PurePosixPath(like.rpartition(":")[2]).name
+    folder = find_folder(reference, root)
+    if folder is not None:
+        return _from_folder(folder, reference, wanted)
+    return _from_revision(root, reference, wanted)
 
 
-def _from_folder(folder: Path, name: str) -> ResultSet:
-    for home in (folder / "comparison", folder / "results/comparison", folder):
-        names = [path.name for path in home.glob(f"*{CLAIMS}")]
-        if names:
-            return parse(name, names, lambda file, home=home: _text(home / file), str(home))
+# -- folders -------------------------------------------------------------------------------------------------
+
+
+def _from_folder(folder: Path, reference: str, like: str) -> ResultSet:
+    patterns = ("", "*/", "results/*/", "published/*/", "results/published/*/")
+    for pattern in patterns:
+        homes = sorted({path.parent for path in folder.glob(f"{pattern}{COMPARISON}/*{CLAIMS}")})
+        if homes:
+            names = {str(home): home.parent.name for home in homes}
+            home = Path(_choose(names, reference, like, lambda home: str(Path(home).parent)))
+            papers = [path.name.removesuffix(CLAIMS) for path in home.glob(f"*{CLAIMS}")]
+            return parse(reference, papers, lambda file, home=home: read_text(home / file, "comparison"), str(home))
     raise UserError(
-        f"{folder}: no comparison with a paper in it (looked in comparison/ and results/comparison/); "
-        "'counterpoise compare' or the workflow writes it"
+        f"{folder}: no comparison with a paper in it (looked in comparison/, */comparison/ and results/*/comparison/); "
+        "'counterpoise report' writes it"
     )
 
 
-def _text(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+def _choose(names: Mapping[str, str], reference: str, like: str, shown: Callable[[str], str]) -> str:
+    """Return the folder of comparisons to read, of several the one called as ``like``; ``names`` are by folder."""
+    fitting = [home for home, name in names.items() if name == like]
+    if len(names) == 1 or len(fitting) == 1:
+        return fitting[0] if fitting else next(iter(names))
+    choices = ", ".join(map(shown, names))
+    raise UserError(f"{reference}: has several sets of results; say which: {choices}")
+
+
+# -- Git revisions -------------------------------------------------------------------------------------------
 
 
 def _from_revision(root: Path, reference: str, like: str) -> ResultSet:
     revision, _, place = reference.partition(":")
-    commit = _git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    commit = None
+    if revision and not revision.startswith("-") and "\0" not in revision:
+        commit = _git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if commit is None:
-        known = sorted(path.name for path in (root / PUBLISHED).glob("*") if path.is_dir())
+        known = known_names(root)
         raise UserError(
-            f"{reference}: neither a folder, nor a record in {PUBLISHED}, nor a Git revision of {root}"
-            f"{suggest(reference, known) if known else ''}"
+            f"{reference}: neither a folder, nor a record in {PUBLISHED}, nor results of a benchmark, nor a Git "
+            f"revision{suggest(reference, known) if known else ''}"
         )
-    listed = _git(root, "ls-tree", "-r", "-z", "--name-only", commit.strip(), "--", "results") or ""
-    homes = sorted({PurePosixPath(name).parent for name in listed.split("\0") if name.endswith(CLAIMS)})
-    home = _choose(homes, reference, place or like, bool(place))
-    files = {PurePosixPath(name).name for name in listed.split("\0") if PurePosixPath(name).parent == home}
-    papers = [name for name in sorted(files) if name.endswith(CLAIMS)]
+    commit = commit.strip()
+    listed = (_git(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", "results") or "").split("\0")
+    homes = {
+        str(PurePosixPath(name).parent): PurePosixPath(name).parent.parent.name
+        for name in listed
+        if name.endswith(CLAIMS) and PurePosixPath(name).parent.name == COMPARISON
+    }
+    if not homes:
+        raise UserError(f"{reference}: Git has no comparison below results/ at this revision")
+    if place:
+        fitting = {home: name for home, name in homes.items() if place in (name, str(PurePosixPath(home).parent))}
+        if not fitting:
+            raise UserError(f"{reference}: no results '{place}' there{suggest(place, homes.values())}")
+        homes = fitting
+    home = _choose(homes, reference, like, lambda home: f"{revision}:{homes[home]}")
+    papers = [PurePosixPath(name).name.removesuffix(CLAIMS) for name in listed if _in_folder(name, home, CLAIMS)]
 
-    def text(file: str) -> str | None:
-        return _git(root, "show", f"{commit.strip()}:./{home / file}") if file in files else None
+    def text(file: str) -> str:
+        found = _git(root, "show", f"{commit}:./{home}/{file}") if f"{home}/{file}" in listed else None
+        if found is None:
+            raise UserError(f"{revision}:{home}/{file}: is not there")
+        return found
 
     return parse(reference, papers, text, f"{revision}:{home}")
 
 
-def _choose(homes: list[PurePosixPath], reference: str, wanted: str, asked: bool) -> PurePosixPath:
-    """Return the folder of comparisons that a revision is to be read from."""
-    if not homes:
-        raise UserError(f"{reference}: Git holds no comparison below results/ at this revision")
-    named = {home: _record_name(home) for home in homes}
-    fitting = [home for home, name in named.items() if wanted in (name, str(home), str(home.parent))]
-    if len(fitting) == 1:
-        return fitting[0]
-    if asked:
-        raise UserError(f"{reference}: no results '{wanted}' there{suggest(wanted, named.values())}")
-    if len(homes) == 1:
-        return homes[0]
-    revision = reference.partition(":")[0]
-    choices = ", ".join(f"{revision}:{name}" for name in named.values())
-    raise UserError(f"{reference}: has several sets of results; say which: {choices}")
-
-
-def _record_name(home: PurePosixPath) -> str:
-    """Return what a folder of comparisons is called: a published record's name, or ``results``."""
-    return home.parent.name
+def _in_folder(name: str, home: str, ending: str) -> bool:
+    return name.endswith(ending) and str(PurePosixPath(name).parent) == home
 
 
 def _git(root: Path, *arguments: str) -> str | None:
@@ -130,44 +165,43 @@ def _git(root: Path, *arguments: str) -> str | None:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
     except OSError:
         return None
-    return done.stdout.decode("utf-8", errors="replace") if done.returncode == 0 else None
+    if done.returncode != 0 or len(done.stdout) > LARGEST:
+        return None
+    return done.stdout.decode("utf-8", errors="replace")
 
 
-def parse(name: str, claims_files: Iterable[str], text: Callable[[str], str | None], where: str) -> ResultSet:
-    """Read a set of results; ``text`` gives the text of a file by its name, None where there is none.
+# -- the files of a comparison -------------------------------------------------------------------------------
+
+
+def parse(name: str, papers: Iterable[str], text: Callable[[str], str], where: str) -> ResultSet:
+    """Read the comparisons with ``papers``; ``text`` gives the text of a file by its name.
 
     Raises:
         UserError: a file lacks a column, or a number in it is none.
     """
     numbers: dict[NumberKey, Number] = {}
     claims: dict[ClaimKey, str] = {}
-    for file in sorted(claims_files):
-        paper = file.removesuffix(CLAIMS)
-        for row in _rows(text(file), f"{where}/{file}", ("paper", "claim", "row", "verdict")):
+    for paper in sorted(papers):
+        file = f"{paper}{CLAIMS}"
+        for row in parse_rows(text(file), f"{where}/{file}", _CLAIM_COLUMNS):
             claims[row["paper"], row["claim"], row["row"]] = row["verdict"]
-        seeds = text(f"{paper}{SEEDS}")
-        by_seed = None if seeds is None else _seeds(seeds, f"{where}/{paper}{SEEDS}")
-        for row in _rows(text(f"{paper}.csv"), f"{where}/{paper}.csv", _NUMBER_COLUMNS):
+        file = f"{paper}{SEEDS}"
+        by_seed = _seeds(text(file), f"{where}/{file}")
+        file = f"{paper}.csv"
+        for row in parse_rows(text(file), f"{where}/{file}", _NUMBER_COLUMNS):
             key = (row["paper"], row["table"], row["row"], row["column"])
-            numbers[key] = _number(row, by_seed, key, f"{where}/{paper}.csv")
-    return ResultSet(name, numbers, claims)
+            seeds = by_seed.get(key) or _Seeds(better="higher", stand_in=row["verdict"] == "stand-in")
+            numbers[key] = Number(
+                dataset=row["dataset"],
+                verdict=row["verdict"],
+                stand_in=seeds.stand_in,
+                better=seeds.better,
+                seeds=SeedValues(finished=seeds.finished, diverged=seeds.diverged),
+            )
+    return ResultSet(name=name, numbers=numbers, claims=claims)
 
 
-_NUMBER_COLUMNS = ("paper", "table", "row", "column", "dataset", "mean", "std", "n", "verdict")
-_SEED_COLUMNS = ("paper", "table", "row", "column", "better", "stand_in", "seed", "status", "value")
-
-
-def _rows(text: str | None, where: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    if text is None:
-        raise UserError(f"{where}: is not there")
-    reader = csv.DictReader(io.StringIO(text))
-    lacking = [column for column in columns if column not in (reader.fieldnames or ())]
-    if lacking:
-        raise UserError(f"{where}: has no column '{lacking[0]}'")
-    return list(reader)
-
-
-@dataclass
+@dataclass(kw_only=True)
 class _Seeds:
     better: str
     stand_in: bool
@@ -177,28 +211,15 @@ class _Seeds:
 
 def _seeds(text: str, where: str) -> dict[NumberKey, _Seeds]:
     found: dict[NumberKey, _Seeds] = {}
-    for row in _rows(text, where, _SEED_COLUMNS):
+    for line, row in enumerate(parse_rows(text, where, _SEED_COLUMNS), start=2):
+        place = f"{where}:{line}"
         key = (row["paper"], row["table"], row["row"], row["column"])
-        entry = found.setdefault(key, _Seeds(row["better"], row["stand_in"] == "yes"))
-        seed = int(_float(row, "seed", where))
-        if row["status"] == "diverged":
+        better = one_of(row, "better", ("higher", "lower"), place)
+        stand_in = one_of(row, "stand_in", ("yes", "no"), place) == "yes"
+        entry = found.setdefault(key, _Seeds(better=better, stand_in=stand_in))
+        seed = whole_number(row, "seed", place)
+        if one_of(row, "status", ("completed", "diverged"), place) == "diverged":
             entry.diverged[seed] = "diverged"
         else:
-            entry.finished[seed] = _float(row, "value", where)
+            entry.finished[seed] = number(row, "value", place)
     return found
-
-
-def _number(row: Mapping[str, str], by_seed: Mapping[NumberKey, _Seeds] | None, key: NumberKey, where: str) -> Number:
-    mean, std = (_float(row, name, where) if row[name] else None for name in ("mean", "std"))
-    fields = (row["dataset"], row["verdict"], mean, std, int(_float(row, "n", where)) if row["n"] else 0)
-    if by_seed is None:
-        return Number(*fields, stand_in=row["verdict"] == "stand-in")
-    found = by_seed.get(key) or _Seeds("higher", row["verdict"] == "stand-in")
-    return Number(*fields, found.stand_in, found.better, SeedValues(found.finished, found.diverged))
-
-
-def _float(row: Mapping[str, str], column: str, where: str) -> float:
-    try:
-        return float(row[column])
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: '{column}' is {row[column]!r}, must be a number") from error

@@ -18,7 +18,6 @@ from __future__ import annotations
 import functools
 import io
 import math
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +29,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from counterpoise.errors import UserError
-from counterpoise.files import read_json, sha256_file, write_bytes, write_json, write_text
-from counterpoise.results.layout import CellName, Layout, LayoutCell
+from counterpoise.files import read_json, read_text, sha256_file, write_bytes, write_json, write_text
+from counterpoise.path_names import CellName, FileName, RelativePath, Seed, Sha256, printable
+from counterpoise.results.arrays import pack_arrays, read_arrays
+from counterpoise.results.layout import Layout, LayoutCell
+from counterpoise.results.record import RunRecord
 from counterpoise.results.seeds import SeedValues
 from counterpoise.validation import validate
 
@@ -60,25 +62,35 @@ class RunEntry(BaseModel):
     """A planned run: how it ended and why, what its record says, where its files are.
 
     ``folder`` is relative to the results' ``runs`` folder. ``files`` are the digests that the record names.
-    ``redo`` is the command that trains it once more.
+    ``redo`` is the command that trains it once more. ``probe`` is the name, without suffix, of the files of the linear
+    probe of its encoders, where there is one. ``basis`` is the digest of what its values were computed from
+    and by: files, settings and the source of the metrics; runs with the same basis have the same values.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cell: CellName
-    seed: int = Field(ge=0)
+    seed: Seed
     status: Status
     reason: str = ""
     n_test: int | None = Field(None, gt=0)
     record: dict[str, Any] = {}
-    files: dict[str, str] = {}
-    logs: tuple[str, ...] = ()
+    files: dict[FileName, Sha256] = {}
+    logs: tuple[RelativePath, ...] = ()
     redo: str = ""
+    probe: FileName | Literal[""] = ""
+    basis: str = ""
 
     @property
     def finished(self) -> bool:
         """Whether the run needs no more training."""
         return self.status in ("completed", "diverged")
+
+    @property
+    def failure(self) -> str:
+        """What became of a run that was tried and has no result, in words; empty for any other run."""
+        failed = self.status in ("failed", "out_of_memory")
+        return f"{self.status.replace('_', ' ')} ({self.reason})" if failed else ""
 
     @property
     def folder(self) -> str:
@@ -139,7 +151,7 @@ class Results:
             diverged={run.seed: run.reason or "no reason recorded" for run in runs if run.status == "diverged"},
             missing=tuple(run.seed for run in runs if not run.finished),
             absent=absent,
-            failed={run.seed: run.reason for run in runs if run.status in ("failed", "out_of_memory")},
+            failed={run.seed: run.failure for run in runs if run.failure},
         )
 
     @functools.cached_property
@@ -147,18 +159,14 @@ class Results:
         """Value by seed, by (cell, selection, output, metric)."""
         found: dict[tuple[str, str, str, str], dict[int, float]] = {}
         table = self.values.dropna(subset=["value"])
-        names = (
-            table["dataset"]
-            + "/"
-            + table["model"]
-            + "/"
-            + table["method"]
-            + "-"
-            + table["variant"]
-            + "."
-            + table["key"]
+        columns = (
+            cell_names(table),
+            table["selection"],
+            table["output"],
+            table["metric"],
+            table["seed"],
+            table["value"],
         )
-        columns = (names, table["selection"], table["output"], table["metric"], table["seed"], table["value"])
         for cell, selection, output, metric, seed, value in zip(*columns, strict=True):
             found.setdefault((cell, selection, output, metric), {})[int(seed)] = float(value)
         return found
@@ -188,13 +196,13 @@ def write_results(results: Results, folder: Path) -> None:
     packed = {}
     for (cell, seed, selection, output), right in sorted(results.correct.items()):
         packed[_array_name(cell, seed, selection, output)] = np.packbits(right)
-    write_bytes(folder / CORRECT, _npz(packed))
+    write_bytes(folder / CORRECT, pack_arrays(packed))
     arrays = {
         f"{_array_name(*place)}|{kind}": array
         for place, kinds in sorted(results.details.items())
         for kind, array in sorted(kinds.items())
     }
-    write_bytes(folder / DETAILS, _npz(arrays))
+    write_bytes(folder / DETAILS, pack_arrays(arrays))
 
 
 def read_results(folder: Path, runs_folder: Path | None = None) -> Results:
@@ -215,22 +223,43 @@ def read_results(folder: Path, runs_folder: Path | None = None) -> Results:
     for run in runs:
         if run.cell not in layout.cells:
             raise UserError(f"{where}: the cell '{run.cell}' is not in {LAYOUT}")
+        if run.record:  # results of another engine have none
+            validate(RunRecord, run.record, f"{where}: record of {run.cell} seed {run.seed}")
+    by_run = {(run.cell, run.seed): run for run in runs}
+    if len(by_run) < len(runs):
+        raise UserError(f"{where}: a run is listed twice")
     values = read_values(folder / VALUES)
-    sizes = {(run.cell, run.seed): run.n_test for run in runs}
+    _check_values(values, by_run, folder / VALUES)
+    sizes = {name: run.n_test for name, run in by_run.items()}
     correct = {}
-    for name, packed in _read_npz(folder / CORRECT).items():
+    for name, packed in read_arrays(folder / CORRECT).items():
         place = _place(name, folder / CORRECT)
         size = sizes.get(place[:2])
         if size is None or packed.dtype != np.uint8 or packed.shape != (math.ceil(size / 8),):
             raise UserError(f"{folder / CORRECT}: '{name}' does not fit a finished run of {RUNS}")
         correct[place] = np.unpackbits(packed, count=size).astype(bool)
     details: dict[tuple[str, int, str, str], dict[str, NDArray[Any]]] = {}
-    for name, array in _read_npz(folder / DETAILS).items():
-        place, _, kind = name.rpartition("|")
-        details.setdefault(_place(place, folder / DETAILS), {})[kind] = array
+    for name, array in read_arrays(folder / DETAILS).items():
+        rest, _, kind = name.rpartition("|")
+        place = _place(rest, folder / DETAILS)
+        columns = {"confusion": array.shape[:1], "reliability": (3,)}.get(kind)
+        if place[:2] not in sizes or array.ndim != 2 or array.shape[1:] != columns:
+            raise UserError(f"{folder / DETAILS}: '{name}' does not fit a run of {RUNS}")
+        details.setdefault(place, {})[kind] = array
     if runs_folder is None:
         runs_folder = folder / "runs" if (folder / "runs").is_dir() else folder.parent / "runs"
     return Results(layout=layout, values=values, runs=runs, correct=correct, details=details, runs_folder=runs_folder)
+
+
+def _check_values(values: pd.DataFrame, runs: Mapping[tuple[str, int], RunEntry], where: Path) -> None:
+    """Refuse a results table with a row that is not of a listed run, or says of it what the list does not."""
+    for line, (cell, seed, status) in enumerate(zip(cell_names(values), values["seed"], values["status"], strict=True)):
+        run = None if pd.isna(seed) else runs.get((cell, int(seed)))
+        if run is None or run.status != status:
+            found = "is not in" if run is None else f"is '{run.status}' in"
+            raise UserError(
+                f"{where}:{line + 2}: '{status}', but the run '{printable(cell)}', seed {seed}, {found} {RUNS}"
+            )
 
 
 def values_text(values: pd.DataFrame) -> str:
@@ -238,9 +267,23 @@ def values_text(values: pd.DataFrame) -> str:
     return values.to_csv(index=False, columns=list(COLUMNS), float_format="%.12g", lineterminator="\n")
 
 
+def cell_names(values: pd.DataFrame) -> list[str]:
+    """Return the name of the cell that each row of a results table is of."""
+    columns = (values[name] for name in ("dataset", "model", "method", "variant", "key"))
+    return [
+        f"{dataset}/{model}/{method}-{variant}.{key}"
+        for dataset, model, method, variant, key in zip(*columns, strict=True)
+    ]
+
+
 def as_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return rows with some of :data:`COLUMNS` as a results table with all of them, typed."""
-    return _typed(pd.DataFrame(list(rows), columns=list(COLUMNS)))
+    """Return rows with some of :data:`COLUMNS` as a results table with all of them, typed.
+
+    Values have twelve significant digits, as in the file: what is judged is the same before and after writing.
+    """
+    table = _typed(pd.DataFrame(list(rows), columns=list(COLUMNS)))
+    table["value"] = [float(f"{value:.12g}") for value in table["value"]]
+    return table
 
 
 def read_values(path: Path) -> pd.DataFrame:
@@ -249,29 +292,42 @@ def read_values(path: Path) -> pd.DataFrame:
     Raises:
         UserError: it is missing, lacks a column, or a number in it is none; names the line.
     """
+    text = read_text(path, "results table")
     try:
-        found = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: the results table is not there") from error
-    except (OSError, ValueError) as error:  # a parser error is a ValueError
+        found = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False).fillna("")
+    except ValueError as error:  # a parser error is a ValueError
         raise UserError(f"{path}: the results table cannot be read: {' '.join(str(error).split())}") from error
     lacking = [column for column in COLUMNS if column not in found.columns]
     if lacking:
         raise UserError(f"{path}: has no column '{lacking[0]}'; must have {', '.join(COLUMNS)}")
     for column in ("seed", "epoch", "value", "n_test"):
-        numbers = pd.to_numeric(found[column].replace("", None), errors="coerce")
-        wrong = found.index[(found[column] != "") & ~np.isfinite(numbers.to_numpy(dtype=float))]
+        numbers = pd.to_numeric(found[column].replace("", None), errors="coerce").to_numpy(dtype=float)
+        sound = np.isfinite(numbers)
+        if column != "value":
+            sound &= (numbers >= 0) & (numbers < 2**63) & (numbers == np.floor(numbers))
+        wrong = np.flatnonzero((found[column] != "").to_numpy() & ~sound)
+        if len(wrong) > 0:
+            line, kind = int(wrong[0]), "finite" if column == "value" else "whole"
+            shown = printable(found[column][line])
+            raise UserError(f"{path}:{line + 2}: '{column}' is '{shown}', must be a {kind} number")
+    for column in ("selection", "output", "metric", "protocol"):
+        wrong = np.flatnonzero(~found[column].str.fullmatch(r"[\w:./+-]{0,200}").to_numpy(dtype=bool))
         if len(wrong) > 0:
             line = int(wrong[0])
-            raise UserError(f"{path}:{line + 2}: '{column}' is '{found[column][line]}', must be a finite number")
+            raise UserError(f"{path}:{line + 2}: '{column}' is '{printable(found[column][line])[:60]}', no such name")
     return _typed(found)
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     table = table.loc[:, list(COLUMNS)].replace({"": None})
-    for column in ("seed", "epoch", "n_test"):
-        table[column] = pd.to_numeric(table[column]).astype("Int64")
-    table["value"] = pd.to_numeric(table["value"]).astype(float)
+    for column in COLUMNS:
+        if column in ("seed", "epoch", "n_test"):
+            table[column] = pd.to_numeric(table[column]).astype("Int64")
+        elif column == "value":
+            table[column] = pd.to_numeric(table[column]).astype(float)
+        else:  # text, and None where there is none: whatever pandas makes of strings, results in memory are as read
+            text = table[column].astype(object)
+            table[column] = text.where(text.notna(), None)
     return table
 
 
@@ -284,29 +340,6 @@ def _place(name: str, where: Path) -> tuple[str, int, str, str]:
     if len(parts) != 4 or not parts[1].isdecimal():
         raise UserError(f"{where}: the array '{name}' must be called cell|seed|selection|output")
     return parts[0], int(parts[1]), parts[2], parts[3]
-
-
-def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return a compressed archive of arrays with the same bytes each time: no clock in it."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, member.getvalue())
-    return buffer.getvalue()
-
-
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: is not there") from error
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"{path}: not an archive of arrays: {error}") from error
 
 
 def digests(folder: Path) -> dict[str, str]:

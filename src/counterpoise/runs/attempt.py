@@ -4,6 +4,7 @@ Below ``work/<cell>/`` are, for each seed, ``seed-<n>.lock``, which the process 
 the folder ``seed-<n>`` with
 
 * ``attempt.json`` while a process is at it: one that is left over belongs to an attempt that was killed;
+* ``attempts.json``, the attempts so far, for the run's record;
 * ``states/``, the run's saved states;
 * ``finished/``, a copy of what was published. The workflow engine deletes the outputs of a job that it
   believes cut off; the copy stays until the run is evaluated, so that no finished run is trained again.
@@ -16,23 +17,17 @@ import datetime
 import os
 import shutil
 import socket
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from counterpoise import files
 from counterpoise.errors import UserError
+from counterpoise.locks import Lock, locked
+from counterpoise.results.record import RECORD, Attempt, RunRecord
+from counterpoise.validation import validate
 
 SCHEMA = 1
-POLL_SECONDS = 0.2
-RECORD = "record.json"
-
-
-class Stopped(Exception):
-    """The process was asked to stop while it waited for a run that another one trains."""
 
 
 @dataclass(frozen=True)
@@ -66,55 +61,64 @@ class WorkFolder:
 
         Raises:
             Stopped: ``stop()`` said so while waiting.
+            UserError: there are no locks here, or the other process gives no sign of life.
         """
-        lock = self._lock()
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            print(f"{self.path}: another process trains this run; waiting for it", file=sys.stderr)
+        with locked(self._lock_path, "another process trains this run; waiting for it", stop):
             try:
-                lock.acquire(poll_interval=POLL_SECONDS, cancel_check=stop)
-            except filelock.Timeout:
-                raise Stopped from None
-        try:
-            files.write_json(self._marker, self._attempt())
-            yield
-        finally:
-            self._marker.unlink(missing_ok=True)
-            lock.release()
+                files.write_json(self._marker, self._here())
+                yield
+            finally:
+                self._marker.unlink(missing_ok=True)
 
     def cut_off(self) -> CutOff | None:
         """Return the attempt that was killed at this run, if the last one was."""
         if not self._marker.is_file():
             return None
+        lock = Lock(self._lock_path)
         try:
-            with self._lock().acquire(timeout=0):
-                found = files.read_json(self._marker, "mark of an attempt")
-        except (filelock.Timeout, UserError):
+            if not lock.take():
+                return None
+            found = files.read_json(self._marker, "mark of an attempt")
+        except UserError:
             return None
+        finally:
+            lock.release()
         here = (found["host"], found["boot"]) == (socket.gethostname(), _boot())
         return CutOff(found["host"], found["started"], here and _memory_kills() > found["memory_kills"])
 
-    def is_finished(self, key: str, seed: int) -> bool:
-        """Return whether a whole, unchanged copy of the finished run is here."""
-        return is_whole(self.finished, key, seed)
+    def attempts_before(self, step: int) -> list[Attempt]:
+        """Return the attempts that trained what is before ``step``: those that saved nothing of it are left out."""
+        try:
+            data = files.read_json(self._attempts, "list of attempts")
+        except UserError:
+            return []
+        attempts = [validate(Attempt, entry, str(self._attempts)) for entry in data]
+        return [attempt for attempt in attempts if attempt.step < step]
+
+    def note_attempts(self, attempts: Sequence[Attempt]) -> None:
+        """Keep the attempts so far for the one that finishes the run."""
+        files.write_json(self._attempts, [attempt.model_dump(mode="json") for attempt in attempts])
 
     def remove(self) -> None:
         """Delete the folder: the run is settled."""
         shutil.rmtree(self.path, ignore_errors=True)
-        with contextlib.suppress(filelock.Timeout), self._lock().acquire(timeout=0):
-            Path(self._lock().lock_file).unlink(missing_ok=True)
+        lock = Lock(self._lock_path)
+        if lock.take():
+            lock.release(delete=True)
 
     @property
     def _marker(self) -> Path:
         return self.path / "attempt.json"
 
-    def _lock(self) -> filelock.FileLock:
-        path = self.path.with_name(f"{self.path.name}.lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return filelock.FileLock(path)
+    @property
+    def _attempts(self) -> Path:
+        return self.path / "attempts.json"
 
-    def _attempt(self) -> dict[str, object]:
+    @property
+    def _lock_path(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.lock")
+
+    def _here(self) -> dict[str, object]:
         return {
             "schema": SCHEMA,
             "host": socket.gethostname(),
@@ -125,18 +129,9 @@ class WorkFolder:
         }
 
 
-def is_whole(folder: Path, key: str, seed: int) -> bool:
-    """Return whether ``folder`` holds the record of this run and every file of it with the digest it
-    names.
-    """
-    try:
-        record = files.read_json(folder / RECORD, "run record")
-    except UserError:
-        return False
-    if record.get("key") != key or record.get("seed") != seed:
-        return False
-    digests = record["files"].items()
-    return all((folder / name).is_file() and files.sha256_file(folder / name) == d for name, d in digests)
+def is_whole(folder: Path, record: RunRecord) -> bool:
+    """Return whether ``folder`` has every file that a record names, each with the digest that it names."""
+    return all((folder / n).is_file() and files.sha256_file(folder / n) == d for n, d in record.files.items())
 
 
 def publish(finished: Path, destination: Path) -> None:

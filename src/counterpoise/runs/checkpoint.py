@@ -11,26 +11,17 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-from torch import Tensor
 
 from counterpoise import files
+from counterpoise.engine.state import RunState
 from counterpoise.errors import UserError
 
 SCHEMA = 1
 KEPT = 2
-
-
-@dataclass
-class RunState:
-    """Tensors by name, and the plain rest (position, history, best accuracies)."""
-
-    tensors: dict[str, Tensor]
-    plain: dict[str, Any]
 
 
 class Checkpoints:

@@ -6,11 +6,10 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
-from counterpoise.runs.record import RECORD
+from counterpoise.results.record import RECORD, RunRecord
 from counterpoise.runs.status import RUNS, RunStatus, cell_folders
 
 MOST_RECORDS = 2000  # beyond these, more records make the estimate no better
@@ -99,15 +98,17 @@ def read_recorded(root: Path) -> list[Recorded]:
 
 def _recorded(path: Path) -> Recorded | None:
     try:
-        record: dict[str, Any] = read_json(path, "run record")
-        if record["status"] != "completed" or record.get("adopted"):
+        record = RunRecord.model_validate(read_json(path, "run record"))
+        if record.status != "completed" or record.resumed:
             return None
-        size = sum((path.parent / name).stat().st_size for name in (RECORD, *record["files"]))
-        names = (record["dataset"], record["model"], record["method"])
-        per_epoch = record["seconds"] / record["epochs_run"]
-        return Recorded(*names, per_epoch, size, record["environment"]["device_name"])
-    except (UserError, OSError, KeyError, TypeError, ZeroDivisionError):
+        size = sum((path.parent / name).stat().st_size for name in (RECORD, *record.files))
+    except (UserError, OSError, ValueError):
         return None  # an estimate does without it; `counterpoise status` names broken runs
+    if record.epochs_run == 0:
+        return None
+    per_epoch = record.seconds / record.epochs_run
+    device = record.environment["device_name"]
+    return Recorded(record.dataset, record.model, record.method, per_epoch, size, device)
 
 
 def _median_by(

@@ -5,9 +5,9 @@ evidence.
 noted in ``failure.json`` where the run's record would be. The policy, which the workflow applies by the job's
 exit code:
 
-* out of memory: the next attempt asks for more memory, and for a whole device; * the machine's fault (a full
-or failing disk, a device that fell off): the next attempt is the same; * anything else is a mistake that the
-same code would make again: no further attempt until the user asks for one.
+* out of memory: the next attempt asks for more memory, and for a whole device;
+* the machine's fault (a full or failing disk, a device that fell off): the next attempt is the same;
+* anything else is a mistake that the same code would make again: no further attempt until the user asks for one.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ import socket
 import sys
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from counterpoise import files
 from counterpoise.errors import UserError
+from counterpoise.validation import validate
 
-SCHEMA = 1
+SCHEMA = 2
 NAME = "failure.json"
 LAST_LINES = 20
 
@@ -42,57 +44,72 @@ _DEVICE_WORDS = ("cuda error", "cudnn_status_", "cublas_status_", "nccl", "ecc e
 _MISTAKE_WORDS = ("device-side assert", "illegal memory access", "invalid configuration", "cudnn_status_bad_param")
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a run has no record. ``again`` says whether a further attempt may go better."""
+class Failure(BaseModel):
+    """Why an attempt at a run left no record. ``again`` says whether a further attempt may go better."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     status: Status
     reason: str
     again: bool
     last_lines: tuple[str, ...] = ()
     log: str | None = None
+    attempt: int = 1
+    host: str = ""
+    at: str = ""
+    command: str = ""
 
 
-def classify(error: BaseException, log: str | None = None) -> Failure:
+class _Failures(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_version: Literal[2] = Field(SCHEMA, alias="schema")
+    key: str
+    seed: int
+    failures: tuple[Failure, ...] = Field(min_length=1)
+
+
+def classify(error: BaseException, log: str | None = None, attempt: int = 1) -> Failure:
     """Return the failure that an exception means."""
-    lines = tuple("".join(traceback.format_exception(error)).rstrip().splitlines()[-LAST_LINES:])
-    reason = _first_line(error)
-    if any(_is_memory(link) for link in _chain(error)):
-        return Failure("out_of_memory", reason, True, lines, log)
-    return Failure("failed", reason, any(_is_machine(link) for link in _chain(error)), lines, log)
-
-
-def write_failure(folder: Path, key: str, seed: int, failure: Failure, attempt: int = 1) -> Path:
-    """Note a run's failure in its folder."""
-    files.write_json(
-        folder / NAME,
-        {
-            "schema": SCHEMA,
-            "key": key,
-            "seed": seed,
-            **asdict(failure),
-            "attempt": attempt,
-            "host": socket.gethostname(),
-            "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "command": shlex.join(["counterpoise", *sys.argv[1:]]),
-        },
+    memory = any(_is_memory(link) for link in _chain(error))
+    return Failure(
+        status="out_of_memory" if memory else "failed",
+        reason=_first_line(error),
+        again=memory or any(_is_machine(link) for link in _chain(error)),
+        last_lines=tuple("".join(traceback.format_exception(error)).rstrip().splitlines()[-LAST_LINES:]),
+        log=log,
+        attempt=attempt,
+        host=socket.gethostname(),
+        at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        command=shlex.join(["counterpoise", *sys.argv[1:]]),
     )
+
+
+def note_failure(folder: Path, key: str, seed: int, failure: Failure) -> Path:
+    """Add a failure to those of the run in ``folder``: a later one does not hide what an earlier one said."""
+    noted = _Failures(key=key, seed=seed, failures=(*read_failures(folder, key, seed), failure))
+    files.write_json(folder / NAME, noted.model_dump(mode="json", by_alias=True))
     return folder / NAME
 
 
+def read_failures(folder: Path, key: str, seed: int) -> tuple[Failure, ...]:
+    """Return the failures noted in a run's folder, first to last; none if they are another run's."""
+    path = folder / NAME
+    if not path.is_file():
+        return ()
+    data = files.read_json(path, "note of a failure")
+    if not isinstance(data, dict) or (data.get("schema"), data.get("key"), data.get("seed")) != (SCHEMA, key, seed):
+        return ()
+    return validate(_Failures, data, str(path)).failures
+
+
 def read_failure(folder: Path, key: str, seed: int) -> Failure | None:
-    """Return the failure noted in a run's folder, if it is this run's."""
-    if not (folder / NAME).is_file():
-        return None
-    found: dict[str, Any] = files.read_json(folder / NAME, "note of a failure")
-    if (found.get("schema"), found.get("key"), found.get("seed")) != (SCHEMA, key, seed):
-        return None
-    lines = tuple(found["last_lines"])
-    return Failure(found["status"], found["reason"], found["again"], lines, found["log"])
+    """Return the last failure noted in a run's folder, if there is one."""
+    return next(reversed(read_failures(folder, key, seed)), None)
 
 
 def forget_failure(folder: Path) -> None:
-    """Remove the note: the run has a record now."""
+    """Remove the notes: the run has a record now."""
     (folder / NAME).unlink(missing_ok=True)
 
 

@@ -1,22 +1,21 @@
-"""A training job: some seeds of one or more cells in one process, how it is stopped, and what happens to
-runs that fail.
-"""
+"""A training job: one run in one process, how it is stopped, and what happens when it fails."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 
-import torch
-
-from counterpoise.engine.device import choose_device, keep_freed_memory
-from counterpoise.engine.loop import Control, Interrupted
-from counterpoise.runs.failure import classify, forget_failure, read_failure, write_failure
-from counterpoise.runs.lease import NoLease, candidates, lease_folder, leased, visible
-from counterpoise.runs.train import CellToTrain, run_directory, train_cell
+from counterpoise.engine.control import Control, Interrupted
+from counterpoise.locks import Stopped
+from counterpoise.runs.failure import classify, forget_failure, note_failure, read_failure
+from counterpoise.runs.lease import candidates, lease_folder, leased, visible
+from counterpoise.runs.machine import choose_device, keep_freed_memory
+from counterpoise.runs.progress import Progress
+from counterpoise.runs.run import Run
+from counterpoise.runs.train import train_run
 
 DONE = 0
 FAILED = 1
@@ -26,62 +25,35 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 def run_job(
-    cells: Sequence[CellToTrain],
-    seeds: list[int],
-    device: str,
-    *,
-    save_seconds: float,
-    gpu_share: float = 1.0,
-    attempt: int = 1,
-    log: str | None = None,
+    run: Run, device: str, *, save_seconds: float, runs_per_gpu: int = 1, attempt: int = 1, log: str | None = None
 ) -> int:
-    """Train ``seeds`` of every cell on a leased device and return the process's exit code.
+    """Train a run on a leased device and return the process's exit code; a failure is noted beside the run.
 
-    A run that fails is noted and does not keep the others from being trained. From the second ``attempt`` on,
-    a run that failed by a mistake in code or configuration is left alone, because it would fail again, and
-    the others get a whole device.
+    From the second ``attempt`` on, the run gets a whole device, and it is left alone if it failed by a mistake in code
+    or configuration, because it would fail again.
     """
+    if attempt > 1 and _would_fail_again(run):
+        return FAILED
     stop = stop_on_signals()
     keep_freed_memory()
-    share = gpu_share if attempt == 1 else 1.0
     try:
-        with leased(candidates(device), share, lease_folder(), stop) as found, visible(found):
-            chosen = choose_device(device if found is None else "cuda")
-            codes = [_train(cell, seeds, chosen, stop, save_seconds, attempt, log) for cell in cells]
-            return max(codes, default=DONE)
-    except (Interrupted, NoLease):
+        with (
+            leased(candidates(device), runs_per_gpu if attempt == 1 else 1, lease_folder(), stop) as found,
+            visible(found),
+        ):
+            control = Control(stop=stop, report=_Report(run), save_seconds=save_seconds)
+            train_run(run, choose_device(device if found is None else "cuda"), control)
+    except (Interrupted, Stopped):
         print("stopped as asked; the state is saved, the same command goes on from it", file=sys.stderr)
         return INTERRUPTED
-
-
-def _train(
-    cell: CellToTrain,
-    seeds: list[int],
-    device: torch.device,
-    stop: Callable[[], bool],
-    save_seconds: float,
-    attempt: int,
-    log: str | None,
-) -> int:
-    hopeless = [seed for seed in seeds if attempt > 1 and _is_hopeless(cell, seed)]
-    failed: list[int] = []
-
-    def note(seed: int, error: Exception) -> None:
-        failure = classify(error, log)
+    except Exception as error:  # whatever it is, it is noted, and decides whether there is another attempt
+        failure = classify(error, log, attempt)
         traceback.print_exception(error)
-        write_failure(run_directory(cell, seed), cell.key, seed, failure, attempt)
-        print(f"{_name(cell)} seed {seed}: {failure.status}: {failure.reason}", file=sys.stderr)
-        failed.append(seed)
-
-    epochs = cell.config["protocol"]["epochs"]
-    wanted = [seed for seed in seeds if seed not in hopeless]
-    train_cell(cell, wanted, device, lambda seed: Control(stop, _Report(_name(cell), seed, epochs), save_seconds), note)
-    for seed in wanted:
-        if seed not in failed:
-            forget_failure(run_directory(cell, seed))
-    for seed in hopeless:
-        print(f"{_name(cell)} seed {seed}: not tried again: it would fail in the same way", file=sys.stderr)
-    return FAILED if failed or hopeless else DONE
+        note_failure(run.folder, run.cell.key, run.seed, failure)
+        print(f"{run.name}: {failure.status}: {failure.reason}", file=sys.stderr)
+        return FAILED
+    forget_failure(run.folder)
+    return DONE
 
 
 def stop_on_signals() -> Callable[[], bool]:
@@ -99,27 +71,29 @@ def stop_on_signals() -> Callable[[], bool]:
     return lambda: bool(asked)
 
 
-def _is_hopeless(cell: CellToTrain, seed: int) -> bool:
-    failure = read_failure(run_directory(cell, seed), cell.key, seed)
-    return failure is not None and not failure.again
-
-
-def _name(cell: CellToTrain) -> str:
-    return f"{cell.dataset}/{cell.model}/{cell.method}-{cell.variant}.{cell.key}"
+def _would_fail_again(run: Run) -> bool:
+    """Say so where the last attempt failed by a mistake, with what it said: its log may be gone by now."""
+    failure = read_failure(run.folder, run.cell.key, run.seed)
+    if failure is None or failure.again:
+        return False
+    print("\n".join(failure.last_lines), file=sys.stderr)
+    print(f"{run.name}: {failure.status}: {failure.reason}", file=sys.stderr)
+    print(f"{run.name}: not tried again: it would fail as it did at {failure.at}, see above", file=sys.stderr)
+    return True
 
 
 class _Report:
-    """Prints a line for about every tenth part of a run."""
+    """Prints a line for about every tenth part of a run, and notes its progress for those who watch."""
 
-    def __init__(self, name: str, seed: int, epochs: int) -> None:
-        self.name = name
-        self.seed = seed
-        self.epochs = epochs
+    def __init__(self, run: Run) -> None:
+        self.name = run.name
+        self.epochs = run.cell.config["protocol"]["epochs"]
+        self.progress = Progress(run.work_folder, self.epochs)
 
     def __call__(self, epoch: int, row: dict[str, float]) -> None:
+        self.progress(epoch)
         if epoch % max(1, self.epochs // 10) and epoch != self.epochs:
             return
         tests = ((name.partition(".")[2], v) for name, v in row.items() if name.startswith("test_"))
         shown = " ".join(f"{name} {value:.4f}" for name, value in tests)
-        where = f"epoch {epoch}/{self.epochs}"
-        print(f"{self.name} seed {self.seed}: {where} test accuracy {shown}", file=sys.stderr)
+        print(f"{self.name}: epoch {epoch}/{self.epochs} test accuracy {shown}", file=sys.stderr)

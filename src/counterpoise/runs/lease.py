@@ -1,16 +1,16 @@
 """Devices of one machine, leased by file lock: a count of GPUs does not say which of them is free.
 
-Every device has :data:`SLOTS` lock files. A job that needs the share s of a device takes ceil(s x SLOTS) of
-one device's; all of them are free again when its process ends, however it ends, because the kernel drops the
-locks. Whoever waits, waits in a queue (one more lock), so that a job that needs a whole device is not
-overtaken for ever by jobs that need a little.
+A run says how many runs at most may share its device (``runs_per_gpu``). It takes one lock file of a device,
+``<device>.<runs_per_gpu>.<number>.lock``, whose name says so: a run gets a device where with it no run there is one of
+more than it agreed to. The lock is free again when its process ends, however it ends. Whoever waits, waits in a queue
+(one more lock), so that a run that wants a whole device is not overtaken for ever by runs that share theirs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,18 +19,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import filelock
-
 from counterpoise.errors import UserError
+from counterpoise.locks import POLL_SECONDS, Lock, Stopped
 
-SLOTS = 12  # a half, a third, a quarter and a sixth of a device come out even
-POLL_SECONDS = 0.25
 DEVICES = "COUNTERPOISE_GPUS"
 FOLDER = "COUNTERPOISE_LEASES"
-
-
-class NoLease(Exception):
-    """The process was asked to stop while it waited for a device."""
 
 
 def devices() -> list[str]:
@@ -67,24 +60,27 @@ def lease_folder() -> Path:
 @contextlib.contextmanager
 def leased(
     names: list[str],
-    share: float,
+    runs_per_gpu: int,
     folder: Path,
     stop: Callable[[], bool] = lambda: False,
     poll_seconds: float = POLL_SECONDS,
 ) -> Iterator[str | None]:
-    """Hold ``share`` of one of the devices ``names`` while the block runs; yield its name, None without
-    devices.
+    """Hold a place on one of the devices ``names`` while the block runs; yield the device, None without any.
+
+    At most ``runs_per_gpu`` runs are then on it, this one included.
 
     Raises:
-        NoLease: ``stop()`` said so while waiting.
+        counterpoise.locks.Stopped: ``stop()`` said so while waiting.
         UserError: ``folder`` cannot hold locks.
     """
     if not names:
         yield None
         return
-    needed = math.ceil(share * SLOTS - 1e-9)
-    with contextlib.ExitStack() as held:
-        yield _wait(names, needed, _usable(folder), stop, poll_seconds, held)
+    device, lock = _wait(names, runs_per_gpu, _usable(folder), stop, poll_seconds)
+    try:
+        yield device
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
@@ -105,51 +101,54 @@ def visible(device: str | None) -> Iterator[None]:
 
 
 def _wait(
-    names: list[str],
-    needed: int,
-    folder: Path,
-    stop: Callable[[], bool],
-    poll_seconds: float,
-    held: contextlib.ExitStack,
-) -> str:
-    """Enter a device's slots into ``held`` and return its name; only the head of the queue looks for one."""
+    names: list[str], runs_per_gpu: int, folder: Path, stop: Callable[[], bool], poll_seconds: float
+) -> tuple[str, Lock]:
+    """Return a device and the lock of a place on it; only the head of the queue looks for one."""
+    queue = Lock(folder / "queue.lock")
     told = False
-    with contextlib.ExitStack() as queue:
-        while not _take(folder / "queue.lock", queue):
+    try:
+        while not queue.take():
             told = _tell(told, "the jobs before it")
             _pause(stop, poll_seconds)
         while True:
             for name in names:
-                if _take_slots(name, needed, folder, held):
-                    return name
-            told = _tell(told, f"{needed}/{SLOTS} of one of the devices {', '.join(names)}")
+                lock = _place_on(name, runs_per_gpu, folder)
+                if lock is not None:
+                    return name, lock
+            told = _tell(told, f"a place on one of the devices {', '.join(names)} (runs_per_gpu: {runs_per_gpu})")
             _pause(stop, poll_seconds)
+    finally:
+        queue.release()
 
 
-def _take_slots(name: str, needed: int, folder: Path, held: contextlib.ExitStack) -> bool:
-    with contextlib.ExitStack() as found:
-        taken = 0
-        for slot in range(SLOTS):
-            taken += _take(folder / f"{_file_name(name)}.{slot}.lock", found)
-            if taken == needed:
-                held.push(found.pop_all())
-                return True
-    return False
+def _place_on(device: str, runs_per_gpu: int, folder: Path) -> Lock | None:
+    """Return the taken lock of a place on a device, None where it has no room."""
+    running = _running(device, folder)
+    if len(running) + 1 > min([runs_per_gpu, *running]):
+        return None
+    for number in range(runs_per_gpu):
+        lock = Lock(folder / f"{_file_name(device)}.{runs_per_gpu}.{number}.lock")
+        if lock.take():
+            return lock
+    return None
 
 
-def _take(path: Path, held: contextlib.ExitStack) -> bool:
-    lock = filelock.FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        return False
-    held.callback(lock.release)
-    return True
+def _running(device: str, folder: Path) -> list[int]:
+    """Return the ``runs_per_gpu`` of every run that is on a device now."""
+    found = []
+    for path in sorted(folder.glob(f"{_file_name(device)}.*.lock")):
+        match = re.fullmatch(r"\.(\d+)\.\d+\.lock", path.name.removeprefix(_file_name(device)))
+        if match is not None:
+            lock = Lock(path)
+            if not lock.take():
+                found.append(int(match[1]))
+            lock.release()
+    return found
 
 
 def _pause(stop: Callable[[], bool], seconds: float) -> None:
     if stop():
-        raise NoLease
+        raise Stopped
     time.sleep(seconds)
 
 

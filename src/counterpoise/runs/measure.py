@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from counterpoise import files
-from counterpoise.data.prepared import PreparedData
-from counterpoise.engine.device import exactness
-from counterpoise.models.build import build_architecture
-from counterpoise.papers.figures import MEASURES
-from counterpoise.protocol import Protocol
-from counterpoise.runs.stages import read_weights
-from counterpoise.runs.train import CellToTrain, open_splits, run_directory, shapes_and_classes
+from counterpoise.components import component
+from counterpoise.identity import check_loaded
+from counterpoise.runs.finished import opened
+from counterpoise.runs.run import Run
 
 
-def measure_run(cell: CellToTrain, seed: int, kind: str, name: str, device: torch.device) -> Path:
-    """Make the measurement ``kind`` (a key of ``MEASURES``) of a run and write ``<name>.csv`` into its
-    folder.
+def measure_run(run: Run, kind: str, settings: dict[str, Any], name: str, device: torch.device) -> Path:
+    """Make the measurement ``kind`` of a run and write ``<name>.csv`` into its folder.
 
     Raises:
-        UserError: the run, its weights or its data are not there, or the run diverged.
+        UserError: the run, its weights or its data are not there, the run diverged, or the source was edited since
+            ``name`` was made of it.
     """
-    protocol = Protocol.model_validate(cell.config["protocol"])
-    data = PreparedData.open(cell.data_of(seed))
-    with exactness(protocol, device):
-        network = build_architecture(cell.config["model"], *shapes_and_classes(cell.config, data), 0)
-        network.load_state_dict(read_weights(run_directory(cell, seed), cell.key, seed))
-        network.to(device)
-        splits = open_splits(cell.config["model"], protocol, data, device)
-        rows = list(importlib.import_module(MEASURES[kind]).measure(network, splits, protocol.batch_size, seed))
+    measurement = component("measurement", kind)
+    check_loaded((measurement.module,))
+    measured = measurement.load()(**settings)
+    with opened(run, device) as (network, splits):
+        batch_size = run.cell.config["protocol"]["batch_size"]
+        rows = list(measured.measure(network, splits, batch_size, run.seed))
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    path = run_directory(cell, seed) / f"{name}.csv"
+    path = run.folder / f"{name}.csv"
     files.write_text(path, text.getvalue())
     return path

@@ -8,7 +8,7 @@ import functools
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,11 @@ from typing import Any
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
 from counterpoise.planning.plan import Cell, Plan, make_plan
-from counterpoise.runs.record import RECORD, absent_files, read_record
+from counterpoise.results.record import RECORD, RunRecord, absent_files, read_record
+from counterpoise.runs.failure import NAME as FAILURE
+from counterpoise.runs.failure import read_failure
+from counterpoise.runs.progress import read_progress
+from counterpoise.runs.remembered import remembered
 
 RUNS = "results/runs"
 WORK = "work"
@@ -28,6 +32,7 @@ class State(StrEnum):
 
     FRESH = "fresh"
     DIVERGED = "diverged"
+    TRAINING = "training"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
     MISSING = "missing"
@@ -39,13 +44,17 @@ FINISHED = (State.FRESH, State.DIVERGED)
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One planned run: its state, a ``detail`` in words, and its record where it has a readable one."""
+    """One planned run: its state, a ``detail`` in words, and its record where it has a readable one.
+
+    ``progress`` has ``epoch``, ``epochs``, ``seconds_per_epoch`` and ``at`` (seconds since 1970) of a run in training.
+    """
 
     cell: Cell
     seed: int
     state: State
     detail: str = ""
-    record: dict[str, Any] | None = None
+    record: RunRecord | None = None
+    progress: dict[str, Any] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -65,7 +74,7 @@ class Orphan:
 
 def run_statuses(plan: Plan, root: Path) -> list[RunStatus]:
     """Return the status of every run of a plan, cell by cell."""
-    return [run_status(root, cell, seed) for cell in plan.cells for seed in plan.seeds_of(cell)]
+    return [run_status(root, cell, seed) for cell in plan.cells for seed in plan.seeds]
 
 
 def run_status(root: Path, cell: Cell, seed: int) -> RunStatus:
@@ -81,18 +90,22 @@ def run_status(root: Path, cell: Cell, seed: int) -> RunStatus:
     if absent:
         detail = f"{folder}: {', '.join(absent)} not there; delete the folder to run again"
         return RunStatus(cell, seed, State.BROKEN, detail, record)
-    if record.get("status") == "diverged":
-        return RunStatus(cell, seed, State.DIVERGED, record.get("reason") or "", record)
+    if record.status == "diverged":
+        return RunStatus(cell, seed, State.DIVERGED, record.reason or "", record)
     return RunStatus(cell, seed, State.FRESH, "", record)
 
 
 def _unfinished(root: Path, cell: Cell, seed: int) -> RunStatus:
-    failure = root / cell.run_directory(seed) / "failure.json"
-    if failure.is_file():
-        return RunStatus(cell, seed, State.FAILED, _failure(failure))
     work = root / WORK / cell.name / f"seed-{seed}"
     if (work / "finished" / RECORD).is_file():
         return RunStatus(cell, seed, State.INTERRUPTED, "trained, to be published")
+    progress = read_progress(work)
+    if progress and (work / "attempt.json").is_file():
+        epochs = f"epoch {progress['epoch']} of {progress['epochs']}"
+        return RunStatus(cell, seed, State.TRAINING, epochs, progress=progress)
+    folder = root / cell.run_directory(seed)
+    if (folder / FAILURE).is_file():
+        return RunStatus(cell, seed, State.FAILED, _failure(folder, cell, seed))
     states = sorted((work / "states").glob("state-*.json"))
     if not states:
         return RunStatus(cell, seed, State.MISSING)
@@ -103,28 +116,32 @@ def _unfinished(root: Path, cell: Cell, seed: int) -> RunStatus:
     return RunStatus(cell, seed, State.INTERRUPTED, f"in epoch {epoch + 1} of {cell.config['protocol']['epochs']}")
 
 
-def _failure(path: Path) -> str:
+def _failure(folder: Path, cell: Cell, seed: int) -> str:
     try:
-        note = read_json(path, "note of a failure")
-        log = f" (log: {note['log']})" if note.get("log") else ""
-        return f"{note['status']}: {note['reason']}{log}"
-    except (UserError, KeyError, TypeError) as error:
-        return f"{path}: not readable ({error})"
+        failure = read_failure(folder, cell.key, seed)
+    except UserError as error:
+        return str(error)
+    if failure is None:
+        return f"{folder / FAILURE}: the note of another run"
+    return f"{failure.status}: {failure.reason}" + (f" (log: {failure.log})" if failure.log else "")
 
 
 @dataclass(frozen=True)
 class Known:
-    """Everything that benchmarks of a project name, and explanations of their numbers: cells and data."""
+    """What must be kept: all that benchmarks of the project name, explanations of their numbers, and ``remembered``,
+    the cells and data of benchmarks that ran here with other settings or from other files.
+    """
 
     plans: tuple[Plan, ...]
+    remembered: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
     def has_cell(self, name: str) -> bool:
         """Whether a benchmark, or an explanation of one of its numbers, runs the cell of this name."""
-        return name in self._cells or name in self._flipped
+        return name in self._cells or name in self.remembered[0] or name in self._flipped
 
     def has_data(self, folder: str) -> bool:
         """Whether one of these cells is trained on the prepared data in this folder."""
-        return folder in self._data or folder in self._flipped_data
+        return folder in self._data or folder in self.remembered[1] or folder in self._flipped_data
 
     @functools.cached_property
     def _cells(self) -> frozenset[str]:
@@ -146,13 +163,14 @@ class Known:
 
 
 def known_to_benchmarks(plan: Plan, root: Path) -> Known:
-    """Return what the plan and every file in ``configs/benchmarks`` name.
+    """Return what the plan, every file in ``configs/benchmarks`` and every benchmark that ran here names.
 
     Raises:
         UserError: a benchmark file cannot be resolved; what it would name is then unknown.
     """
     root = Path(root)
-    return Known((plan, *(make_plan(root, path) for path in sorted((root / "configs/benchmarks").glob("*.yaml")))))
+    plans = [make_plan(root, path) for path in sorted((root / "configs/benchmarks").glob("*.yaml"))]
+    return Known((plan, *plans), remembered(root))
 
 
 def find_orphans(root: Path, known: Known) -> list[Orphan]:

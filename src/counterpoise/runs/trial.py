@@ -17,15 +17,16 @@ import time
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from counterpoise.data.prepared import PreparedData
-from counterpoise.engine.device import describe, exactness
-from counterpoise.engine.loop import Control, Interrupted
+from counterpoise.engine.control import Control, Interrupted
+from counterpoise.engine.exactness import exactness
 from counterpoise.errors import UserError
-from counterpoise.models.pretrained import PretrainedWeights
 from counterpoise.protocol import Protocol
-from counterpoise.runs.stages import Weights
-from counterpoise.runs.train import CellToTrain, make_trainer
+from counterpoise.runs.machine import describe
+from counterpoise.runs.run import Run
+from counterpoise.runs.train import trainer_of
 
 WARM_UP = 2
 
@@ -44,30 +45,29 @@ class Trial:
     watts: float | None
 
 
-def try_cell(cell: CellToTrain, device: torch.device, steps: int = 20, seed: int = 0) -> Trial:
-    """Train at most ``steps`` steps of a cell after warming up, in memory, and return what they took.
+def try_run(run: Run, device: torch.device, steps: int = 20) -> Trial:
+    """Train at most ``steps`` steps of a run after warming up, in memory, and return what they took.
 
     Raises:
         UserError: its data is not prepared, or it starts from other runs.
     """
-    data = PreparedData.open(cell.data_directory)
-    protocol = Protocol.model_validate(cell.config["protocol"])
+    data = PreparedData.open(run.data_folder)
+    protocol = Protocol.model_validate(run.cell.config["protocol"])
     with exactness(protocol, device):
-        weights = PretrainedWeights.default(cell.weights_directory)
-        trainer = make_trainer(cell.config, protocol, data, seed, device, weights)
+        trainer = trainer_of(run, data, protocol, device)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         watch = _Watch(device, WARM_UP + steps)
         trainer.method.initialise(trainer.network, _no_parent)
         with contextlib.suppress(Interrupted):
-            trainer.run(None, Control(stop=watch.step, report=watch.epoch))
+            trainer.run(Control(stop=watch.step, report=watch.epoch))
     count = -(-len(trainer.data.train_order) // protocol.batch_size)
     per_epoch = watch.epochs[0] if watch.epochs else count * statistics.median(watch.durations())
     name = describe(device, protocol)["device_name"]
     return Trial(trainer.progress.step, per_epoch, _peak(device), name, watch.watts)
 
 
-def _no_parent(modality: str) -> Weights:
+def _no_parent(modality: str) -> dict[str, Tensor]:
     raise UserError(f"a run that starts from another of '{modality}' alone cannot be tried before that is there")
 
 

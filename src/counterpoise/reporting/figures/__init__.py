@@ -1,1 +1,5 @@
-"""The papers' figures: from runs to a CSV file, and from that file alone to a picture."""
+"""Figures: rows as CSV, and pictures of them as SVG and PNG, one module per kind of figure in ``kinds``."""
+
+from counterpoise.reporting.figures.draw import draw_figures, draw_tables
+
+__all__ = ["draw_figures", "draw_tables"]

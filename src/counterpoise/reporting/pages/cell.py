@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from counterpoise.components import components
+from counterpoise.errors import UserError
 from counterpoise.judging.compare import ComparisonRow
-from counterpoise.judging.verdicts import SeedValues
-from counterpoise.planning.plan import Cell, Plan
+from counterpoise.metrics import METRICS, UNITS
 from counterpoise.reporting.pages.charts import (
     Confusion,
     LineChart,
@@ -22,29 +22,32 @@ from counterpoise.reporting.pages.charts import (
     mean_of,
     reliability_chart,
 )
+from counterpoise.reporting.pages.evidence import as_yaml, commit_of, machine_of, record_of
 from counterpoise.reporting.pages.explained import ExplainedNumber
-from counterpoise.reporting.pages.recorded import Columns, Data, Run, as_yaml, read_columns, read_runs
-from counterpoise.results.results import CellResults
+from counterpoise.results.layout import LayoutCell, LayoutData
+from counterpoise.results.record import RunRecord
+from counterpoise.results.seeds import SeedValues
+from counterpoise.results.series import Columns, read_series
+from counterpoise.results.table import Results, RunEntry
 
 SELECTIONS = ("last", "best_val", "best_test")
-MAIN = ("accuracy", "miou", "absolute_error")
 CURVES = (
     ("train_loss", "Training loss", "loss", 1.0),
     ("val_accuracy", "Validation accuracy", "accuracy, %", 100.0),
     ("test_accuracy", "Test accuracy", "accuracy, %", 100.0),
 )
 KINDS = {
-    "norm": ("Length of each objective's gradient", "norm"),
+    "norm": ("Norm of each objective's gradient", "norm"),
     "cosine": ("Cosine between objectives' gradients", "cosine"),
     "weight": ("Weight of each objective", "weight"),
-    "combined_norm": ("Length of the combined gradient", "norm"),
-    "min_norm": ("Length of the smallest convex combination", "norm"),
+    "combined_norm": ("Norm of the combined gradient", "norm"),
+    "min_norm": ("Norm of the smallest convex combination", "norm"),
     "coefficient": ("Coefficient of the encoder", "coefficient"),
-    "update_norm": ("Length of the optimiser's step", "norm"),
+    "update_norm": ("Norm of the optimiser's step", "norm"),
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Selected:
     """A metric of one output under each selection rule; ``optimism`` is best_test minus last, by seed."""
 
@@ -55,9 +58,9 @@ class Selected:
     optimism: SeedValues
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CurveNumbers:
-    """A line of the curves in words: the mean over seeds in the first and last epoch, and its extremes."""
+    """A line of the curves in numbers: the mean over seeds in the first and last epoch, (value, epoch) extremes."""
 
     curve: str
     output: str
@@ -67,40 +70,53 @@ class CurveNumbers:
     most: tuple[float, int]
 
 
-@dataclass(frozen=True)
-class CellPage:
-    """Everything that a cell's page shows; lists are empty where nothing was recorded."""
+@dataclass(frozen=True, kw_only=True)
+class RunShown:
+    """A run and its record; ``commit`` and ``machine`` are those that finished it."""
 
-    cell: Cell
+    entry: RunEntry
+    record: RunRecord | None
+    commit: str = ""
+    machine: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellPage:
+    """Everything that a cell's page shows; sequences are empty where nothing was recorded.
+
+    ``problems`` are series of its runs that could not be read.
+    """
+
+    cell: LayoutCell
+    data: LayoutData
     title: str
-    runs: tuple[Run, ...]
+    runs: tuple[RunShown, ...]
     uses: tuple[ComparisonRow, ...]
     explained: tuple[ExplainedNumber, ...]
     selected: tuple[Selected, ...]
-    epochs: dict[int, dict[str, int | None]]
-    metrics: tuple[tuple[int, str, str, str, float], ...]
+    metrics: tuple[tuple[int, str, int | None, str, str, float], ...]
     curves: tuple[LineChart, ...]
     numbers: tuple[CurveNumbers, ...]
     confusions: tuple[Confusion, ...]
     reliability: tuple[ReliabilityChart, ...]
     diagnostics: tuple[tuple[str, tuple[LineChart, ...]], ...]
     config: str
-    data: Data
+    problems: tuple[str, ...]
 
     @property
     def name(self) -> str:
         """The page's name, which is a file's, too."""
-        return page_name(self.cell)
+        return page_name(self.cell.name)
 
     @property
     def finished(self) -> int:
         """How many seeds have a record."""
-        return sum(run.state in ("completed", "diverged") for run in self.runs)
+        return sum(run.entry.finished for run in self.runs)
 
     @property
-    def unfinished(self) -> list[Run]:
+    def unfinished(self) -> list[RunEntry]:
         """The runs that give no value: missing, failed or diverged."""
-        return [run for run in self.runs if run.state != "completed"]
+        return [run.entry for run in self.runs if run.entry.status != "completed"]
 
     @property
     def main(self) -> Selected | None:
@@ -108,89 +124,102 @@ class CellPage:
         return self.selected[0] if self.selected else None
 
 
-def page_name(cell: Cell) -> str:
+def page_name(cell: str) -> str:
     """Return the name of a cell's page: the cell's name without slashes."""
-    return "cells/" + cell.name.replace("/", ".")
+    return "cells/" + cell.replace("/", ".")
 
 
-def cell_title(cell: Cell) -> str:
+def cell_title(cell: LayoutCell, data: LayoutData) -> str:
     """Return a cell's title: the method's, its variant, and the data's."""
-    known = components("method").get(cell.method)
-    return f"{known.info.title if known else cell.method} ({cell.variant}) on {cell.data.title}"
+    return f"{cell.method_title} ({cell.variant}) on {data.title}"
 
 
-def read_cell_page(
-    plan: Plan,
-    root: Path,
-    found: CellResults,
-    data: Data,
+def cell_page(
+    results: Results,
+    cell: LayoutCell,
+    values: pd.DataFrame,
     uses: Sequence[ComparisonRow],
-    explained: Sequence[ExplainedNumber] = (),
+    explained: Sequence[ExplainedNumber],
 ) -> CellPage:
-    """Read everything that the runs of a cell left and lay it out."""
-    runs = read_runs(plan, root, found)
-    folders = [root / run.folder for run in runs if run.state == "completed"]
-    history = [columns for columns in (read_columns(f / "history.csv") for f in folders) if columns]
-    steps = [columns for columns in (read_columns(f / "diagnostics.csv") for f in folders) if columns]
+    """Return the page of a cell, whose rows of the results table are ``values``.
+
+    Series come from the runs' own folders. One that cannot be read is named on the page and left out.
+    """
+    entries = results.runs_of[cell.name]
+    runs = tuple(map(_shown, entries))
+    data = results.layout.data[cell.data]
+    history, history_problems = _read_all(results, entries, "history.csv")
+    steps, step_problems = _read_all(results, entries, "diagnostics.csv")
     charts, numbers = _curves(history)
-    selection = plan.benchmark.selection
     return CellPage(
-        found.cell,
-        cell_title(found.cell),
-        runs,
-        tuple(uses),
-        tuple(explained),
-        tuple(_selected(found)),
-        _epochs(found),
-        tuple(_metrics(found)),
-        charts,
-        numbers,
-        tuple(_confusions(found, selection, runs, data)),
-        tuple(_reliability(found, selection)),
-        tuple(_diagnostics(steps)),
-        as_yaml(found.cell.config),
-        data,
+        cell=cell,
+        data=data,
+        title=cell_title(cell, data),
+        runs=runs,
+        uses=tuple(uses),
+        explained=tuple(explained),
+        selected=tuple(_selected(results, cell, values)),
+        metrics=tuple(_metrics(values)),
+        curves=charts,
+        numbers=numbers,
+        confusions=tuple(_confusions(results, cell, runs, data)),
+        reliability=tuple(_reliability(results, cell)),
+        diagnostics=tuple(_diagnostics(steps)),
+        config=as_yaml(cell.config),
+        problems=(*history_problems, *step_problems),
     )
 
 
-def _outputs(found: CellResults) -> list[str]:
-    names = [name for run in found.runs.values() for s in run.selections.values() for name in s.outputs]
-    return sorted(dict.fromkeys(names), key=lambda name: (name != "joint", name.startswith("probe:")))
+def _shown(run: RunEntry) -> RunShown:
+    record = record_of(run)
+    if record is None:
+        return RunShown(entry=run, record=None)
+    last = record.attempts[-1]
+    return RunShown(entry=run, record=record, commit=commit_of(last), machine=machine_of(last))
 
 
-def _selected(found: CellResults) -> Iterable[Selected]:
-    for output in _outputs(found):
-        there = {m for run in found.runs.values() for s in run.selections.values() for m in s.outputs.get(output, ())}
-        metric = next((name for name in MAIN if name in there), None)
+def _read_all(results: Results, entries: Sequence[RunEntry], name: str) -> tuple[list[Columns], list[str]]:
+    """Return a series of every completed run that has it, and what is wrong with those that cannot be read."""
+    tables, problems = [], []
+    for run in entries:
+        if run.status == "completed":
+            try:
+                columns = read_series(Path(results.runs_folder) / run.folder / name)
+            except UserError as error:
+                problems.append(str(error))
+            else:
+                tables += [columns] if columns else []
+    return tables, problems
+
+
+def _selected(results: Results, cell: LayoutCell, values: pd.DataFrame) -> Iterator[Selected]:
+    """Yield the first metric of each output, in the registry's order, under every selection."""
+    for output in results.outputs(cell.name):
+        known = set(values.loc[values["output"] == output, "metric"])
+        metric = next((name for name in METRICS if name in known and METRICS[name].source != "steps"), None)
         if metric is None:
             continue
-        scale = 1.0 if metric == "absolute_error" else 100.0
-        values = {name: found.values(name, output, metric, scale) for name in SELECTIONS}
-        last, best = values["last"].finished, values["best_test"].finished
-        optimism = SeedValues({seed: best[seed] - last[seed] for seed in last if seed in best})
-        yield Selected(output, metric, scale != 1.0, values, optimism)
+        unit = METRICS[metric].unit
+        scale = UNITS[unit].scale
+        chosen = {name: results.seeds(cell.name, name, output, metric, scale) for name in SELECTIONS}
+        last, best = chosen["last"].finished, chosen["best_test"].finished
+        gains = {seed: best[seed] - last[seed] for seed in last if seed in best}
+        yield Selected(
+            output=output, metric=metric, percent=unit == "percent", values=chosen, optimism=SeedValues(finished=gains)
+        )
 
 
-def _epochs(found: CellResults) -> dict[int, dict[str, int | None]]:
-    return {
-        seed: {name: selection.epoch for name, selection in run.selections.items()}
-        for seed, run in found.runs.items()
-        if run.selections
-    }
-
-
-def _metrics(found: CellResults) -> Iterable[tuple[int, str, str, str, float]]:
-    for seed, run in sorted(found.runs.items()):
-        for name in (name for name in SELECTIONS if name in run.selections):
-            for output in _outputs(found):
-                for metric, value in run.selections[name].outputs.get(output, {}).items():
-                    yield seed, name, output, metric, value
+def _metrics(values: pd.DataFrame) -> Iterator[tuple[int, str, int | None, str, str, float]]:
+    """Yield (seed, selection, epoch from 1, output, metric, value as stored), by seed."""
+    for row in values.sort_values("seed", kind="stable").itertuples():
+        epoch = None if pd.isna(row.epoch) else int(row.epoch) + 1
+        yield int(row.seed), row.selection, epoch, row.output, row.metric, float(row.value)
 
 
 def _curves(history: Sequence[Columns]) -> tuple[tuple[LineChart, ...], tuple[CurveNumbers, ...]]:
     charts, numbers = [], []
     for prefix, title, label, scale in CURVES:
-        series = _series(history, prefix, "epoch", scale)
+        series = _series(history, prefix, scale)
         chart = line_chart(title, series, "epoch", label)
         if chart is None:
             continue
@@ -201,50 +230,56 @@ def _curves(history: Sequence[Columns]) -> tuple[tuple[LineChart, ...], tuple[Cu
             if known.any():
                 x, y = x[known], y[known]
                 least, most = int(y.argmin()), int(y.argmax())
-                ends = (float(y[least]), int(x[least])), (float(y[most]), int(x[most]))
-                numbers.append(CurveNumbers(title, output, float(y[0]), float(y[-1]), *ends))
+                numbers.append(
+                    CurveNumbers(
+                        curve=title,
+                        output=output,
+                        first=float(y[0]),
+                        last=float(y[-1]),
+                        least=(float(y[least]), int(x[least])),
+                        most=(float(y[most]), int(x[most])),
+                    )
+                )
     return tuple(charts), tuple(numbers)
 
 
-def _series(tables: Sequence[Columns], prefix: str, across: str, scale: float) -> Series:
-    """Return ``<prefix>.<name>`` of every table by name; epochs count from 1 as everywhere else on pages."""
-    found: dict[str, list[np.ndarray]] = {}
+def _series(tables: Sequence[Columns], prefix: str, scale: float) -> Series:
+    """Return the columns ``<prefix>.<name>`` of every table by name; epochs count from 1 as everywhere on pages."""
+    series: dict[str, list[np.ndarray]] = {}
     for columns in tables:
-        x = columns[across] + (1 if across == "epoch" else 0)
         for column, values in columns.items():
             start, _, name = column.partition(".")
-            if start == prefix:
-                found.setdefault(name, []).append(np.stack([x, scale * values]))
-    return found
+            if start == prefix and "epoch" in columns:
+                series.setdefault(name, []).append(np.stack([columns["epoch"] + 1, scale * values]))
+    return series
 
 
-def _confusions(found: CellResults, selection: str, runs: Sequence[Run], data: Data) -> Iterable[Confusion]:
-    targets = next((run.record.get("output_targets", {}) for run in runs if run.record), {})
-    for output in _outputs(found):
-        details = [
-            run.selections[selection].details.get(output) for run in found.runs.values() if selection in run.selections
-        ]
-        matrices = [detail.confusion for detail in details if detail is not None and detail.confusion]
+def _confusions(results: Results, cell: LayoutCell, runs: Sequence[RunShown], data: LayoutData) -> Iterator[Confusion]:
+    targets = next((run.record.output_targets for run in runs if run.record is not None), {})
+    for output in results.outputs(cell.name):
+        details = _details(results, cell, output)
+        matrices = [kinds["confusion"] for kinds in details if "confusion" in kinds]
         if matrices:
             yield confusion(output, matrices, data.class_names(targets.get(output, "")))
 
 
-def _reliability(found: CellResults, selection: str) -> Iterable[ReliabilityChart]:
-    for output in _outputs(found):
-        bins, errors = [], []
-        for seed, run in sorted(found.runs.items()):
-            chosen = run.selections.get(selection)
-            detail = chosen.details.get(output) if chosen else None
-            if detail is not None and detail.reliability is not None:
-                bins.append(dict(detail.reliability))
-                errors.append((seed, 100 * chosen.outputs[output]["ece"]))
-        chart = reliability_chart(output, bins, errors) if bins else None
+def _reliability(results: Results, cell: LayoutCell) -> Iterator[ReliabilityChart]:
+    for output in results.outputs(cell.name):
+        tables = [kinds["reliability"] for kinds in _details(results, cell, output) if "reliability" in kinds]
+        errors = results.seeds(cell.name, results.layout.selection, output, "ece", 100.0).finished
+        chart = reliability_chart(output, tables, sorted(errors.items())) if tables else None
         if chart is not None:
             yield chart
 
 
-def _diagnostics(steps: Sequence[Columns]) -> Iterable[tuple[str, tuple[LineChart, ...]]]:
-    """Yield (encoder, charts): one chart per kind of diagnostic, the last part of a column is the encoder."""
+def _details(results: Results, cell: LayoutCell, output: str) -> list[Mapping[str, np.ndarray]]:
+    """Return the arrays of each seed that has any, by name."""
+    places = [(cell.name, run.seed, results.layout.selection, output) for run in results.runs_of[cell.name]]
+    return [results.details[place] for place in places if place in results.details]
+
+
+def _diagnostics(steps: Sequence[Columns]) -> Iterator[tuple[str, tuple[LineChart, ...]]]:
+    """Yield (encoder, charts): one chart per kind of diagnostic; the last part of a column's name is the encoder."""
     encoders = dict.fromkeys(name.rpartition(".")[2] for table in steps for name in table if name != "step")
     for encoder in encoders:
         charts = []
@@ -254,7 +289,7 @@ def _diagnostics(steps: Sequence[Columns]) -> Iterable[tuple[str, tuple[LineChar
                 for column, values in table.items():
                     start, _, rest = column.partition(".")
                     name, _, last = rest.rpartition(".")
-                    if start == kind and last == encoder:
+                    if start == kind and last == encoder and "step" in table:
                         shown = name.replace(".", " and ") or encoder
                         series.setdefault(shown, []).append(np.stack([table["step"] + 1, values]))
             chart = line_chart(title, series, "step", label, (-1.0, 1.0) if kind == "cosine" else None)

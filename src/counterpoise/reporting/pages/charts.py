@@ -6,12 +6,11 @@ All lengths are in the units of the chart's own view box, which is about one CSS
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 Series = Mapping[str, Sequence[NDArray[np.float64]]]
@@ -29,7 +28,7 @@ class Tick(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Axis:
     """A linear scale from values to coordinates between ``start`` and ``end``."""
 
@@ -50,13 +49,21 @@ class Axis:
 
     @property
     def ticks(self) -> list[Tick]:
-        """About five round values inside the axis, with their coordinates."""
-        values = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], integer=self.whole).tick_values(self.low, self.high)
-        slack = 1e-9 * (self.high - self.low)
-        return [Tick(self(v), f"{v:g}") for v in values if self.low - slack <= v <= self.high + slack]
+        """At most six round values inside the axis, with their coordinates."""
+        step = _round_step((self.high - self.low) / 5, self.whole)
+        slack = 1e-9
+        first, last = math.ceil(self.low / step - slack), math.floor(self.high / step + slack)
+        return [Tick(self(number * step), f"{number * step:g}") for number in range(first, last + 1)]
 
 
-@dataclass(frozen=True)
+def _round_step(least: float, whole: bool) -> float:
+    """Return the smallest of 1, 2, 2.5 and 5 times a power of ten that is not below ``least``."""
+    power = 10.0 ** math.floor(math.log10(least))
+    steps = [factor * power for factor in (1, 2, 2.5, 5, 10) if not whole or (factor * power).is_integer()]
+    return next((step for step in steps if step >= least * (1 - 1e-9)), 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Line:
     """One line of a chart: a path per seed, one of their mean; ``style`` chooses colour and dashes."""
 
@@ -66,7 +73,7 @@ class Line:
     mean: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LineChart:
     """Lines over a common axis; ``summary`` says in words what they show."""
 
@@ -90,18 +97,19 @@ def line_chart(
     points = np.concatenate([seed for seeds in finite.values() for seed in seeds], axis=1)
     low, high = bounds or _padded(float(points[1].min()), float(points[1].max()))
     left, right = float(points[0].min()), float(points[0].max())
-    x = Axis(left, right if right > left else left + 1, 46, 350, x_label, whole=True)
-    y = Axis(low, high, 188, 10, y_label)
+    x = Axis(low=left, high=right if right > left else left + 1, start=46, end=350, label=x_label, whole=True)
+    y = Axis(low=low, high=high, start=188, end=10, label=y_label)
     lines = tuple(
         Line(
-            name,
-            number % 6,
-            tuple(_path(seed, x, y) for seed in seeds) if len(seeds) > 1 else (),
-            _path(mean_of(seeds), x, y),
+            name=name,
+            style=number % 6,
+            seeds=tuple(_path(seed, x, y) for seed in seeds) if len(seeds) > 1 else (),
+            mean=_path(mean_of(seeds), x, y),
         )
         for number, (name, seeds) in enumerate(finite.items())
     )
-    return LineChart(title, x, y, lines, "; ".join(_summary(name, mean_of(s)) for name, s in finite.items()))
+    summary = "; ".join(_summary(name, mean_of(seeds)) for name, seeds in finite.items())
+    return LineChart(title=title, x=x, y=y, lines=lines, summary=summary)
 
 
 def mean_of(seeds: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -155,7 +163,7 @@ def _summary(name: str, mean: NDArray[np.float64]) -> str:
     return f"{name}: from {y[0]:.3g} to {y[-1]:.3g}, least {y.min():.3g}, most {y.max():.3g}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Confusion:
     """Counts of labels (down) against predictions, pooled over seeds; ``levels`` are 0 to 8, by row share."""
 
@@ -177,9 +185,13 @@ class Confusion:
         return sum(row[i] for i, row in enumerate(self.counts)) / max(self.total, 1)
 
 
-def confusion(output: str, matrices: Sequence[Sequence[Sequence[int]]], names: Sequence[str]) -> Confusion:
-    """Return the confusion of all seeds together; names that are missing are the classes' numbers."""
-    counts = np.sum([np.array(matrix, dtype=np.int64) for matrix in matrices], axis=0)
+def confusion(output: str, matrices: Sequence[NDArray[np.int64]], names: Sequence[str]) -> Confusion:
+    """Return the confusion of all seeds together; names that are missing are the classes' numbers.
+
+    Args:
+        matrices: one of counts per seed, ``(C, C)``, labels down.
+    """
+    counts = np.sum([np.asarray(matrix, dtype=np.int64) for matrix in matrices], axis=0)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     levels = np.where(counts > 0, np.ceil(share * 8), 0).astype(int)
     size = len(counts)
@@ -187,15 +199,21 @@ def confusion(output: str, matrices: Sequence[Sequence[Sequence[int]]], names: S
     off = counts - np.diag(counts.diagonal())
     order = np.argsort(-off, axis=None, kind="stable")[:10]
     places = [divmod(int(place), size) for place in order]
-    worst = tuple((called[i], called[j], int(off[i, j]), float(share[i, j])) for i, j in places if off[i, j] > 0)
-    return Confusion(output, called, _nested(counts), _nested(levels), tuple(_squares(levels)), worst)
+    return Confusion(
+        output=output,
+        names=called,
+        counts=_nested(counts),
+        levels=_nested(levels),
+        paths=tuple(_squares(levels)),
+        worst=tuple((called[i], called[j], int(off[i, j]), float(share[i, j])) for i, j in places if off[i, j] > 0),
+    )
 
 
 def _nested(values: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
     return tuple(map(tuple, values.tolist()))
 
 
-def _squares(levels: NDArray[np.int64]):
+def _squares(levels: NDArray[np.int64]) -> Iterator[tuple[int, str]]:
     """Yield (level, path of unit squares) for many classes, where a table would be too wide."""
     for level in range(1, 9):
         places = np.argwhere(levels == level).tolist()
@@ -203,7 +221,7 @@ def _squares(levels: NDArray[np.int64]):
             yield level, "".join(f"M{j} {i}h1v1h-1z" for i, j in places)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bin:
     """One bin of a reliability diagram; confidence and accuracy are in percent."""
 
@@ -214,7 +232,7 @@ class Bin:
     accuracy: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReliabilityChart:
     """Accuracy by confidence, pooled over seeds, with the calibration error of each seed."""
 
@@ -236,29 +254,56 @@ class ReliabilityChart:
 
 
 def reliability_chart(
-    output: str, found: Sequence[Mapping[str, Sequence]], errors: Sequence[tuple[int, float]]
+    output: str, tables: Sequence[NDArray[np.float64]], errors: Sequence[tuple[int, float]]
 ) -> ReliabilityChart | None:
-    """Return the diagram of all seeds together; ``found`` are counts, confidences and accuracies by bin."""
-    count = np.array([one["count"] for one in found], dtype=np.float64)
-    sure, right = (
-        np.array([[value or 0.0 for value in one[name]] for one in found]) for name in ("confidence", "accuracy")
-    )
+    """Return the diagram of all seeds together, None where no bin has a prediction.
+
+    Args:
+        tables: one per seed, ``(bins, 3)`` of count, mean confidence and accuracy; the latter two are NaN in an
+            empty bin.
+        errors: (seed, calibration error in percent).
+    """
+    every = np.nan_to_num(np.stack(tables))  # (seeds, bins, 3)
+    count = every[:, :, 0]
     total = count.sum(axis=0)
     if not total.sum():
         return None
-    edges = np.linspace(0, 100, count.shape[1] + 1)
-    means = [100 * (count * values).sum(axis=0) / np.maximum(total, 1) for values in (sure, right)]
+    edges = np.linspace(0, 100, len(total) + 1)
+    sure, right = (100 * (count * every[:, :, part]).sum(axis=0) / np.maximum(total, 1) for part in (1, 2))
     bins = tuple(
-        Bin(float(edges[i]), float(edges[i + 1]), int(total[i]), float(means[0][i]), float(means[1][i]))
+        Bin(
+            low=float(edges[i]),
+            high=float(edges[i + 1]),
+            count=int(total[i]),
+            confidence=float(sure[i]),
+            accuracy=float(right[i]),
+        )
         for i in np.flatnonzero(total)
     )
-    x, y = Axis(0, 100, 42, 242, "confidence, %"), Axis(0, 100, 212, 12, "accuracy, %")
-    return ReliabilityChart(output, x, y, bins, tuple(errors))
+    x = Axis(low=0, high=100, start=42, end=242, label="confidence, %")
+    y = Axis(low=0, high=100, start=212, end=12, label="accuracy, %")
+    return ReliabilityChart(output=output, x=x, y=y, bins=bins, errors=tuple(errors))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Values:
+    """What a dot plot shows of one row, in printed units. ``margin`` surrounds the printed value."""
+
+    label: str
+    seeds: Sequence[float]
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    printed: float | None = None
+    margin: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dots:
-    """One row of a dot plot: seeds, their mean, the interval for one more run, the printed value."""
+    """One row of a dot plot in coordinates: seeds, their mean, the interval for one more run, the printed value.
+
+    ``band`` is where our mean must lie, with some certainty, to be equivalent to the printed value.
+    """
 
     label: str
     y: float
@@ -267,53 +312,116 @@ class Dots:
     low: float | None
     high: float | None
     printed: float | None
+    band: tuple[float, float] | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DotPlot:
-    """Every row of a table's column over one axis, in coordinates."""
+    """Every row of a table's column over one axis, in coordinates; labels stand above their rows."""
 
     title: str
     x: Axis
     rows: tuple[Dots, ...]
     width: int
     height: int
-    printed: bool
+
+    @property
+    def printed(self) -> bool:
+        """Whether any row has a printed value to compare with."""
+        return any(row.printed is not None for row in self.rows)
+
+    @property
+    def margins(self) -> bool:
+        """Whether any row has a margin around it."""
+        return any(row.band is not None for row in self.rows)
 
 
-class Values(NamedTuple):
-    """What a dot plot shows of one row, in printed units."""
-
-    label: str
-    seeds: Sequence[float]
-    mean: float | None
-    low: float | None
-    high: float | None
-    printed: float | None
-
-
-LABELS = 190
-STEP = 24
+STEP = 42
+PLOT_WIDTH = 360
+"""Narrow enough for a telephone; wider windows show several plots side by side."""
 
 
 def dot_plot(title: str, rows: Sequence[Values], label: str) -> DotPlot | None:
     """Return a dot plot of the rows with any value of ours, None where there is none."""
     shown = [row for row in rows if row.mean is not None]
-    every = [v for row in shown for v in (*row.seeds, row.mean, row.low, row.high, row.printed)]
-    known = [value for value in every if value is not None and math.isfinite(value)]
+    known = [value for row in shown for value in _extent(row) if value is not None and math.isfinite(value)]
     if not known:
         return None
     low, high = min(known), max(known)
     pad = 0.04 * (high - low) or 1.0
-    x = Axis(low - pad, high + pad, LABELS, 590, label)
-    dots = tuple(
-        Dots(
-            row.label,
-            18 + STEP * place,
-            tuple(map(x, row.seeds)),
-            *(None if value is None else x(value) for value in (row.mean, row.low, row.high, row.printed)),
-        )
-        for place, row in enumerate(shown)
+    x = Axis(low=low - pad, high=high + pad, start=12, end=PLOT_WIDTH - 12, label=label)
+    dots = tuple(_dots(row, x, 32 + STEP * place) for place, row in enumerate(shown))
+    return DotPlot(title=title, x=x, rows=dots, width=PLOT_WIDTH, height=32 + STEP * len(shown) + 30)
+
+
+def _extent(row: Values) -> list[float | None]:
+    band = [row.printed - row.margin, row.printed + row.margin] if _has_band(row) else []
+    return [*row.seeds, row.mean, row.low, row.high, row.printed, *band]
+
+
+def _has_band(row: Values) -> bool:
+    return row.printed is not None and row.margin is not None
+
+
+def _dots(row: Values, x: Axis, y: float) -> Dots:
+    mean, low, high, printed = (None if v is None else x(v) for v in (row.mean, row.low, row.high, row.printed))
+    return Dots(
+        label=row.label,
+        y=y,
+        seeds=tuple(map(x, row.seeds)),
+        mean=mean,
+        low=low,
+        high=high,
+        printed=printed,
+        band=(x(row.printed - row.margin), x(row.printed + row.margin)) if _has_band(row) else None,
     )
-    printed = any(row.printed is not None for row in shown)
-    return DotPlot(title, x, dots, 600, 18 + STEP * len(shown) + 36, printed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StripDot:
+    """One number of a strip: where it is, and its verdict."""
+
+    x: float
+    y: float
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """Differences ours − printed of a table on one line: a small picture of how far off it is.
+
+    ``band`` are the coordinates of the margin, None where the numbers have different ones.
+    """
+
+    x: Axis
+    dots: tuple[StripDot, ...]
+    band: tuple[float, float] | None
+    summary: str
+    width: int = 300
+    height: int = 74
+
+
+def strip(numbers: Sequence[tuple[float, str]], margin: float | None, unit: str) -> Strip | None:
+    """Return the strip of (difference, verdict) pairs in one unit, None where there are none.
+
+    Dots that would cover each other are piled up; beyond what fits they overlap.
+    """
+    if not numbers:
+        return None
+    most = max(abs(delta) for delta, _ in numbers)
+    reach = 1.08 * max(most, 1.5 * (margin or 0.0)) or 1.0
+    x = Axis(low=-reach, high=reach, start=8, end=292, label=f"ours − printed, {unit}")
+    piles: dict[int, int] = {}
+    dots = []
+    for delta, verdict in sorted(numbers):
+        at = x(delta)
+        pile = round(at / 7)
+        piles[pile] = piles.get(pile, 0) + 1
+        dots.append(StripDot(x=at, y=max(34 - 7 * (piles[pile] - 1), 4), verdict=verdict))
+    least, largest = min(numbers)[0], max(numbers)[0]
+    summary = f"{len(numbers)} differences ours − printed, from {least:+.2f} to {largest:+.2f} {unit}"
+    band = None
+    if margin is not None:
+        summary += f"; the margin is {margin:g}"
+        band = (x(-margin), x(margin))
+    return Strip(x=x, dots=tuple(dots), band=band, summary=summary)

@@ -1,33 +1,33 @@
-"""Explanations on pages: each beside the number that it is of, as that stands now."""
+"""Explanations on pages: each beside the number that it is of, as that number stands now."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from counterpoise.judging.compare import ComparisonRow
-from counterpoise.planning.plan import Plan
+from counterpoise.reporting.templating import slug
 from counterpoise.reporting.words import difference_unit
-from counterpoise.results.explained import WrittenExplanation, read_explanations
-from counterpoise.runs.trace import number_name
+from counterpoise.results.explained import WrittenExplanation
+from counterpoise.results.names import number_name
 
 CLOSE = 1e-9
 """Relative difference of means that are the same: they were written and read as text."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExplainedNumber:
-    """An explanation and the row that it is of; ``table`` names its CSV in the report, if it has one.
-
-    ``selection`` is the benchmark's of today.
-    """
+    """An explanation and the row that it is of; ``selection`` is the benchmark's of today."""
 
     written: WrittenExplanation
     row: ComparisonRow
     selection: str
-    table: str
+
+    @property
+    def id(self) -> str:
+        """The anchor of the explanation on its cell's page."""
+        return f"explained-{slug(self.written.name)}"
 
     @property
     def unit(self) -> str:
@@ -44,47 +44,38 @@ class ExplainedNumber:
         return same and math.isclose(then.mean, now.mean, rel_tol=CLOSE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Explained:
-    """The explanations that are there; ``outdated`` are the names of those whose number has another cell."""
+    """The explanations to show; ``outdated`` are the names of those whose number has another cell by now."""
 
     numbers: tuple[ExplainedNumber, ...] = ()
     outdated: tuple[str, ...] = ()
-    files: Mapping[str, bytes] = field(default_factory=dict)
 
     def of(self, row: ComparisonRow) -> ExplainedNumber | None:
         """Return the explanation of a row, if it has one."""
-        return next((found for found in self.numbers if found.row is row), None)
+        return next((one for one in self.numbers if one.row is row), None)
 
     def of_cell(self, name: str) -> list[ExplainedNumber]:
         """Return the explanations of a cell's numbers."""
-        return [found for found in self.numbers if found.written.cell == name]
+        return [one for one in self.numbers if one.written.cell == name]
 
 
-def read_explained(plan: Plan, root: Path, rows: Iterable[ComparisonRow]) -> Explained:
-    """Read the explanations of a plan's numbers; none is no error.
-
-    Raises:
-        UserError: a file is torn, or is no explanation.
-    """
-    written = read_explanations(root, plan.benchmark.name)
-    if not written:
-        return Explained()
-    by_name = {_name(row): row for row in rows if row.entry.results is not None}
-    numbers, outdated, files = [], [], {}
-    for path, found in written.items():
-        row = by_name.get(found.name)
-        if row is None or row.entry.results.cell.name != found.cell:
-            outdated.append(found.name)
-            continue
-        beside = path.with_suffix(".csv")
-        table = f"data/explained.{beside.name}" if beside.is_file() else ""
-        if table:
-            files[table] = beside.read_bytes()
-        numbers.append(ExplainedNumber(found, row, plan.benchmark.selection, table))
-    return Explained(tuple(numbers), tuple(outdated), files)
+def match_explanations(
+    written: Iterable[WrittenExplanation], rows: Sequence[ComparisonRow], selection: str
+) -> Explained:
+    """Find the row of each explanation by the number's name and its cell."""
+    by_name = {row_name(row): row for row in rows if row.entry.cell is not None}
+    numbers, outdated = [], []
+    for explanation in written:
+        row = by_name.get(explanation.name)
+        if row is None or row.entry.cell.name != explanation.cell:
+            outdated.append(explanation.name)
+        else:
+            numbers.append(ExplainedNumber(written=explanation, row=row, selection=selection))
+    return Explained(numbers=tuple(numbers), outdated=tuple(outdated))
 
 
-def _name(row: ComparisonRow) -> str:
+def row_name(row: ComparisonRow) -> str:
+    """Return the name of a row's number: ``<paper>.<table>.<row>.<column>``."""
     entry = row.entry
     return number_name(entry.table.paper, entry.table.table, entry.row, entry.variant, entry.column.id)

@@ -1,35 +1,29 @@
-"""The report's pages and how they hang together: as a folder of files, or all in a single one."""
+"""The report's pages and how they hang together: a folder of offline files beside the tables and figures.
+
+Pages link to the tables, comparisons and figures of the derived folder that the report is in (``../tables/…``), so
+the folder is opened, moved and published as a whole.
+"""
 
 from __future__ import annotations
 
-import base64
-import gzip
-import hashlib
-import json
-import mimetypes
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from counterpoise.reporting.pages.material import Material
+from jinja2 import TemplateError
+
+from counterpoise.errors import UserError
+from counterpoise.reporting.pages.content import ReportContent
 from counterpoise.reporting.templating import environment
 from counterpoise.reporting.words import CLAIM_MEANINGS, MEANINGS
 
-NAVIGATION = (
-    ("index", "Overview"),
-    ("tables", "Tables"),
-    ("numbers", "Numbers"),
-    ("claims", "Claims"),
-    ("cells", "Cells"),
-    ("audit", "Audit"),
-    ("figures", "Figures"),
-    ("environment", "Environment"),
-)
 STYLE, SCRIPT = "static/report.css", "static/report.js"
+ODD_DATA = (UserError, TemplateError, ValueError, TypeError, KeyError, AttributeError)
+"""What a page raises when a record, which may come from anywhere, has something else than a page expects."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Page:
     """One page: its path without suffix, its title, and the entry of the navigation that it is under."""
 
@@ -40,85 +34,81 @@ class Page:
     context: Mapping[str, Any] = field(default_factory=dict)
 
 
-class FolderLinks:
-    """Relative links from one page of a folder to others and to files."""
+class Links:
+    """Relative links from one page to others and to files of the derived folder."""
 
     def __init__(self, here: str) -> None:
         self.up = "../" * here.count("/")
 
     def __call__(self, page: str, state: str = "") -> str:
-        """Return the link to a page; ``state`` sets its filters."""
+        """Return the link to a page; ``state`` sets its filters (``verdict=deviates``)."""
         return f"{self.up}{quote(page)}.html" + (f"#{quote(state, safe='=&')}" if state else "")
 
     def part(self, page: str, id: str) -> str:
         """Return the link to a part of a page."""
         return f"{self(page)}#{id}"
 
-    def file(self, name: str) -> str:
-        """Return the link to a file of the report."""
+    def static(self, name: str) -> str:
+        """Return the link to a file of the report itself."""
         return self.up + quote(name)
 
-
-class SingleLinks:
-    """Links within a single file; other files are inside of it."""
-
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        self.files = files
-
-    def __call__(self, page: str, state: str = "") -> str:
-        """Return the link to a page; ``state`` sets its filters."""
-        return f"#/{quote(page)}" + (f"?{quote(state, safe='=&')}" if state else "")
-
-    def part(self, page: str, id: str) -> str:
-        """Return the link to a part of a page."""
-        return self(page, f"part={id}")
-
     def file(self, name: str) -> str:
-        """Return the file itself as a link."""
-        kind = mimetypes.guess_type(name)[0] or "text/plain"
-        return f"data:{kind};base64,{base64.b64encode(self.files[name]).decode()}"
+        """Return the link to a file of the derived folder, by its path in there."""
+        return f"{self.up}../{quote(name)}"
 
 
-def pages(material: Material) -> Iterable[Page]:
+def navigation(content: ReportContent) -> list[tuple[str, str]]:
+    """Return (page, title) of the pages that every other one leads to; figures only where there are any."""
+    entries = [
+        ("index", "Overview"),
+        ("tables", "Tables"),
+        ("numbers", "Numbers"),
+        ("claims", "Claims"),
+        ("cells", "Cells"),
+        ("audit", "Audit"),
+    ]
+    figures = [("figures", "Figures")] if content.figures else []
+    return [*entries, *figures, ("environment", "Environment")]
+
+
+def pages(content: ReportContent) -> Iterator[Page]:
     """Yield all pages, the start page first."""
-    for name, title in NAVIGATION:
-        yield Page(name, title, f"{name}.html.j2", name)
-    for table in material.tables:
-        yield Page(table.name, table.view.title, "table_of_paper.html.j2", "tables", {"page": table})
-    for cell in material.cells:
-        yield Page(cell.name, cell.title, "cell.html.j2", "cells", {"page": cell})
-
-
-def as_folder(material: Material) -> dict[str, bytes]:
-    """Return every file of the report's folder by its path in it."""
-    files = {STYLE: source("style.css").encode(), SCRIPT: source("report.js").encode(), **material.files}
-    shell = environment().get_template("shell.html.j2")
-    for page in pages(material):
-        links = FolderLinks(page.name)
-        text = shell.render(**_frame(material, page, links), body=_body(material, page, links))
-        files[f"{page.name}.html"] = text.encode()
-    return files
-
-
-def as_single_file(material: Material) -> bytes:
-    """Return the whole report as one HTML file; pages but the first are compressed in it."""
-    links = SingleLinks(material.files)
-    every = list(pages(material))
-    stored = {page.name: _packed(material, page, links) for page in every}
-    script = source("report.js")
-    text = (
-        environment()
-        .get_template("single.html.j2")
-        .render(
-            **_frame(material, every[0], links),
-            body=_body(material, every[0], links),
-            style=source("style.css"),
-            script=script,
-            script_hash=_content_hash(script),
-            stored=json.dumps(stored, sort_keys=True),
+    for name, title in navigation(content):
+        yield Page(name=name, title=title, template=f"{name}.html.j2", section=name)
+    for table in content.tables:
+        yield Page(
+            name=table.name,
+            title=table.view.title,
+            template="table_of_paper.html.j2",
+            section="tables",
+            context={"page": table},
         )
-    )
-    return text.encode()
+    for cell in content.cells:
+        yield Page(name=cell.name, title=cell.title, template="cell.html.j2", section="cells", context={"page": cell})
+
+
+def render(content: ReportContent) -> tuple[dict[str, bytes], list[str]]:
+    """Return every file of the report by its path in it, and what is wrong with pages that could not be made.
+
+    Such a page says so itself; the others are made all the same.
+    """
+    files = {STYLE: source("style.css").encode(), SCRIPT: source("report.js").encode()}
+    problems = []
+    for page in pages(content):
+        try:
+            text = _page(content, page)
+        except ODD_DATA as error:
+            problem = f"report/{page.name}.html: cannot be made: {type(error).__name__}: {error}"
+            problems.append(problem)
+            context = {"problem": problem}
+            text = _page(
+                content,
+                Page(
+                    name=page.name, title=page.title, template="problem.html.j2", section=page.section, context=context
+                ),
+            )
+        files[f"{page.name}.html"] = text.encode()
+    return files, problems
 
 
 def source(name: str) -> str:
@@ -128,21 +118,9 @@ def source(name: str) -> str:
     return loader.get_source(environment(), name)[0]
 
 
-def _packed(material: Material, page: Page, links: SingleLinks) -> dict[str, str]:
-    body = gzip.compress(_body(material, page, links).encode(), mtime=0)
-    return {"title": page.title, "section": page.section, "body": base64.b64encode(body).decode()}
-
-
-def _content_hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _frame(material: Material, page: Page, to: FolderLinks | SingleLinks) -> dict[str, Any]:
-    return {"plan": material.plan, "title": page.title, "section": page.section, "navigation": NAVIGATION, "to": to}
-
-
-def _body(material: Material, page: Page, to: FolderLinks | SingleLinks) -> str:
-    template = environment().get_template(page.template)
-    return template.render(
-        report=material, plan=material.plan, to=to, meanings=MEANINGS, claim_meanings=CLAIM_MEANINGS, **page.context
-    )
+def _page(content: ReportContent, page: Page) -> str:
+    shared = {"report": content, "layout": content.layout, "to": Links(page.name), "title": page.title}
+    body = environment().get_template(page.template)
+    shell = environment().get_template("shell.html.j2")
+    text = body.render(**shared, meanings=MEANINGS, claim_meanings=CLAIM_MEANINGS, **page.context)
+    return shell.render(**shared, section=page.section, navigation=navigation(content), body=text)

@@ -1,5 +1,5 @@
-// Sorting and filtering of the report's tables, and the pages of its single-file form. Nothing is fetched: a report
-// reads well without this, too, but for the single file's compressed pages.
+// Sorting and filtering of the report's tables. What is chosen stands in the address, so a view can be sent to
+// somebody. Nothing is fetched, and every page reads well without this.
 "use strict";
 
 const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
@@ -31,6 +31,24 @@ function columnOf(table, header) {
   return -1;
 }
 
+// -- the address ------------------------------------------------------------------------------------------------
+
+// `#table=mmpareto.table3&verdict=deviates` is a state; `#main` and `#mmpareto-table3-...` are places.
+function stateInAddress() {
+  const hash = location.hash.slice(1);
+  return new URLSearchParams(hash.includes("=") ? hash : "");
+}
+
+function putInAddress(key, value) {
+  const state = stateInAddress();
+  if (value) state.set(key, value);
+  else state.delete(key);
+  const text = state.toString();
+  history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+}
+
+// -- sorting ----------------------------------------------------------------------------------------------------
+
 function sortKey(cell, numeric) {
   if (!numeric) return cell.textContent.trim();
   const given = cell.dataset.value ?? cell.textContent.replace("−", "-").match(/[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?/i)?.[0];
@@ -44,12 +62,8 @@ function compare(a, b, numeric, sign) {
   return sign * (a - b);
 }
 
-function sortBy(table, header) {
+function sortBy(table, header, direction) {
   const numeric = header.dataset.sort === "number";
-  const now = header.getAttribute("aria-sort");
-  const first = numeric ? "descending" : "ascending";
-  const other = numeric ? "ascending" : "descending";
-  const direction = now === first ? other : first;
   const sign = direction === "ascending" ? 1 : -1;
   const column = columnOf(table, header);
   const keyed = bodyRows(table).map((row, place) => ({ row, place, key: sortKey(row.cells[column], numeric) }));
@@ -60,55 +74,109 @@ function sortBy(table, header) {
   table.tBodies[0].append(...keyed.map((entry) => entry.row));
 }
 
-function makeSortable(table) {
-  for (const header of table.querySelectorAll("th[data-sort]")) {
+// A page's first sortable table has its order in the address: `sort=3.descending`, columns from 0.
+function makeSortable(table, inAddress) {
+  const headers = [...table.querySelectorAll("th[data-sort]")];
+  for (const header of headers) {
     const button = document.createElement("button");
     button.type = "button";
     button.append(...header.childNodes);
     header.append(button);
-    button.addEventListener("click", () => sortBy(table, header));
+    button.addEventListener("click", () => {
+      const first = header.dataset.sort === "number" ? "descending" : "ascending";
+      const other = first === "descending" ? "ascending" : "descending";
+      const direction = header.getAttribute("aria-sort") === first ? other : first;
+      sortBy(table, header, direction);
+      if (inAddress) putInAddress("sort", `${columnOf(table, header)}.${direction}`);
+    });
   }
 }
 
+function sortAsInAddress(table) {
+  const [column, direction] = (stateInAddress().get("sort") ?? "").split(".");
+  const header = [...table.querySelectorAll("th[data-sort]")].find((one) => String(columnOf(table, one)) === column);
+  if (header && ["ascending", "descending"].includes(direction)) sortBy(table, header, direction);
+}
+
+// -- filters ----------------------------------------------------------------------------------------------------
+
+// What a search looks at: a row's text without its table's name, which would match everything.
+function searched(row) {
+  const aside = [...row.querySelectorAll("[data-aside]")].map((part) => part.textContent);
+  return aside.reduce((text, part) => text.replace(part, " "), row.textContent).toLowerCase();
+}
+
 // A row has a verdict, or each of its cells has one; then the cells with another one are dimmed.
-function matches(row, text, verdict) {
+function matches(row, wanted) {
   const cells = [...row.querySelectorAll("td[data-verdict]")];
+  const verdict = wanted.verdict ?? "";
   for (const cell of cells) cell.classList.toggle("faint", verdict !== "" && cell.dataset.verdict !== verdict);
-  const found = cells.length ? cells.some((cell) => cell.dataset.verdict === verdict) : row.dataset.verdict === verdict;
-  return (verdict === "" || found) && text.split(/\s+/).every((word) => row.textContent.toLowerCase().includes(word));
+  return Object.entries(wanted).every(([key, value]) => {
+    if (value === "") return true;
+    if (key === "text") return value.trim().toLowerCase().split(/\s+/).every((word) => searched(row).includes(word));
+    if (key === "verdict" && cells.length) return cells.some((cell) => cell.dataset.verdict === value);
+    return row.dataset[key] === value;
+  });
 }
 
 function applyFilters(form) {
   const table = document.getElementById(form.dataset.filters);
-  const values = Object.fromEntries([...form.querySelectorAll("[data-key]")].map((field) => [field.dataset.key, field.value]));
-  const text = (values.text ?? "").trim().toLowerCase();
+  const wanted = Object.fromEntries([...form.querySelectorAll("[data-key]")].map((field) => [field.dataset.key, field.value]));
   let shown = 0;
   const rows = bodyRows(table);
-  if (text || values.verdict) showAllRows();
+  if (Object.values(wanted).some((value) => value !== "")) showAllRows();
   for (const row of rows) {
-    row.hidden = !matches(row, text, values.verdict ?? "");
+    row.hidden = !matches(row, wanted);
     shown += row.hidden ? 0 : 1;
   }
   form.querySelector("output").textContent = `${shown} of ${rows.length} rows`;
 }
 
-function setFilters(form, state) {
+function filterAsInAddress(form) {
+  const state = stateInAddress();
   for (const field of form.querySelectorAll("[data-key]")) field.value = state.get(field.dataset.key) ?? "";
   applyFilters(form);
 }
 
-function makeFilters(form, state) {
+function makeFilters(form) {
   form.hidden = false;
-  for (const field of form.querySelectorAll("[data-key]")) field.addEventListener("input", () => applyFilters(form));
+  for (const field of form.querySelectorAll("[data-key]")) {
+    field.addEventListener("input", () => {
+      applyFilters(form);
+      putInAddress(field.dataset.key, field.value);
+    });
+  }
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(() => applyFilters(form)));
-  setFilters(form, state);
+  form.addEventListener("reset", () => setTimeout(() => {
+    applyFilters(form);
+    for (const field of form.querySelectorAll("[data-key]")) putInAddress(field.dataset.key, "");
+  }));
 }
 
-function enliven(state) {
-  for (const table of document.querySelectorAll("main table[data-sortable]")) makeSortable(table);
-  for (const form of document.querySelectorAll("main form[data-filters]")) makeFilters(form, state);
-  requestAnimationFrame(() => setTimeout(showAllRows));
+// -- the page ---------------------------------------------------------------------------------------------------
+
+// On a narrow screen a row becomes a card (see the style), whose cells say themselves what they are.
+function labelCells() {
+  for (const table of document.querySelectorAll("table.stack")) {
+    const titles = [...table.tHead.rows[table.tHead.rows.length - 1].cells].map((cell) => cell.textContent.trim());
+    for (const row of bodyRows(table)) {
+      for (const [place, cell] of [...row.cells].entries()) {
+        if (cell.tagName === "TD") cell.dataset.label ??= titles[place] ?? "";
+      }
+    }
+  }
+}
+
+// A link to something that is folded away, or hidden by a filter, shows it.
+function showPlaceInAddress() {
+  const place = location.hash.includes("=") ? null : document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!place || place.id === "main") return;
+  showAllRows();
+  for (let part = place; part; part = part.parentElement) {
+    if (part.tagName === "DETAILS") part.open = true;
+    part.hidden = false;
+  }
+  place.scrollIntoView();
 }
 
 // Printing shows what is folded away.
@@ -123,44 +191,21 @@ function unfoldForPrint() {
   });
 }
 
-async function unpack(text) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(stream).text();
+const sortable = [...document.querySelectorAll("main table[data-sortable]")];
+const forms = [...document.querySelectorAll("main form[data-filters]")];
+const narrow = matchMedia("(max-width: 40rem)");
+
+function followAddress() {
+  for (const form of forms) filterAsInAddress(form);
+  showPlaceInAddress();
 }
 
-async function showStored(pages, first) {
-  const [, name, query] = location.hash.match(/^#\/([^?]*)\??(.*)$/) ?? [null, "index", ""];
-  const page = pages[decodeURIComponent(name)] ?? pages.index;
-  const main = document.getElementById("main");
-  // Our own pages, escaped when they were written.
-  main.innerHTML = await unpack(page.body);
-  document.title = document.title.replace(/^[^·]*·/, `${page.title} ·`);
-  for (const link of document.querySelectorAll("nav a[data-section]")) {
-    if (link.dataset.section === page.section) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
-  const state = new URLSearchParams(query);
-  enliven(state);
-  if (!first) {
-    scrollTo(0, 0);
-    main.focus();
-  }
-  document.getElementById(state.get("part"))?.scrollIntoView();
-  main.dataset.shown = page.section;
-}
-
-const stored = document.getElementById("stored-pages");
+if (narrow.matches) labelCells();
+narrow.addEventListener("change", () => narrow.matches && labelCells());
+for (const [place, table] of sortable.entries()) makeSortable(table, place === 0);
+for (const form of forms) makeFilters(form);
+if (sortable.length) sortAsInAddress(sortable[0]);
+followAddress();
+addEventListener("hashchange", followAddress);
 unfoldForPrint();
-if (stored) {
-  const pages = JSON.parse(stored.textContent);
-  // The skip link's target is a place on the page, not a page.
-  addEventListener("hashchange", () => location.hash !== "#main" && showStored(pages, false));
-  showStored(pages, true);
-} else {
-  enliven(new URLSearchParams(location.hash.slice(1)));
-  addEventListener("hashchange", () => {
-    const state = new URLSearchParams(location.hash.slice(1));
-    for (const form of document.querySelectorAll("main form[data-filters]")) setFilters(form, state);
-  });
-}
+requestAnimationFrame(() => setTimeout(showAllRows));

@@ -1,0 +1,117 @@
+"""The derived folder of a benchmark: written in one step, by the workflow and by commands alike."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from counterpoise.errors import UserError
+from counterpoise.files import atomic_directory
+from counterpoise.locks import alone
+from counterpoise.papers.paper import Paper, load_paper
+from counterpoise.planning.plan import Plan
+from counterpoise.results.basis import BASIS, Basis, file_problem, now, read_basis, results_folder, stamp, write_basis
+from counterpoise.results.explained import explanations_folder, read_explanations
+from counterpoise.results.table import FILES, Results, read_results, write_results
+from counterpoise.runs.changed import asked_for, find_changed, made_of, run_stamps
+
+
+def load_papers(root: Path, names: tuple[str, ...]) -> dict[str, Paper]:
+    """Return papers by name."""
+    return {name: load_paper(Path(root) / "configs", name) for name in names}
+
+
+def current_results(plan: Plan, root: Path) -> Results:
+    """Return a benchmark's results, written anew where anything that they rest on has changed.
+
+    Raises:
+        UserError: files of a run are not what was written.
+    """
+    folder = results_folder(root, plan.benchmark.name)
+    if find_changed(plan, root):
+        print(f"{folder}: brought up to date", file=sys.stderr)
+        write_benchmark(plan, root)
+    basis = read_basis(folder)
+    if basis is not None and basis.partial:
+        print(f"{folder}: partial: {basis.finished} of {basis.planned} runs", file=sys.stderr)
+    return read_results(folder, Path(root) / "results/runs")
+
+
+def write_benchmark(plan: Plan, root: Path) -> list[str]:
+    """Write ``results/<benchmark>/`` as a whole, of all runs that are finished; return what could not be made.
+
+    Values of runs that have not changed since it was last written are taken over.
+
+    Raises:
+        UserError: files of a run are not what was written, or the folder cannot be written.
+    """
+    from counterpoise.judging.compare import judge
+    from counterpoise.reporting.write import write_derived
+    from counterpoise.runs.collect import collect
+    from counterpoise.runs.remembered import remember
+    from counterpoise.runs.settle import clear_finished, settle
+
+    root = Path(root)
+    folder = results_folder(root, plan.benchmark.name)
+    remember(plan, root)
+    with alone(folder):
+        _remove_torn(folder)
+        settle(plan, root)
+        for path, problem in find_changed(plan, root).items():
+            if not path.endswith(BASIS):
+                raise UserError(f"{problem}: 'counterpoise run --benchmark {plan.path}' makes it again")
+        read_at = now(folder.parent)
+        results = collect(plan, root, _previous(folder))
+        explanations = read_explanations(root, plan.benchmark.name)
+        papers = load_papers(root, results.layout.papers)
+        tables = {table.paper for table in results.layout.tables}
+        comparisons = [judge(paper, results) for name, paper in papers.items() if name in tables]
+        with atomic_directory(folder) as new:
+            write_results(results, new)
+            problems = write_derived(new, results, comparisons, papers=papers, explanations=explanations.values())
+            basis = Basis(
+                asked=asked_for(results.layout, root),
+                planned=len(results.runs),
+                finished=sum(run.finished for run in results.runs),
+                read_at=read_at,
+                runs=_stamps(plan, root),
+                explanations={
+                    path.name: stamp(path) for path in _files(explanations_folder(root, plan.benchmark.name))
+                },
+            )
+            write_basis(new, basis)
+        clear_finished(plan, root)
+    return problems
+
+
+def _previous(folder: Path) -> Results | None:
+    """Return the results in a folder if they are what was written there: values are taken over from them."""
+    basis = read_basis(folder)
+    if basis is None or any(name not in basis.files for name in FILES):
+        return None
+    if any(file_problem(folder / name, basis.files[name], since=0) for name in FILES):
+        return None  # somebody changed them: everything is computed anew
+    return read_results(folder)
+
+
+def _stamps(plan: Plan, root: Path) -> dict[str, dict[str, tuple[int, str]]]:
+    found = {}
+    for cell in plan.cells:
+        names = made_of(plan, cell)
+        for seed in plan.seeds:
+            stamps = run_stamps(root / cell.run_directory(seed), names)
+            if stamps:
+                found[f"{cell.name}/seed-{seed}"] = stamps
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def _remove_torn(folder: Path) -> None:
+    """Delete what writers that were killed left beside the folder; whoever holds the lock is the only writer."""
+    for torn in folder.parent.glob(f".{folder.name}.*"):
+        if torn.is_dir():
+            shutil.rmtree(torn, ignore_errors=True)

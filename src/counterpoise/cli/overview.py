@@ -1,0 +1,241 @@
+"""How far a benchmark is, in lines and as JSON data: the texts of ``counterpoise plan``, ``status`` and ``gc``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from counterpoise.planning.plan import Plan, PreparedDataset
+from counterpoise.results.explained import Question
+from counterpoise.runs.estimate import Recorded, estimate, read_recorded
+from counterpoise.runs.status import PREPARED, Orphan, RunStatus, State, run_status
+
+MOST_LINES = 20
+MOST_BUSY = 12
+
+
+def plan_lines(
+    plan: Plan,
+    root: Path,
+    cells: bool,
+    runs: Sequence[RunStatus],
+    records: Sequence[Recorded],
+    downloads: Mapping[str, str],
+    notes: Sequence[str] = (),
+) -> Iterator[str]:
+    """Yield what a plan comes to: runs to do and there, data to prepare, time, memory and disk.
+
+    Args:
+        cells: also list them one by one.
+        downloads: what is to be fetched, by the name of an unprepared dataset.
+        notes: further lines of the estimate.
+    """
+    benchmark = plan.benchmark
+    counts = Counter(run.state for run in runs)
+    to_do = [run for run in runs if not run.finished]
+    yield f"{benchmark.name}: {benchmark.title} ({plan.path})"
+    yield from _block("tables", _table_lines(plan))
+    yield f"  seeds      {', '.join(map(str, plan.seeds))}; selection {benchmark.selection}"
+    yield f"  cells      {len(plan.cells)}"
+    yield f"  runs       {len(runs)}: {len(to_do)} to do, {len(runs) - len(to_do)} there ({_counts(counts)})"
+    yield from _block("data", _data_lines(plan, root, downloads))
+    yield from _block("estimate", [*estimate_lines(to_do, records), *notes])
+    yield from _block("memory", _memory_lines(plan, to_do))
+    if cells:
+        yield "cells, with the state of each seed:"
+        yield from _cell_lines(runs)
+
+
+def plan_data(plan: Plan, runs: Sequence[RunStatus]) -> dict[str, Any]:
+    """Return what ``plan --json`` prints."""
+    return {
+        **status_data(plan, runs),
+        "file": str(plan.path),
+        "seeds": list(plan.seeds),
+        "selection": plan.benchmark.selection,
+        "tables": [f"{paper}.{table}" for paper, table in plan.tables],
+        "cells": [cell.name for cell in plan.cells],
+        "datasets": [data.directory.name for data in plan.datasets],
+    }
+
+
+def status_data(plan: Plan, runs: Sequence[RunStatus]) -> dict[str, Any]:
+    """Return what ``status --json`` prints: counts by state, and every run that is not finished."""
+    counts = Counter(str(run.state) for run in runs)
+    return {
+        "benchmark": plan.benchmark.name,
+        "runs": {"planned": len(runs), **dict(sorted(counts.items()))},
+        "unfinished": [
+            {"cell": run.cell.name, "seed": run.seed, "state": str(run.state), "detail": run.detail, **run.progress}
+            for run in runs
+            if not run.finished
+        ],
+    }
+
+
+def progress_lines(plan: Plan, runs: Sequence[RunStatus], now: float) -> Iterator[str]:
+    """Yield what ``status --watch`` prints: counts, the runs in training with their epochs, and the time left.
+
+    ``now`` is the time in seconds since 1970.
+    """
+    counts = Counter(run.state for run in runs)
+    done = sum(run.finished for run in runs)
+    yield f"{plan.benchmark.name}: {done} of {len(runs)} runs finished ({_counts(counts)})"
+    busy = [run for run in runs if run.state is State.TRAINING]
+    left = 0.0
+    for run in busy:
+        seconds = run.progress["seconds_per_epoch"] * (run.progress["epochs"] - run.progress["epoch"])
+        left = max(left, seconds)
+    for run in busy[:MOST_BUSY]:
+        epoch, epochs, heard = (run.progress[name] for name in ("epoch", "epochs", "at"))
+        silent = f", last heard of {duration_text(now - heard)} ago" if now - heard > 60 else ""
+        yield f"  {run.cell.name.rpartition('.')[0]} seed {run.seed}: epoch {epoch} of {epochs}{silent}"
+    if len(busy) > MOST_BUSY:
+        yield f"  and {len(busy) - MOST_BUSY} more in training"
+    waiting = [run for run in runs if not run.finished and run.state is not State.TRAINING]
+    per_run = [run.record.seconds for run in runs if run.record is not None and run.finished]
+    if waiting and busy and per_run:
+        left += sum(per_run) / len(per_run) * len(waiting) / len(busy)
+    if busy and (per_run or not waiting):
+        yield f"  about {duration_text(left)} left, with {len(busy)} at a time"
+
+
+def question_lines(plan: Plan, root: Path, question: Question) -> Iterator[str]:
+    """Yield what an explanation would run: its flips, how much of each is there, and how long the rest takes."""
+    yield question.name
+    for flip in question.flips:
+        change = f"{flip.title} from {flip.before} to {flip.after}" if flip.before else flip.title
+        yield f"  {change}: {flip.cell or flip.reason}"
+    runs = [run_status(root, plan.cell(name), seed) for name in question.cells for seed in plan.seeds]
+    to_do = [run for run in runs if not run.finished]
+    yield f"  runs       {len(runs)}: {len(to_do)} to do, {len(runs) - len(to_do)} there"
+    yield from _block("estimate", estimate_lines(to_do, read_recorded(root)))
+
+
+def status_lines(plan: Plan, runs: Sequence[RunStatus], orphans: Sequence[Orphan]) -> Iterator[str]:
+    """Yield what ``counterpoise status`` prints: counts by state, every run that is not well, and orphans."""
+    counts = Counter(run.state for run in runs)
+    yield f"{plan.benchmark.name}: {len(runs)} runs of {len(plan.cells)} cells: {_counts(counts)}"
+    for state in (State.BROKEN, State.FAILED, State.DIVERGED, State.TRAINING, State.INTERRUPTED):
+        found = [run for run in runs if run.state is state]
+        lines = [f"{run.cell.name} seed {run.seed}: {run.detail or state}" for run in found]
+        yield from _some(str(state), lines)
+    missing = Counter(run.cell.name for run in runs if run.state is State.MISSING)
+    planned = Counter(run.cell.name for run in runs)
+    yield from _some("missing", [f"{name}: {count} of {planned[name]}" for name, count in missing.items()])
+    yield from orphan_lines(orphans)
+
+
+def orphan_lines(orphans: Sequence[Orphan]) -> Iterator[str]:
+    """Yield orphans by kind with their sizes."""
+    for kind in ("runs", "state", "data"):
+        found = [orphan for orphan in orphans if orphan.kind == kind]
+        total = size_text(sum(orphan.size for orphan in found))
+        lines = [f"{orphan.path} ({orphan.files} files, {size_text(orphan.size)})" for orphan in found]
+        yield from _some(f"orphaned {kind}", lines, total)
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration in the unit that a reader would choose."""
+    for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (48 * 3600, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 86400:.3g} days"
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def _counts(counts: Counter[State]) -> str:
+    return ", ".join(f"{counts[state]} {state}" for state in State if counts[state]) or "none"
+
+
+def _block(title: str, lines: Sequence[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        yield f"  {title if number == 0 else '':<10} {line}"
+
+
+def _some(title: str, lines: Sequence[str], note: str = "") -> Iterator[str]:
+    if not lines:
+        return
+    yield f"{title}: {len(lines)}{f' ({note})' if note else ''}"
+    yield from (f"  {line}" for line in lines[:MOST_LINES])
+    if len(lines) > MOST_LINES:
+        yield f"  ... and {len(lines) - MOST_LINES} more"
+
+
+def _table_lines(plan: Plan) -> list[str]:
+    lines = []
+    for paper, table in plan.tables:
+        values = [value for value in plan.values if (value.paper, value.table) == (paper, table)]
+        run = sum(value.cell is not None for value in values)
+        stand_ins = sum(value.stand_in for value in values)
+        note = f", {stand_ins} of them on stand-ins" if stand_ins else ""
+        reasons = Counter(value.reason for value in values if value.cell is None)
+        left_out = "".join(f"; {count} {reason}" for reason, count in reasons.items())
+        lines.append(f"{paper}.{table}: {run} of {len(values)} values run{note}{left_out}")
+    return lines
+
+
+def _data_lines(plan: Plan, root: Path, downloads: Mapping[str, str]) -> list[str]:
+    prepared, lines = [], []
+    for data in plan.datasets:
+        name = data.directory.relative_to(PREPARED)
+        if is_prepared(data, root):
+            prepared.append(f"{name}: prepared")
+        else:
+            lines.append(f"{name}: to prepare; {downloads.get(data.name, 'downloads unknown')}")
+    lines += prepared
+    more = [f"... and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
+    return lines[:MOST_LINES] + more
+
+
+def is_prepared(data: PreparedDataset, root: Path) -> bool:
+    """Return whether a dataset's arrays are there."""
+    return (Path(root) / data.directory / "manifest.json").is_file()
+
+
+def _memory_lines(plan: Plan, to_do: Sequence[RunStatus]) -> list[str]:
+    if not to_do:
+        return []
+    job = plan.benchmark.job
+    return [f"{size_text(job.mem_mb * 1e6)} asked for each job, {job.gpus} GPU (the benchmark's key 'job')"]
+
+
+def estimate_lines(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> list[str]:
+    """Return what the runs to do will take, as far as runs like them are on record."""
+    if not to_do:
+        return ["nothing to train"]
+    found = estimate(to_do, records)
+    known = found.runs - found.unknown
+    if known == 0:
+        return ["unknown: no run of these datasets and models is recorded yet; --measure tries a few steps"]
+    devices = " and ".join(found.devices)
+    time, size = duration_text(found.seconds), size_text(found.size)
+    lines = [
+        f"{time} of training, one run after the other; {size} on disk",
+        f"from {found.records} recorded runs on {devices}",
+    ]
+    if found.unknown:
+        lines.append(f"without {found.unknown} runs of which no like is recorded: unknown")
+    return lines
+
+
+def _cell_lines(runs: Sequence[RunStatus]) -> Iterator[str]:
+    by_cell: dict[str, list[RunStatus]] = {}
+    for run in runs:
+        by_cell.setdefault(run.cell.name, []).append(run)
+    for name, group in by_cell.items():
+        states = {run.state for run in group}
+        if len(states) == 1:
+            yield f"  {name}  {group[0].state}"
+        else:
+            yield f"  {name}  " + ", ".join(f"{run.seed} {run.state}" for run in group)

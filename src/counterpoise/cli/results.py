@@ -1,0 +1,250 @@
+"""Commands that show what came out: show, diff, report, table, trace, explain, audit, values.
+
+Each brings ``results/<benchmark>/`` up to date first, or says that it is partial, and reads it.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from counterpoise.cli.project import (
+    DEFAULT_BENCHMARK,
+    BenchmarkOption,
+    JsonOption,
+    RootOption,
+    SetOption,
+    find_root,
+    request,
+)
+from counterpoise.errors import UserError, suggest
+
+if TYPE_CHECKING:
+    from counterpoise.planning.plan import Plan
+
+PANEL = "Results"
+
+app = typer.Typer()
+
+RecordOption = Annotated[
+    str | None, typer.Option("--record", "-r", help="a published record, by name or folder, in place of a benchmark")
+]
+
+
+@app.command(rich_help_panel=PANEL)
+def show(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None) -> None:
+    """What came out of a benchmark in a few sentences, and where its tables and report are."""
+    from counterpoise.cli.closing import closing_lines
+    from counterpoise.cli.derive import current_results
+
+    asked = request(benchmark, settings, root)
+    plan = asked.plan()
+    current_results(plan, asked.root)
+    for line in closing_lines(plan, asked.root):
+        print(line)
+
+
+@app.command(rich_help_panel=PANEL)
+def diff(
+    first: Annotated[str, typer.Argument(metavar="PAPER | A", help="a paper; or, with B, results")],
+    second: Annotated[
+        str | None, typer.Argument(metavar="[B]", help="results: a folder, a published record, or a Git revision")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="A and B: any other number counts")] = False,
+    as_json: JsonOption = False,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    root: RootOption = None,
+) -> None:
+    """Compare results with a paper (one argument), or results B with results A (two).
+
+    PAPER: exit code 0: something was compared and nothing deviates, 3: deviations, 4: refuted claims, 5: nothing was
+    compared. A B: 0: nothing differs beyond seed noise, 3: a number does or is gone, 4: a claim has another verdict.
+    """
+    if second is not None:
+        from counterpoise.judging.difference import difference
+        from counterpoise.reporting.difference import print_difference
+        from counterpoise.results.result_set import load_result_set
+
+        home = find_root(root)
+        a, b = load_result_set(first, home, like=second), load_result_set(second, home, like=first)
+        changes = difference(a, b)
+        print_difference(changes, strict)
+        raise typer.Exit(changes.exit_code(strict))
+    if strict:
+        raise UserError("--strict: belongs to two results, as in 'diff A B --strict'")
+    from counterpoise.cli.derive import current_results
+    from counterpoise.judging.compare import judge
+
+    asked = request(benchmark, settings, root)
+    plan = asked.plan()
+    comparison = judge(_paper(plan, first), current_results(plan, asked.root))
+    if as_json:
+        from counterpoise.files import json_text
+
+        print(json_text(comparison.summary(), sort_keys=False), end="")
+    else:
+        from counterpoise.reporting.terminal import print_comparison
+
+        print_comparison(comparison)
+    raise typer.Exit(comparison.exit_code)
+
+
+@app.command(rich_help_panel=PANEL)
+def report(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None) -> None:
+    """Write results/<benchmark>/ from the runs that are finished: tables, comparison, figures and HTML report."""
+    from counterpoise.cli.closing import closing_lines
+    from counterpoise.cli.derive import write_benchmark
+    from counterpoise.results.basis import results_folder
+
+    asked = request(benchmark, settings, root)
+    plan = asked.plan()
+    write_benchmark(plan, asked.root)
+    for line in closing_lines(results_folder(asked.root, plan.benchmark.name)):
+        print(line)
+
+
+@app.command(rich_help_panel=PANEL)
+def table(
+    name: Annotated[str, typer.Argument(metavar="PAPER.TABLE", help="for example mmpareto.table3")],
+    output_format: Annotated[str, typer.Option("--format", "-f", help="md, csv, tex or html")] = "md",
+    style: Annotated[
+        str, typer.Option("--style", help="full, or paper: the paper's columns and digits with our means alone")
+    ] = "full",
+    caption: Annotated[str, typer.Option("--caption", help="tex: a caption of your own")] = "",
+    label: Annotated[str, typer.Option("--label", help="tex: a label of your own")] = "",
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    root: RootOption = None,
+) -> None:
+    """Print a table as Markdown, CSV, LaTeX or HTML, to be pasted."""
+    from counterpoise.cli.derive import current_results
+    from counterpoise.judging.compare import judge
+    from counterpoise.reporting.tables.formats import table_text
+    from counterpoise.reporting.tables.view import view_table
+
+    if style not in ("full", "paper"):
+        raise UserError(f"--style {style}: must be full or paper{suggest(style, ('full', 'paper'))}")
+    asked = request(benchmark, settings, root)
+    plan = asked.plan()
+    tables = [f"{paper}.{table}" for paper, table in plan.tables]
+    if name not in tables:
+        raise UserError(f"{plan.path}: table '{name}' is not in this benchmark{suggest(name, tables)}")
+    paper, _, of_paper = name.partition(".")
+    results = current_results(plan, asked.root)
+    view = view_table(results, judge(plan.papers[paper], results), of_paper).in_style(style)
+    print(table_text(view, output_format, caption=caption, label=label), end="")
+
+
+@app.command(rich_help_panel=PANEL)
+def trace(
+    name: Annotated[str, typer.Argument(help="paper.table.row.column; a variant as in row@released")],
+    record: RecordOption = None,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    root: RootOption = None,
+) -> None:
+    """Say what made a number: its runs, configuration, source, data, device and log, and how to redo it.
+
+    For example mmpareto.table3.MMPareto.cg_mnist.accuracy.
+    """
+    from counterpoise.reporting.trace import trace_lines
+    from counterpoise.results.names import find_values
+
+    if record is not None:
+        from counterpoise.publication.record import find_record, read_published
+
+        published = read_published(find_record(find_root(root), record))
+        results, papers = published.results, published.papers
+    else:
+        from counterpoise.cli.derive import current_results
+
+        asked = request(benchmark, settings, root)
+        plan = asked.plan()
+        results, papers = current_results(plan, asked.root), plan.papers
+    for value in find_values(results.layout, name):
+        print("\n".join(trace_lines(results, papers[value.paper], value)))
+
+
+@app.command(rich_help_panel=PANEL)
+def explain(
+    name: Annotated[str, typer.Argument(help="paper.table.row.column, as in 'counterpoise trace'")],
+    planned: Annotated[bool, typer.Option("--plan", help="say what would run, and stop")] = False,
+    write: Annotated[bool, typer.Option("--write", help="also write results/explain/<benchmark>/NAME.*")] = False,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    root: RootOption = None,
+) -> None:
+    """Say what each registered factor, flipped by itself, does to a number, and what of its gap it recovers.
+
+    From finished runs; 'counterpoise run results/explain/<benchmark>/NAME.md' does the missing ones.
+    """
+    from counterpoise.runs.explain import ask, collect_flips
+
+    asked = request(benchmark, settings, root)
+    plan = asked.plan()
+    question = ask(plan, asked.root, name)
+    if planned:
+        from counterpoise.cli.overview import question_lines
+
+        print("\n".join(question_lines(plan, asked.root, question)))
+        return
+    from counterpoise.judging.explain import explain as find
+    from counterpoise.reporting.explain import lines, write_explanation
+    from counterpoise.results.explained import explanations_folder
+    from counterpoise.runs.collect import collect
+
+    paper = plan.papers[question.value.paper]
+    results = collect(plan, asked.root)
+    explanation = find(question, paper, results, collect_flips(plan, asked.root, question))
+    print("\n".join(lines(explanation)))
+    if write:
+        for path in write_explanation(explanations_folder(asked.root, plan.benchmark.name), explanation, paper):
+            print(path)
+
+
+@app.command(rich_help_panel=PANEL)
+def audit(paper: Annotated[str, typer.Argument(help="a paper of configs/papers")], root: RootOption = None) -> None:
+    """Check a paper's printed numbers for internal consistency: test sizes, repeated values, counts, marks."""
+    from counterpoise.papers.paper import load_paper
+    from counterpoise.reporting.audit import write_audit
+
+    home = find_root(root)
+    path = write_audit(load_paper(home / "configs", paper), home)
+    print(path.read_text(encoding="utf-8"), end="")
+
+
+@app.command(rich_help_panel=PANEL)
+def values(
+    paper: Annotated[str, typer.Argument(help="a paper of configs/papers")],
+    output_format: Annotated[str, typer.Option("--format", "-f", help="csv or table")] = "table",
+    root: RootOption = None,
+) -> None:
+    """Print every number that a paper prints, as the configs have it."""
+    from counterpoise.papers.paper import load_paper, printed_values
+
+    if output_format not in ("csv", "table"):
+        raise UserError(f"--format {output_format}: unknown format{suggest(output_format, ('csv', 'table'))}")
+    rows = printed_values(load_paper(find_root(root) / "configs", paper))
+    names = ("table", "method", "dataset", "metric", "value")
+    if output_format == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(rows)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(*names)
+    for row in rows:
+        shown.add_row(*map(str, row))
+    Console().print(shown)
+
+
+def _paper(plan: Plan, name: str):
+    if name not in plan.papers:
+        raise UserError(f"{plan.path}: no table of paper '{name}' in this benchmark{suggest(name, plan.papers)}")
+    return plan.papers[name]

@@ -1,0 +1,186 @@
+"""Commands that run a benchmark and say how far it is: run, plan, status, gc."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from counterpoise.cli.project import DEFAULT_BENCHMARK, BenchmarkOption, JsonOption, RootOption, SetOption, request
+
+if TYPE_CHECKING:
+    from counterpoise.planning.plan import Plan
+
+PANEL = "Run"
+WATCH_SECONDS = 2.0
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=PANEL, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(
+    context: typer.Context,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    cores: Annotated[str, typer.Option(help="how many cores to use")] = "all",
+    profile: Annotated[str | None, typer.Option(help="slurm, multi-gpu, ... (workflow/profiles), or a folder")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="say what would run")] = False,
+    root: RootOption = None,
+) -> None:
+    """Run a benchmark, from raw data to the report. What is done already is not done again.
+
+    Calls snakemake; further options and targets are passed on to it.
+    """
+    import os
+    import subprocess
+
+    asked = request(benchmark, settings, root)
+    asked.plan()  # whatever is wrong with the configuration is said in one line, not in Snakemake's words
+    command = ["snakemake", "--configfile", str(asked.benchmark)]
+    if asked.overrides:
+        command += ["--config", *(f"{key}={value!r}" for key, value in asked.overrides.items())]
+    if profile is not None:
+        named = Path("workflow/profiles") / profile
+        command += ["--profile", str(named if (asked.root / named).is_dir() else profile)]
+    command += ["--cores", cores, *(["--dry-run"] if dry_run else []), *context.args]
+    # The command of this very installation comes first on the path, for the shells of the rules.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    done = subprocess.run(command, cwd=asked.root, env={**os.environ, "PATH": path}, check=False)
+    raise typer.Exit(done.returncode)
+
+
+@app.command(rich_help_panel=PANEL)
+def plan(
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    cells: Annotated[bool, typer.Option("--cells", help="list every cell and the state of its runs")] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="train a few steps of what no run is recorded of, aside")
+    ] = False,
+    as_json: JsonOption = False,
+    root: RootOption = None,
+) -> None:
+    """Before launch: check the whole configuration; say what would run, what is there, how long it takes."""
+    from counterpoise.cli.overview import plan_data, plan_lines
+    from counterpoise.runs.estimate import read_recorded
+    from counterpoise.runs.status import run_statuses
+
+    asked = request(benchmark, settings, root)
+    found = asked.plan()
+    runs = run_statuses(found, asked.root)
+    if as_json:
+        _print_json(plan_data(found, runs))
+        return
+    tried, notes = _try_steps(found, asked.root) if measure else ([], [])
+    records = [*read_recorded(asked.root), *tried]
+    for line in plan_lines(found, asked.root, cells, runs, records, _downloads(found, asked.root), notes):
+        print(line)
+
+
+@app.command(rich_help_panel=PANEL)
+def status(
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="go on until all runs are finished")] = False,
+    as_json: JsonOption = False,
+    root: RootOption = None,
+) -> None:
+    """How far a benchmark is: finished, training (epoch, time left), failed, missing and broken runs."""
+    import time
+
+    from counterpoise.cli.overview import progress_lines, status_data, status_lines
+    from counterpoise.runs.status import find_orphans, known_to_benchmarks, run_statuses
+
+    asked = request(benchmark, settings, root)
+    found = asked.plan()
+    if as_json:
+        _print_json(status_data(found, run_statuses(found, asked.root)))
+        return
+    while watch:
+        runs = run_statuses(found, asked.root)
+        lines = list(progress_lines(found, runs, time.time()))
+        if sys.stdout.isatty():
+            print("\033[2J\033[H", end="")
+        print("\n".join(lines), flush=True)
+        if all(run.finished for run in runs):
+            return
+        time.sleep(WATCH_SECONDS)
+    orphans = find_orphans(asked.root, known_to_benchmarks(found, asked.root))
+    for line in status_lines(found, run_statuses(found, asked.root), orphans):
+        print(line)
+
+
+@app.command(rich_help_panel=PANEL)
+def gc(
+    data: Annotated[bool, typer.Option("--data", help="prepared data, too")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="delete; without it, only list")] = False,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    root: RootOption = None,
+) -> None:
+    """List, or with --yes delete, runs that no benchmark names: none in configs/ and none that ever ran here."""
+    from counterpoise.cli.overview import orphan_lines
+    from counterpoise.runs.status import find_orphans, known_to_benchmarks, remove
+
+    asked = request(benchmark, settings, root)
+    known = known_to_benchmarks(asked.plan(), asked.root)
+    orphans = [orphan for orphan in find_orphans(asked.root, known) if data or orphan.kind != "data"]
+    for line in orphan_lines(orphans):
+        print(line)
+    if yes:
+        for orphan in orphans:
+            remove(orphan, asked.root)
+    print(f"{len(orphans)} deleted" if yes else f"{len(orphans)} to delete: nothing was, --yes does it")
+
+
+def _print_json(data: Any) -> None:
+    from counterpoise.files import json_text
+
+    print(json_text(data, sort_keys=False), end="")
+
+
+def _downloads(plan: Plan, root: Path) -> dict[str, str]:
+    """Say of each dataset that is not prepared what there is to fetch."""
+    from counterpoise.cli.overview import is_prepared, size_text
+
+    roots = {key: Path(value) for key, value in plan.benchmark.data_roots.items()}
+    said = {}
+    for data in plan.datasets:
+        if is_prepared(data, root):
+            continue
+        from counterpoise.data.status import to_fetch
+
+        files, size, unknown = to_fetch(data.component, data.settings, root / "data/raw", roots)
+        more = f" and {unknown} of unknown size" if unknown else ""
+        said[data.name] = f"to fetch: {files} files, {size_text(size)}{more}" if files else "nothing to fetch"
+    return said
+
+
+def _try_steps(plan: Plan, root: Path) -> tuple[list[Any], list[str]]:
+    """Train a few steps of one cell of every dataset, model and method to do that no run is recorded of."""
+    from counterpoise.cli.overview import duration_text, is_prepared, size_text
+    from counterpoise.runs.estimate import Recorded, read_recorded
+    from counterpoise.runs.status import run_statuses
+
+    known = {(run.dataset, run.model, run.method) for run in read_recorded(root)}
+    found, notes = [], []
+    for cell in {run.cell.name: run.cell for run in run_statuses(plan, root) if not run.finished}.values():
+        names = (cell.dataset, cell.model, cell.method)
+        if names in known or cell.parents or not is_prepared(cell.data, root):
+            continue
+        from counterpoise.runs.machine import choose_device
+        from counterpoise.runs.run import run_of
+        from counterpoise.runs.trial import try_run
+
+        known.add(names)
+        trial = try_run(run_of(plan, cell, plan.seeds[0], root), choose_device("auto"))
+        found.append(Recorded(*names, trial.seconds_per_epoch, 0, trial.device))
+        whole = trial.seconds_per_epoch * cell.config["protocol"]["epochs"]
+        energy = f", {trial.watts * whole / 3.6e6:.3g} kWh at {trial.watts:.0f} W" if trial.watts else ""
+        notes.append(
+            f"measured {trial.steps} steps of {'/'.join(names)} on {trial.device}: "
+            f"{duration_text(whole)} a run, {size_text(trial.peak_memory)} at most{energy}"
+        )
+    return found, notes

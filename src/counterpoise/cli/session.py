@@ -1,0 +1,64 @@
+"""What a workflow prints: one line when a job starts and one when it fails, and nothing of how jobs are chosen."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+CHATTER = (
+    "Select jobs to execute",
+    "Execute ",
+    "Assuming unrestricted",
+    "Using shell",
+    "Removing temporary",
+    "Rules claim",
+)
+CALL = "CalledProcessError"
+"""What Snakemake says of a failed command, its text included: the line of the failure names the log."""
+
+
+class OneLine(logging.Formatter):
+    """Formats the start and the failure of a job as one line, and everything else as ``default`` does."""
+
+    def __init__(self, default: logging.Formatter) -> None:
+        super().__init__()
+        self.default = default
+        self.done = ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of one of Snakemake's log records."""
+        event, message = event_of(record), getattr(record, "rule_msg", None)
+        clock = time.strftime("%H:%M:%S")
+        if event == "job_info" and message:
+            return f"{clock}  {self.done}{message}"
+        if event == "job_error":
+            logs = ", ".join(map(str, getattr(record, "log", None) or ()))
+            what = f"{message or record.rule_name}{f' (log: {logs})' if logs else ''}"
+            return f"{clock}  failed: {what}"
+        return self.default.format(record)
+
+    def is_shown(self, record: logging.LogRecord) -> bool:
+        """Return whether a record gets a line: not how many jobs are done, which the next job's line says, and not a
+        job that does nothing but ask for files.
+        """
+        event, text = event_of(record), str(record.msg)
+        if event == "progress":
+            self.done = f"{record.done} of {record.total} done  "
+        if event == "job_info":
+            return bool(getattr(record, "rule_msg", None))
+        return event not in ("progress", "job_finished") and not text.startswith(CHATTER) and CALL not in text
+
+
+def event_of(record: logging.LogRecord) -> str:
+    """Return the kind of one of Snakemake's log records, in lower case; empty for a plain message."""
+    event = getattr(record, "event", None)
+    return str(getattr(event, "value", event) or "").lower()
+
+
+def quieten(logger: logging.Logger) -> None:
+    """Make the handlers of Snakemake's logger print one line per job. Its own log file keeps everything."""
+    for handler in logger.handlers:
+        if handler.formatter is not None and not isinstance(handler, logging.FileHandler):
+            formatter = OneLine(handler.formatter)
+            handler.setFormatter(formatter)
+            handler.addFilter(formatter.is_shown)

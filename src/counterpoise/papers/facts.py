@@ -1,0 +1,35 @@
+"""What a paper states about its datasets, for the audit of its printed numbers."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from counterpoise.papers.data import PaperData
+
+
+class Count(PaperData):
+    """A count that a paper states, with what it can be checked against."""
+
+    what: str
+    stated: int
+    quote: str
+    section: str
+    reference: int | None = None
+    source: str = ""
+
+
+class TestSize(PaperData):
+    """A size that a paper's test set may have, known before looking at the numbers."""
+
+    __test__ = False  # not a test class, whatever its name says
+
+    size: int = Field(gt=0)
+    source: str
+
+
+class DatasetFacts(PaperData):
+    """What a paper states about a dataset, for the audit."""
+
+    title: str
+    counts: tuple[Count, ...] = ()
+    test_sizes: tuple[TestSize, ...] = ()

@@ -1,0 +1,48 @@
+"""What ``paper.yaml`` says of a paper itself, apart from its tables."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from counterpoise.metrics import METRICS, Better
+from counterpoise.papers.data import NAME, PaperData, Unit
+from counterpoise.papers.facts import DatasetFacts
+
+
+class PaperMetric(PaperData):
+    """A metric that the paper declares for its own columns: its results come from elsewhere, not from an engine."""
+
+    title: str
+    unit: Unit = "percent"
+    better: Better = "higher"
+
+
+class PaperHead(PaperData):
+    """A paper by itself: where it appeared, what a printed number is, and the margins that were declared beforehand."""
+
+    paper: str = Field(pattern=NAME)
+    short_title: str
+    title: str
+    authors: tuple[str, ...] = Field(min_length=1)
+    venue: str
+    year: int
+    url: str
+    printed_runs: int = Field(ge=1, description="how many runs a printed number averages")
+    printed_runs_reason: str
+    alpha: float = Field(0.05, gt=0.0, lt=1.0)
+    margins: dict[str, float]
+    margins_reason: str
+    metrics: dict[str, PaperMetric] = Field({})
+    datasets: dict[str, DatasetFacts] = Field({})
+
+    @field_validator("margins")
+    @classmethod
+    def _positive(cls, margins: dict[str, float]) -> dict[str, float]:
+        for metric, margin in margins.items():
+            if margin <= 0:
+                raise ValueError(f"the margin of '{metric}' must be above 0, got {margin}")
+        return margins
+
+    def metric_title(self, name: str) -> str:
+        """Return what a metric of the paper's columns is called: ``macro F1``, ``pixel accuracy``."""
+        return (self.metrics.get(name) or METRICS[name]).title

@@ -1,0 +1,70 @@
+"""What a plan is made of: prepared data and cells, each with its key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedDataset:
+    """A dataset with its settings, as prepared under ``data/prepared/<name>.<key>``.
+
+    ``source`` is the digest of the ``modules`` (and all that they import) that prepare it.
+    """
+
+    name: str
+    title: str
+    component: str
+    settings: dict[str, Any] = field(hash=False)
+    modules: tuple[str, ...]
+    source: str
+    key: str
+
+    @property
+    def directory(self) -> PurePosixPath:
+        """Where the prepared arrays and their manifest are, relative to the project."""
+        return PurePosixPath("data/prepared", f"{self.name}.{self.key}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """Dataset x model x method x protocol, resolved; the key digests configuration, source and the data's key.
+
+    ``source`` is the digest of the ``modules`` (and all that they import) that compute its runs' numbers.
+    ``parents`` are, by modality, the unimodal cells whose run of the same seed a run of this cell starts
+    from; their keys are part of ``config``. ``folds`` are the dataset's other folds, where seeds run on
+    different ones.
+    """
+
+    dataset: str
+    model: str
+    method: str
+    variant: str
+    protocol: str
+    config: dict[str, Any] = field(hash=False, compare=False)
+    modules: tuple[str, ...]
+    source: str
+    data: PreparedDataset
+    key: str
+    parents: tuple[tuple[str, Cell], ...] = ()
+    folds: tuple[PreparedDataset, ...] = ()
+
+    def data_of(self, seed: int) -> PreparedDataset:
+        """The prepared data that the run of one seed trains on: one of the folds in turn, where there are some."""
+        return (self.data, *self.folds)[seed % (1 + len(self.folds))]
+
+    @property
+    def name(self) -> str:
+        """``<dataset>/<model>/<method>-<variant>.<key>``: the cell's name on the command line."""
+        return f"{self.dataset}/{self.model}/{self.method}-{self.variant}.{self.key}"
+
+    @property
+    def directory(self) -> PurePosixPath:
+        """Where the cell's runs are, relative to the project."""
+        return PurePosixPath("results/runs", self.name)
+
+    def run_directory(self, seed: int) -> PurePosixPath:
+        """Where the run of one seed is, relative to the project."""
+        return self.directory / f"seed-{seed}"

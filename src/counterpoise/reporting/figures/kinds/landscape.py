@@ -1,0 +1,55 @@
+"""Loss and accuracy along random directions around solutions (MMPareto, Figure 5)."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure as Picture
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from counterpoise.declare import figure_kind
+from counterpoise.papers.figures import Figure
+from counterpoise.papers.paper import Paper
+from counterpoise.reporting.figures.interface import FigureKind, Numbers, columns_of, completed_runs, read_run_file
+from counterpoise.reporting.figures.style import legend_above, line_style
+from counterpoise.results.layout import LayoutFigure
+from counterpoise.results.table import Results
+
+COLUMNS = ("direction", "step", "loss", "accuracy", "sharpness")
+
+
+@figure_kind(name="landscape", title="Loss and accuracy around solutions")
+class Landscape(FigureKind):
+    """Means over seeds and directions, a line per series; needs the measurement ``landscape``."""
+
+    def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
+        found = []
+        for label, run in completed_runs(results, place):
+            table = read_run_file(results, run, place.measurement)
+            if table is not None:
+                rows = columns_of(table, COLUMNS, f"{run.folder}/{place.measurement}.csv")
+                found.append(rows.assign(method=label, seed=run.seed))
+        columns = ["method", "seed", *COLUMNS]
+        return pd.concat(found)[columns] if found else pd.DataFrame(columns=columns)
+
+    def numbers(self, frame: pd.DataFrame, results: Results, place: LayoutFigure, paper: Paper) -> Numbers:
+        """``sharpness``, as the measurement defines it."""
+        return {
+            (label, "sharpness"): rows.groupby("seed")["sharpness"].first().to_dict()
+            for label, rows in frame.groupby("method", sort=False)
+        }
+
+    def draw(self, picture: Picture, frame: pd.DataFrame, figure: Figure) -> None:
+        left, right = picture.subplots(1, 2)
+        for place, (label, rows) in enumerate(frame.groupby("method", sort=False)):
+            means = rows.groupby("step")[["loss", "accuracy"]].mean()
+            sharpness = rows.groupby("seed")["sharpness"].first().mean()
+            look = {"label": f"{label}\n(sharpness {sharpness:.2f})", **line_style(place)}
+            left.plot(means.index, means["loss"], **look)
+            right.plot(means.index, 100 * means["accuracy"], **look)
+        left.set(xlabel="step (filter norms)", ylabel="test loss (nats)", yscale="log")
+        # Plain numbers, few enough that their labels do not touch over several decades.
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        left.yaxis.set_minor_formatter(NullFormatter())
+        right.set(xlabel="step (filter norms)", ylabel="test accuracy (%)")
+        legend_above(picture)

@@ -1,0 +1,90 @@
+"""Histograms of gradient norms over mini-batches at fixed parameters (MMPareto, Figures 1d and 4b)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Picture
+
+from counterpoise.declare import figure_kind, setting
+from counterpoise.papers.figures import Figure
+from counterpoise.papers.paper import Paper
+from counterpoise.reporting.figures.interface import FigureKind, Numbers, columns_of, completed_runs, read_run_file
+from counterpoise.reporting.figures.style import bar_style, legend_above
+from counterpoise.results.layout import LayoutFigure
+from counterpoise.results.table import Results
+
+GRADIENTS = ("multimodal", "unimodal")
+
+
+@figure_kind(name="magnitudes", title="Gradient norms over mini-batches")
+class Magnitudes(FigureKind):
+    """One panel per series; needs the measurement ``gradients``, of the encoder that is the figure's ``output``."""
+
+    bars: int = setting(30, minimum=2, doc="bars of the histogram")
+
+    def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
+        found = []
+        for label, run in completed_runs(results, place):
+            table = read_run_file(results, run, place.measurement)
+            if table is None:
+                continue
+            where = f"{run.folder}/{place.measurement}.csv"
+            rows = columns_of(table, ("encoder", "batch", *GRADIENTS, "k"), where)
+            found.append(rows[rows["encoder"] == place.output].assign(method=label, seed=run.seed))
+        columns = ["method", "seed", "batch", *GRADIENTS, "k"]
+        return pd.concat(found)[columns] if found else pd.DataFrame(columns=columns)
+
+    def numbers(self, frame: pd.DataFrame, results: Results, place: LayoutFigure, paper: Paper) -> Numbers:
+        """Mean and variance (divisor n - 1) of the norms over mini-batches, the ratio of variances, and k.
+
+        The paper's "magnitude covariance" is the variance of the norm. ``k`` is another quantity: the ratio of the
+        traces of the gradients' covariances (its Section 3.3.3).
+        """
+        return _numbers(frame)
+
+    def draw(self, picture: Picture, frame: pd.DataFrame, figure: Figure) -> None:
+        labels = list(dict.fromkeys(frame["method"]))
+        panels = picture.subplots(1, len(labels), sharey=True, squeeze=False)[0]
+        edges = np.histogram_bin_edges(frame[list(GRADIENTS)], bins=self.bars)
+        numbers = _numbers(frame)
+        for axes, label in zip(panels, labels, strict=True):
+            rows = frame[frame["method"] == label]
+            each = 1 / rows["seed"].nunique()  # so that a bar counts the mini-batches of an average run
+            means = {}
+            for place, name in enumerate(GRADIENTS):
+                axes.hist(
+                    rows[name],
+                    edges,
+                    weights=np.full(len(rows), each),
+                    label=f"{name} loss",
+                    alpha=0.7,
+                    **bar_style(place),
+                )
+                means[name] = [_mean(numbers[label, f"{name}_{what}"]) for what in ("mean", "variance")]
+            said = "; ".join(
+                f"{name}: mean {mean:.3g}, variance {variance:.2g}" for name, (mean, variance) in means.items()
+            )
+            ratio, k = _mean(numbers[label, "variance_ratio"]), _mean(numbers[label, "k"])
+            axes.set_title(
+                f"norm, {said}\nratio of the variances {ratio:.2f}; ratio of covariances k = {k:.2f}", fontsize=8
+            )
+            axes.set_xlabel("gradient norm")
+        panels[0].set_ylabel("mini-batches of a run")
+        legend_above(picture)
+
+
+def _numbers(frame: pd.DataFrame) -> Numbers:
+    found: Numbers = {}
+    for label, rows in frame.groupby("method", sort=False):
+        by_seed = rows.groupby("seed")
+        for name in GRADIENTS:
+            found[label, f"{name}_mean"] = by_seed[name].mean().to_dict()
+            found[label, f"{name}_variance"] = by_seed[name].var(ddof=1).to_dict()
+        found[label, "variance_ratio"] = (by_seed["unimodal"].var(ddof=1) / by_seed["multimodal"].var(ddof=1)).to_dict()
+        found[label, "k"] = by_seed["k"].first().to_dict()
+    return found
+
+
+def _mean(values: dict[int, float]) -> float:
+    return float(np.mean(list(values.values())))

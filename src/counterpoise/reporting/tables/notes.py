@@ -1,0 +1,151 @@
+"""What the notes below a table say: what its numbers rest on, and why some are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from counterpoise.judging.compare import ComparisonRow
+from counterpoise.judging.entries import Entry
+from counterpoise.judging.statistics import binomial_error
+from counterpoise.papers.paper import Paper, PaperTable
+from counterpoise.reporting.words import counted
+from counterpoise.results.table import Results
+
+
+def table_notes(
+    results: Results, paper: Paper, table: PaperTable, rows: Sequence[ComparisonRow], own_columns: bool
+) -> Iterator[str]:
+    """Yield the notes, each a sentence or two, the most important first.
+
+    ``own_columns``: whether the table is shown with columns that the paper does not have.
+    """
+    entries = [row.entry for row in rows]
+    running = [entry for entry in entries if entry.cell is not None]
+    yield from _partial(results, table)
+    yield _ours(results, running)
+    yield _printed(paper, table)
+    yield from _rule(paper, table, entries)
+    yield from _sampling(results, paper, running)
+    yield from _stand_ins(results, paper, running)
+    yield from _folds(results, paper, running)
+    yield from _not_run(paper, entries)
+    yield from _failed(running)
+    if own_columns:
+        bins = results.layout.ece_bins
+        yield f"Columns marked 'ours' are not in the paper; ECE in percent, {bins} equal-width bins."
+    if any(table.row(row).star for row in table.row_ids):
+        yield f"* {table.star_means}."
+    if results.layout.table(table.paper, table.table).probe == "all":
+        yield (
+            "Columns marked 'probe': in every row a linear classifier trained afterwards on each frozen encoder of "
+            f"the last epoch{_probe_epochs(results)}: like for like across rows."
+        )
+    if table.unprinted:
+        yield f"No numbers beside ours: {table.unprinted}."
+    yield from table.notes
+
+
+def _partial(results: Results, table: PaperTable) -> Iterator[str]:
+    cells = {value.cell for value in results.layout.values_of(table.paper, table.table) if value.cell is not None}
+    runs = [run for name in cells for run in results.runs_of[name]]
+    finished = sum(run.finished for run in runs)
+    if finished < len(runs):
+        yield f"Partial: {finished} of the {counted(len(runs), 'run')} behind this table have finished."
+
+
+def _ours(results: Results, running: Sequence[Entry]) -> str:
+    layout = results.layout
+    protocols = ", ".join(dict.fromkeys(entry.cell.protocol for entry in running)) or "none (nothing runs)"
+    return (
+        f"Ours: mean ± standard deviation (divisor n − 1) over n = {counted(len(layout.seeds), 'seed')} "
+        f"({', '.join(map(str, layout.seeds))}); selection: {layout.selection}; protocol: {protocols}; "
+        f"benchmark: {layout.name}."
+    )
+
+
+def _printed(paper: Paper, table: PaperTable) -> str:
+    text = f"[ ]: the number that the paper prints ({paper.printed_runs_reason})"
+    if not table.drops_against:
+        return f"{text}."
+    return f"{text}; ↓: a mean below that of '{table.row(table.drops_against).title}', in print and in ours."
+
+
+def _rule(paper: Paper, table: PaperTable, entries: Sequence[Entry]) -> Iterator[str]:
+    declared = {(table.margin(entry.column.id, paper), paper.metric_title(entry.column.metric)) for entry in entries}
+    margins = sorted(f"{margin:g} for {metric}" for margin, metric in declared if margin is not None)
+    if margins:
+        tests = f"{1 - paper.alpha:.0%} prediction intervals, tests at α = {paper.alpha:g}"
+        yield f"Verdicts: equivalence margin {', '.join(margins)} in printed units, {tests}."
+
+
+def _sampling(results: Results, paper: Paper, running: Sequence[Entry]) -> Iterator[str]:
+    """Say how far one accuracy may be off because the test set is finite, beside the spread over seeds."""
+    errors: dict[tuple[str, int], list[float]] = {}
+    for entry in running:
+        if entry.column.metric == "accuracy" and entry.ours.mean is not None and entry.n_test:
+            share = min(max(entry.ours.mean / entry.column.scale, 0.0), 1.0)
+            place = (_data_name(results, paper, entry), entry.n_test)
+            errors.setdefault(place, []).append(100 * binomial_error(share, entry.n_test))
+    each = [f"{name} (N = {n:,}) {min(found):.2f} to {max(found):.2f}" for (name, n), found in errors.items()]
+    if each:
+        yield f"Binomial standard error of one accuracy on the test set, in points: {'; '.join(each)}."
+
+
+def _stand_ins(results: Results, paper: Paper, running: Sequence[Entry]) -> Iterator[str]:
+    stand_ins = [entry for entry in running if entry.stand_in]
+    for name, what in dict.fromkeys((_group_name(paper, entry), _what_differs(results, entry)) for entry in stand_ins):
+        yield f"Stand-in: {name} ran {what}; not comparable with the paper's numbers."
+
+
+def _what_differs(results: Results, entry: Entry) -> str:
+    if entry.other_training:
+        return f"with another training ({entry.other_training})"
+    return f"on other data ({results.layout.data[entry.cell.data].title})"
+
+
+def _folds(results: Results, paper: Paper, running: Sequence[Entry]) -> Iterator[str]:
+    """Say which seed ran on which fold, where the spread over seeds is one over folds."""
+    data = results.layout.data
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for entry in running:
+        if entry.cell.folds:
+            folds = tuple(f"seed {seed} on {data[entry.cell.data_of(seed)].title}" for seed in results.layout.seeds)
+            groups.setdefault(folds, []).append(_group_name(paper, entry))
+    for folds, names in groups.items():
+        yield f"Seeds run on folds, {'; '.join(dict.fromkeys(names))}: {', '.join(folds)}."
+
+
+def _not_run(paper: Paper, entries: Sequence[Entry]) -> Iterator[str]:
+    """Name the column groups that nothing runs for, those with the same reason together."""
+    groups: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        if entry.ours is None and entry.reason:
+            groups.setdefault(entry.reason, {})[_group_name(paper, entry)] = None
+    if groups:
+        yield "Not run: " + "; ".join(f"{', '.join(names)} ({reason})" for reason, names in groups.items()) + "."
+
+
+def _failed(running: Sequence[Entry]) -> Iterator[str]:
+    failed = dict.fromkeys((entry.label, seed, what) for entry in running for seed, what in entry.ours.failed.items())
+    if failed:
+        yield "Failed: " + "; ".join(f"{label}, seed {seed}: {what}" for label, seed, what in failed) + "."
+
+
+def _probe_epochs(results: Results) -> str:
+    epochs = (results.layout.benchmark.get("probe") or {}).get("epochs")
+    return "" if epochs is None else f", for {counted(epochs, 'epoch')}"
+
+
+def _group_name(paper: Paper, entry: Entry) -> str:
+    """Return what a note calls a column group: its dataset, and its setting where there are several."""
+    group = entry.table.group(entry.row, entry.column.id)
+    facts = paper.datasets.get(group.dataset)
+    return ", ".join([facts.title if facts else group.id, *group.heading[1:]])
+
+
+def _data_name(results: Results, paper: Paper, entry: Entry) -> str:
+    """Return the data that an entry was measured on; a stand-in by its own name, beside the paper's."""
+    own = entry.table.group(entry.row, entry.column.id).dataset
+    if entry.cell.dataset == own or not entry.stand_in:
+        return _group_name(paper, entry)
+    return f"{results.layout.data[entry.cell.data].title}, in the place of {_group_name(paper, entry)}"

@@ -1,0 +1,192 @@
+"""From a plan's runs to its results: every record read and checked, every metric computed, in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from counterpoise.errors import UserError
+from counterpoise.files import sha256_file
+from counterpoise.identity import short_key, source_digest
+from counterpoise.planning.plan import Cell, Plan
+from counterpoise.results.layout import Layout
+from counterpoise.results.measure import Measured, measure_files
+from counterpoise.results.record import read_record
+from counterpoise.results.run_files import DIAGNOSTICS, PREDICTIONS, RECORD, TIMINGS
+from counterpoise.results.table import Results, RunEntry, as_table, cell_names
+from counterpoise.runs.failure import read_failure
+from counterpoise.runs.layout import layout_of
+from counterpoise.runs.redo import benchmark_options, redo_command, run_logs
+from counterpoise.validation import validate
+
+MEASURING = ("counterpoise.metrics", "counterpoise.results.measure", "counterpoise.results.diagnostics")
+RUNS = Path("results/runs")
+
+
+def collect(plan: Plan, root: Path, previous: Results | None = None) -> Results:
+    """Return the results of a plan's runs under ``root``, whatever has finished of them.
+
+    A run that is missing or failed is an entry without values. Values of runs whose files, settings and metrics are
+    those of ``previous`` are taken from there; their files are checked all the same.
+
+    Raises:
+        UserError: a run's files do not fit its record, or belong to another run; says what to do.
+    """
+    return _collect(plan, Path(root), layout_of(plan, root), plan.cells, previous)
+
+
+def collect_cells(plan: Plan, root: Path, cells: Iterable[Cell], previous: Results | None = None) -> Results:
+    """Return the results of other cells than the plan's own, with its seeds and settings; see :func:`collect`."""
+    cells = list(cells)
+    return _collect(plan, Path(root), layout_of(plan, root, cells), cells, previous)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One run of the plan. ``mend`` says what to do where its files are broken."""
+
+    cell: Cell
+    seed: int
+    folder: Path
+    probe: str | None
+    mend: str
+
+
+def _collect(plan: Plan, root: Path, layout: Layout, cells: Iterable[Cell], previous: Results | None) -> Results:
+    known = _by_basis(previous)
+    evaluation = plan.benchmark.evaluation
+    settings = {**evaluation.model_dump(mode="json"), "source": source_digest(MEASURING)}
+    entries: list[RunEntry] = []
+    rows: list[dict[str, Any]] = []
+    correct, details = {}, {}
+    for run in _planned(plan, root, cells):
+        entry = _entry(plan, root, run)
+        measured = Measured()
+        if entry.status == "completed":
+            basis = short_key({"files": _files_behind(run, entry), **settings})
+            entry = entry.model_copy(update={"basis": basis})
+            measured = known.get((entry.cell, entry.seed, basis)) or measure_files(
+                run.folder, entry, **evaluation.model_dump(), mend=run.mend
+            )
+        entries.append(entry)
+        rows += _rows(run, entry, measured)
+        for (selection, output), right in measured.correct.items():
+            correct[entry.cell, entry.seed, selection, output] = right
+        for (selection, output), arrays in measured.details.items():
+            details[entry.cell, entry.seed, selection, output] = arrays
+    return Results(
+        layout=layout,
+        values=as_table(rows),
+        runs=tuple(entries),
+        correct=correct,
+        details=details,
+        runs_folder=root / RUNS,
+    )
+
+
+def _planned(plan: Plan, root: Path, cells: Iterable[Cell]) -> Iterator[_Run]:
+    command = " ".join(["counterpoise", "run", *benchmark_options(plan, root)])
+    for cell in cells:
+        for seed in plan.seeds:
+            folder = root / cell.run_directory(seed)
+            mend = f"to mend it: rm -r {folder}, then {command}"
+            yield _Run(cell=cell, seed=seed, folder=folder, probe=plan.probe_of(cell), mend=mend)
+
+
+def _entry(plan: Plan, root: Path, run: _Run) -> RunEntry:
+    """Return how a run ended, by its record or by the note of its failure."""
+    named = {
+        "cell": run.cell.name,
+        "seed": run.seed,
+        "logs": tuple(path.as_posix() for path in run_logs(root, run.cell, run.seed)),
+        "redo": redo_command(plan, root, run.cell, run.seed),
+        "probe": run.probe if run.probe and (run.folder / f"{run.probe}.json").exists() else "",
+    }
+    if (run.folder / RECORD).exists():
+        record = read_record(run.folder, run.cell.key, run.seed)
+        found = {
+            **named,
+            "status": record.status,
+            "reason": record.reason or "",
+            "n_test": record.n_test,
+            "record": record.as_json(),
+            "files": record.files,
+        }
+        return validate(RunEntry, found, str(run.folder / RECORD))
+    failure = read_failure(run.folder, run.cell.key, run.seed)
+    if failure is not None:
+        return RunEntry(**named, status=failure.status, reason=failure.reason)
+    return RunEntry(**named, status="missing")
+
+
+def _files_behind(run: _Run, entry: RunEntry) -> dict[str, str]:
+    """Return the digests of the files that a run's values are computed from, as they are now.
+
+    Raises:
+        UserError: predictions or diagnostics are not those that the record names.
+    """
+    found = {}
+    for name in sorted(entry.files):
+        if name in (PREDICTIONS, DIAGNOSTICS):
+            path = run.folder / name
+            found[name] = sha256_file(path) if path.is_file() else ""
+            if found[name] != entry.files[name]:
+                state = "was changed or truncated: its digest is not the record's" if found[name] else "is not there"
+                raise UserError(f"{path}: {state}; {run.mend}")
+    # Times are in no record, because no run repeats them.
+    others = [TIMINGS, *([] if run.probe is None else [f"{run.probe}.json", f"{run.probe}.npz"])]
+    found.update({name: sha256_file(run.folder / name) for name in others if (run.folder / name).is_file()})
+    return found
+
+
+def _rows(run: _Run, entry: RunEntry, measured: Measured) -> Iterator[dict[str, Any]]:
+    """Yield a run's rows of the results table: one per value, or one without a value."""
+    cell = run.cell
+    named = {
+        "dataset": cell.dataset,
+        "model": cell.model,
+        "method": cell.method,
+        "variant": cell.variant,
+        "protocol": cell.protocol,
+        "key": cell.key,
+        "seed": run.seed,
+        "status": entry.status,
+    }
+    if not measured.values:
+        yield named
+    for selection, epoch, output, metric, value in measured.values:
+        yield {
+            **named,
+            "selection": selection,
+            "epoch": epoch,
+            "output": output,
+            "metric": metric,
+            "value": value,
+            "n_test": entry.n_test,
+        }
+
+
+def _by_basis(previous: Results | None) -> dict[tuple[str, int, str], Measured]:
+    """Return what completed runs gave, by cell, seed and basis."""
+    if previous is None:
+        return {}
+    found = {(run.cell, run.seed): Measured() for run in previous.runs if run.basis}
+    table = previous.values.dropna(subset=["value"])
+    names = ("seed", "selection", "epoch", "output", "metric", "value")
+    columns = (cell_names(table), *(table[name] for name in names))
+    for cell, seed, selection, epoch, output, metric, value in zip(*columns, strict=True):
+        if (cell, int(seed)) in found:
+            whole = None if pd.isna(epoch) else int(epoch)
+            found[cell, int(seed)].values.append((selection, whole, output, metric, float(value)))
+    for (cell, seed, selection, output), right in previous.correct.items():
+        if (cell, seed) in found:
+            found[cell, seed].correct[selection, output] = right
+    for (cell, seed, selection, output), arrays in previous.details.items():
+        if (cell, seed) in found:
+            found[cell, seed].details[selection, output] = dict(arrays)
+    basis = {(run.cell, run.seed): run.basis for run in previous.runs}
+    return {(*place, basis[place]): measured for place, measured in found.items()}

@@ -1,0 +1,311 @@
+"""What enters a results table fits its record; the rest is named, and nothing is computed twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_project import TEST_SIZE, SmallProject
+
+from counterpoise.errors import UserError
+from counterpoise.files import sha256_file
+from counterpoise.results.table import FILES, Results, read_results, write_results
+from counterpoise.runs import collect as module
+from counterpoise.runs.collect import collect
+
+
+@pytest.fixture
+def project(tmp_path, repository) -> SmallProject:
+    return SmallProject(tmp_path, repository)
+
+
+@pytest.fixture
+def cell(project):
+    return project.cell("uniform")
+
+
+@pytest.fixture
+def run(project, cell) -> Path:
+    """The run of seed 0, with 15 of 20 right."""
+    return project.run(cell, 0, 15)
+
+
+def results(project, previous: Results | None = None) -> Results:
+    return collect(project.plan(), project.root, previous)
+
+
+def entry(found: Results, cell, seed: int = 0):
+    return next(run for run in found.runs if (run.cell, run.seed) == (cell.name, seed))
+
+
+def accuracy(found: Results, cell, seed: int = 0) -> float:
+    return found.seeds(cell.name, "last", "joint", "accuracy").finished[seed]
+
+
+def change_record(folder: Path, **changes) -> None:
+    path = folder / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def refused(project, match: str) -> str:
+    with pytest.raises(UserError, match=match) as caught:
+        results(project)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# -- what is there -------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_gives_values_correctness_and_counts(project, cell, run):
+    found = results(project)
+    assert accuracy(found, cell) == 0.75
+    assert found.correct[cell.name, 0, "last", "joint"].sum() == 15
+    assert found.details[cell.name, 0, "last", "gray"]["confusion"].sum() == TEST_SIZE
+    assert found.n_test(cell.name) == TEST_SIZE
+    record = json.loads((run / "record.json").read_text())
+    assert (entry(found, cell).record, entry(found, cell).files) == (record, record["files"])
+    rows = found.values[(found.values["key"] == cell.key) & (found.values["seed"] == 0)]
+    assert set(rows["metric"]) == {"accuracy", "macro_f1", "ece"}
+    assert set(rows["epoch"]) == {19}
+
+
+def test_every_planned_run_is_an_entry_and_has_a_row(project, cell, run):
+    found = results(project)
+    planned = {(c.name, seed) for c in project.plan().cells for seed in (0, 1)}
+    assert {(each.cell, each.seed) for each in found.runs} == planned
+    rows = found.values
+    assert len(rows.drop_duplicates(["dataset", "model", "method", "variant", "key", "seed"])) == len(planned)
+    assert set(rows[rows["value"].isna()]["status"]) == {"missing"}
+
+
+def test_a_run_that_is_not_there_is_missing_and_nothing_else(project, cell, run):
+    values = results(project).seeds(cell.name, "last", "joint", "accuracy")
+    assert (values.n, values.missing, values.failed) == (1, (1,), {})
+
+
+def test_a_diverged_run_has_a_reason_and_no_values(project, cell):
+    project.run(cell, 0, status="diverged", reason="loss not finite at step 3", selections={})
+    found = results(project)
+    values = found.seeds(cell.name, "last", "joint", "accuracy")
+    assert (values.n, values.diverged, values.missing) == (0, {0: "loss not finite at step 3"}, (1,))
+    assert not found.correct
+
+
+def test_a_failed_run_has_a_reason_and_is_missing(project, cell):
+    project.fail(cell, 0, "out_of_memory", "8 GiB")
+    found = results(project)
+    assert entry(found, cell).status == "out_of_memory"
+    values = found.seeds(cell.name, "last", "joint", "accuracy")
+    assert (values.failed, values.missing) == ({0: "out of memory (8 GiB)"}, (0, 1))
+
+
+def test_an_output_or_selection_that_the_runs_lack_is_named(project, cell, run):
+    found = results(project)
+    assert "'probe:gray'" in found.seeds(cell.name, "last", "probe:gray", "accuracy").absent
+    assert "'best_val'" in found.seeds(cell.name, "best_val", "joint", "accuracy").absent
+    assert "'miou'" in found.seeds(cell.name, "last", "joint", "miou").absent
+
+
+def test_a_run_names_its_logs_and_how_to_redo_it_from_the_projects_folder(project, cell, run):
+    log = project.root / "logs" / "train" / cell.name / "seed-0.log"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    log.with_name("seed-01.log").touch()
+    found = entry(collect(project.plan(seeds=[0, 1]), project.root), cell)
+    assert found.logs == (log.relative_to(project.root).as_posix(),)
+    assert found.redo.startswith(f"counterpoise redo {cell.name} --seed 0 --benchmark configs/benchmarks/small.yaml")
+    assert "'--set=seeds=[0, 1]'" in found.redo
+    assert str(project.root) not in found.redo
+
+
+def test_what_steps_recorded_is_measured(project, cell):
+    folder = project.run(cell, 0)
+    (folder / "diagnostics.csv").write_text("step,min_norm.gray\n0,0.5\n1,\n2,0.0001\n")
+    (folder / "timings.csv").write_text("step,time.a,time.b\n0,1.0,1.0\n1,2.0,2.0\n")
+    record = json.loads((folder / "record.json").read_text())
+    change_record(folder, files=record["files"] | {"diagnostics.csv": sha256_file(folder / "diagnostics.csv")})
+    found = results(project)
+    assert found.seeds(cell.name, "last", "gray", "iterations_to_stationarity").finished == {0: 2.0}
+    assert found.seeds(cell.name, "last", "joint", "seconds_per_iteration").finished == {0: 3.0}
+    # Another norm counts as 0: the first step already.
+    looser = collect(project.plan(evaluation={"stationarity": 0.9}), project.root, found)
+    assert looser.seeds(cell.name, "last", "gray", "iterations_to_stationarity").finished == {0: 0.0}
+    (folder / "diagnostics.csv").write_text("step,min_norm.gray\n0,0.1\n")
+    refused(project, r"diagnostics\.csv: was changed")
+
+
+@pytest.fixture
+def probed(project, cell) -> Path:
+    """A run whose probe of both encoders got everything right."""
+    column = {"dataset": "cg_digits", "model": "cg_digits_conv4", "protocol": "digits"}
+    modalities = {"modalities": {"audio": "gray", "visual": "colour"}}
+    table = {"paper": "mmpareto", "table": "table1", "columns": {"crema_d": column | modalities}, "probe": "all"}
+    project.benchmark(tables=[table], seeds=[0])
+    folder = project.run(project.cell("uniform"), 0, 15)
+    logits = (4 * np.eye(4)[np.arange(TEST_SIZE) % 4]).astype(np.float32)
+    path = folder / f"{project.plan().probe_name}.npz"
+    np.savez(path, **{"logits.gray": logits, "logits.colour": logits})
+    note = {"schema": 1, "key": cell.key, "seed": 0, "files": {path.name: sha256_file(path)}}
+    path.with_suffix(".json").write_text(json.dumps(note))
+    return path
+
+
+def test_a_probe_gives_outputs_of_its_own(project, cell, probed):
+    found = results(project)
+    assert found.seeds(cell.name, "last", "probe:gray", "accuracy").finished == {0: 1.0}
+    assert found.outputs(cell.name) == ["joint", "colour", "gray", "probe:colour", "probe:gray"]
+
+
+def test_a_run_that_is_not_probed_yet_has_no_such_output(project, cell, probed):
+    probed.unlink()
+    probed.with_suffix(".json").unlink()
+    assert "'probe:gray'" in results(project).seeds(cell.name, "last", "probe:gray", "accuracy").absent
+
+
+def test_a_probe_of_another_run_or_with_other_predictions_is_refused(project, probed):
+    before = results(project)
+    note = probed.with_suffix(".json")
+    text = note.read_text()
+    note.write_text(json.dumps(json.loads(text) | {"seed": 1}))
+    assert note.name in refused(project, "not the probe of this run")
+    note.write_text(text)
+    probed.write_bytes(probed.read_bytes()[:-1])
+    refused(project, rf"{probed.name}: was changed")
+    with pytest.raises(UserError, match=probed.name):
+        results(project, before)
+
+
+# -- what is broken ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["truncated", "replaced"])
+def test_predictions_that_the_record_does_not_name_are_refused_with_what_mends_them(project, run, how):
+    path = run / "predictions.npz"
+    before = results(project)
+    if how == "truncated":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        np.savez(path, **{"labels.digit": np.zeros(3, np.int64)})
+    said = refused(project, r"predictions\.npz: was changed or truncated")
+    assert f"rm -r {run}, then counterpoise run --benchmark configs/benchmarks/small.yaml" in said
+    with pytest.raises(UserError, match="was changed or truncated"):
+        results(project, before)  # not even where its values are known
+
+
+def test_predictions_that_are_gone_are_refused(project, run):
+    (run / "predictions.npz").unlink()
+    refused(project, r"predictions\.npz: is not there")
+
+
+def test_a_record_that_names_no_predictions_is_refused(project, run):
+    change_record(run, files={})
+    refused(project, r"record\.json: 'files' does not name predictions\.npz")
+
+
+@pytest.mark.parametrize(
+    "change", [{"key": "0" * 12}, {"seed": 1}, {"schema": 1}, {"status": "half"}, {"n_test": "many"}, {"n_test": 19}]
+)
+def test_a_record_of_another_run_or_with_a_wrong_entry_is_refused(project, run, change):
+    change_record(run, **change)
+    refused(project, str(run))
+
+
+@pytest.mark.parametrize("name", ["record.json", "failure.json"])
+def test_a_torn_file_is_named(project, cell, name):
+    folder = project.run(cell, 0) if name == "record.json" else project.root / cell.run_directory(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text('{"schema": 1, "ke')
+    assert name in refused(project, "truncated or not JSON")
+
+
+# -- nothing twice -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def measured(monkeypatch) -> list[str]:
+    """The runs that are measured, in order."""
+    seen = []
+    real = module.measure_files
+
+    def measure_files(folder, run, **settings):
+        seen.append(run.folder)
+        return real(folder, run, **settings)
+
+    monkeypatch.setattr(module, "measure_files", measure_files)
+    return seen
+
+
+def written(found: Results, folder: Path) -> dict[str, bytes]:
+    write_results(found, folder)
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def test_unchanged_runs_are_taken_over_and_the_files_are_those_of_a_fresh_collection(
+    project, cell, run, measured, tmp_path
+):
+    first = written(results(project), tmp_path / "out")
+    assert len(measured) == 1
+    project.run(cell, 1, 12)
+    again = results(project, read_results(tmp_path / "out"))
+    assert measured == [f"{cell.name}/seed-0", f"{cell.name}/seed-1"]
+    assert written(again, tmp_path / "again") == written(results(project), tmp_path / "fresh")
+    assert first != written(again, tmp_path / "again")
+
+
+def test_what_was_written_reads_back_to_the_last_digit(project, run, tmp_path):
+    found = results(project)
+    write_results(found, tmp_path / "out")
+    again = read_results(tmp_path / "out")
+    pd.testing.assert_frame_equal(again.values, found.values, check_exact=True)
+    assert (again.layout, again.runs) == (found.layout, found.runs)
+    for place, right in found.correct.items():
+        assert np.array_equal(again.correct[place], right)
+    for place, arrays in found.details.items():
+        assert all(np.array_equal(again.details[place][kind], a, equal_nan=True) for kind, a in arrays.items())
+
+
+def test_a_run_that_was_trained_again_is_measured_again(project, cell, run, measured):
+    before = results(project)
+    project.run(cell, 0, 10)
+    assert accuracy(results(project, before), cell) == 0.5
+    assert len(measured) == 2
+
+
+def test_a_run_whose_record_alone_is_new_keeps_its_values_and_shows_the_new_record(project, cell, run, measured):
+    before = results(project)
+    change_record(run, seconds=61.0)
+    found = results(project, before)
+    assert len(measured) == 1
+    assert entry(found, cell).record["seconds"] == 61.0
+    assert accuracy(found, cell) == 0.75
+
+
+def test_other_settings_and_other_metrics_are_measured_again(project, cell, run, measured, monkeypatch):
+    before = results(project)
+    ten = collect(project.plan(evaluation={"ece_bins": 10}), project.root, before)
+    assert ten.details[cell.name, 0, "last", "joint"]["reliability"].shape == (10, 3)
+    assert len(measured) == 2
+    monkeypatch.setattr(module, "source_digest", lambda modules: "another")
+    results(project, before)
+    assert len(measured) == 3
+
+
+def test_other_seeds_take_over_the_runs_that_they_share(project, cell, run, measured):
+    before = results(project)
+    project.run(cell, 2, 10)
+    found = collect(project.plan(seeds=[0, 2]), project.root, before)
+    assert measured == [f"{cell.name}/seed-0", f"{cell.name}/seed-2"]
+    assert found.seeds(cell.name, "last", "joint", "accuracy").finished == {0: 0.75, 2: 0.5}
+
+
+def test_the_basis_covers_the_source_of_every_metric():
+    """A change of a formula is seen: its file is among those that are digested."""
+    from counterpoise.identity import closure
+
+    assert {"counterpoise.metrics", "counterpoise.results.measure", "counterpoise.results.diagnostics"} <= set(
+        closure(module.MEASURING)
+    )

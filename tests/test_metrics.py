@@ -1,0 +1,260 @@
+"""Metrics against values worked out by hand, and against their definitions."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, f1_score
+
+from counterpoise.errors import UserError
+from counterpoise.metrics import (
+    METRICS,
+    UNITS,
+    Classification,
+    Steps,
+    calibration_bins,
+    calibration_error,
+    find_metric,
+    metric,
+    metrics_of,
+)
+
+
+def classification_metrics(logits: np.ndarray, labels: np.ndarray, bins: int) -> dict[str, float]:
+    """Return every metric of a classified output."""
+    output = Classification(logits=logits, labels=labels, ece_bins=bins)
+    return {found.name: found.compute(output) for found in metrics_of("classification")}
+
+
+def logits_of(probabilities: list[list[float]]) -> np.ndarray:
+    """Return logits whose softmax is ``probabilities``."""
+    return np.log(np.array(probabilities))
+
+
+def metrics(probabilities: list[list[float]], labels: list[int], bins: int = 15) -> dict[str, float]:
+    return classification_metrics(logits_of(probabilities), np.array(labels), bins)
+
+
+def test_accuracy_is_the_share_that_is_right():
+    found = metrics([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], [0, 1, 1, 1])
+    assert found["accuracy"] == 0.5
+
+
+def test_macro_f1_weighs_every_class_alike():
+    # Predicted 0 0 0 1, true 0 0 1 1: class 0 has 2 TP, 1 FP; class 1 has 1 TP, 1 FN. F1 = 4/5 and 2/3.
+    found = metrics([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9]], [0, 0, 1, 1])
+    assert found["macro_f1"] == pytest.approx((4 / 5 + 2 / 3) / 2, rel=1e-12)
+
+
+def test_a_class_that_occurs_nowhere_does_not_count_for_macro_f1():
+    two = metrics([[0.8, 0.2], [0.2, 0.8], [0.8, 0.2]], [0, 1, 1])
+    three = metrics([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.8, 0.1, 0.1]], [0, 1, 1])
+    assert three["macro_f1"] == pytest.approx(two["macro_f1"], rel=1e-12)
+
+
+def test_a_class_that_is_predicted_but_never_true_counts_as_zero():
+    # Classes 0 (true once, found), 1 (true once, missed) and 2 (only predicted): F1 = 1, 0, 0.
+    found = metrics([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]], [0, 1])
+    assert found["macro_f1"] == pytest.approx(1 / 3, rel=1e-12)
+
+
+def test_calibration_error_by_hand():
+    # Two bins; all in (0.5, 1]: confidences 0.9, 0.8, 0.7, 0.6 (mean 0.75), three of four right.
+    probabilities = [[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]]
+    assert metrics(probabilities, [0, 0, 0, 1], bins=2)["ece"] == pytest.approx(0, abs=1e-6)
+    # Five bins. (0.8, 1]: |1 - 0.95|; (0.6, 0.8]: |2/2 - 0.70|; (0.4, 0.6]: |0 - 0.55|.
+    probabilities = [[0.95, 0.05], [0.75, 0.25], [0.65, 0.35], [0.55, 0.45]]
+    expected = (1 * 0.05 + 2 * 0.30 + 1 * 0.55) / 4
+    assert metrics(probabilities, [0, 0, 0, 1], bins=5)["ece"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_with_one_bin_calibration_error_is_confidence_against_accuracy():
+    probabilities = [[0.95, 0.05], [0.75, 0.25], [0.65, 0.35], [0.55, 0.45]]
+    found = metrics(probabilities, [0, 0, 1, 1], bins=1)
+    assert found["ece"] == pytest.approx(abs(0.5 - 0.725), rel=1e-5)
+
+
+def test_certain_and_right_is_perfectly_calibrated():
+    found = classification_metrics(np.array([[100.0, 0.0], [0.0, 100.0]]), np.array([0, 1]), 15)
+    assert found == {"accuracy": 1.0, "macro_f1": 1.0, "ece": pytest.approx(0, abs=1e-6)}
+
+
+def test_certain_and_wrong_is_as_bad_as_it_gets():
+    found = classification_metrics(np.array([[100.0, 0.0], [0.0, 100.0]]), np.array([1, 0]), 15)
+    assert found == {"accuracy": 0.0, "macro_f1": 0.0, "ece": pytest.approx(1, abs=1e-6)}
+
+
+def test_the_number_of_bins_matters():
+    probabilities = [[0.95, 0.05], [0.75, 0.25], [0.65, 0.35], [0.55, 0.45]]
+    few, many = (metrics(probabilities, [0, 1, 0, 1], bins)["ece"] for bins in (1, 15))
+    assert few != pytest.approx(many)
+
+
+def test_confidences_are_probabilities_and_not_logits():
+    one, shifted = (classification_metrics(np.array([[1.0, 0.0]]) + c, np.array([0]), 15) for c in (0, 50))
+    assert one["ece"] == pytest.approx(1 - 1 / (1 + math.exp(-1)), rel=1e-5)
+    assert shifted["ece"] == pytest.approx(one["ece"], rel=1e-5)
+
+
+def by_definition(logits: np.ndarray, labels: np.ndarray, bins: int) -> dict[str, float]:
+    """The same metrics, written down as sums over samples."""
+    confidences, hits = [], []
+    for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
+        shares = [math.exp(x - max(row)) for x in row]
+        confidences.append(max(shares) / sum(shares))
+        hits.append(row.index(max(row)) == label)
+    error = 0.0
+    for k in range(bins):
+        inside = [i for i, c in enumerate(confidences) if k / bins <= c and (c < (k + 1) / bins or k == bins - 1)]
+        if inside:
+            error += abs(sum(hits[i] for i in inside) - sum(confidences[i] for i in inside)) / len(labels)
+    return {"accuracy": sum(hits) / len(hits), "ece": error}
+
+
+@given(st.integers(0, 10_000), st.integers(2, 12), st.integers(1, 60), st.integers(1, 20))
+def test_metrics_are_their_definitions(seed, classes, size, bins):
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(size, classes)).astype(np.float32) * 3
+    labels = random.integers(0, classes, size)
+    found = classification_metrics(logits, labels, bins)
+    expected = by_definition(logits, labels, bins)
+    assert found["accuracy"] == pytest.approx(expected["accuracy"], rel=1e-12)
+    assert found["ece"] == pytest.approx(expected["ece"], abs=1e-12)
+    assert all(0 <= value <= 1 for value in found.values())
+
+
+@given(st.integers(0, 10_000), st.integers(2, 12), st.integers(1, 60))
+def test_accuracy_and_macro_f1_are_scikit_learns_to_the_last_bit(seed, classes, size):
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(size, classes)).astype(np.float32)
+    labels = random.integers(0, random.integers(1, classes + 1), size)  # the last classes may never occur
+    found = classification_metrics(logits, labels, 15)
+    predicted = logits.argmax(axis=1)
+    assert found["accuracy"] == accuracy_score(labels, predicted)
+    assert found["macro_f1"] == f1_score(labels, predicted, average="macro", zero_division=0)
+
+
+# -- calibration ---------------------------------------------------------------------------------------------
+
+
+def test_a_bin_holds_its_lower_edge_and_not_its_upper_one():
+    confidence = np.array([0.0, 0.2, np.nextafter(0.4, 0), 0.4, 0.6, 0.8])
+    found = calibration_bins(confidence, np.ones(6, bool), 5)
+    assert found[:, 0].tolist() == [1, 2, 1, 1, 1]
+
+
+@pytest.mark.parametrize("bins", range(1, 31))
+def test_every_edge_belongs_to_the_bin_above_it_whatever_the_number_of_bins(bins):
+    edges = np.array([k / bins for k in range(bins)])
+    found = calibration_bins(edges, np.ones(bins, bool), bins)
+    assert found[:, 0].tolist() == [1] * bins
+
+
+def test_a_confidence_of_one_is_in_the_last_bin_also_where_float32_rounded_it():
+    almost = 1 - 1e-9  # float32 knows nothing between this and 1
+    exact = calibration_bins(np.array([almost, 0.97]), np.array([True, False]), 15)
+    rounded = calibration_bins(np.array([almost, 0.97], np.float32), np.array([True, False]), 15)
+    assert np.float32(almost) == 1
+    assert exact[-1].tolist() == [2, pytest.approx((almost + 0.97) / 2), 0.5]
+    assert rounded[-1].tolist() == pytest.approx(exact[-1].tolist(), abs=1e-7)
+    # A bin of its own for the one that is exactly 1 would make this 0.485 instead of 0.485 - 0.5.
+    assert calibration_error(rounded) == pytest.approx(abs(0.985 - 0.5), abs=1e-6)
+
+
+def test_an_empty_bin_counts_nothing_and_has_no_means():
+    found = calibration_bins(np.array([0.95, 0.96]), np.array([True, False]), 10)
+    assert found[:9, 0].tolist() == [0] * 9
+    assert np.isnan(found[:9, 1:]).all()
+    assert calibration_error(found) == pytest.approx(0.455)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 200), st.integers(1, 20))
+def test_every_example_is_in_one_bin(seed, size, bins):
+    random = np.random.default_rng(seed)
+    right = random.random(size) < 0.5
+    found = calibration_bins(random.random(size), right, bins)
+    count, _, accuracy = found.T
+    assert count.sum() == size
+    assert np.nansum(count * accuracy) == pytest.approx(right.sum())
+
+
+# -- other sources -------------------------------------------------------------------------------------------
+
+
+def compute(source: str, given) -> dict:
+    return {found.name: found.compute(given) for found in metrics_of(source)}
+
+
+def test_segmentation_by_hand():
+    # Labels down: class 0 has 3 pixels of which 2 are right, class 1 has 1, right; class 2 never occurs.
+    confusion = np.array([[2, 1, 0], [0, 1, 0], [0, 0, 0]])
+    assert compute("segmentation", confusion) == {"miou": (2 / 3 + 1 / 2) / 2, "pixel_accuracy": 3 / 4}
+
+
+def test_depth_by_hand():
+    assert compute("depth", np.array([3.0, 0.5, 4])) == {"absolute_error": 0.75, "relative_error": 0.125}
+
+
+def test_steps_by_hand():
+    norms = {"audio": np.array([1.0, 0.5, 1e-4, 1.0]), "visual": np.array([1.0, np.nan, 1.0, 1.0])}
+    found = compute("steps", Steps(min_norms=norms, seconds=np.array([1.0, 2.0, 3.0]), stationarity=1e-3))
+    assert found == {
+        "seconds_per_iteration": {"joint": 2.0},
+        "seconds_per_iteration_variance": {"joint": pytest.approx(2 / 3)},
+        "iterations_to_stationarity": {"audio": 2.0},
+    }
+
+
+def test_a_run_that_took_no_times_has_no_times():
+    found = compute("steps", Steps(min_norms={}, seconds=None, stationarity=1e-3))
+    assert list(found.values()) == [{}, {}, {}]
+
+
+# -- the registry --------------------------------------------------------------------------------------------
+
+
+def test_a_metric_is_registered_by_its_function_alone(monkeypatch):
+    monkeypatch.setattr("counterpoise.metrics.METRICS", dict(METRICS))
+
+    @metric(source="classification", title="top 2")
+    def top_2(output: Classification) -> float:
+        best = output.logits.argsort(axis=1)[:, -2:]
+        return float((best == output.labels[:, None]).any(axis=1).mean())
+
+    found = classification_metrics(np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), np.array([1, 2]), 15)
+    assert (found["top_2"], found["accuracy"]) == (0.5, 0.0)
+    assert (find_metric("top_2").title, find_metric("top_2").unit) == ("top 2", "percent")
+
+
+def test_a_name_is_not_given_twice_and_a_unit_must_be_known(monkeypatch):
+    monkeypatch.setattr("counterpoise.metrics.METRICS", dict(METRICS))
+    with pytest.raises(ValueError, match="'ece'"):
+        metric(source="classification")(METRICS["ece"].compute)
+    with pytest.raises(ValueError, match="did you mean 'percent'"):
+        metric(source="classification", unit="percents")
+
+
+def test_an_unknown_metric_is_refused_with_the_nearest_name():
+    with pytest.raises(UserError, match="'macro_f1'"):
+        find_metric("macro_f")
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_says_what_it_is(name):
+    found = METRICS[name]
+    assert found.unit in UNITS
+    assert found.title
+    assert found.compute.__doc__
+
+
+def test_reading_the_registry_loads_no_statistics():
+    """Plans and papers read the names of metrics; only formulas need the libraries."""
+    program = "import sys, counterpoise.metrics; print(*({'scipy', 'sklearn', 'torch', 'pandas'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

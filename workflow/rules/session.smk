@@ -1,0 +1,29 @@
+# Around the jobs: one Snakemake at a time in this folder, one line per job on the terminal, results after a failure too.
+# Snakemake's own lock outlives a kill and then wants --unlock (the profiles turn it off). This one ends with its process,
+# so that the same command goes on after whatever happened.
+LOCK = filelock.FileLock(".snakemake/counterpoise.lock")
+
+if workflow.is_main_process:
+    quieten(logger)
+
+
+onstart:
+    if workflow.is_main_process:
+        try:
+            LOCK.acquire(timeout=0)
+        except filelock.Timeout:
+            raise WorkflowError(
+                f"another snakemake is at work in {Path().resolve()}: wait for its end, or stop it first"
+            ) from None
+        remember(PLAN, Path())
+
+
+onsuccess:
+    if workflow.is_main_process:
+        print("\n".join(closing_lines(Path(BASIS).parent)))
+
+
+# A failed or interrupted benchmark has results too: of what is finished, marked as partial, with what failed and why.
+onerror:
+    if workflow.is_main_process and LOCK.is_locked:
+        shell("counterpoise report {SETTINGS} || true")
