@@ -47,6 +47,15 @@ def test_a_diverged_run_of_the_papers_number_counts_as_a_deviation(study):
     assert answer(study.compare()) == "2 of 2 compared numbers deviate"
 
 
+def test_a_stand_in_that_diverged_says_nothing_about_the_paper(make_study):
+    study = make_study("table3", {"cg_mnist": "cg_digits"})
+    study.runs("pcgrad", [0.79, 0.80])
+    study.diverge("pcgrad", 2)
+    found = study.compare()
+    assert answer(found) == "Not answered here: nothing was compared"
+    assert "2 ran on stand-ins" in numbers_of(found.rows).sentence()
+
+
 def test_entries_that_the_paper_leaves_open_are_no_numbers(make_study):
     study = make_study("table1", {"crema_d": "crema_d"})
     found = study.compare()

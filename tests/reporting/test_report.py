@@ -236,21 +236,6 @@ def test_a_gzipped_series_that_unpacks_to_gigabytes_is_not_read(tmp_path, monkey
     assert "history.csv.gz" in problem
 
 
-@pytest.mark.parametrize(
-    "change", [{"attempts": ["none"]}, {"attempts": 3}, {"seconds": "long"}, {"output_targets": ["digit"]}], ids=str
-)
-def test_a_record_that_says_odd_things_costs_its_own_page_at_most(tmp_path, change):
-    made = Reported(tmp_path)
-    made.finish()
-    made.record(made.cells[0], 0).update(change)
-    problems = made.write(tmp_path / "derived")
-    folder = tmp_path / "derived/report"
-    assert cell_file(folder, made.cells[0]).is_file()
-    assert "Learning curves" in cell_file(folder, made.cells[1]).read_text()
-    assert len(problems) >= 1
-    assert all("\n" not in problem for problem in problems)
-
-
 def test_what_failed_is_named_with_its_reason_and_never_as_markup(folder, reported):
     every = pages(folder)
     assert "a reason <script>alert('x')</script>" in parse(every["index.html"]).text

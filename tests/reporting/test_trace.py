@@ -62,8 +62,3 @@ def test_a_stand_in_is_called_one(reported):
 def test_a_record_that_was_written_and_read_again_gives_the_same_trace(reported, tmp_path):
     write_results(reported.results, tmp_path / "record")
     assert trace(reported, results=read_results(tmp_path / "record")) == trace(reported)
-
-
-def test_an_odd_record_is_named_in_the_trace(reported):
-    reported.record(reported.cells[0], 0)["attempts"] = 3
-    assert "attempts" in next(line for line in trace(reported).splitlines() if line.startswith("    record"))

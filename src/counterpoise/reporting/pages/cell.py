@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,10 @@ from counterpoise.reporting.pages.charts import (
     mean_of,
     reliability_chart,
 )
-from counterpoise.reporting.pages.evidence import ShownRecord, as_yaml, read_shown
+from counterpoise.reporting.pages.evidence import as_yaml, commit_of, machine_of, record_of
 from counterpoise.reporting.pages.explained import ExplainedNumber
 from counterpoise.results.layout import LayoutCell, LayoutData
+from counterpoise.results.record import RunRecord
 from counterpoise.results.seeds import SeedValues
 from counterpoise.results.series import Columns, read_series
 from counterpoise.results.table import Results, RunEntry
@@ -71,17 +72,19 @@ class CurveNumbers:
 
 @dataclass(frozen=True, kw_only=True)
 class RunShown:
-    """A run and what is shown of its record."""
+    """A run and its record; ``commit`` and ``machine`` are those that finished it."""
 
     entry: RunEntry
-    record: ShownRecord
+    record: RunRecord | None
+    commit: str = ""
+    machine: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellPage:
     """Everything that a cell's page shows; sequences are empty where nothing was recorded.
 
-    ``problems`` are records and series of its runs that could not be read.
+    ``problems`` are series of its runs that could not be read.
     """
 
     cell: LayoutCell
@@ -140,11 +143,10 @@ def cell_page(
 ) -> CellPage:
     """Return the page of a cell, whose rows of the results table are ``values``.
 
-    Series come from the runs' own folders. One that cannot be read is named on the page and left out, and so is an
-    odd record.
+    Series come from the runs' own folders. One that cannot be read is named on the page and left out.
     """
     entries = results.runs_of[cell.name]
-    records = [read_shown(run) for run in entries]
+    runs = tuple(map(_shown, entries))
     data = results.layout.data[cell.data]
     history, history_problems = _read_all(results, entries, "history.csv")
     steps, step_problems = _read_all(results, entries, "diagnostics.csv")
@@ -153,19 +155,27 @@ def cell_page(
         cell=cell,
         data=data,
         title=cell_title(cell, data),
-        runs=tuple(RunShown(entry=run, record=record) for run, (record, _) in zip(entries, records, strict=True)),
+        runs=runs,
         uses=tuple(uses),
         explained=tuple(explained),
         selected=tuple(_selected(results, cell, values)),
         metrics=tuple(_metrics(values)),
         curves=charts,
         numbers=numbers,
-        confusions=tuple(_confusions(results, cell, [record for record, _ in records], data)),
+        confusions=tuple(_confusions(results, cell, runs, data)),
         reliability=tuple(_reliability(results, cell)),
         diagnostics=tuple(_diagnostics(steps)),
         config=as_yaml(cell.config),
-        problems=(*(problem for _, problem in records if problem), *history_problems, *step_problems),
+        problems=(*history_problems, *step_problems),
     )
+
+
+def _shown(run: RunEntry) -> RunShown:
+    record = record_of(run)
+    if record is None:
+        return RunShown(entry=run, record=None)
+    last = record.attempts[-1]
+    return RunShown(entry=run, record=record, commit=commit_of(last), machine=machine_of(last))
 
 
 def _read_all(results: Results, entries: Sequence[RunEntry], name: str) -> tuple[list[Columns], list[str]]:
@@ -244,10 +254,8 @@ def _series(tables: Sequence[Columns], prefix: str, scale: float) -> Series:
     return series
 
 
-def _confusions(
-    results: Results, cell: LayoutCell, records: Sequence[ShownRecord], data: LayoutData
-) -> Iterator[Confusion]:
-    targets = next((record.output_targets for record in records if record.output_targets), {})
+def _confusions(results: Results, cell: LayoutCell, runs: Sequence[RunShown], data: LayoutData) -> Iterator[Confusion]:
+    targets = next((run.record.output_targets for run in runs if run.record is not None), {})
     for output in results.outputs(cell.name):
         details = _details(results, cell, output)
         matrices = [kinds["confusion"] for kinds in details if "confusion" in kinds]

@@ -9,71 +9,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
-from counterpoise.errors import UserError
+from counterpoise.results.record import Attempt, RunRecord
 from counterpoise.results.table import RunEntry
-from counterpoise.validation import validate
 
 UNKNOWN = "unknown"
 
 
-class _Shown(BaseModel):
-    # A record may come from anywhere: what is shown of it is checked, the rest is nobody's business here.
-    model_config = ConfigDict(extra="ignore", frozen=True)
+def record_of(run: RunEntry) -> RunRecord | None:
+    """Return the record of a run, None where it has none."""
+    return RunRecord.model_validate(run.record) if run.record else None
 
 
-class _Git(_Shown):
-    commit: str | None = None
-    dirty: bool | None = None
+def commit_of(attempt: Attempt) -> str:
+    """Return the commit that a process ran at, and whether tracked files differed from it."""
+    return f"{(attempt.git.commit or UNKNOWN)[:12]}{' (with changes)' if attempt.git.dirty else ''}"
 
 
-class Attempt(_Shown):
-    """A process that trained a run or a part of it; see :class:`counterpoise.runs.record.Attempt`."""
-
-    started: str = UNKNOWN
-    host: str = ""
-    command: str = ""
-    git: _Git = _Git()
-    environment: dict[str, Any] = {}
-    epoch: int = 0
-
-    @property
-    def commit(self) -> str:
-        """The commit, and whether tracked files differed from it."""
-        return f"{(self.git.commit or UNKNOWN)[:12]}{' (with changes)' if self.git.dirty else ''}"
-
-    @property
-    def machine(self) -> dict[str, str]:
-        """Device, precision, threads and libraries, by name."""
-        facts = dict(self.environment)
-        libraries = facts.pop("libraries", None)
-        if isinstance(libraries, dict):
-            facts["libraries"] = ", ".join(f"{name} {version}" for name, version in libraries.items() if version)
-        return {name: _plain(value) for name, value in sorted(facts.items()) if value not in (None, "")}
-
-
-class ShownRecord(_Shown):
-    """What is shown of a run's record; empty for a run that has none."""
-
-    attempts: tuple[Attempt, ...] = ()
-    seconds: float | None = None
-    finished: str = ""
-    weights_sha256: str = ""
-    output_targets: dict[str, str] = {}
-
-    @property
-    def last(self) -> Attempt:
-        """The process that finished the run."""
-        return self.attempts[-1] if self.attempts else Attempt()
-
-
-def read_shown(run: RunEntry) -> tuple[ShownRecord, str]:
-    """Return what is shown of a run's record, and what is wrong with it where it cannot be."""
-    try:
-        return validate(ShownRecord, run.record, f"record of {run.folder}"), ""
-    except UserError as error:
-        return ShownRecord(), str(error)
+def machine_of(attempt: Attempt) -> dict[str, str]:
+    """Return device, precision, threads and libraries of a process, by name."""
+    facts = dict(attempt.environment)
+    libraries = facts.pop("libraries", None)
+    if isinstance(libraries, dict):
+        facts["libraries"] = ", ".join(f"{name} {version}" for name, version in libraries.items() if version)
+    return {name: _plain(value) for name, value in sorted(facts.items()) if value not in (None, "")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,18 +57,17 @@ class Evidence:
     commits: Mapping[str, int]
 
 
-def evidence_of(records: Iterable[ShownRecord]) -> Evidence:
-    """Sum up the records of runs; one without an attempt counts nowhere."""
+def evidence_of(records: Iterable[RunRecord]) -> Evidence:
+    """Sum up the records of runs, each by the process that finished it."""
     commits: Counter[str] = Counter()
     machines: dict[str, Machine] = {}
     for record in records:
-        if not record.attempts:
-            continue
-        commits[record.last.commit] += 1
-        facts = record.last.machine
+        last = record.attempts[-1]
+        commits[commit_of(last)] += 1
+        facts = machine_of(last)
         name = json.dumps(facts, sort_keys=True)
         known = machines.get(name) or Machine(facts=facts, runs=0, seconds=0.0)
-        machines[name] = Machine(facts=facts, runs=known.runs + 1, seconds=known.seconds + (record.seconds or 0.0))
+        machines[name] = Machine(facts=facts, runs=known.runs + 1, seconds=known.seconds + record.seconds)
     ordered = sorted(machines.values(), key=lambda machine: -machine.runs)
     return Evidence(machines=tuple(ordered), commits=dict(commits.most_common()))
 
