@@ -29,6 +29,10 @@ PANEL = "Results"
 
 app = typer.Typer()
 
+RecordOption = Annotated[
+    str | None, typer.Option("--record", "-r", help="a published record, by name or folder, in place of a benchmark")
+]
+
 
 @app.command(rich_help_panel=PANEL)
 def show(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None) -> None:
@@ -94,11 +98,12 @@ def report(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption =
     """Write results/<benchmark>/ from the runs that are finished: tables, comparison, figures and HTML report."""
     from counterpoise.cli.closing import closing_lines
     from counterpoise.cli.derive import write_benchmark
+    from counterpoise.results.basis import results_folder
 
     asked = request(benchmark, settings, root)
     plan = asked.plan()
     write_benchmark(plan, asked.root)
-    for line in closing_lines(plan, asked.root):
+    for line in closing_lines(results_folder(asked.root, plan.benchmark.name)):
         print(line)
 
 
@@ -106,31 +111,38 @@ def report(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption =
 def table(
     name: Annotated[str, typer.Argument(metavar="PAPER.TABLE", help="for example mmpareto.table3")],
     output_format: Annotated[str, typer.Option("--format", "-f", help="md, csv, tex or html")] = "md",
+    style: Annotated[
+        str, typer.Option("--style", help="full, or paper: the paper's columns and digits with our means alone")
+    ] = "full",
+    caption: Annotated[str, typer.Option("--caption", help="tex: a caption of your own")] = "",
+    label: Annotated[str, typer.Option("--label", help="tex: a label of your own")] = "",
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     settings: SetOption = None,
     root: RootOption = None,
 ) -> None:
     """Print a table as Markdown, CSV, LaTeX or HTML, to be pasted."""
     from counterpoise.cli.derive import current_results
-    from counterpoise.results.basis import results_folder
+    from counterpoise.judging.compare import judge
+    from counterpoise.reporting.tables.formats import table_text
+    from counterpoise.reporting.tables.view import view_table
 
-    formats = ("md", "csv", "tex", "html")
-    if output_format not in formats:
-        raise UserError(f"--format {output_format}: unknown format{suggest(output_format, formats)}")
+    if style not in ("full", "paper"):
+        raise UserError(f"--style {style}: must be full or paper{suggest(style, ('full', 'paper'))}")
     asked = request(benchmark, settings, root)
     plan = asked.plan()
     tables = [f"{paper}.{table}" for paper, table in plan.tables]
     if name not in tables:
         raise UserError(f"{plan.path}: table '{name}' is not in this benchmark{suggest(name, tables)}")
-    current_results(plan, asked.root)
     paper, _, of_paper = name.partition(".")
-    path = results_folder(asked.root, plan.benchmark.name) / "tables" / paper / f"{of_paper}.{output_format}"
-    print(path.read_text(encoding="utf-8"), end="")
+    results = current_results(plan, asked.root)
+    view = view_table(results, judge(plan.papers[paper], results), of_paper).in_style(style)
+    print(table_text(view, output_format, caption=caption, label=label), end="")
 
 
 @app.command(rich_help_panel=PANEL)
 def trace(
     name: Annotated[str, typer.Argument(help="paper.table.row.column; a variant as in row@released")],
+    record: RecordOption = None,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     settings: SetOption = None,
     root: RootOption = None,
@@ -139,15 +151,22 @@ def trace(
 
     For example mmpareto.table3.MMPareto.cg_mnist.accuracy.
     """
-    from counterpoise.cli.derive import current_results
     from counterpoise.reporting.trace import trace_lines
     from counterpoise.results.names import find_values
 
-    asked = request(benchmark, settings, root)
-    plan = asked.plan()
-    results = current_results(plan, asked.root)
+    if record is not None:
+        from counterpoise.publication.record import find_record, read_published
+
+        published = read_published(find_record(find_root(root), record))
+        results, papers = published.results, published.papers
+    else:
+        from counterpoise.cli.derive import current_results
+
+        asked = request(benchmark, settings, root)
+        plan = asked.plan()
+        results, papers = current_results(plan, asked.root), plan.papers
     for value in find_values(results.layout, name):
-        print("\n".join(trace_lines(results, plan.papers[value.paper], value)))
+        print("\n".join(trace_lines(results, papers[value.paper], value)))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from counterpoise.path_names import CellName, FileName, Key, SafeName, Seed
 
@@ -18,6 +18,24 @@ NOT_IN_BENCHMARK = "not in this benchmark"
 
 class _Stored(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Split(BaseModel):
+    size: int = Field(ge=0)
+
+
+class _Target(BaseModel):
+    names: list[str] | None = None
+
+
+class _Manifest(BaseModel):
+    """What is read of a manifest of prepared data; there is more in it."""
+
+    splits: dict[str, _Split] = {}
+    targets: dict[str, _Target] = {}
+    sources: list[dict[str, Any]] = []
+    dropped: list[Any] = []
+    leaks: list[Any] = []
 
 
 class LayoutData(_Stored):
@@ -32,6 +50,12 @@ class LayoutData(_Stored):
     settings: dict[str, Any]
     key: Key
     manifest: dict[str, Any] = {}
+
+    @field_validator("manifest")
+    @classmethod
+    def _as_prepared_data_has_it(cls, manifest: dict[str, Any]) -> dict[str, Any]:
+        _Manifest.model_validate(manifest)
+        return manifest
 
     @property
     def full_name(self) -> str:
