@@ -52,7 +52,8 @@ def keep_source(package: str | None = None) -> None:
     finder = next((found for found in sys.meta_path if isinstance(found, _Finder)), None)
     if finder is None:
         finder = _Finder()
-        sys.meta_path.insert(0, finder)
+        # Right before Python's own: whoever else has put a finder in front keeps the first word.
+        sys.meta_path.insert(sys.meta_path.index(PathFinder), finder)
     if package is not None:
         finder.packages.add(package)
 

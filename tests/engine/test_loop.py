@@ -11,7 +11,8 @@ import pytest
 import torch
 from tiny_training import BATCH, TRAIN, fingerprint, run_with_stops, stop_after, trainer
 
-from counterpoise.engine.loop import Control, Interrupted, primary_accuracy
+from counterpoise.engine.control import Control, Interrupted
+from counterpoise.engine.evaluation import primary_accuracy
 from counterpoise.runs.checkpoint import Checkpoints
 from counterpoise.testing.toy import Toy
 
@@ -87,28 +88,24 @@ def test_a_run_that_is_killed_goes_on_from_its_last_save(tmp_path, whole):
             raise Killed
 
     checkpoints = Checkpoints(tmp_path, "key", 0)
+    control = Control(report=kill, save=checkpoints.save, save_seconds=250, clock=lambda: next(ticks))
     with pytest.raises(Killed):
-        trainer().run(checkpoints, Control(report=kill, save_seconds=250, clock=lambda: next(ticks)))
+        trainer().run(control)
     saved, _ = checkpoints.load()
     running = trainer()
     running.restore(saved)
     assert 0 < running.progress.step < 2 * STEPS
-    running.run(checkpoints)
+    running.run()
     assert fingerprint(running) == whole["uniform"]
 
 
-def test_a_wall_clock_that_jumps_changes_nothing(tmp_path, monkeypatch, whole):
+def test_a_wall_clock_that_jumps_changes_nothing(monkeypatch, whole):
     jumps = itertools.cycle((0.0, 4e9, -1e6, 1e3))
     monkeypatch.setattr(time, "time", lambda: next(jumps))
     saved = []
 
-    class Noting(Checkpoints):
-        def save(self, state):
-            saved.append(state.plain["step"])
-            super().save(state)
-
     running = trainer()
-    running.run(Noting(tmp_path, "key", 0), Control(save_seconds=0.0))
+    running.run(Control(save=lambda state: saved.append(state.plain["step"]), save_seconds=0.0))
     assert fingerprint(running) == whole["uniform"]
     assert saved == list(range(1, 3 * STEPS))  # every step but the last, whatever time it was said to be
     assert 0 <= running.progress.seconds < 3600
@@ -118,23 +115,23 @@ def test_a_stopped_run_has_saved_where_it_is(tmp_path):
     checkpoints = Checkpoints(tmp_path, "key", 0)
     running = trainer()
     with pytest.raises(Interrupted):
-        running.run(checkpoints, Control(stop=stop_after(3)))
+        running.run(Control(stop=stop_after(3), save=checkpoints.save))
     saved, _ = checkpoints.load()
     assert saved.plain["step"] == running.progress.step > 0
 
 
-def test_a_run_that_is_done_is_not_stopped(tmp_path):
+def test_a_run_that_is_done_is_not_stopped():
     running = trainer(epochs=1)
     steps = []
     control = Control(stop=lambda: running.progress.step >= STEPS, report=lambda epoch, row: steps.append(epoch))
-    running.run(Checkpoints(tmp_path, "key", 0), control)
+    running.run(control)
     assert steps == [1]
 
 
 def test_every_epoch_is_told_with_its_row():
     told = []
     running = trainer()
-    running.run(control=Control(report=lambda epoch, row: told.append((epoch, row))))
+    running.run(Control(report=lambda epoch, row: told.append((epoch, row))))
     assert [epoch for epoch, _ in told] == [1, 2, 3]
     assert [row for _, row in told] == running.progress.history
 
@@ -286,7 +283,7 @@ def order_of(running) -> list[int]:
         return batches(order, size, generator)
 
     running.data.train.batches = watch
-    running.run(control=Control(report=lambda epoch, row: None))
+    running.run(Control(report=lambda epoch, row: None))
     return seen[:TRAIN]
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_models import build, model
+from tiny_models import build, build_network, model
 from torch import nn
 from torch.nn import functional
 from torchvision.models import resnet18
 
-from counterpoise.models.build import build_network
 from counterpoise.models.conv4 import normalised_convolution
 from counterpoise.models.segnet import unpool
 

@@ -7,12 +7,12 @@ import math
 
 import pytest
 import torch
+from tiny_models import build_network
 from torch.nn import functional
 
 from counterpoise.engine.step import initial_state, step_function
 from counterpoise.errors import UserError
 from counterpoise.methods.greedy import Greedy
-from counterpoise.models.build import build_network
 from counterpoise.models.network import JOINT, Network
 from counterpoise.testing.toy import make_method
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_models import ENCODERS, FUSIONS, build, model
+from tiny_models import ENCODERS, FUSIONS, build, build_network, model
 
 from counterpoise.components import component, components
 from counterpoise.errors import UserError
-from counterpoise.models.build import build_network, presented_shape
+from counterpoise.models.build import presented_shape
 from counterpoise.models.network import JOINT, digest_state
 
 SEQUENCES = {"audio": "vit", "visual": "vit_frames"}

@@ -6,14 +6,13 @@ import dataclasses
 
 import pytest
 import torch
-from tiny_models import ENCODERS, FUSIONS, model, part
+from tiny_models import ENCODERS, FUSIONS, build_network, model, part
 from torchaudio import pipelines
 from torchvision.models import EfficientNet_B2_Weights, ViT_B_16_Weights
 from torchvision.models.vision_transformer import VisionTransformer
 
 from counterpoise import files
 from counterpoise.errors import UserError
-from counterpoise.models.build import build_network
 from counterpoise.models.pretrained import PretrainedWeights
 from counterpoise.weights import WEIGHTS, weights_of
 

@@ -29,7 +29,7 @@ from counterpoise.data.clips import Item, prepare_items
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.work import Work
-from counterpoise.engine.device import keep_freed_memory
+from counterpoise.runs.machine import keep_freed_memory
 
 pytestmark = pytest.mark.performance
 

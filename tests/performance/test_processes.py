@@ -96,7 +96,7 @@ WORKER = """
 import torch
 from scenes import make_method, scene
 from sides import serve
-from counterpoise.engine.device import keep_freed_memory
+from counterpoise.runs.machine import keep_freed_memory
 torch.set_num_threads(int(sys.argv[1]))
 keep_freed_memory()
 serve(scene("cg_mnist", int(sys.argv[2]), channels_last=True).step(make_method("uniform")))

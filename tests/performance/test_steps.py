@@ -18,9 +18,10 @@ from scenes import Scene, make_method, one_epoch, scene
 from torch import nn
 from torch.nn import functional
 
-from counterpoise.engine.device import keep_freed_memory
-from counterpoise.engine.loop import Data, Trainer
+from counterpoise.engine.loop import Trainer
+from counterpoise.engine.splits import Splits
 from counterpoise.protocol import Protocol
+from counterpoise.runs.machine import keep_freed_memory
 from counterpoise.testing.toy import ToyBatches
 
 pytestmark = pytest.mark.performance
@@ -126,7 +127,7 @@ def our_loop(seen: Scene, name: str, steps: int, device: str = "cpu", execution:
         }
     )
     trainer = Trainer(
-        seen.network, make_method(name), protocol, Data(samples, repeated, samples, samples), 0, torch.device(device)
+        seen.network, make_method(name), protocol, Splits(samples, repeated, samples, samples), 0, torch.device(device)
     )
     return lambda: one_epoch(trainer)
 

@@ -7,7 +7,7 @@ import yaml
 from small_project import SmallProject
 
 from counterpoise.errors import UserError
-from counterpoise.planning.factors import Change, differences, read_factors, sides
+from counterpoise.planning.factors import Change, before_and_after, differences, read_factors
 from counterpoise.planning.plan import make_plan
 
 
@@ -155,5 +155,5 @@ def test_factors_must_be_a_mapping():
 def test_differences_are_found_at_any_depth_and_on_both_sides():
     found = list(differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}))
     assert found == [("a.c", 2, 4), ("d", 3, None), ("e", None, 5)]
-    assert sides(found[:1]) == ("2", "4")
-    assert sides(found[:2]) == ("c 2, d 3", "c 4, d None")
+    assert before_and_after(found[:1]) == ("2", "4")
+    assert before_and_after(found[:2]) == ("c 2, d 3", "c 4, d None")

@@ -120,7 +120,7 @@ def test_paths_carry_names_and_key(project):
     cell = project.cell("mmpareto", "released")
     assert cell.name == f"cg_digits/cg_digits_conv4/mmpareto-released.{cell.key}"
     assert cell.run_directory(3) == PurePosixPath("results/runs", cell.name, "seed-3")
-    assert cell.data_directory == PurePosixPath(f"data/prepared/cg_digits.{cell.data_key}")
+    assert cell.data.directory == PurePosixPath(f"data/prepared/cg_digits.{cell.data.key}")
 
 
 def test_a_cell_is_found_by_its_name_and_no_other(project):

@@ -4,7 +4,6 @@ count.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -14,8 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
+from small_project import SmallProject
 
-from counterpoise.runs.attempt import Stopped, WorkFolder, is_whole, publish
+from counterpoise.locks import Stopped
+from counterpoise.results.record import RunRecord, read_record
+from counterpoise.runs.attempt import WorkFolder, is_whole, publish
 
 
 def hold_for_ever(path: str, ready) -> None:
@@ -36,15 +38,6 @@ def holder(tmp_path):
     if process.is_alive():
         process.kill()
     process.join()
-
-
-def write_run(folder: Path, key: str = "k", seed: int = 0) -> Path:
-    folder.mkdir(parents=True)
-    (folder / "history.csv").write_text("epoch\n0\n")
-    digest = hashlib.sha256((folder / "history.csv").read_bytes()).hexdigest()
-    record = {"schema": 1, "key": key, "seed": seed, "files": {"history.csv": digest}}
-    (folder / "record.json").write_text(json.dumps(record))
-    return folder
 
 
 def test_a_held_run_is_waited_for_until_its_process_dies(holder, tmp_path, capfd):
@@ -100,32 +93,39 @@ def test_a_memory_kill_on_this_machine_since_the_start_is_taken_as_the_reason(ho
     assert not work.cut_off().out_of_memory, "counters of another start of the machine say nothing"
 
 
-@pytest.mark.parametrize("damage", ["truncated", "missing", "torn record", "other seed"])
-def test_a_damaged_finished_run_does_not_count(tmp_path, damage):
-    work = WorkFolder(tmp_path / "run")
-    write_run(work.finished)
-    assert work.is_finished("k", 0)
+@pytest.fixture
+def finished(tmp_path, repository) -> tuple[Path, RunRecord]:
+    """The folder of a finished run, and its record."""
+    project = SmallProject(tmp_path / "project", repository)
+    cell = project.cell("uniform")
+    folder = project.run(cell, 0)
+    return folder, read_record(folder, cell.key, 0)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing"])
+def test_a_damaged_finished_run_is_not_whole(finished, damage):
+    folder, record = finished
+    assert is_whole(folder, record)
     if damage == "truncated":
-        (work.finished / "history.csv").write_text("epoch\n")
-    elif damage == "missing":
-        (work.finished / "history.csv").unlink()
-    elif damage == "torn record":
-        (work.finished / "record.json").write_text('{"schema": 1, "key"')
-    assert not work.is_finished("k", 1 if damage == "other seed" else 0)
+        (folder / "history.csv").write_text("epoch\n")
+    else:
+        (folder / "history.csv").unlink()
+    assert not is_whole(folder, record)
 
 
-def test_publishing_copies_all_and_clears_what_a_killed_writer_left(tmp_path):
-    finished, there = write_run(tmp_path / "finished"), tmp_path / "there"
+def test_publishing_copies_all_and_clears_what_a_killed_writer_left(finished, tmp_path):
+    folder, record = finished
+    there = tmp_path / "there"
     there.mkdir()
     (there / ".record.json.x7.json").write_text("{")
-    publish(finished, there)
-    assert is_whole(there, "k", 0)
-    assert sorted(path.name for path in there.iterdir()) == ["history.csv", "record.json"]
+    publish(folder, there)
+    assert is_whole(there, record)
+    assert sorted(path.name for path in there.iterdir()) == ["history.csv", "predictions.npz", "record.json"]
 
 
 def test_a_settled_run_leaves_nothing(tmp_path):
     work = WorkFolder(tmp_path / "cell" / "seed-0")
     with work.held():
-        write_run(work.finished)
+        work.finished.mkdir()
     work.remove()
     assert list((tmp_path / "cell").iterdir()) == []

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from counterpoise.runs.checkpoint import Checkpoints, RunState
+from counterpoise.engine.state import RunState
+from counterpoise.runs.checkpoint import Checkpoints
 
 
 def state(step: int) -> RunState:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import json
 
 import pytest
 import torch
 
 from counterpoise.errors import UserError
-from counterpoise.runs.failure import classify, forget_failure, read_failure, write_failure
+from counterpoise.runs.failure import classify, forget_failure, note_failure, read_failure, read_failures
 
 
 def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
@@ -78,11 +77,19 @@ def test_last_lines_end_with_the_exception():
 
 
 def test_a_note_comes_back_for_its_run_only(tmp_path):
-    failure = classify(raised(MemoryError("x")))
-    write_failure(tmp_path, "abc", 3, failure, attempt=2)
+    failure = classify(raised(MemoryError("x")), attempt=2)
+    note_failure(tmp_path, "abc", 3, failure)
     assert read_failure(tmp_path, "abc", 3) == failure
     assert read_failure(tmp_path, "other", 3) is None
     assert read_failure(tmp_path, "abc", 4) is None
-    assert json.loads((tmp_path / "failure.json").read_text())["attempt"] == 2
+    assert read_failure(tmp_path, "abc", 3).attempt == 2
     forget_failure(tmp_path)
     assert read_failure(tmp_path, "abc", 3) is None
+
+
+def test_a_later_failure_hides_no_earlier_one(tmp_path):
+    first, second = classify(raised(MemoryError("x"))), classify(raised(KeyError("colour")), attempt=2)
+    note_failure(tmp_path, "abc", 3, first)
+    note_failure(tmp_path, "abc", 3, second)
+    assert read_failures(tmp_path, "abc", 3) == (first, second)
+    assert read_failure(tmp_path, "abc", 3) == second

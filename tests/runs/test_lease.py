@@ -1,4 +1,4 @@
-"""Leases of devices: exclusive, shared by declared part, in order, and free again when the holder dies."""
+"""Leases of devices: exclusive, shared by as many runs as each agrees to, in order, and free again when the holder dies."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from counterpoise.runs.lease import NoLease, devices, leased, visible
+from counterpoise.locks import Stopped
+from counterpoise.runs.lease import devices, leased, visible
 
 
-def take(folder: str, names: list[str], share: float, log: str, seconds: float, ready=None) -> None:
+def take(folder: str, names: list[str], runs_per_gpu: int, log: str, seconds: float, ready=None) -> None:
     """Lease, note when it began and ended and on what, and leave."""
-    with leased(names, share, Path(folder), poll_seconds=0.01) as name:
+    with leased(names, runs_per_gpu, Path(folder), poll_seconds=0.01) as name:
         began = time.monotonic()
         if ready is not None:
             ready.set()
         time.sleep(seconds)
         with open(log, "a") as file:
-            file.write(f"{name} {share} {began} {time.monotonic()}\n")
+            file.write(f"{name} {runs_per_gpu} {began} {time.monotonic()}\n")
 
 
-def hold(context, folder: Path, names: list[str], share: float, log: Path):
+def hold(context, folder: Path, names: list[str], runs_per_gpu: int, log: Path):
     ready = context.Event()
-    process = context.Process(target=take, args=(str(folder), names, share, str(log), 600, ready))
+    process = context.Process(target=take, args=(str(folder), names, runs_per_gpu, str(log), 600, ready))
     process.start()
     assert ready.wait(60)
     return process
@@ -44,11 +45,12 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-@pytest.mark.parametrize(("share", "at_once"), [(1.0, 1), (0.5, 2), (1 / 3, 3), (0.6, 1), (0.25, 4)])
-def test_under_contention_no_device_is_given_beyond_its_whole(context, tmp_path, share, at_once):
+@pytest.mark.parametrize("runs_per_gpu", [1, 2, 3, 5])
+def test_under_contention_no_device_has_more_runs_than_they_agreed_to(context, tmp_path, runs_per_gpu):
     names, log = ["0", "1"], tmp_path / "log"
     workers = [
-        context.Process(target=take, args=(str(tmp_path / "locks"), names, share, str(log), 0.1)) for _ in range(12)
+        context.Process(target=take, args=(str(tmp_path / "locks"), names, runs_per_gpu, str(log), 0.1))
+        for _ in range(12)
     ]
     for worker in workers:
         worker.start()
@@ -62,23 +64,23 @@ def test_under_contention_no_device_is_given_beyond_its_whole(context, tmp_path,
     for name in used:
         spans = [(float(began), float(ended)) for device, _, began, ended in rows if device == name]
         most = max(sum(began <= at < ended for began, ended in spans) for at, _ in spans)
-        assert most <= at_once
+        assert most <= runs_per_gpu
 
 
 def test_the_next_job_gets_the_next_device(context, tmp_path):
-    holder = hold(context, tmp_path, ["0", "1"], 1.0, tmp_path / "log")
-    with leased(["0", "1"], 1.0, tmp_path) as name:
+    holder = hold(context, tmp_path, ["0", "1"], 1, tmp_path / "log")
+    with leased(["0", "1"], 1, tmp_path) as name:
         assert name == "1"
     holder.kill()
     holder.join()
 
 
 def test_a_killed_holder_frees_its_device(context, tmp_path):
-    holder = hold(context, tmp_path, ["0"], 1.0, tmp_path / "log")
+    holder = hold(context, tmp_path, ["0"], 1, tmp_path / "log")
     got = threading.Event()
 
     def wait() -> None:
-        with leased(["0"], 1.0, tmp_path, poll_seconds=0.01):
+        with leased(["0"], 1, tmp_path, poll_seconds=0.01):
             got.set()
 
     thread = threading.Thread(target=wait)
@@ -89,32 +91,46 @@ def test_a_killed_holder_frees_its_device(context, tmp_path):
     thread.join()
 
 
-def test_a_large_job_is_not_overtaken_by_small_ones(context, tmp_path):
+def test_a_run_that_wants_a_whole_device_is_not_overtaken_by_others(context, tmp_path):
     log = tmp_path / "log"
-    first = hold(context, tmp_path, ["0"], 0.5, log)
-    large = context.Process(target=take, args=(str(tmp_path), ["0"], 1.0, str(log), 0.0))
-    large.start()
+    first = hold(context, tmp_path, ["0"], 2, log)
+    whole = context.Process(target=take, args=(str(tmp_path), ["0"], 1, str(log), 0.0))
+    whole.start()
     time.sleep(1.0)
-    small = context.Process(target=take, args=(str(tmp_path), ["0"], 0.5, str(log), 0.0))
-    small.start()
-    small.join(1.0)
-    assert small.is_alive(), "half of the device is free, and the large job was first"
+    sharing = context.Process(target=take, args=(str(tmp_path), ["0"], 2, str(log), 0.0))
+    sharing.start()
+    sharing.join(1.0)
+    assert sharing.is_alive(), "there is a place, and the run that wants the whole device was first"
     first.kill()
-    for process in (large, small):
+    for process in (whole, sharing):
         process.join(60)
-    assert [line.split()[1] for line in log.read_text().splitlines()] == ["1.0", "0.5"]
+    assert [line.split()[1] for line in log.read_text().splitlines()] == ["1", "2"]
+
+
+def test_a_run_that_shares_does_not_join_one_that_wants_the_whole(context, tmp_path):
+    holder = hold(context, tmp_path, ["0", "1"], 1, tmp_path / "log")
+    with leased(["0", "1"], 4, tmp_path) as first, leased(["0", "1"], 4, tmp_path) as second:
+        assert (first, second) == ("1", "1")
+    holder.kill()
+    holder.join()
+
+
+def test_runs_that_agree_to_different_numbers_keep_the_smaller(tmp_path):
+    with leased(["0"], 3, tmp_path), leased(["0"], 2, tmp_path), pytest.raises(Stopped):
+        with leased(["0"], 3, tmp_path, stop=lambda: True):
+            pytest.fail("a third run beside one that agreed to two")
 
 
 def test_waiting_for_a_device_can_be_stopped(context, tmp_path):
-    holder = hold(context, tmp_path, ["0"], 1.0, tmp_path / "log")
-    with pytest.raises(NoLease), leased(["0"], 0.25, tmp_path, stop=lambda: True):
+    holder = hold(context, tmp_path, ["0"], 1, tmp_path / "log")
+    with pytest.raises(Stopped), leased(["0"], 4, tmp_path, stop=lambda: True):
         pytest.fail("leased what another process holds")
     holder.kill()
     holder.join()
 
 
 def test_without_devices_there_is_nothing_to_wait_for(tmp_path):
-    with leased([], 1.0, tmp_path / "unused") as name:
+    with leased([], 1, tmp_path / "unused") as name:
         assert name is None
     assert not (tmp_path / "unused").exists()
 

@@ -21,7 +21,7 @@ from counterpoise.data.audiovisual import ClipReader
 from counterpoise.data.batches import Batches, ResidentBatches, StreamedBatches
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.transforms import InputTransform
-from counterpoise.engine.device import keep_freed_memory
+from counterpoise.runs.machine import keep_freed_memory
 
 CLIPS = 64
 BATCH = 32

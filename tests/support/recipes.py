@@ -22,9 +22,10 @@ from torch.nn import functional
 from counterpoise.data.batches import ResidentBatches
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.store import ArrayStore
-from counterpoise.engine.device import keep_freed_memory
-from counterpoise.engine.loop import Data, Trainer
+from counterpoise.engine.loop import Trainer
+from counterpoise.engine.splits import Splits
 from counterpoise.protocol import Protocol
+from counterpoise.runs.machine import keep_freed_memory
 
 SAMPLES, BATCH, LR, GAMMA = 192, 64, 1e-3, 1.5
 GRAY = ([0.1307], [0.3081])
@@ -165,7 +166,7 @@ def our_epoch(seen: Scene, data: PreparedData, method: str, memory_format: str) 
         }
     )
     batches = ResidentBatches(data, "train")
-    splits = Data(batches, torch.arange(SAMPLES), batches, batches)
+    splits = Splits(batches, torch.arange(SAMPLES), batches, batches)
     made = make_method(method, "released" if method == "mmpareto" else None)
     trainer = Trainer(seen.network, made, protocol, splits, 0, torch.device("cpu"))
     return lambda: one_epoch(trainer)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from tiny_models import model
+from tiny_models import build_network, model
 from torch import Tensor
 
 from counterpoise.components import component
 from counterpoise.engine.loop import Trainer
 from counterpoise.engine.step import initial_state, step_function
 from counterpoise.methods.interface import Method, State
-from counterpoise.models.build import build_network
 from counterpoise.models.network import Network
 
 Shapes = dict[str, tuple[int, ...]]

@@ -155,7 +155,7 @@ class SmallProject:
 
     def prepared(self, cell: Cell) -> Path:
         """Write a manifest of prepared data."""
-        folder = self.root / cell.data_directory
+        folder = self.root / cell.data.directory
         folder.mkdir(parents=True)
         sources = [{"name": f"digits-{number}.csv", "sha256": f"{number}" * 64} for number in range(7)]
         (folder / "manifest.json").write_text(json.dumps({"sources": sources}))

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
-from counterpoise.components import component
-from counterpoise.models.build import build_network
+from counterpoise.components import component, load_class
+from counterpoise.models import build as building
 from counterpoise.models.network import Network
+from counterpoise.models.pretrained import PretrainedWeights
 
 Part = tuple[str, dict[str, Any]]
 
@@ -51,6 +52,17 @@ def model(encoders: dict[str, Part], fusion: Part | None, **rest: Any) -> dict[s
         "inputs": {},
         **rest,
     }
+
+
+def build_network(
+    config: dict[str, Any],
+    shapes: dict[str, tuple[int, ...]],
+    classes: dict[str, int],
+    seed: int,
+    weights: PretrainedWeights | None = None,
+) -> Network:
+    """A network of the components that are installed."""
+    return building.build_network(config, shapes, classes, seed, load=load_class, weights=weights)
 
 
 def build(

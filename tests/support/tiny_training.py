@@ -11,7 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from counterpoise.engine.loop import Control, Data, Interrupted, Progress, Trainer
+from counterpoise.engine.control import Control, Interrupted
+from counterpoise.engine.diagnostics import Recorder
+from counterpoise.engine.loop import Trainer
+from counterpoise.engine.splits import Splits
+from counterpoise.engine.state import Progress
 from counterpoise.models.network import digest_state
 from counterpoise.protocol import Protocol
 from counterpoise.runs.checkpoint import Checkpoints
@@ -39,15 +43,15 @@ def protocol(**changes: Any) -> Protocol:
     return Protocol.model_validate({"optimiser": optimiser, "epochs": 3, "batch_size": BATCH} | changes)
 
 
-def data(toy: Toy, validation: bool = True) -> Data:
+def data(toy: Toy, validation: bool = True) -> Splits:
     """Return the toy's splits; training samples are augmented."""
     parts = {name: toy.split(size, seed) for seed, (name, size) in enumerate((("train", TRAIN), ("test", TEST)))}
     noisy = NoisyBatches(parts["train"].inputs, parts["train"].targets)
     order = torch.arange(TRAIN)
     if not validation:
-        return Data(noisy, order, parts["train"], parts["test"])
+        return Splits(noisy, order, parts["train"], parts["test"])
     val = toy.split(TEST, 2)
-    return Data(noisy, order, parts["train"], parts["test"], val, torch.arange(TEST))
+    return Splits(noisy, order, parts["train"], parts["test"], val, torch.arange(TEST))
 
 
 def trainer(method: str = "uniform", seed: int = 0, toy: Toy | None = None, **changes: Any) -> Trainer:
@@ -57,8 +61,9 @@ def trainer(method: str = "uniform", seed: int = 0, toy: Toy | None = None, **ch
     for name, head in network.heads.items():
         network.heads[name] = nn.Sequential(nn.Dropout(0.3), head)
     validation = changes.pop("validation", True)
-    made = make_method(method, toy=toy)
-    return Trainer(network, made, protocol(**changes), data(toy, validation), seed, torch.device("cpu"))
+    made, asked = make_method(method, toy=toy), protocol(**changes)
+    recorder = Recorder(network) if asked.diagnostics else None
+    return Trainer(network, made, asked, data(toy, validation), seed, torch.device("cpu"), recorder)
 
 
 def stop_after(steps: int) -> Callable[[], bool]:
@@ -86,7 +91,7 @@ def run_with_stops(make: Callable[[], Trainer], folder: Any, every: int) -> tupl
         if saved is not None:
             running.restore(saved)
         try:
-            running.run(checkpoints, Control(stop=stop_after(every)))
+            running.run(Control(stop=stop_after(every), save=checkpoints.save))
             return running, interruptions
         except Interrupted:
             interruptions += 1

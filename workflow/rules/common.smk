@@ -10,35 +10,21 @@ def benchmark_file():
     return files[0]
 
 
-def relative(path):
-    """A path as seen from here, which names it on other machines too, unless it lies elsewhere."""
-    here = Path().resolve()
-    path = Path(path).resolve()
-    return path.relative_to(here) if path.is_relative_to(here) else path
-
-
 def resolve():
     overrides = typed_overrides(dict(workflow.config_settings.config))
     try:
-        return make_plan(Path(), relative(benchmark_file()), overrides)
+        return make_plan(Path(), Path(relative(benchmark_file(), Path())), overrides)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
 PLAN = resolve()
+BASIS = f"results/{PLAN.benchmark.name}/basis.json"
 
 # The options that name the benchmark in a rule's command line. They are the text of a rule's `params`, where Snakemake
 # would take a {word} for a wildcard: in a value of --config it is none, so its brace is written as an escape.
-SETTINGS = re.sub(
-    r"\{(?=\s*\w+\s*[,}])",
-    r"\\x7b",
-    shlex.join(
-        [
-            f"--benchmark={PLAN.path}",
-            *(f"--set={key}={value!r}" for key, value in PLAN.overrides.items()),
-        ]
-    ),
-)
+SETTINGS = shlex.join(benchmark_options(PLAN, Path()))
+SETTINGS = re.sub(r"\{(?=\s*\w+\s*[,}])", r"\\x7b", SETTINGS)
 
 
 wildcard_constraints:
@@ -61,24 +47,13 @@ def weights_files(cell):
     return [f"data/weights/{w.file}" for w in weights_of(cell.config["model"])]
 
 
-# Existing files are right by their path alone, unless they were changed afterwards. CHANGED maps what must be made again
-# to the reason. Each is an input of its rule, as a temporary file that no rule has made yet, so that Snakemake plans the
-# rule by its own means; nothing is written before a job runs, and a dry run writes nothing (docs/decisions/017).
+# Files that exist are right by their path alone, unless they were changed afterwards. CHANGED has those that must be made
+# again, with the reason. A note of them, newer than they are, is then an input of their rules (docs/decisions/017).
 CHANGED = find_changed(PLAN, Path()) if workflow.is_main_process else {}
+NOTE = [write_note(CHANGED, Path())] if CHANGED else []
+for reason in dict.fromkeys(CHANGED.values()):
+    logger.info(f"to be made again: {reason}")
 
 
-def changed(what):
-    return [f"work/changed/{what}"] if what in CHANGED else []
-
-
-rule changed:
-    output:
-        temp("work/changed/{what}"),
-    wildcard_constraints:
-        what=".+",
-    params:
-        reason=lambda wildcards: CHANGED.get(wildcards.what, "asked for"),
-    message:
-        "made again: {params.reason}"
-    shell:
-        "touch {output:q}"
+def changed(file):
+    return NOTE if file in CHANGED else []

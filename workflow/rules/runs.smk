@@ -17,8 +17,8 @@ def starts_from(wildcards):
     cell, seed = cell_of(wildcards), int(wildcards.seed)
     data = f"{cell.data_of(seed).directory}/manifest.json"
     parents = [f"{p.run_directory(seed)}/weights.safetensors" for _, p in cell.parents]
-    files = ancient([data, *parents, *weights_files(cell)])
-    return files + changed(f"{wildcards.cell}/seed-{seed}")
+    note = changed(f"{cell.run_directory(seed)}/record.json")
+    return [*ancient([data, *parents, *weights_files(cell)]), *note]
 
 
 rule train:
@@ -50,14 +50,19 @@ use rule train as train_keeping with:
         cell=rf"[^/]+/[^/]+/[^/]+\.({KEEPING})",
 
 
+def measured_on(wildcards):
+    """A run that kept its weights; not ancient where it is trained again, so that it is measured again, too."""
+    run = RUN.format(**dict(wildcards))
+    files = [f"{run}/record.json", f"{run}/weights.safetensors"]
+    note = changed("{0}/{kind}.{key}.{suffix}".format(run, **dict(wildcards)))
+    return (files if files[0] in CHANGED else ancient(files)) + note
+
+
 # What is made of a finished run's weights: a linear probe of its encoders for a table (probe.<key>.json, and an .npz
 # beside it that the .json names by digest), and measurements for figures (<kind>.<key>.csv).
 rule measure:
     input:
-        ancient(multiext(f"{RUN}/", "record.json", "weights.safetensors")),
-        lambda wildcards: changed(
-            "{cell}/seed-{seed}/{kind}.{key}".format(**dict(wildcards))
-        ),
+        measured_on,
     output:
         f"{RUN}/{{kind}}.{{key}}.{{suffix}}",
     log:

@@ -11,10 +11,10 @@ from counterpoise.files import atomic_directory
 from counterpoise.locks import alone
 from counterpoise.papers.paper import Paper, load_paper
 from counterpoise.planning.plan import Plan
-from counterpoise.results.basis import Basis, now, read_basis, results_folder, stamp, write_basis
+from counterpoise.results.basis import BASIS, Basis, file_problem, now, read_basis, results_folder, stamp, write_basis
 from counterpoise.results.explained import explanations_folder, read_explanations
-from counterpoise.results.table import Results, read_results, write_results
-from counterpoise.runs.changed import REPORT, asked_for, find_changed, made_of, run_stamps
+from counterpoise.results.table import FILES, Results, read_results, write_results
+from counterpoise.runs.changed import asked_for, find_changed, made_of, run_stamps
 
 
 def load_papers(root: Path, names: tuple[str, ...]) -> dict[str, Paper]:
@@ -58,8 +58,8 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
     with alone(folder):
         _remove_torn(folder)
         settle(plan, root)
-        for name, problem in find_changed(plan, root).items():
-            if name != REPORT:
+        for path, problem in find_changed(plan, root).items():
+            if not path.endswith(BASIS):
                 raise UserError(f"{problem}: 'counterpoise run --benchmark {plan.path}' makes it again")
         read_at = now(folder.parent)
         results = collect(plan, root, _previous(folder))
@@ -86,10 +86,13 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
 
 
 def _previous(folder: Path) -> Results | None:
-    try:
-        return read_results(folder)
-    except UserError:
-        return None  # not there, or not readable: everything is computed anew
+    """Return the results in a folder if they are what was written there: values are taken over from them."""
+    basis = read_basis(folder)
+    if basis is None or any(name not in basis.files for name in FILES):
+        return None
+    if any(file_problem(folder / name, basis.files[name], since=0) for name in FILES):
+        return None  # somebody changed them: everything is computed anew
+    return read_results(folder)
 
 
 def _stamps(plan: Plan, root: Path) -> dict[str, dict[str, tuple[int, str]]]:

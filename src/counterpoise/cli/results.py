@@ -29,6 +29,10 @@ PANEL = "Results"
 
 app = typer.Typer()
 
+RecordOption = Annotated[
+    str | None, typer.Option("--record", "-r", help="a published record, by name or folder, in place of a benchmark")
+]
+
 
 @app.command(rich_help_panel=PANEL)
 def show(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None) -> None:
@@ -94,11 +98,12 @@ def report(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption =
     """Write results/<benchmark>/ from the runs that are finished: tables, comparison, figures and HTML report."""
     from counterpoise.cli.closing import closing_lines
     from counterpoise.cli.derive import write_benchmark
+    from counterpoise.results.basis import results_folder
 
     asked = request(benchmark, settings, root)
     plan = asked.plan()
     write_benchmark(plan, asked.root)
-    for line in closing_lines(plan, asked.root):
+    for line in closing_lines(results_folder(asked.root, plan.benchmark.name)):
         print(line)
 
 
@@ -131,6 +136,7 @@ def table(
 @app.command(rich_help_panel=PANEL)
 def trace(
     name: Annotated[str, typer.Argument(help="paper.table.row.column; a variant as in row@released")],
+    record: RecordOption = None,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     settings: SetOption = None,
     root: RootOption = None,
@@ -139,15 +145,22 @@ def trace(
 
     For example mmpareto.table3.MMPareto.cg_mnist.accuracy.
     """
-    from counterpoise.cli.derive import current_results
     from counterpoise.reporting.trace import trace_lines
     from counterpoise.results.names import find_values
 
-    asked = request(benchmark, settings, root)
-    plan = asked.plan()
-    results = current_results(plan, asked.root)
+    if record is not None:
+        from counterpoise.publication.record import find_record, read_published
+
+        published = read_published(find_record(find_root(root), record))
+        results, papers = published.results, published.papers
+    else:
+        from counterpoise.cli.derive import current_results
+
+        asked = request(benchmark, settings, root)
+        plan = asked.plan()
+        results, papers = current_results(plan, asked.root), plan.papers
     for value in find_values(results.layout, name):
-        print("\n".join(trace_lines(results, plan.papers[value.paper], value)))
+        print("\n".join(trace_lines(results, papers[value.paper], value)))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import logging
 import time
 
-CHATTER = ("Select jobs to execute", "Execute ", "Assuming unrestricted", "Using shell")
+CHATTER = (
+    "Select jobs to execute",
+    "Execute ",
+    "Assuming unrestricted",
+    "Using shell",
+    "Removing temporary",
+    "Rules claim",
+)
+CALL = "CalledProcessError"
+"""What Snakemake says of a failed command, its text included: the line of the failure names the log."""
 
 
 class OneLine(logging.Formatter):
@@ -29,12 +38,15 @@ class OneLine(logging.Formatter):
         return self.default.format(record)
 
     def is_shown(self, record: logging.LogRecord) -> bool:
-        """Return whether a record gets a line: not how many jobs are done, which the next job's line says."""
+        """Return whether a record gets a line: not how many jobs are done, which the next job's line says, and not a
+        job that does nothing but ask for files.
+        """
         event, text = event_of(record), str(record.msg)
         if event == "progress":
             self.done = f"{record.done} of {record.total} done  "
-        quiet = event in ("progress", "job_finished") or text.startswith(CHATTER) or "CalledProcessError" in text
-        return not quiet
+        if event == "job_info":
+            return bool(getattr(record, "rule_msg", None))
+        return event not in ("progress", "job_finished") and not text.startswith(CHATTER) and CALL not in text
 
 
 def event_of(record: logging.LogRecord) -> str:

@@ -74,7 +74,8 @@ def _flip(
     elif change.model:
         before, after = names.model, change.model
     else:
-        before, after = before_and_after([item for item in changed if not item[0].startswith("parents.")])
+        # Keys of parents and folds differ because of the change; they say nothing more about it.
+        before, after = before_and_after([c for c in changed if c[0] != "folds" and not c[0].startswith("parents.")])
     return Flip(
         factor=id,
         title=factor.title,

@@ -27,8 +27,10 @@ from counterpoise.planning.factors import Change
 from counterpoise.protocol import Protocol, ProtocolFile
 from counterpoise.validation import validate
 
-TRAINING = "counterpoise.engine.training"
+TRAINING = ("counterpoise.engine.training", "counterpoise.engine.exactness")
+"""What every run's numbers depend on, with all that it imports."""
 DIAGNOSTICS = "counterpoise.engine.diagnostics"
+"""What the numbers of runs that record their steps depend on besides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,7 +362,7 @@ def _modules(method: Component, model: dict[str, Any], protocol: dict[str, Any])
     if model["fusion"] is not None:
         parts.append(component("fusion", model["fusion"]["component"]))
     recording = [DIAGNOSTICS] if protocol["diagnostics"] else []
-    return tuple(sorted({TRAINING, method.module, *(part.module for part in parts), *recording}))
+    return tuple(sorted({*TRAINING, method.module, *(part.module for part in parts), *recording}))
 
 
 def _json(data: Mapping[str, Any]) -> str:

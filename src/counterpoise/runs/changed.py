@@ -7,13 +7,16 @@ record names their digests. See :mod:`counterpoise.results.basis` for what is co
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from counterpoise.errors import UserError
-from counterpoise.files import json_text, read_json, sha256_file
+from counterpoise.files import json_text, read_json, sha256_file, write_text
 from counterpoise.planning.plan import Cell, Plan
 from counterpoise.results.basis import (
+    BASIS,
     Basis,
     Stamp,
     derived_problem,
@@ -29,37 +32,52 @@ from counterpoise.results.record import RECORD, read_record
 from counterpoise.runs.failure import NAME as FAILURE
 from counterpoise.runs.layout import layout_of
 
-REPORT = "report"
+NOTE = "work/changed.txt"
 LARGE = 64_000_000
 """Bytes from which on a file that is older than its record counts as what the record names."""
 
 
 def find_changed(plan: Plan, root: Path) -> dict[str, str]:
-    """Return what must be made again although it is there, with the reason.
+    """Return the files that must be made again although they may be there, each with the reason.
 
-    Names: ``<cell>/seed-<n>`` for a run, ``<cell>/seed-<n>/<probe or measurement>`` for what was made of it, and
-    ``report`` for the derived folder.
+    A file stands for what its job writes: ``record.json`` for a run, a probe's or a measurement's own file, and
+    ``basis.json`` for the derived folder. Paths are relative to the project.
     """
     root = Path(root)
-    basis = read_basis(results_folder(root, plan.benchmark.name))
+    home = results_folder(Path(), plan.benchmark.name)
+    basis = read_basis(root / home)
     known = {} if basis is None else basis.runs
     since = 0 if basis is None else basis.read_at
     broken: dict[str, str] = {}
     since_then = ""
     for cell in plan.cells:
         for seed in plan.seeds:
-            name, folder = f"{cell.name}/seed-{seed}", root / cell.run_directory(seed)
-            stamps = known.get(name, {})
-            outcome = outcome_file(folder)
-            if outcome != next(iter(stamps), ""):
-                since_then = f"{name} has another outcome than when results were written"
-            elif outcome and file_problem(folder / outcome, stamps[outcome], since):
-                since_then = f"{folder / outcome} is newer"
+            place = cell.run_directory(seed)
+            stamps = known.get(f"{cell.name}/seed-{seed}", {})
+            outcome = outcome_file(root / place)
+            if outcome != next((file for file in (RECORD, FAILURE) if file in stamps), ""):
+                since_then = f"{place} is another than when results were written"
+            elif outcome and file_problem(root / place / outcome, stamps[outcome], since):
+                since_then = f"{place / outcome} is newer"
                 stamps = {}
             if outcome == RECORD:
-                broken |= _broken_files(name, folder, cell.key, seed, stamps if RECORD in stamps else None, since)
+                found = _broken_files(root / place, cell.key, seed, stamps if RECORD in stamps else None, since)
+                broken |= {f"{place}/{name}": reason for name, reason in found.items()}
     reason = next(iter(broken.values()), "") or since_then or report_problem(plan, root, basis)
-    return broken | ({REPORT: reason} if reason else {})
+    return broken | ({f"{home}/{BASIS}": reason} if reason else {})
+
+
+def report_problem(plan: Plan, root: Path, basis: Basis | None) -> str:
+    """Return why the derived folder of a benchmark must be made again, runs apart; empty where it need not."""
+    asked = asked_for(layout_of(plan, root), root)
+    name = plan.benchmark.name
+    return derived_problem(results_folder(root, name), basis, asked, explanations_folder(root, name))
+
+
+def asked_for(layout: Layout, root: Path) -> str:
+    """Return the digest of what a benchmark's derived folder rests on besides runs."""
+    text = json_text(layout.model_dump(mode="json", by_alias=True), sort_keys=False)
+    return what_is_asked(root, text, layout.papers)
 
 
 def outcome_file(folder: Path) -> str:
@@ -74,7 +92,7 @@ def made_of(plan: Plan, cell: Cell) -> list[str]:
 
 
 def run_stamps(folder: Path, made_of_it: Iterable[str]) -> dict[str, Stamp]:
-    """Return the stamps of a run's files for the basis, the outcome first; none where nothing is known of it.
+    """Return the stamps of a run's files for the basis; none where nothing is known of it.
 
     Args:
         made_of_it: names of probes and measurements that belong to the benchmark.
@@ -91,34 +109,33 @@ def run_stamps(folder: Path, made_of_it: Iterable[str]) -> dict[str, Stamp]:
     return found
 
 
-def report_problem(plan: Plan, root: Path, basis: Basis | None) -> str:
-    """Return why the derived folder of a benchmark must be made again, runs apart; empty where it need not."""
-    layout = layout_of(plan, root)
-    asked = asked_for(layout, root)
-    names = plan.benchmark.name
-    return derived_problem(results_folder(root, names), basis, asked, explanations_folder(root, names))
+def write_note(reasons: Mapping[str, str], root: Path) -> str:
+    """Write why files must be made again, and return the note's path: newer than each of these files.
+
+    As an input of their rules it makes Snakemake plan them, whatever their times say; no run or table rests on it.
+    """
+    path = Path(root) / NOTE
+    write_text(path, "".join(f"{file}: {reason}\n" for file, reason in reasons.items()) + f"noted {time.time_ns()}\n")
+    made = [Path(root) / file for file in reasons]
+    latest = max((file.stat().st_mtime_ns for file in made if file.is_file()), default=0)
+    if latest >= path.stat().st_mtime_ns:  # a clock was wrong then, or is now
+        os.utime(path, ns=(latest + 10**9, latest + 10**9))
+    return NOTE
 
 
-def asked_for(layout: Layout, root: Path) -> str:
-    """Return the digest of what a benchmark's derived folder rests on besides runs."""
-    text = json_text(layout.model_dump(mode="json", by_alias=True), sort_keys=False)
-    return what_is_asked(root, text, layout.papers)
-
-
-def _broken_files(
-    name: str, folder: Path, key: str, seed: int, stamps: Mapping[str, Stamp] | None, since: int
-) -> dict[str, str]:
-    """Return what is wrong with a run's files, by what must be made again."""
+def _broken_files(folder: Path, key: str, seed: int, stamps: Mapping[str, Stamp] | None, since: int) -> dict[str, str]:
+    """Return what is wrong with a run's files, by the file that stands for what must be made again."""
     if stamps is None:
         # Not read yet, or trained again since then: the record itself says what belongs to it.
         problem = record_problem(folder, key, seed)
-        return {name: problem} if problem else {}
+        return {RECORD: problem} if problem else {}
     found = {}
     for file, expected in stamps.items():
         problem = file_problem(folder / file, expected, since)
         if problem:
-            made_of_it = file.count(".") == 2  # <probe or kind>.<key>.<suffix>
-            found[f"{name}/{file.rpartition('.')[0]}" if made_of_it else name] = problem
+            # <probe or kind>.<key>.<suffix> was made of the run; a probe's arrays stand or fall with its .json
+            made_of_it = file.count(".") == 2
+            found[file.replace(".npz", ".json") if made_of_it else RECORD] = problem
     return found
 
 

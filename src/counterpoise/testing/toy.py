@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from counterpoise.components import component
-from counterpoise.engine.loop import Data, Trainer
+from counterpoise.components import component, load_class
+from counterpoise.engine.loop import Trainer
+from counterpoise.engine.splits import Splits
 from counterpoise.methods.interface import Method, Weights
 from counterpoise.models.build import build_network
 from counterpoise.models.network import Network
@@ -55,7 +56,7 @@ class Toy:
         }
         targets = TASKS if self.tasks else ("class",)
         classes = dict.fromkeys(targets, CLASSES)
-        made = build_network(config, dict.fromkeys(self.names, SHAPE), classes, seed)
+        made = build_network(config, dict.fromkeys(self.names, SHAPE), classes, seed, load=load_class)
         return made.to(device=self.device, dtype=self.dtype)
 
     def split(self, size: int, seed: int) -> ToyBatches:
@@ -77,10 +78,10 @@ class Toy:
         drawn = self.split(size, seed)
         return drawn.inputs, drawn.targets
 
-    def data(self) -> Data:
+    def data(self) -> Splits:
         """Return training, validation and test splits."""
         train, val, test = (_split(self, size, seed) for seed, size in enumerate((72, 24, 24)))
-        return Data(train, torch.arange(72), train, test, val, torch.arange(24))
+        return Splits(train, torch.arange(72), train, test, val, torch.arange(24))
 
     def trainer(self, method: Method, epochs: int = 8, seed: int = 0) -> Trainer:
         """Return the training loop of a method on this toy, its network initialised as the method wants."""

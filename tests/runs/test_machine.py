@@ -1,4 +1,4 @@
-"""A run sets the switches that exactness asks for, and leaves all of them as they were."""
+"""Which device a run gets, what a record says of it, and memory that a process keeps."""
 
 from __future__ import annotations
 
@@ -9,64 +9,10 @@ import pytest
 import torch
 from tiny_training import protocol
 
-from counterpoise.engine.device import choose_device, describe, exactness
 from counterpoise.errors import UserError
+from counterpoise.runs.machine import choose_device, describe
 
 CPU = torch.device("cpu")
-
-
-def switches() -> dict:
-    return {
-        "threads": torch.get_num_threads(),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "benchmark": torch.backends.cudnn.benchmark,
-        "matmul_tf32": torch.backends.cuda.matmul.allow_tf32,
-        "conv_tf32": torch.backends.cudnn.allow_tf32,
-        "random": torch.get_rng_state().tolist(),
-    }
-
-
-@pytest.mark.parametrize("changes", [{}, {"threads": 2, "deterministic": False, "precision": "tf32"}], ids=str)
-def test_every_switch_and_the_random_state_are_as_before(changes):
-    torch.manual_seed(7)
-    before = switches()
-    with exactness(protocol(**changes), CPU):
-        torch.manual_seed(99)
-        torch.randn(10)
-    assert switches() == before
-
-
-def test_switches_are_restored_after_a_failure():
-    def fail():
-        with exactness(protocol(threads=2), CPU):
-            torch.randn(3)
-            raise ZeroDivisionError
-
-    before = switches()
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert switches() == before
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_the_number_of_threads_is_the_protocols(threads):
-    with exactness(protocol(threads=threads), CPU):
-        assert torch.get_num_threads() == threads
-
-
-@pytest.mark.parametrize("precision", ["fp32", "tf32"])
-def test_tf32_only_where_the_protocol_says_so(precision):
-    with exactness(protocol(precision=precision), CPU):
-        assert torch.backends.cuda.matmul.allow_tf32 is (precision == "tf32")
-        assert torch.backends.cudnn.allow_tf32 is (precision == "tf32")
-
-
-def test_deterministic_unless_the_protocol_says_otherwise():
-    with exactness(protocol(), CPU):
-        assert torch.are_deterministic_algorithms_enabled()
-        assert not torch.backends.cudnn.benchmark
-    with exactness(protocol(deterministic=False), CPU):
-        assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.parametrize(("name", "near"), [("gpu", "allowed"), ("cpuu", "did you mean 'cpu'"), ("", "allowed")])
@@ -100,7 +46,7 @@ def test_the_description_names_all_that_bits_depend_on():
 def test_memory_that_a_job_frees_is_used_again():
     program = (
         "import resource, torch\n"
-        "from counterpoise.engine.device import keep_freed_memory\n"
+        "from counterpoise.runs.machine import keep_freed_memory\n"
         "print(keep_freed_memory())\n"
         "for _ in range(10): torch.ones(5_000_000)\n"  # takes what it will use
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
