@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from counterpoise.cli.project import DEFAULT_BENCHMARK, BenchmarkOption, DeviceOption, RootOption, SetOption, request
+from counterpoise.cli.project import (
+    DEFAULT_BENCHMARK,
+    BenchmarkOption,
+    DeviceOption,
+    RootOption,
+    SetOption,
+    find_root,
+    request,
+)
 
 PANEL = "Records"
 
