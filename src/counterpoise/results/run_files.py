@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from counterpoise.errors import UserError
 from counterpoise.files import read_bytes, unpack_gzip
@@ -66,6 +65,8 @@ def compact(predictions: Mapping[str, NDArray[Any]], bins: int) -> Arrays:
     Args:
         bins: of the calibration error. Rounding moves no confidence over the edge of a bin.
     """
+    from scipy.special import softmax  # here: reading the workflow needs the names of files, and no SciPy
+
     found: Arrays = {}
     for name, array in predictions.items():
         before, separator, after = name.partition(".logits.")
