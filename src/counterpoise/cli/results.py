@@ -35,15 +35,28 @@ RecordOption = Annotated[
 
 
 @app.command(rich_help_panel=PANEL)
-def show(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None) -> None:
+def show(
+    record: RecordOption = None,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    root: RootOption = None,
+) -> None:
     """What came out of a benchmark in a few sentences, and where its tables and report are."""
     from counterpoise.cli.closing import closing_lines
-    from counterpoise.cli.derive import current_results
 
-    asked = request(benchmark, settings, root)
-    plan = asked.plan()
-    current_results(plan, asked.root)
-    for line in closing_lines(plan, asked.root):
+    if record is not None:
+        from counterpoise.publication.record import find_record
+
+        folder = find_record(find_root(root), record)
+    else:
+        from counterpoise.cli.derive import current_results
+        from counterpoise.results.basis import results_folder
+
+        asked = request(benchmark, settings, root)
+        plan = asked.plan()
+        current_results(plan, asked.root)
+        folder = results_folder(asked.root, plan.benchmark.name)
+    for line in closing_lines(folder):
         print(line)
 
 
