@@ -143,7 +143,8 @@ def test_judging_gives_the_same_texts_each_time_and_a_summary(stand_in):
     assert (summary["benchmark"], summary["seeds"], summary["exit_code"]) == ("made_up", [0, 1, 2], 0)
 
 
-def test_results_that_were_written_and_read_are_judged_alike(stand_in, tmp_path):
+def test_results_of_another_engine_that_were_written_and_read_are_judged_alike(stand_in, tmp_path):
+    assert not any(run.record for run in stand_in.results.runs)
     write_results(stand_in.results, tmp_path)
     again = judge(stand_in.paper, read_results(tmp_path))
     assert again.texts() == stand_in.compare().texts()

@@ -42,9 +42,40 @@ def draw_figures(results: Results, papers: Mapping[str, Paper], folder: Path) ->
             drawn = DrawnFigure(results, paper, place, paper.figure(place.figure))
             drawn.write(Path(folder) / "figures" / place.paper / place.figure)
         except Exception as error:  # whatever is wrong with one figure, the others are drawn
-            reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            problems.append(f"figure {place.id}: {reason}")
+            problems.append(f"figure {place.id}: {_reason(error)}")
     return problems
+
+
+def draw_tables(results: Results, papers: Mapping[str, Paper], folder: Path) -> list[str]:
+    """Draw ``tables/<paper>/<table>`` as ``.svg`` and ``.png`` below ``folder``: every seed, our mean, what is printed.
+
+    Returns:
+        One line for each table that could not be drawn. One without a number of ours has no picture and no line.
+    """
+    problems = []
+    for table in results.layout.tables:
+        figure = Figure(
+            paper=table.paper,
+            name=table.table,
+            title=papers[table.paper].table(table.table).title,
+            kind="dots",
+            table=table.table,
+        )
+        paper = papers[table.paper].model_copy(update={"figures": {figure.name: figure}})
+        place = LayoutFigure(paper=table.paper, figure=table.table)
+        try:
+            drawn = DrawnFigure(results, paper, place, figure)
+            with mpl.rc_context(STYLE):
+                save(drawn.picture(), Path(folder) / "tables" / table.paper / table.table, dpi=150)
+        except NothingToDraw:
+            continue
+        except Exception as error:  # as for figures: one picture does not keep the others from being drawn
+            problems.append(f"picture of table {table.paper}.{table.table}: {_reason(error)}")
+    return problems
+
+
+class NothingToDraw(UserError):
+    """No finished run gives anything to draw."""
 
 
 class DrawnFigure:
@@ -59,7 +90,7 @@ class DrawnFigure:
         self.kind = load_kind(figure)
         self.frame = self.kind.rows(results, place, paper)
         if self.frame.empty:
-            raise UserError("no finished run gives anything to draw")
+            raise NothingToDraw("no finished run gives anything to draw")
 
     def write(self, base: Path) -> None:
         """Write the rows as ``<base>.csv``, pictures of them as ``.svg`` and ``.png``, and the caption as ``.txt``."""
@@ -135,6 +166,10 @@ class DrawnFigure:
         comparable = not (self.place.stand_in or self._is_of_stand_ins())
         for number in self.figure.printed:
             yield _number_line(number, ours, comparable)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 def load_kind(figure: Figure) -> FigureKind:

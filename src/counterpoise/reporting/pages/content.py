@@ -180,7 +180,7 @@ def report_content(
         numbers=tuple(_number_lines(rows, explained)),
         tables=tables,
         cells=cells,
-        evidence=evidence_of(results.runs),
+        evidence=evidence_of(run.record for page in cells for run in page.runs if run.record is not None),
         figures=tuple(_figure_page(figure, papers, folder) for figure in results.layout.figures),
         explained=explained,
         problems=(*problems, *(problem for page in cells for problem in page.problems)),
