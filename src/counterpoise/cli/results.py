@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -107,8 +108,22 @@ def diff(
 
 
 @app.command(rich_help_panel=PANEL)
-def report(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None) -> None:
-    """Write results/<benchmark>/ from the runs that are finished: tables, comparison, figures and HTML report."""
+def report(
+    record: RecordOption = None,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    root: RootOption = None,
+) -> None:
+    """Write results/<benchmark>/ from the runs that are finished: tables, comparison, figures and HTML report.
+
+    With --record: the pages of a published record, from its data, in work/records/<name>/.
+    """
+    if record is not None:
+        from counterpoise.cli.records import record_folder
+        from counterpoise.publication.pages import write_pages
+
+        print(write_pages(record_folder(record, root), (root or Path()) / "work/records"))
+        return
     from counterpoise.cli.closing import closing_lines
     from counterpoise.cli.derive import write_benchmark
     from counterpoise.results.basis import results_folder
@@ -168,9 +183,10 @@ def trace(
     from counterpoise.results.names import find_values
 
     if record is not None:
-        from counterpoise.publication.record import find_record, read_published
+        from counterpoise.cli.records import record_folder
+        from counterpoise.publication.record import read_published
 
-        published = read_published(find_record(find_root(root), record))
+        published = read_published(record_folder(record, root))
         results, papers = published.results, published.papers
     else:
         from counterpoise.cli.derive import current_results
