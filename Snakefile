@@ -20,6 +20,7 @@ from counterpoise.errors import UserError
 from counterpoise.planning.benchmark import typed_overrides
 from counterpoise.planning.plan import make_plan
 from counterpoise.runs.changed import find_changed, made_of, write_note
+from counterpoise.runs.redo import benchmark_options, relative
 from counterpoise.runs.remembered import remember
 from counterpoise.weights import weights_of
 from snakemake.exceptions import WorkflowError
@@ -46,13 +47,7 @@ localrules:
     all,
     fetch,
     fetch_weights,
-    fetch_all,
-    prepare_all,
-    train_all,
-    measures_all,
-    runs_all,
     report,
-    report_all,
     explain,
 
 

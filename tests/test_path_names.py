@@ -65,4 +65,4 @@ def test_control_characters_are_seen_at_any_depth_and_written_out():
     assert names.control_character({"a": [{"b": "fine\n\tstill"}]}) is None
     assert names.control_character({"a": [{"b\x1b[2J": 1}]}) == "b\x1b[2J"
     assert names.control_character(["x", ("y", "\u202e")]) == "\u202e"
-    assert names.printable("x\x1b[2J") == "x\\x1b[2J"
+    assert names.printable("x\x1b[2J\ny") == "x\\x1b[2J\\ny"

@@ -93,5 +93,5 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 
 def printable(text: str) -> str:
-    """Return a text with its control characters written out, for names of files that nobody has checked."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    """Return a text as one line with its control characters written out, for what nobody has checked."""
+    return re.sub(rf"{_CONTROL.pattern}|[\n\t]", lambda found: found[0].encode("unicode_escape").decode(), text)

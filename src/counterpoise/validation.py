@@ -113,7 +113,7 @@ def validate(schema: type[Schema], data: Any, where: str) -> Schema:
     try:
         return schema.model_validate(data)
     except ValidationError as error:
-        raise UserError(f"{where}: {_sentence(schema, error)}") from error
+        raise UserError(f"{where}: {printable(_sentence(schema, error))}") from error
 
 
 KINDS = {

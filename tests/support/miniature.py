@@ -28,7 +28,7 @@ BENCHMARK = f"configs/benchmarks/{NAME}.yaml"
 DEADLINE = 300.0
 
 # What of a record is of the moment and the machine rather than of the run.
-MOMENTARY = ("started", "finished", "seconds", "resumed", "command", "git")
+MOMENTARY = ("finished", "seconds", "attempts")
 
 MODEL = {
     "title": "Tiny encoders",
@@ -221,9 +221,13 @@ class Project:
         return {str(path.relative_to(self.root)): _digest(path) for path in self._final()}
 
     def _final(self) -> Iterator[Path]:
-        for folder in ("results/runs", "results/tables", "results/comparison"):
-            yield from sorted(path for path in (self.root / folder).rglob("*") if path.is_file())
-        yield from sorted(path for path in (self.root / "data/prepared").rglob("*") if path.is_file())
+        for folder in ("results/runs", f"results/{NAME}", "data/prepared"):
+            yield from sorted(path for path in (self.root / folder).rglob("*") if path.is_file() and _is_final(path))
+
+
+def _is_final(path: Path) -> bool:
+    """Whether a file says nothing of the moment: a list of runs, the report and the basis name times and logs."""
+    return path.name not in ("runs.json", "basis.json", "timings.csv") and "report" not in path.parts
 
 
 def _digest(path: Path) -> str:

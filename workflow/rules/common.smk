@@ -10,35 +10,21 @@ def benchmark_file():
     return files[0]
 
 
-def relative(path):
-    """A path as seen from here, which names it on other machines too, unless it lies elsewhere."""
-    here = Path().resolve()
-    path = Path(path).resolve()
-    return path.relative_to(here) if path.is_relative_to(here) else path
-
-
 def resolve():
     overrides = typed_overrides(dict(workflow.config_settings.config))
     try:
-        return make_plan(Path(), relative(benchmark_file()), overrides)
+        return make_plan(Path(), Path(relative(benchmark_file(), Path())), overrides)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
 PLAN = resolve()
+BASIS = f"results/{PLAN.benchmark.name}/basis.json"
 
 # The options that name the benchmark in a rule's command line. They are the text of a rule's `params`, where Snakemake
 # would take a {word} for a wildcard: in a value of --config it is none, so its brace is written as an escape.
-SETTINGS = re.sub(
-    r"\{(?=\s*\w+\s*[,}])",
-    r"\\x7b",
-    shlex.join(
-        [
-            f"--benchmark={PLAN.path}",
-            *(f"--set={key}={value!r}" for key, value in PLAN.overrides.items()),
-        ]
-    ),
-)
+SETTINGS = shlex.join(benchmark_options(PLAN, Path()))
+SETTINGS = re.sub(r"\{(?=\s*\w+\s*[,}])", r"\\x7b", SETTINGS)
 
 
 wildcard_constraints:

@@ -2,9 +2,6 @@
 # written as a whole into results/<benchmark>/, with a basis.json that says what it rests on.
 
 
-BASIS = f"results/{PLAN.benchmark.name}/basis.json"
-
-
 # Runs are ancient inputs: their times say nothing. Not so where this is made again because a run is: Snakemake passes
 # over a job whose inputs are made again but are ancient and exist, whatever other reason there is for it.
 def reported_files(wildcards):
@@ -43,10 +40,6 @@ def explanation_inputs(wildcards):
         cells = [PLAN.cell(name) for name in question.cells]
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    if question.file_name != wildcards.number:
-        raise WorkflowError(
-            f"{wildcards.number}: as a target it is called {question.file_name}"
-        )
     runs = [cell.run_directory(seed) for cell in cells for seed in PLAN.seeds]
     probe = PLAN.probe_of(cells[0])
     names = ["record.json", *([f"{probe}.json"] if probe else [])]

@@ -8,35 +8,25 @@ from typing import Any
 
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
-from counterpoise.planning.plan import Plan
-from counterpoise.results.basis import read_basis, results_folder
 
 MOST_FAILURES = 10
 
 
-def closing_lines(plan: Plan, root: Path) -> Iterator[str]:
-    """Yield the lines, none where no results have been written."""
-    folder = results_folder(root, plan.benchmark.name)
-    basis = read_basis(folder)
+def closing_lines(folder: Path) -> Iterator[str]:
+    """Yield what stands in a derived folder or in a published record; no line where there is nothing to be read."""
+    folder = Path(folder)
     try:
         summary = read_json(folder / "summary.json", "summary of results")
         runs = read_json(folder / "runs.json", "list of runs")["runs"]
-    except (UserError, KeyError, TypeError):
+        planned, finished = summary["runs"]["planned"], summary["runs"]["finished"]
+        state = f"partial results, {finished} of {planned} runs" if finished < planned else f"{planned} runs"
+        yield f"{summary['benchmark']}: {state}"
+        yield from (f"  {paper['answer']}" for paper in summary["papers"].values())
+        yield from _failure_lines(runs)
+        yield from (f"  could not be made: {problem}" for problem in summary["problems"])
+    except (UserError, KeyError, TypeError, AttributeError):
         return
-    if basis is None:
-        return
-    state = f"{basis.finished} of {basis.planned} runs finished" if basis.partial else f"{basis.planned} runs"
-    yield f"{plan.benchmark.name}: {state}{'; results are partial' if basis.partial else ''}"
-    for paper, found in summary.get("papers", {}).items():
-        yield f"  {found.get('answer') or _counts(paper, found)}"
-    yield from _failure_lines(runs)
-    yield from (f"  could not be made: {problem}" for problem in summary.get("problems", []))
     yield f"  tables: {folder / 'tables'}   report: {folder / 'report/index.html'}"
-
-
-def _counts(paper: str, found: dict[str, Any]) -> str:
-    numbers = {name.replace("_", " "): n for name, n in found.get("numbers", {}).items() if n}
-    return f"{paper}: " + ", ".join(f"{n} {name}" for name, n in numbers.items())
 
 
 def _failure_lines(runs: list[dict[str, Any]]) -> Iterator[str]:

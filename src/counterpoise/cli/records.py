@@ -9,11 +9,82 @@ from typing import Annotated
 
 import typer
 
-from counterpoise.cli.project import DEFAULT_BENCHMARK, BenchmarkOption, DeviceOption, RootOption, SetOption, request
+from counterpoise.cli.project import (
+    DEFAULT_BENCHMARK,
+    BenchmarkOption,
+    DeviceOption,
+    RootOption,
+    SetOption,
+    find_root,
+    request,
+)
 
 PANEL = "Records"
 
 app = typer.Typer()
+
+
+def record_folder(name: str, root: Path | None) -> Path:
+    """Return the folder of a published record; one that is given by its path needs no project around it."""
+    from counterpoise.publication.record import find_record
+
+    return find_record(Path() if Path(name).is_dir() else find_root(root), name)
+
+
+@app.command(rich_help_panel=PANEL)
+def publish(
+    name: Annotated[
+        str | None, typer.Option(help="the record's folder in results/published; default: the benchmark's name")
+    ] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="also where runs are missing or failed")] = False,
+    readme: Annotated[
+        bool, typer.Option("--readme", help="only write a record's README again, after notes.md has changed")
+    ] = False,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    root: RootOption = None,
+) -> None:
+    """Write results/published/<name>: a record of a finished benchmark that anybody can check."""
+    from counterpoise.publication import publish as publication
+
+    if readme:
+        # A record that has its name is not planned again: it outlives its benchmark file.
+        found = record_folder(name or request(benchmark, settings, root).plan().benchmark.name, root)
+        print(publication.rewrite_readme(found))
+        return
+    from counterpoise.cli.derive import current_results
+
+    asked = request(benchmark, settings, root)
+    plan = asked.plan()
+    current_results(plan, asked.root)
+    done = publication.publish(asked.root, plan.benchmark.name, name, partial=partial)
+    print(f"{done.folder}: {done.runs} runs, {done.size / 1e6:.2f} MB; all records {done.total / 1e6:.2f} MB")
+    for line in (*(f"left out for size: {kind}" for kind in done.left_out), *done.problems):
+        print(line)
+
+
+@app.command(rich_help_panel=PANEL)
+def verify(
+    record: Annotated[
+        str | None, typer.Argument(help="a published record, by folder or name; default: the benchmark's own results")
+    ] = None,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    root: RootOption = None,
+) -> None:
+    """Recompute metrics, verdicts and tables, and compare. Exit code 0: the same, 3: something differs."""
+    from counterpoise.publication.verify import verify as recompute
+
+    if record is not None:
+        done = recompute(record_folder(record, root))
+    else:
+        from counterpoise.results.basis import results_folder
+
+        asked = request(benchmark, settings, root)
+        done = recompute(results_folder(asked.root, asked.plan().benchmark.name), asked.root / "configs")
+    for line in done.lines():
+        print(line)
+    raise typer.Exit(done.exit_code)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -70,7 +70,7 @@ RANKING_COLUMNS = (
 )
 SEED_COLUMNS = ("paper", "table", "row", "column", "dataset", "better", "stand_in", "seed", "status", "value")
 BOOTSTRAP_SEED = 20240531
-ALL_WELL, DEVIATIONS, REFUTED = 0, 3, 4
+ALL_WELL, DEVIATIONS, REFUTED, NOTHING_COMPARED = 0, 3, 4, 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +173,8 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """0 if nothing deviates, 3 if a number deviates or diverges, 4 if a claim is refuted.
+        """0 if something was compared and nothing deviates, 3 if a number deviates or diverges, 4 if a claim is
+        refuted, 5 if nothing was compared: no number and no claim.
 
         Stand-ins do not count: what happens on them says nothing about the paper's numbers.
         """
@@ -182,7 +183,9 @@ class Comparison:
         wrong = (Verdict.DEVIATES, Verdict.DIVERGED)
         if any(row.verdict in wrong and not row.entry.stand_in for row in self.rows):
             return DEVIATIONS
-        return ALL_WELL
+        compared = any(row.verdict in (Verdict.REPRODUCED, Verdict.CONSISTENT) for row in self.rows)
+        answered = any(claim.answer is Answer.SUPPORTED and not claim.stand_in for claim in self.claims)
+        return ALL_WELL if compared or answered else NOTHING_COMPARED
 
     @property
     def number_counts(self) -> dict[str, int]:

@@ -118,8 +118,9 @@ class DrawnFigure:
         """Return the lines under the figure: what ran, what the figure chooses, and the paper's own numbers."""
         what = "; ".join(self._what_ran())
         chosen = "; ".join(text.format(**self._settings()) for text in self.figure.choices)
-        printed = "; ".join(self._beside_the_paper())
-        lines = [what, f"Chosen here: {chosen}." if chosen else "", printed and f"In numbers [as printed]: {printed}."]
+        numbers = "; ".join(self._numbers())
+        said = f"In numbers{' [as printed]' if self._is_comparable() else ''}: {numbers}." if numbers else ""
+        lines = [what, f"Chosen here: {chosen}." if chosen else "", said]
         return "\n".join(line for line in lines if line)
 
     def _what_ran(self) -> Iterator[str]:
@@ -135,7 +136,7 @@ class DrawnFigure:
             for label, part in self.frame.groupby("method", sort=False)["seed"]:
                 if set(part) != planned:
                     yield f"{label}: {part.nunique()} of {len(planned)} seeds"
-        if self.place.stand_in or self._is_of_stand_ins():
+        if not self._is_comparable():
             yield "stand-in data: not comparable with the paper"
         seen = set(self.frame.get("method", ())) | self.kind.without_rows()
         for series in place.series:
@@ -146,10 +147,10 @@ class DrawnFigure:
         if place.note:
             yield place.note
 
-    def _is_of_stand_ins(self) -> bool:
-        """Whether a figure of a table's values draws some that are not comparable with the paper."""
+    def _is_comparable(self) -> bool:
+        """Whether nothing that is drawn is of a stand-in: neither the figure's runs nor its table's values."""
         drawn = self.results.layout.values_of(self.figure.paper, self.figure.table) if self.figure.table else []
-        return any(value.stand_in for value in drawn if value.cell is not None)
+        return not self.place.stand_in and not any(value.stand_in for value in drawn if value.cell is not None)
 
     def _settings(self) -> dict[str, Any]:
         settings = component("figure_kind", self.figure.kind).resolve(self.figure.settings, self.figure.name)
@@ -158,14 +159,12 @@ class DrawnFigure:
             settings |= component("measurement", measure.name).resolve(measure.settings, self.figure.name)
         return settings
 
-    def _beside_the_paper(self) -> Iterator[str]:
+    def _numbers(self) -> Iterator[str]:
         """Our mean of each number that the paper prints, and the printed one where the two may be compared."""
-        if not self.figure.printed:
-            return
-        ours = self.kind.numbers(self.frame, self.results, self.place, self.paper)
-        comparable = not (self.place.stand_in or self._is_of_stand_ins())
-        for number in self.figure.printed:
-            yield _number_line(number, ours, comparable)
+        if self.figure.printed:
+            ours = self.kind.numbers(self.frame, self.results, self.place, self.paper)
+            for number in self.figure.printed:
+                yield _number_line(number, ours, self._is_comparable())
 
 
 def _reason(error: Exception) -> str:

@@ -289,7 +289,7 @@ def _figure_page(figure: LayoutFigure, papers: Mapping[str, Paper], folder: Path
     source = paper.figure(figure.figure)
     said = folder / f"{base}.txt"
     if said.is_file():
-        notes = said.read_text(encoding="utf-8").splitlines()
+        notes = [line for line in said.read_text(encoding="utf-8").splitlines() if line]
     else:
         notes = [f"{one.label} is not drawn: {one.reason}" for one in figure.series if one.cell is None]
     return FigurePage(
