@@ -77,7 +77,7 @@ class BigProject:
             "environment": {"device_name": "a device"},
         }
         (folder / "record.json").write_text(json.dumps(record))
-        (folder / plan.metrics_name).touch()
+    
 
     def _write_datasets(self, names: list[str]) -> None:
         dataset = yaml.safe_load((self.root / "configs/datasets/cg_digits.yaml").read_text())
