@@ -42,7 +42,8 @@ class Gradients:
         network.train()
         # A forward pass in training mode moves the running averages of batch norm: they are put back.
         buffers = {name: value.clone() for name, value in network.named_buffers()}
-        parameters = {name: engine.trainable(module) for name, module in network.encoders.items()}
+        owned = {name: engine.trainable(module) for name, module in network.encoders.items()}
+        parameters = {name: found for name, found in owned.items() if found}  # a frozen encoder has no gradients
         values: dict[str, list[Tensor]] = {name: [] for name in parameters}
         moments = {name: _Moments() for name in parameters}
         for inputs, targets in _batches(data, batch_size, seed, self.batches):
