@@ -52,11 +52,7 @@ def step_function(
     method.check(network)
     forward = _Forward(method, network, autocast)
     if isinstance(method, IntegrationMethod):
-        if are_linked(network):
-            raise UserError(
-                f"method '{method.info.name}' combines the gradients of each encoder by itself; encoders "
-                "that exchange features on the way have none"
-            )
+        _check_integration(method, network)
         return _IntegrationStep(method, forward, recorder)
     if isinstance(method, ModulationMethod):
         return _ModulationStep(method, forward, recorder)
@@ -65,6 +61,27 @@ def step_function(
     raise UserError(
         f"method '{method.info.name}': its class must be a LossMethod, ModulationMethod or IntegrationMethod"
     )
+
+
+def _check_integration(method: IntegrationMethod, network: Network) -> None:
+    """Refuse a network whose encoders have no gradients that the method could combine."""
+    name = f"method '{method.info.name}'"
+    if are_linked(network):
+        raise UserError(
+            f"{name} combines the gradients of each encoder by itself; encoders that exchange features on the "
+            "way have none"
+        )
+    most, count = method.info.most_tasks, len(engine.integrated_objectives(network, method.objectives(network)))
+    if most is not None and count > most:
+        raise UserError(f"{name} combines at most {most} objectives, not {count}")
+    if method.scope == "last_layer":
+        for encoder, module in network.encoders.items():
+            weight = getattr(getattr(module, "last_layer", None), "weight", None)
+            if engine.trainable(module) and (weight is None or not weight.requires_grad):
+                raise UserError(
+                    f"{name} measures gradients in the last layer of each encoder; that of '{encoder}' has no "
+                    "weight that is trained"
+                )
 
 
 class _Forward:
@@ -104,16 +121,22 @@ class _LossStep:
     def __call__(
         self, inputs: Tensors, targets: Tensors, state: State, epoch: int, noise: torch.Generator
     ) -> tuple[Tensors, State]:
+        if self.recorder is not None:
+            self.recorder.begin_step()
         self.method.before_forward(self.forward.network, state)
         with self.forward.precision():
             step = self.forward.step(inputs, self.forward.encode(inputs), targets, epoch, noise)
             loss, state = self.method.loss(step, state)
         # Parameters that the loss does not reach keep no gradient: the optimiser leaves them bit-equal.
-        engine.assign(self.parameters, list(torch.autograd.grad(loss, self.parameters, allow_unused=True)))
+        kept = self.recorder is not None  # the graph, from which the recorder takes each objective's own gradient
+        found = torch.autograd.grad(loss, self.parameters, allow_unused=True, retain_graph=kept)
+        engine.assign(self.parameters, list(found))
         with torch.no_grad(), self.forward.precision():
             state = self.method.after_backward(step, self.finish(step, state))
-        if self.recorder is not None and COEFFICIENTS in state:
-            self.recorder.coefficients(step.network.modalities, state[COEFFICIENTS])
+        if self.recorder is not None:
+            if COEFFICIENTS in state:
+                self.recorder.coefficients(step.network.modalities, state[COEFFICIENTS])
+            self.recorder.separate(step.losses, self.forward.encoders)
         return {name: value.detach() for name, value in step.losses.items()}, state
 
     def finish(self, step: Step, state: State) -> State:
@@ -177,10 +200,13 @@ def has_slices(fusion: nn.Module) -> bool:
 
 
 def modulated_parameters(method: ModulationMethod, network: Network, modality: str) -> list[nn.Parameter]:
-    """Return the parameters of a modality that a modulation method scales, but for the fusion's."""
+    """Return the parameters of a modality that a modulation method scales, but for columns of the fusion's
+    weight."""
     parameters = engine.trainable(network.encoders[modality])
     if method.modulated == "modality":
-        return parameters + engine.trainable(network.heads[modality])
+        fused = network.fusion.modality_parameters() if isinstance(network.fusion, FusionModule) else {}
+        own = [p for p in fused.get(modality, []) if p.requires_grad]
+        return parameters + engine.trainable(network.heads[modality]) + own
     if method.modulated != "convolutions":
         return parameters
     convolutions = [p for p in parameters if p.ndim == 4]
@@ -205,6 +231,8 @@ class _IntegrationStep:
     def __call__(
         self, inputs: Tensors, targets: Tensors, state: State, epoch: int, noise: torch.Generator
     ) -> tuple[Tensors, State]:
+        if self.recorder is not None:
+            self.recorder.begin_step()
         with self.forward.precision():
             cut = engine.cut_at_features(self.network.run_encoders(inputs, self.forward.encoders))
             step = self.forward.step(inputs, self.network.mix(cut.leaves), targets, epoch, noise)
@@ -212,7 +240,9 @@ class _IntegrationStep:
         losses = {name: loss.detach() for name, loss in step.losses.items()}
         used: dict[str, list[Tensor]] = {name: [] for name in losses}
         for encoder in self.forward.encoders:
-            reaching = self._reaching(encoder, cotangents)
+            if not self.parameters[encoder]:  # frozen, or nothing to train: no gradients to combine
+                continue
+            reaching = engine.objectives_of(self.network, encoder, list(cotangents))
             vectors = {name: found[encoder] for name, found in zip(reaching, cotangents.values(), strict=True)}
             values = torch.stack([sum(losses[name] for name in names) for names in reaching.values()])
             part = self._part(encoder, state, len(reaching), noise)
@@ -224,15 +254,9 @@ class _IntegrationStep:
                     used[name].append(weight.mean())
         if self.method.weighs_heads:
             self._weigh_heads(used)
+        if self.recorder is not None:
+            self.recorder.losses(losses)
         return losses, state
-
-    def _reaching(self, encoder: str, cotangents: dict[tuple[str, ...], Tensors]) -> dict[str, tuple[str, ...]]:
-        """Return the objectives of an encoder by name, each with the losses that reach the encoder in it."""
-        found = {}
-        for group in cotangents:
-            names = tuple(name for name in group if encoder in self.network.reach(name))
-            found[names[0] if len(names) == 1 else "unimodal"] = names
-        return found
 
     def _part(self, encoder: str, state: State, objectives: int, noise: torch.Generator) -> State:
         """Return an encoder's part of the state, with the random numbers that the formula wants."""
@@ -282,13 +306,18 @@ class _IntegrationStep:
         return result.weights, result.state
 
     def _timed(self, encoder: str) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext() if self.recorder is None else self.recorder.timed(encoder)
+        if self.recorder is None:
+            return contextlib.nullcontext()
+        return self.recorder.timed(f"integration_seconds.{encoder}")
 
     def _weigh_heads(self, used: dict[str, list[Tensor]]) -> None:
         for objective, weights in used.items():
+            if not weights:  # every encoder that it reaches is frozen
+                continue
             factor = torch.stack(weights).mean()
             found = [p.grad for p in self.network.own_parameters(objective) if p.grad is not None]
-            torch._foreach_mul_(found, factor.to(found[0].dtype))
+            if found:
+                torch._foreach_mul_(found, factor.to(found[0].dtype))
 
 
 def initial_state(method: Method, network: Network) -> State:

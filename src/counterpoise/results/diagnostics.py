@@ -29,7 +29,8 @@ def read_steps(folder: Path, files: Mapping[str, str], stationarity: float) -> S
     seconds = None
     times = read_run_file(folder, TIMINGS)
     if times is not None:
-        timed = [values for name, values in parse_series(times, folder / TIMINGS).items() if name != "step"]
+        columns_of_times = parse_series(times, folder / TIMINGS)
+        timed = [values for name, values in columns_of_times.items() if name.startswith("integration_seconds.")]
         seconds = np.sum(timed, axis=0) if timed and timed[0].size else None
     min_norms = {name.removeprefix("min_norm."): v for name, v in columns.items() if name.startswith("min_norm.")}
     return Steps(min_norms=min_norms, seconds=seconds, stationarity=stationarity)
