@@ -1,55 +1,114 @@
-"""The whole way on the command line: publish, look elsewhere years later, verify, compare."""
+"""The whole way on the command line: publish, look elsewhere years later, verify, open, trace, compare."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from counterpoise.cli.app import main
-from counterpoise.judging.compare import compare_paper
+from counterpoise.publication.publish import publish
 
 
-def test_a_benchmark_is_published_verified_far_from_its_project_and_compared(project, tmp_path, capsys):
-    options = ["--root", str(project.root), "--benchmark", "configs/benchmarks/small.yaml"]
-    assert main(["publish", "--name", "first", *options]) == 0
+@pytest.fixture
+def here(project, monkeypatch):
+    """The project, as the working folder."""
+    monkeypatch.chdir(project.root)
+    return project
+
+
+@pytest.fixture
+def history(here, finish, derive):
+    """The project with its record committed as ``v1.0``, then published again from better runs."""
+
+    def git(*arguments: str) -> None:
+        names = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
+        subprocess.run(["git", *names, *arguments], cwd=here.root, check=True, capture_output=True)
+
+    git("init", "-q")
+    git("add", "results/published")
+    git("commit", "-qm", "The first record")
+    git("tag", "v1.0")
+    finish(here, 3)
+    derive(here)
+    publish(here.root, "small")
+    return here
+
+
+def test_a_benchmark_is_published_and_verified_far_from_its_project(here, tmp_path, capsys):
+    assert main(["publish", "--name", "first", "-b", "small"]) == 0
     assert "8 runs" in capsys.readouterr().out
-    for paper in project.plan().papers:
-        compare_paper(project.plan(), project.root, paper).write(project.root)
-    assert main(["verify", *options]) == 0
-    results = str(project.root / "results")
-    assert main(["diff", "first", results, "--strict", "--root", str(project.root)]) == 0
+    assert main(["verify", "-b", "small"]) == 0
 
-    alone = shutil.copytree(project.root / "results/published/first", tmp_path / "years later/first")
-    shutil.rmtree(project.root)
+    alone = shutil.copytree("results/published/first", tmp_path / "years later/first")
+    shutil.rmtree(here.root / "configs")
     command = [sys.executable, "-m", "counterpoise", "verify", str(alone)]
-    done = subprocess.run(command, cwd=alone.parent, capture_output=True, text=True, check=False)
+    run = {"cwd": alone.parent, "capture_output": True, "text": True, "check": False, "env": os.environ}
+    done = subprocess.run(command, **run)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "8 recomputed from their predictions" in done.stdout
+    assert "8 of 8 finished runs recomputed from their predictions" in done.stdout
 
     (alone / "notes.md").write_text("Still standing.\n")
     assert main(["publish", "--readme", "--name", str(alone)]) == 0
     assert "Still standing." in (alone / "README.md").read_text()
-    (metrics, *_) = alone.glob("runs/*/*/mmpareto-*/seed-0/metrics.*.json")
-    metrics.write_text(metrics.read_text().replace('"accuracy": 0.', '"accuracy": 0.0', 1))
-    done = subprocess.run(command, cwd=alone.parent, capture_output=True, text=True, check=False)
+    values = alone / "values.csv"
+    values.write_text(values.read_text().replace("0.65,20", "0.95,20", 1))
+    done = subprocess.run(command, **run)
     assert done.returncode == 3
-    assert metrics.name in done.stdout
+    assert "values.csv" in done.stdout
+
+
+def test_a_record_opens_as_a_report_and_its_numbers_are_traced(here, capsys):
+    assert main(["report", "--record", "small"]) == 0
+    page = Path(capsys.readouterr().out.strip())
+    assert page == Path("work/records/small/report/index.html")
+    assert "MMPareto" in page.read_text()
+    assert main(["trace", "mmpareto.table3.MMPareto.cg_mnist.accuracy", "--record", "small"]) == 0
+    said = capsys.readouterr().out
+    for fact in ("An Old Processor", "seed 1", "cg_digits/cg_digits_conv4/mmpareto-published", "counterpoise redo"):
+        assert fact in said
+
+
+# What the README shows: `diff v1.0 mosi`, `verify mosi`, `diff results/published/mosi results`, `diff A B`.
+
+
+def test_a_record_as_of_a_tag_is_compared_with_itself_as_it_is(history, capsys):
+    assert main(["verify", "small"]) == 0
+    assert main(["diff", "v1.0", "small"]) == 3
+    said = capsys.readouterr().out
+    for level in ("numbers:", "rankings:", "claims:", "exit code"):
+        assert level in said
+    assert "+15.00" in said  # three of twenty predictions more
+    assert main(["diff", "v1.0:small", "small", "--strict"]) == 3
+    assert main(["diff", "v1.0:results/published/small", "HEAD:small", "--strict"]) == 0
+
+
+def test_a_record_is_compared_with_the_results_as_they_are_now(history):
+    assert main(["diff", "results/published/small", "results", "--strict"]) == 0
+    assert main(["diff", "small", "results/small", "--strict"]) == 0
+    assert main(["diff", "v1.0", "results", "--strict"]) == 3
+    assert main(["diff", "v1.0", ".", "--strict"]) == 3
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["verify", "no-such"], "no-such: no published record"),
+        (["verify", "../small"], "../small: no published record"),
         (["publish", "--readme", "--name", "no-such"], "no-such: no published record"),
+        (["report", "--record", "smal"], "did you mean 'small'"),
+        (["trace", "mmpareto.table3.MMPareto.cg_mnist.accuracy", "--record", "smal"], "did you mean 'small'"),
+        (["trace", "mmpareto.table3.Nothing.cg_mnist.accuracy", "--record", "small"], "there is no row 'Nothing'"),
         (["diff", "small", "no-such"], "neither a folder"),
+        (["diff", "small", "results/published/small/tables"], "no comparison with a paper"),
     ],
 )
-def test_what_is_not_there_is_one_line_and_exit_code_2(project, capsys, arguments, said):
-    options = ["--root", str(project.root), "--benchmark", "configs/benchmarks/small.yaml"]
-    assert main([*arguments, *options]) == 2
+def test_what_is_not_there_is_one_line_and_exit_code_2(here, capsys, arguments, said):
+    assert main(arguments) == 2
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1

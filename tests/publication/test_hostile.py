@@ -390,4 +390,4 @@ def test_damaged_files_of_every_kind_end_in_a_line_never_in_a_traceback(arena, h
 
 @pytest.mark.slow_full
 def test_damaged_files_of_every_kind_end_in_a_line_never_in_a_traceback_at_length(arena, hostile):
-    assert damage_and_read(arena, hostile(), 60, SEED + 1) > 500
+    assert damage_and_read(arena, hostile(), 40, SEED + 1) > 400

@@ -9,11 +9,26 @@ from typing import Annotated
 
 import typer
 
-from counterpoise.cli.project import DEFAULT_BENCHMARK, BenchmarkOption, DeviceOption, RootOption, SetOption, request
+from counterpoise.cli.project import (
+    DEFAULT_BENCHMARK,
+    BenchmarkOption,
+    DeviceOption,
+    RootOption,
+    SetOption,
+    find_root,
+    request,
+)
 
 PANEL = "Records"
 
 app = typer.Typer()
+
+
+def record_folder(name: str, root: Path | None) -> Path:
+    """Return the folder of a published record; one that is given by its path needs no project around it."""
+    from counterpoise.publication.record import find_record
+
+    return find_record(Path() if Path(name).is_dir() else find_root(root), name)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -31,12 +46,10 @@ def publish(
 ) -> None:
     """Write results/published/<name>: a record of a finished benchmark that anybody can check."""
     from counterpoise.publication import publish as publication
-    from counterpoise.publication.record import find_record
 
     if readme:
         # A record that has its name is not planned again: it outlives its benchmark file.
-        home = find_root(root)
-        found = find_record(home, name or request(benchmark, settings, root).plan().benchmark.name)
+        found = record_folder(name or request(benchmark, settings, root).plan().benchmark.name, root)
         print(publication.rewrite_readme(found))
         return
     from counterpoise.cli.derive import current_results
@@ -63,9 +76,7 @@ def verify(
     from counterpoise.publication.verify import verify as recompute
 
     if record is not None:
-        from counterpoise.publication.record import find_record
-
-        done = recompute(find_record(find_root(root), record))
+        done = recompute(record_folder(record, root))
     else:
         from counterpoise.results.basis import results_folder
 

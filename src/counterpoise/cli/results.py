@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,15 +36,28 @@ RecordOption = Annotated[
 
 
 @app.command(rich_help_panel=PANEL)
-def show(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None) -> None:
+def show(
+    record: RecordOption = None,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    root: RootOption = None,
+) -> None:
     """What came out of a benchmark in a few sentences, and where its tables and report are."""
     from counterpoise.cli.closing import closing_lines
-    from counterpoise.cli.derive import current_results
 
-    asked = request(benchmark, settings, root)
-    plan = asked.plan()
-    current_results(plan, asked.root)
-    for line in closing_lines(plan, asked.root):
+    if record is not None:
+        from counterpoise.publication.record import find_record
+
+        folder = find_record(find_root(root), record)
+    else:
+        from counterpoise.cli.derive import current_results
+        from counterpoise.results.basis import results_folder
+
+        asked = request(benchmark, settings, root)
+        plan = asked.plan()
+        current_results(plan, asked.root)
+        folder = results_folder(asked.root, plan.benchmark.name)
+    for line in closing_lines(folder):
         print(line)
 
 
@@ -94,8 +108,22 @@ def diff(
 
 
 @app.command(rich_help_panel=PANEL)
-def report(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None) -> None:
-    """Write results/<benchmark>/ from the runs that are finished: tables, comparison, figures and HTML report."""
+def report(
+    record: RecordOption = None,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    root: RootOption = None,
+) -> None:
+    """Write results/<benchmark>/ from the runs that are finished: tables, comparison, figures and HTML report.
+
+    With --record: the pages of a published record, from its data, in work/records/<name>/.
+    """
+    if record is not None:
+        from counterpoise.cli.records import record_folder
+        from counterpoise.publication.pages import write_pages
+
+        print(write_pages(record_folder(record, root), (root or Path()) / "work/records"))
+        return
     from counterpoise.cli.closing import closing_lines
     from counterpoise.cli.derive import write_benchmark
     from counterpoise.results.basis import results_folder
@@ -155,9 +183,10 @@ def trace(
     from counterpoise.results.names import find_values
 
     if record is not None:
-        from counterpoise.publication.record import find_record, read_published
+        from counterpoise.cli.records import record_folder
+        from counterpoise.publication.record import read_published
 
-        published = read_published(find_record(find_root(root), record))
+        published = read_published(record_folder(record, root))
         results, papers = published.results, published.papers
     else:
         from counterpoise.cli.derive import current_results

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from counterpoise.errors import UserError
 from counterpoise.files import read_bytes, unpack_gzip
@@ -66,12 +65,16 @@ def compact(predictions: Mapping[str, NDArray[Any]], bins: int) -> Arrays:
     Args:
         bins: of the calibration error. Rounding moves no confidence over the edge of a bin.
     """
+    from scipy.special import softmax  # here: reading the workflow needs the names of files, and no SciPy
+
     found: Arrays = {}
     for name, array in predictions.items():
         before, separator, after = name.partition(".logits.")
         if not separator:
             found[name] = array
             continue
+        from scipy.special import softmax  # takes a while to import, and a plan needs this module without it
+
         probabilities = softmax(array.astype(np.float64), axis=1)
         confidence = probabilities.max(axis=1)
         rounded = confidence.astype(np.float32)
