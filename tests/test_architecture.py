@@ -14,42 +14,37 @@ import pytest
 PACKAGE = "counterpoise"
 
 # The shared bottom: every layer may import these, and they import nothing above themselves.
-BOTTOM = {PACKAGE, "errors", "files", "declare"}
+BOTTOM = {
+    *(PACKAGE, "errors", "files", "locks", "loading", "declare", "identity", "validation", "path_names"),
+    *("components", "protocol", "weights", "metrics"),
+}
 
 # layer -> the layers that it may import, besides itself and the bottom. A new one is entered on purpose.
 # Methods may see the interface of the network that they train; that they know no architecture by name is
 # test_components_are_not_imported_by_name.
 MAY_IMPORT: dict[str, set[str]] = {
     **{layer: set() for layer in BOTTOM},
-    "spec": set(),
-    "comparison": {"spec"},
-    "reporting": {"comparison", "spec"},
-    "evaluation": {"spec"},
-    "data": {"spec"},
-    "models": {"spec"},
-    "methods": {"models", "spec"},
-    "training": {"data", "methods", "models", "spec"},
-    "salvage": {"comparison", "evaluation", "reporting", "spec", "training"},
-    "search": {"spec"},
-    "publication": {"comparison", "evaluation", "reporting", "spec"},
+    "papers": set(),
+    "planning": {"papers"},
+    "data": {"planning"},
+    "models": set(),
+    "methods": {"models"},
+    # What computes numbers knows no run: it imports nothing of records, checkpoints, leases and plans.
+    "engine": {"data", "methods", "models"},
+    "results": {"papers"},
+    "runs": {"data", "engine", "methods", "models", "papers", "planning", "results"},
+    # The results table and its layout are all that these know of a benchmark: no plan, no run.
+    "judging": {"papers", "results"},
+    "reporting": {"judging", "papers", "results"},
+    "publication": {"judging", "papers", "reporting", "results"},
+    "testing": {"data", "engine", "methods", "models"},
     "cli": {
-        *(
-            "comparison",
-            "data",
-            "evaluation",
-            "methods",
-            "models",
-            "publication",
-            "reporting",
-            "salvage",
-            "search",
-            "spec",
-            "training",
-        )
+        *("data", "engine", "judging", "methods", "models", "papers", "planning"),
+        *("publication", "reporting", "results", "runs", "testing"),
     },
     "__main__": {"cli"},
 }
-WITHOUT_TORCH = BOTTOM | {"spec", "comparison", "reporting"}
+WITHOUT_TORCH = BOTTOM | {"papers", "planning", "results", "judging", "reporting", "publication"}
 TORCH = {"torch", "torchvision", "torchaudio", "torchmetrics", "torchjd"}
 DECLARATIONS = {"method", "dataset", "encoder", "fusion"}
 
@@ -67,8 +62,8 @@ def modules_under(source: Path) -> dict[str, ast.Module]:
 
 
 def imported_names(name: str, tree: ast.Module, is_package: bool) -> Iterator[str]:
-    """Every dotted name that the module asks for; ``from a import b`` asks for ``a.b``."""
-    for node in ast.walk(tree):
+    """Every dotted name that the module asks for when it runs; ``from a import b`` asks for ``a.b``."""
+    for node in running(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -78,6 +73,15 @@ def imported_names(name: str, tree: ast.Module, is_package: bool) -> Iterator[st
                 parents = parents[: len(parents) - node.level + int(is_package)]
                 base = ".".join([*parents, *([base] if base else [])])
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def running(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node of a tree but those under ``if TYPE_CHECKING:``, which only a type checker reads."""
+    if isinstance(tree, ast.If) and isinstance(tree.test, ast.Name) and tree.test.id == "TYPE_CHECKING":
+        return
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        yield from running(child)
 
 
 def imports_of(source: Path) -> Graph:
@@ -208,7 +212,7 @@ def test_no_module_is_a_drawer_for_everything(graph):
 def test_command_line_starts_without_torch():
     loaded = loaded_after(["counterpoise.cli.app"])
     assert loaded & TORCH == set()
-    assert loaded & {f"{PACKAGE}.{layer}" for layer in ("training", "methods", "models", "data")} == set()
+    assert loaded & {f"{PACKAGE}.{layer}" for layer in ("engine", "runs", "methods", "models", "data")} == set()
 
 
 def test_layers_without_torch_load_none(graph):
@@ -251,7 +255,7 @@ def test_reading_the_workflow_loads_no_statistics(repository):
 
 @pytest.fixture
 def toy(tmp_path: Path):
-    """Write ``{"spec/plan.py": text}`` as a package and return its import graph."""
+    """Write ``{"planning/plan.py": text}`` as a package and return its import graph."""
 
     def write(texts: dict[str, str]) -> Graph:
         for path, text in {"__init__.py": "", **texts}.items():
@@ -266,33 +270,33 @@ def toy(tmp_path: Path):
 @pytest.mark.parametrize(
     "text",
     [
-        "from counterpoise.spec.b import x",
-        "import counterpoise.spec.b",
-        "from counterpoise.spec import b",
+        "from counterpoise.planning.b import x",
+        "import counterpoise.planning.b",
+        "from counterpoise.planning import b",
         "from . import b",
         "from .b import x",
-        "from ..spec.b import x",
-        "def late():\n    from counterpoise.spec import b",
+        "from ..planning.b import x",
+        "def late():\n    from counterpoise.planning import b",
     ],
 )
 def test_a_cycle_is_seen_however_it_is_spelt(toy, text):
-    graph = toy({"spec/__init__.py": "", "spec/a.py": text, "spec/b.py": "import counterpoise.spec.a"})
-    assert set(cycle_in(graph)) == {"counterpoise.spec.a", "counterpoise.spec.b"}
+    graph = toy({"planning/__init__.py": "", "planning/a.py": text, "planning/b.py": "import counterpoise.planning.a"})
+    assert set(cycle_in(graph)) == {"counterpoise.planning.a", "counterpoise.planning.b"}
 
 
 def test_a_relative_import_in_a_package_starts_at_that_package(toy):
-    graph = toy({"spec/__init__.py": "from .a import x", "spec/a.py": ""})
-    assert graph["counterpoise.spec"] == {"counterpoise.spec.a"}
+    graph = toy({"planning/__init__.py": "from .a import x", "planning/a.py": ""})
+    assert graph["counterpoise.planning"] == {"counterpoise.planning.a"}
 
 
 def test_a_wrong_way_is_seen_inside_a_function(toy):
     late = "def f():\n    import counterpoise.engine.loop"
-    graph = toy({"comparison/verdict.py": late, "training/loop.py": ""})
-    assert wrong_ways(graph) == ["counterpoise.comparison.verdict -> counterpoise.engine.loop"]
+    graph = toy({"judging/verdict.py": late, "engine/loop.py": ""})
+    assert wrong_ways(graph) == ["counterpoise.judging.verdict -> counterpoise.engine.loop"]
 
 
 def test_the_bottom_imports_nothing_above_itself(toy):
-    graph = toy({"files.py": "from counterpoise.spec import plan", "spec/plan.py": ""})
+    graph = toy({"files.py": "from counterpoise.planning import plan", "planning/plan.py": ""})
     assert wrong_ways(graph) == ["counterpoise.files -> counterpoise.planning.plan"]
 
 
@@ -308,7 +312,7 @@ def test_training_that_names_a_method_is_seen(toy, tmp_path):
             "declare.py": "def method(**info): ...",
             "methods/a.py": declared,
             "methods/interface.py": "",
-            "training/loop.py": "from counterpoise.methods import interface\nimport counterpoise.methods.a",
+            "engine/loop.py": "from counterpoise.methods import interface\nimport counterpoise.methods.a",
         }
     )
     wrong = "counterpoise.engine.loop -> counterpoise.methods.a"

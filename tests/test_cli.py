@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import subprocess
 import sys
+import time
+from importlib.metadata import version
 
 import pytest
+import typer.main
 from small_project import BENCHMARK, SmallProject
 
-from counterpoise import cli
-from counterpoise.cli.app import main
+from counterpoise.cli import run
+from counterpoise.cli.app import app, main
 from counterpoise.errors import UserError
+from counterpoise.files import write_json
 
 
 @pytest.fixture
@@ -25,7 +30,7 @@ def say(project, capsys):
     """Run a command that must succeed and return what it prints."""
 
     def run(*arguments: str, code: int = 0) -> str:
-        assert main([*arguments, "--root", str(project.root), "--benchmark", str(BENCHMARK)]) == code
+        assert main([*arguments, "--root", str(project.root), "--benchmark", "small"]) == code
         return capsys.readouterr().out
 
     return run
@@ -69,20 +74,29 @@ def test_plan_says_what_is_to_be_fetched_and_what_a_job_asks_for(project, say):
     assert "4 GB asked for each job, 0 GPU" in said
 
 
-def test_plan_chooses_the_cells_that_a_budget_allows_and_keeps_the_list(project, say):
-    project.run(project.cell("uniform"), 0, seconds=600.0)
-    said = say("plan", "--budget", "100h")
-    chosen = (project.root / "results/plan/chosen.txt").read_text().split()
-    assert set(chosen) <= {cell.name for cell in project.plan().cells}
-    assert chosen
-    assert all(name in said for name in chosen)
-    assert "snakemake chosen" in said
+def test_plan_and_status_are_data_for_scripts(project, say):
+    project.run(project.cell("uniform"), 0)
+    plan, status = json.loads(say("plan", "--json")), json.loads(say("status", "--json"))
+    assert plan["runs"] == status["runs"] == {"planned": 8, "fresh": 1, "missing": 7}
+    assert plan["cells"] == [cell.name for cell in project.plan().cells]
+    assert len(status["unfinished"]) == 7
+    assert {run["state"] for run in status["unfinished"]} == {"missing"}
 
 
-def test_plan_with_a_budget_for_nothing_chooses_nothing(project, say):
-    project.run(project.cell("uniform"), 0, seconds=600.0)
-    say("plan", "--budget", "1min")
-    assert not (project.root / "results/plan/chosen.txt").exists()
+def test_watching_shows_the_epoch_of_a_run_in_training_and_ends_with_the_last_run(project, say, monkeypatch):
+    cells = [(cell, seed) for cell in project.plan().cells for seed in (0, 1)]
+    for cell, seed in cells[1:]:
+        project.run(cell, seed)
+    cell, seed = cells[0]
+    work = project.root / "work" / cell.name / f"seed-{seed}"
+    write_json(work / "attempt.json", {})
+    write_json(work / "progress.json", {"epoch": 4, "epochs": 20, "seconds_per_epoch": 30.0, "at": time.time()})
+    monkeypatch.setattr(time, "sleep", lambda seconds: project.run(cell, seed))
+    first, second = re.split(r"(?=small: 8 of 8)", say("status", "--watch"))
+    assert "small: 7 of 8 runs finished" in first
+    assert f"seed {seed}: epoch 4 of 20" in first
+    assert "about 8 min left" in first
+    assert second.startswith("small: 8 of 8 runs finished")
 
 
 def test_status_names_every_run_that_is_not_well(project, say):
@@ -104,15 +118,6 @@ def test_status_names_orphans(project, say):
     assert str(project.root / old.directory) in say("status")
 
 
-def test_adopt_prints_what_differs_and_where_the_runs_are(project, say):
-    old = project.cell("uniform")
-    project.run(old, 0)
-    project.benchmark(methods={"uniform": {"protocol": {"epochs": 3}}})
-    new = project.cell("uniform")
-    said = say("adopt", old.name, new.name, "--reason", "why not")
-    assert said.splitlines() == ["changed: config.protocol.epochs: 20 -> 3", str(project.root / new.run_directory(0))]
-
-
 def test_trace_prints_every_variant(say):
     said = say("trace", "mmpareto.table3.MMPareto.cg_mnist.accuracy")
     assert "MMPareto@published" in said
@@ -131,6 +136,103 @@ def test_help_is_what_it_says_without_a_command(capsys):
     assert "status" in bare
 
 
+def test_commands_are_few_and_in_named_groups():
+    commands = typer.main.get_command(app).commands
+    shown = {name: command for name, command in commands.items() if not command.hidden}
+    assert len(shown) < 20
+    panels = {command.rich_help_panel for command in shown.values()}
+    assert panels == {"Run", "Results", "Records", "Data", "Extend", "List"}
+    assert {"train", "measure", "fetch", "prepare", "fetch-weights"} == set(commands) - set(shown)
+
+
+def test_the_version_is_the_packages(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"counterpoise {version('counterpoise')}\n"
+
+
+# Which project and which benchmark.
+
+
+@pytest.mark.parametrize("name", ["small", "configs/benchmarks/small.yaml"])
+def test_a_benchmark_is_named_or_a_path(project, capsys, name):
+    assert main(["plan", "--root", str(project.root), "-b", name]) == 0
+    assert "8 to do" in capsys.readouterr().out
+
+
+def test_a_misspelt_benchmark_is_answered_by_the_nearest(project, capsys):
+    assert main(["plan", "--root", str(project.root), "-b", "smal"]) == 2
+    assert "did you mean 'small'?" in capsys.readouterr().err
+
+
+def test_commands_find_the_project_from_a_folder_in_it(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.root / "configs/papers")
+    assert main(["plan", "-b", "small"]) == 0
+    assert "8 to do" in capsys.readouterr().out
+
+
+def test_outside_of_a_project_the_way_in_is_said(tmp_path_factory, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path_factory.mktemp("nowhere"))
+    assert main(["plan"]) == 2
+    said = capsys.readouterr().err
+    assert "not inside a Counterpoise project" in said
+    assert "--root" in said
+
+
+@pytest.mark.parametrize(
+    ("what", "name"), [("papers", "mmpareto"), ("benchmarks", "small"), ("methods", "agm"), ("datasets", "cg_digits")]
+)
+def test_what_there_is_can_be_listed(project, capsys, what, name):
+    assert main(["list", what, "--root", str(project.root)]) == 0
+    assert any(line.split()[0] == name for line in capsys.readouterr().out.splitlines())
+    assert main(["list", what, "--root", str(project.root), "--json"]) == 0
+    assert name in [entry["name"] for entry in json.loads(capsys.readouterr().out)]
+
+
+# What reads results brings them up to date first.
+
+
+def whole(project) -> None:
+    for cell in project.plan().cells:
+        for seed in (0, 1):
+            project.run(cell, seed, 15)
+
+
+def test_results_are_brought_up_to_date_before_they_are_shown(project, say):
+    assert "partial results, 0 of 8 runs" in say("show")
+    whole(project)
+    assert "small: 8 runs" in say("show")
+    shown = say("table", "mmpareto.table3")
+    assert "75.00" in shown
+    (project.root / "results/small/values.csv").write_text("nonsense")
+    assert say("table", "mmpareto.table3") == shown, "what was changed is computed again, not taken over"
+
+
+def test_results_that_are_up_to_date_are_not_written_again(project, say):
+    whole(project)
+    say("report")
+    before = (project.root / "results/small/basis.json").stat().st_mtime_ns
+    say("show")
+    assert (project.root / "results/small/basis.json").stat().st_mtime_ns == before
+
+
+def test_a_run_whose_files_are_not_its_records_enters_no_table(project, say, capsys):
+    whole(project)
+    cell = project.cell("uniform")
+    first, second = (project.root / cell.run_directory(seed) / "predictions.npz" for seed in (0, 1))
+    second.write_bytes(first.read_bytes() + b"x")
+    assert main(["report", "--root", str(project.root), "-b", "small"]) == 2
+    said = capsys.readouterr().err
+    assert str(second) in said
+    assert "counterpoise run" in said
+    assert not (project.root / "results/small").exists()
+
+
+def test_the_difference_with_a_paper_says_that_nothing_was_compared(project, say):
+    whole(project)
+    assert "nothing was compared" in say("diff", "mmpareto", code=5)
+    assert json.loads(say("diff", "mmpareto", "--json", code=5))["exit_code"] == 5
+
+
 # What goes wrong below the command line.
 
 
@@ -146,7 +248,7 @@ def test_every_failure_is_one_line_and_exit_code_2(project, monkeypatch, capsys,
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(cli, "_plan", fail)
+    monkeypatch.setattr(run, "request", fail)
     assert main(["plan"]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -159,7 +261,7 @@ def test_a_mistake_of_the_program_is_not_hidden(monkeypatch):
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "_plan", fail)
+    monkeypatch.setattr(run, "request", fail)
     with pytest.raises(ZeroDivisionError):
         main(["plan"])
 
@@ -168,7 +270,7 @@ def test_an_interrupted_command_says_so_by_its_exit_code(monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_plan", interrupt)
+    monkeypatch.setattr(run, "request", interrupt)
     assert main(["plan"]) == 130
 
 
@@ -204,20 +306,21 @@ def test_help_imports_nothing_heavy(project):
         ["status"],
         ["trace", "mmpareto.table3.MMPareto.cg_mnist.accuracy"],
         ["gc"],
-        ["table", "mmpareto", "table3"],
-        ["compare", "mmpareto"],
-        ["paper-values", "mmpareto"],
+        ["table", "mmpareto.table3"],
+        ["show"],
+        ["report"],
+        ["values", "mmpareto"],
     ],
 )
 def test_commands_that_train_nothing_load_no_torch(project, arguments):
-    options = [] if arguments[0] == "paper-values" else ["--benchmark", str(BENCHMARK)]
+    options = [] if arguments[0] == "values" else ["--benchmark", str(BENCHMARK)]
     code, modules = loaded(project, *arguments, *options)
     assert code == 0
     assert modules & (HEAVY - {"sklearn"}) == set()
 
 
 def test_a_pipe_that_is_closed_early_is_no_failure(project):
-    command = [sys.executable, "-m", "counterpoise", "paper-values", "mmpareto", "--format", "csv"]
+    command = [sys.executable, "-m", "counterpoise", "values", "mmpareto", "--format", "csv"]
     process = subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.readline()
     process.stdout.close()

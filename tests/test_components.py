@@ -111,6 +111,7 @@ def test_a_setting_that_cannot_be_read_is_named_with_its_line(thing, body, said)
         ('@method(name="a/b", title="X", family="loss", paper="", source="")', "'a/b' must be of letters"),
         ('@method(name="a-b", title="X", family="loss", paper="", source="")', "'a-b' must be of letters"),
         ('@method(name=NAME, title="X", family="loss", paper="", source="")', "'NAME' must be a literal"),
+        ('@method(name="x", title="X", family="los", paper="", source="")', "unknown family 'los'; did you"),
     ],
 )
 def test_a_declaration_that_cannot_be_read_is_named_with_its_line(read, text, said):
@@ -137,6 +138,13 @@ def test_the_defaults_and_variants_of_every_built_in_component_are_valid(kind):
 class _Entry:
     def __init__(self, name: str, value: str) -> None:
         self.name, self.value = name, value
+
+
+def test_a_family_that_is_not_the_classes_is_refused(read):
+    declaration = '@method(name="x", title="X", family="{}", paper="", source="")\nclass X(LossMethod):\n    pass\n'
+    assert read(declaration.format("loss"))
+    with pytest.raises(UserError, match="says family 'modulation', and its class is a LossMethod, of family 'loss'"):
+        read(declaration.format("modulation"))
 
 
 @pytest.fixture

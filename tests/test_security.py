@@ -25,8 +25,9 @@ from counterpoise.errors import UserError
 from counterpoise.files import sha256_file, write_json
 from counterpoise.models import pretrained
 from counterpoise.planning.plan import make_plan
-from counterpoise.results.evaluate import evaluate_run
-from counterpoise.runs.stages import WEIGHTS, read_weights
+from counterpoise.runs.collect import collect
+from counterpoise.runs.run import Run
+from counterpoise.runs.weights import WEIGHTS, read_weights
 
 # The one place that reads pickles of data sets, by an allow-list of its own (tests/data/test_pickles.py).
 MAY_UNPICKLE = "counterpoise/data/pickles.py"
@@ -177,9 +178,8 @@ def test_predictions_are_never_unpickled(run, sprung, how):
             archive.writestr("last.logits.joint.npy", object_array(trap))
         data = packed.getvalue()
     replace(folder, "predictions.npz", data)
-    plan = project.plan()
     with pytest.raises(UserError, match=r"predictions\.npz"):
-        evaluate_run(folder, plan.metrics_name, project.cell("uniform").key, 0, 15, None, 1e-3)
+        collect(project.plan(), project.root)
     assert not sprung.exists()
 
 
@@ -187,7 +187,7 @@ def test_kept_weights_are_never_unpickled(run, sprung):
     project, folder = run
     replace(folder, WEIGHTS, pickle.dumps(Trap(sprung)))
     with pytest.raises(UserError, match=r"weights\.safetensors: holds no readable weights.*; delete"):
-        read_weights(folder, project.cell("uniform").key, 0)
+        read_weights(Run(cell=project.cell("uniform"), seed=0, root=project.root))
     assert not sprung.exists()
 
 

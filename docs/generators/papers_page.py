@@ -17,8 +17,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict
 
 from counterpoise import files
-from counterpoise.components import component
+from counterpoise.components import component, components
 from counterpoise.errors import UserError, suggest
+from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper, paper_names
 from counterpoise.planning.benchmark import Benchmark
 from counterpoise.planning.plan import Cell, Plan, make_plan
@@ -61,6 +62,8 @@ def page(root: Path) -> str:
         papers=["\n".join(_paper(plans[name], name)) for name in papers],
         parts="\n".join(_parts(plans)),
         open=["\n".join(_open(root, plans[name].papers[name])) for name in papers],
+        kinds="\n".join(_components("figure_kind", "kind")),
+        measurements="\n".join(_components("measurement", "measurement")),
     )
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
@@ -166,12 +169,38 @@ def _open(root: Path, paper: Paper) -> Iterator[str]:
     for choice in load_choices(root / "configs", paper.paper):
         value = _text(value_of(root / "configs", choice.setting))
         yield f"| {_cell(choice.what)} | `{choice.setting}` | `{value}` | {_cell(choice.reason)} |"
+    chosen = [(figure, text) for figure in paper.figures.values() for text in figure.choices]
+    if chosen:
+        yield f"\nIn figures (`configs/papers/{paper.paper}/figures.yaml`; said under each of them, too):\n"
+    for figure, text in chosen:
+        yield f"- {_spaced(figure.name)}: {text.format(**_figure_settings(figure))}."
+
+
+def _figure_settings(figure: Figure) -> dict[str, Any]:
+    settings = component("figure_kind", figure.kind).resolve(figure.settings, figure.name)
+    if figure.measure is not None:
+        settings |= component("measurement", figure.measure.name).resolve(figure.measure.settings, figure.name)
+    return settings
+
+
+def _components(kind: str, header: str) -> Iterator[str]:
+    """Yield a table of all components of a kind, with their settings."""
+    yield f"| {header} | what it is | settings |"
+    yield "|---|---|---|"
+    for name, found in sorted(components(kind).items()):
+        settings = [
+            f"`{info.name}` (`{_text(info.default)}`)" + (f" {info.bounds.doc}" if info.bounds.doc else "")
+            for info in found.settings.values()
+        ]
+        yield f"| `{name}` | {found.info.title} | {_cell('; '.join(settings)) or 'none'} |"
 
 
 def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, dict):
+    if isinstance(value, str) and not value:
+        return "empty"
+    if isinstance(value, dict) and value:
         return ", ".join(f"{key}: {_text(inner)}" for key, inner in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)
 

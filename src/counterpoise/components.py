@@ -183,12 +183,27 @@ def _read_class(kind: str, module: str, file: Path, node: ast.ClassDef, call: as
     for name in (info.name, *getattr(info, "variants", {})):
         if not NAME.fullmatch(name):  # it becomes part of paths
             raise UserError(f"{file}:{call.lineno}: @{kind}: '{name}' must be of letters, digits and '_'")
+    if kind == "method":
+        _check_family(info.family, node, f"{file}:{call.lineno}: @method")
     settings = {}
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and _is_setting(statement.value):
             name = statement.target.id
             settings[name] = _read_setting(name, statement, file)
     return Component(kind, info.name, module, file, node.name, info, settings)
+
+
+FAMILIES = {"loss": "LossMethod", "modulation": "ModulationMethod", "integration": "IntegrationMethod"}
+"""Family of a method -> the class that it is made from; the class decides how it is trained."""
+
+
+def _check_family(family: str, node: ast.ClassDef, where: str) -> None:
+    if family not in FAMILIES:
+        raise UserError(f"{where}: unknown family '{family}'{suggest(family, FAMILIES)}")
+    bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+    for other, base in FAMILIES.items():
+        if base in bases and other != family:
+            raise UserError(f"{where}: says family '{family}', and its class is a {base}, of family '{other}'")
 
 
 def _declared(schema: type, keywords: dict[str, Any], where: str) -> Any:

@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 from miniature import Project
 
-from counterpoise.papers.figures import FIGURES
 from counterpoise.papers.paper import load_paper
 from counterpoise.planning.plan import make_plan
 
 pytestmark = pytest.mark.slow
 
 TABLE_SUFFIXES = (".md", ".csv", ".tex", ".html")
-FIGURE_SUFFIXES = (".csv", ".svg", ".png")
+FIGURE_SUFFIXES = (".csv", ".svg", ".png", ".txt")
 
 
 @pytest.fixture(scope="module", params=["mmpareto", "mlb"])
@@ -47,19 +46,21 @@ def test_a_whole_paper_is_reproduced_in_miniature(reproduced):
             assert (record["key"], record["status"]) == (cell.key, "completed"), cell.name
     assert not list(project.root.glob("results/runs/**/failure.json"))
 
-    tables = load_paper(project.root / "configs", paper).tables
-    figures = [name for home, name in FIGURES if home == paper]
+    source = load_paper(project.root / "configs", paper)
+    tables, figures = source.tables, source.figures
+    derived = project.root / "results" / paper
+    assert json.loads((derived / "summary.json").read_text())["problems"] == []
     for name in tables:
         for suffix in TABLE_SUFFIXES:
-            assert has_content(project.root / f"results/tables/{paper}/{name}{suffix}"), f"{name}{suffix}"
+            assert has_content(derived / f"tables/{paper}/{name}{suffix}"), f"{name}{suffix}"
     for name in figures:
         for suffix in FIGURE_SUFFIXES:
-            assert has_content(project.root / f"results/figures/{paper}/{name}{suffix}"), f"{name}{suffix}"
-        with (project.root / f"results/figures/{paper}/{name}.csv").open() as file:
+            assert has_content(derived / f"figures/{paper}/{name}{suffix}"), f"{name}{suffix}"
+        with (derived / f"figures/{paper}/{name}.csv").open() as file:
             assert len(list(csv.DictReader(file))) > 1, name
-    assert has_content(project.root / "results/report/index.html")
+    assert has_content(derived / "report/index.html")
 
-    with (project.root / f"results/comparison/{paper}.csv").open() as file:
+    with (project.root / f"results/{paper}/comparison/{paper}.csv").open() as file:
         entries = list(csv.DictReader(file))
     assert {entry["table"] for entry in entries} == set(tables)
     for entry in entries:
@@ -72,7 +73,7 @@ def test_a_whole_paper_is_reproduced_in_miniature(reproduced):
 
 def test_what_a_paper_in_miniature_does_not_run_is_what_cannot_be(reproduced):
     project, paper = reproduced
-    with (project.root / f"results/comparison/{paper}.csv").open() as file:
+    with (project.root / f"results/{paper}/comparison/{paper}.csv").open() as file:
         empty = [row for row in csv.DictReader(file) if not row["mean"] and row["verdict"] != "not defined"]
     for row in empty:
         undefined = "is defined for" in row["reason"] or "needs one weight slice" in row["reason"]

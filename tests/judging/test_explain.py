@@ -121,6 +121,14 @@ def test_missing_runs_are_named_and_counted(deviating):
     assert deviating.effect("schedule").reason == "no pair of finished runs yet"
 
 
+def test_another_selection_lacks_no_runs_of_its_own(deviating):
+    deviating.own.layout = deviating.own.layout.model_copy(update={"seeds": (0, 1, 2, 3)})
+    found = deviating.explain()
+    assert found.missing == (3,)
+    assert {effect.missing for effect in found.effects if effect.flip.factor == "selection"} == {()}
+    assert found.runs_missing == 1 + 3 * len(FACTORS)
+
+
 def test_a_failed_flip_says_what_became_of_it(deviating):
     for seed in (0, 1, 2):
         deviating.flips.fail("uniform", seed, "a mistake", variant="schedule")

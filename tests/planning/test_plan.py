@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import PurePosixPath
 
 import pytest
@@ -343,3 +344,59 @@ def test_a_stand_in_is_measured_on_its_own_names_of_the_papers_modalities(reposi
     assert outputs["One joint loss", "crema_d.accuracy_visual"] == "probe:colour"
     assert outputs["MLB", "crema_d.accuracy_audio"] == "gray"
     assert outputs["MMPareto", "crema_d.accuracy"] == "joint"
+
+
+# Refusals before anything runs.
+
+
+@pytest.fixture
+def without_validation(project) -> SmallProject:
+    config = yaml.safe_load((project.root / "configs/datasets/cg_digits.yaml").read_text())
+    config["settings"]["val_fraction"] = 0.0
+    project.write("configs/datasets/cg_digits.yaml", config)
+    return project
+
+
+def test_selecting_by_validation_data_that_there_is_none_of_is_refused(without_validation):
+    with pytest.raises(UserError, match="'selection' is best_val, and runs on dataset 'cg_digits' have no validation"):
+        without_validation.plan(selection="best_val")
+    assert without_validation.plan(selection="last").cells
+    protocol = without_validation.root / "configs/protocols/digits.yaml"
+    protocol.write_text(protocol.read_text() + "validation_fraction: 0.2\n")
+    assert without_validation.plan(selection="best_val").cells
+
+
+def test_a_method_that_needs_validation_data_is_refused_where_there_is_none(without_validation):
+    without_validation.table(extra_methods=["g_blending"])
+    with pytest.raises(UserError, match=r"method 'g_blending' needs validation data.*'validation_fraction'"):
+        without_validation.plan()
+
+
+def test_a_batch_larger_than_prepared_training_data_is_refused_where_whole_batches_count(project):
+    data = project.cell("uniform").data
+    manifest = {"splits": {"train": {"size": 30}, "val": {"size": 5}, "test": {"size": 10}}}
+    (project.root / data.directory).mkdir(parents=True)
+    (project.root / data.directory / "manifest.json").write_text(json.dumps(manifest))
+    assert project.plan().cells
+    protocol = project.root / "configs/protocols/digits.yaml"
+    protocol.write_text(protocol.read_text() + "drop_last: true\n")
+    with pytest.raises(UserError, match="30 training samples give no whole batch"):
+        project.plan()
+
+
+def test_the_layers_of_a_cell_name_what_sets_each_value(project):
+    """In the order in which they are laid over each other."""
+    file = {"protocol": {"optimiser": {"lr": 0.1}}, "variants": {"released": {"settings": {"gamma": 2.0}}}}
+    project.write("configs/methods/mmpareto.yaml", file)
+    project.benchmark(methods={"mmpareto": {"protocol": {"optimiser": {"lr": 0.5}}}})
+    resolver = project.plan().resolver
+    cell = project.cell("mmpareto", "released")
+    layers = resolver.layers(component("method", "mmpareto"), resolver.names[cell.name])
+    setting_rate = [layer.name for layer in layers if "lr" in layer.protocol.get("optimiser", {})]
+    assert [name.rpartition("configs/")[2] for name in setting_rate] == [
+        "protocols/digits.yaml",
+        "methods/mmpareto.yaml",
+        "benchmarks/small.yaml: methods.mmpareto",
+    ]
+    (setting_gamma,) = [layer.name for layer in layers if "gamma" in layer.settings]
+    assert setting_gamma.endswith("methods/mmpareto.yaml: variants.released")

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 from html_page import Element, parse
-from reported import ReportedProject
+from reported import Reported
 
 from counterpoise.judging.claims import ON_STAND_IN, Answer
 from counterpoise.judging.verdicts import Verdict
-from counterpoise.reporting.report import write_report
 from counterpoise.reporting.words import CLAIM_MEANINGS, MEANINGS, SYMBOLS
 
 TEXT = ("ink", "quiet", "link", "good", "fair", "bad", "odd", "mute")
@@ -20,11 +19,11 @@ LINES = ("s0", "s1", "s2", "s3", "s4", "s5")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, repository) -> Path:
-    project = ReportedProject(tmp_path_factory.mktemp("accessible"), repository, classes=20)
-    plan = project.plan()
-    project.finish(plan)
-    return write_report(plan, project.root).parent
+def folder(tmp_path_factory) -> Path:
+    made = Reported(tmp_path_factory.mktemp("accessible"), classes=20)
+    made.finish()
+    made.write(made.root / "derived")
+    return made.root / "derived/report"
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +128,24 @@ def test_a_verdict_is_always_a_symbol_and_a_word(pages):
     assert {*MEANINGS, *CLAIM_MEANINGS} <= set(SYMBOLS)
 
 
-def test_the_overview_counts_every_printed_number_and_claim(folder, pages):
-    """A verdict that has no meaning to show would drop out of the counts."""
-    lists = [ul for ul in pages["index.html"].all("ul") if ul.get("class") == "counts"]
-    numbers, claims = ([int(b.text) for b in ul.all("b")] for ul in lists)
-    assert sum(numbers) == len(pages["numbers.html"].all("tbody")[0].all("tr"))
-    assert sum(claims) == len(pages["claims.html"].all("tbody")[0].all("tr"))
+def test_the_tiles_count_every_number_that_ran(pages):
+    """A verdict that the tiles do not know would drop out of the counts."""
+    tiles = [ul for ul in pages["index.html"].all("ul") if ul.get("class") == "counts"]
+    assert sum(int(b.text) for ul in tiles for b in ul.all("b")) == len(pages["numbers.html"].all("tbody")[0].all("tr"))
+
+
+def test_every_verdict_and_answer_has_a_meaning():
     assert {str(verdict) for verdict in Verdict} == set(MEANINGS)
     assert {*map(str, Answer), *ON_STAND_IN.values()} == set(CLAIM_MEANINGS)
+
+
+def test_links_alone_are_underlined_and_no_link_is_not(style):
+    rules = re.findall(r"([^{}]+)\{([^{}]*)\}", re.sub(r"/\*.*?\*/|@media[^{]*print.*", "", style, flags=re.S))
+    for selector, body in rules:
+        decoration = re.search(r"text-decoration: ([\w ]+)", body)
+        if decoration and "underline" in decoration[1]:
+            assert "a" in re.findall(r"[\w-]+", selector), selector
+        assert not (decoration and decoration[1] == "none"), selector
 
 
 def test_no_colour_or_size_is_set_in_the_pages_themselves(pages):

@@ -12,16 +12,14 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, find_browser
-from explained import effect, write_explanation
-from reported import ReportedProject
-
-from counterpoise.reporting.report import write_report, write_single_file
+from explained import effect, explanation
+from reported import Reported
 
 pytestmark = pytest.mark.browser
 
 AXE = "4.14.1"
 AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
-SECTIONS = ("index", "tables", "numbers", "claims", "cells", "audit", "figures", "environment")
+SECTIONS = ("index", "tables", "numbers", "claims", "cells", "audit", "environment")
 
 
 @pytest.fixture(scope="module")
@@ -34,20 +32,15 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, repository) -> ReportedProject:
-    project = ReportedProject(tmp_path_factory.mktemp("browsed"), repository)
-    plan = project.plan()
-    project.finish(plan)
-    project.fail(plan.cells[1], 2, "a reason")
-    name = f"made.table0.{plan.cells[0].method}.d0_0.accuracy"
+def folder(tmp_path_factory) -> Path:
+    made = Reported(tmp_path_factory.mktemp("browsed"))
+    made.finish()
+    made.fail(made.cells[1], 2, "a reason")
+    cell = made.cells[0]
     effects = [effect("a longer factor", -3.0, recovered=3.0), effect("another")]
-    write_explanation(project.root, name, plan.cells[0].name, "reported", gap=-4.0, effects=effects)
-    return project
-
-
-@pytest.fixture(scope="module")
-def folder(project) -> Path:
-    return write_report(project.plan(), project.root).parent
+    name = f"made.table0.{cell.method}.d0_0.accuracy"
+    made.write(made.root / "derived", [explanation(name, cell.name, "reported", gap=-4.0, effects=effects)])
+    return made.root / "derived/report"
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +49,10 @@ def every(folder) -> list[str]:
     return [path.as_uri() for path in sorted(folder.rglob("*.html"))]
 
 
-@pytest.fixture(scope="module")
-def single(project) -> str:
-    return write_single_file(project.plan(), project.root).as_uri()
-
-
 def visible(browser: Browser, table: str) -> list[str]:
-    """The row headers of a table's visible rows, from top to bottom."""
+    """The row headers of a table's visible rows, from top to bottom, without what stands below a name."""
     rows = f"[...document.querySelectorAll('#{table} tbody tr')].filter(row => !row.hidden)"
-    return browser.run(f"{rows}.map(row => row.querySelector('th').textContent.trim())")
+    return browser.run(f"{rows}.map(row => row.querySelector('th').firstChild.textContent.trim())")
 
 
 def column(browser: Browser, table: str, place: int) -> list[str]:
@@ -91,11 +79,11 @@ def test_sorting_by_a_number_orders_both_ways_and_says_so(browser, folder):
     browser.open((folder / "numbers.html").as_uri())
     header = "[...document.querySelectorAll('#numbers-table th button')].find(b => b.textContent === 'Ours')"
     browser.run(f"{header}.click()")
-    first = [float(text.split()[0]) for text in column(browser, "numbers-table", 4) if text != "–"]
+    first = [float(text.split()[0]) for text in column(browser, "numbers-table", 3) if text != "–"]
     assert first == sorted(first, reverse=True)
     assert browser.run(f"{header}.closest('th').getAttribute('aria-sort')") == "descending"
     browser.run(f"{header}.click()")
-    shown = column(browser, "numbers-table", 4)
+    shown = column(browser, "numbers-table", 3)
     again = [float(text.split()[0]) for text in shown if text != "–"]
     assert again == first[::-1]
     assert len(set(again)) > 1
@@ -126,6 +114,47 @@ def test_filtering_by_text_and_verdict_hides_the_other_rows_and_counts(browser, 
     browser.until(f"document.querySelector('.filters output').textContent === '{total} of {total} rows'")
 
 
+def choose(browser: Browser, field: str, value: str) -> None:
+    browser.run(
+        f"(() => {{ const f = document.getElementById('{field}'); f.value = '{value}';"
+        " f.dispatchEvent(new Event('input')); })()"
+    )
+
+
+def test_a_search_does_not_match_the_names_of_tables(browser, folder):
+    browser.open((folder / "numbers.html").as_uri())
+    choose(browser, "numbers-table-text", "table 0")
+    assert visible(browser, "numbers-table") == []
+
+
+def test_filters_and_order_stand_in_the_address_and_come_back_with_it(browser, folder):
+    browser.open((folder / "numbers.html").as_uri())
+    total = len(visible(browser, "numbers-table"))
+    choose(browser, "numbers-table-method", "joint")
+    choose(browser, "numbers-table-verdict", "stand-in")
+    browser.run("[...document.querySelectorAll('#numbers-table th button')][3].click()")
+    rows, address = visible(browser, "numbers-table"), browser.run("location.href")
+    values = column(browser, "numbers-table", 3)
+    assert 0 < len(rows) < total
+    assert set(rows) == {"joint"}
+    browser.open(address)
+    assert visible(browser, "numbers-table") == rows
+    assert column(browser, "numbers-table", 3) == values
+    assert browser.run("document.getElementById('numbers-table-verdict').value") == "stand-in"
+    browser.run("document.querySelector('.filters button').click()")
+    browser.until(f"document.querySelector('.filters output').textContent === '{total} of {total} rows'")
+    assert "verdict" not in browser.run("location.hash")
+
+
+def test_a_link_to_a_number_shows_it(browser, folder):
+    browser.open((folder / "numbers.html").as_uri())
+    address = browser.run("[...document.querySelectorAll('.permalink')].at(-1).href")
+    browser.open(address)
+    row = "document.querySelector('tr:target')"
+    browser.until(f"{row} && {row}.getBoundingClientRect().top < innerHeight")
+    assert browser.run(f"{row}.hidden") is False
+
+
 def test_a_count_on_the_overview_leads_to_its_numbers(browser, folder):
     browser.open((folder / "index.html").as_uri())
     link = "[...document.querySelectorAll('.counts a')].find(a => a.textContent.includes('stand-in'))"
@@ -133,7 +162,36 @@ def test_a_count_on_the_overview_leads_to_its_numbers(browser, folder):
     address = browser.run(f"{link}.href")
     browser.open(address)
     assert len(visible(browser, "numbers-table")) == wanted
-    assert set(column(browser, "numbers-table", 6)) == {"○ stand-in"}
+    assert {text.split("not ")[0].strip() for text in column(browser, "numbers-table", 1)} == {"○ stand-in"}
+
+
+RIGHT = "Math.round(document.querySelector('{}').getBoundingClientRect().right)"
+
+
+def test_the_reason_is_on_the_screen_at_1400_pixels_and_the_verdict_at_390(browser, folder):
+    page = (folder / "numbers.html").as_uri()
+    for width, seen in (
+        (1400, "#numbers-table .why"),
+        (1400, "#numbers-table td:last-child"),
+        (390, "#numbers-table .why"),
+    ):
+        browser.show(width)
+        browser.open(page)
+        assert browser.run(RIGHT.format(seen)) <= width, (width, seen)
+    assert browser.run("document.querySelector('#numbers-table td').dataset.label") == "Verdict and why"
+    browser.open((folder / "tables/made.table0.html").as_uri())
+    rights = browser.run("[...document.querySelectorAll('#layout .verdict')].map(v => v.getBoundingClientRect().right)")
+    assert max(rights) <= 390
+    browser.show(1280)
+
+
+def test_a_chart_fits_a_telephone(browser, folder):
+    browser.show(390)
+    browser.open((folder / "tables/made.table0.html").as_uri())
+    rights = browser.run("[...document.querySelectorAll('.chart svg')].map(c => c.getBoundingClientRect().right)")
+    assert rights
+    assert max(rights) <= 390
+    browser.show(1280)
 
 
 def test_everything_works_with_the_keyboard(browser, folder):
@@ -169,44 +227,23 @@ def test_dark_mode_changes_the_ground(browser, every):
     assert len(grounds) == 2
 
 
-def test_the_single_file_shows_its_pages_one_after_the_other(browser, single):
-    browser.open(single)
-    browser.until("document.getElementById('main').dataset.shown === 'index'")
-    browser.run("document.querySelector('nav a[data-section=numbers]').click()")
-    browser.until("document.getElementById('main').dataset.shown === 'numbers'")
-    assert browser.run("document.querySelector('nav a[aria-current]').textContent") == "Numbers"
-    assert browser.run("document.title").startswith("Numbers ·")
-    assert len(visible(browser, "numbers-table")) > 4
-    browser.run("document.querySelector('#numbers-table td a').click()")
-    browser.until("document.getElementById('main').dataset.shown === 'cells'")
-    assert "Learning curves" in browser.run("document.getElementById('main').textContent")
-    browser.run("history.back()")
-    browser.until("document.getElementById('main').dataset.shown === 'numbers'")
-    assert browser.complaints() == []
-    assert [address for address in browser.requests() if not address.startswith(("data:", "blob:"))] == [single]
-
-
 EXPLANATION = "Math.round(document.querySelector('[id^=explained-]').getBoundingClientRect().top)"
 IN_VIEW = f"scrollY > 0 && {EXPLANATION} >= 0 && {EXPLANATION} < innerHeight"
 
 
-def test_an_explanation_is_in_view_when_its_link_is_followed(browser, folder, single):
-    link = "[...document.querySelectorAll('a')].find(a => a.href.includes('explained-'))"
+def test_an_explanation_is_in_view_when_its_link_is_followed(browser, folder):
     browser.open((folder / "index.html").as_uri())
-    browser.open(browser.run(f"{link}.href"))
-    browser.until(IN_VIEW)
-    browser.open(single)
-    browser.until("document.getElementById('main').dataset.shown === 'index'")
-    browser.run(f"{link}.click()")
-    browser.until("document.getElementById('main').dataset.shown === 'cells'")
+    browser.open(browser.run("[...document.querySelectorAll('a')].find(a => a.href.includes('explained-')).href"))
     browser.until(IN_VIEW)
 
 
 @pytest.fixture(scope="module")
-def long(tmp_path_factory, repository) -> str:
+def long(tmp_path_factory) -> str:
     """The address of a page whose table has more rows than are painted at first."""
-    project = ReportedProject(tmp_path_factory.mktemp("long"), repository, tables=2, groups=5, rows=10, seeds=1)
-    return (write_report(project.plan(), project.root).parent / "numbers.html").as_uri()
+    made = Reported(tmp_path_factory.mktemp("long"), tables=2, groups=5, rows=10, seeds=1, epochs=2)
+    made.finish()
+    made.write(made.root / "derived")
+    return (made.root / "derived/report/numbers.html").as_uri()
 
 
 ON_SCREEN = "[...document.querySelectorAll('#numbers-table tbody tr')].filter(r => r.getClientRects().length).length"

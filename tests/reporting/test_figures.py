@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from made_results import MadeResults
 from matplotlib.colors import to_hex
 from PIL import Image
 
@@ -19,7 +20,8 @@ from counterpoise.errors import UserError
 from counterpoise.metrics import calibration_bins, calibration_error
 from counterpoise.papers.paper import load_paper, paper_names
 from counterpoise.planning.plan import make_plan
-from counterpoise.reporting.figures import draw_figures
+from counterpoise.reporting.figures import draw as draw_module
+from counterpoise.reporting.figures import draw_figures, draw_tables
 from counterpoise.reporting.figures.draw import DrawnFigure, load_kind
 from counterpoise.reporting.figures.kinds.formula import evaluate
 from counterpoise.reporting.figures.style import STYLE
@@ -185,7 +187,8 @@ def test_the_benchmarks_draw_every_figure_that_the_papers_have(made):
 
 
 def test_every_kind_of_figure_is_used(made):
-    assert {f.kind for paper in PAPERS.values() for f in paper.figures.values()} == set(components("figure_kind"))
+    used = {figure.kind for paper in PAPERS.values() for figure in paper.figures.values()}
+    assert used | {"dots"} == set(components("figure_kind")), "dots are the pictures of tables"
 
 
 @pytest.fixture(scope="module")
@@ -621,3 +624,62 @@ def test_a_gain_is_not_given_while_a_method_has_not_run(made):
     assert ("AVE", "smallest_gain") not in numbers
     assert ("UCF-101", "largest_gain") in numbers
     assert "AVE, smallest gain: –" in found.caption()
+
+
+# Pictures of tables.
+
+
+def points(axes) -> dict[str, list[float]]:
+    return {part.get_label(): sorted(part.get_offsets()[:, 0].tolist()) for part in axes.collections}
+
+
+@pytest.fixture
+def table_picture(monkeypatch, tmp_path):
+    """Return a function that draws the tables of made results and gives the picture of one, None without one."""
+
+    def draw(results: Results, table: str):
+        pictures = {}
+        monkeypatch.setattr(draw_module, "save", lambda picture, base, dpi: pictures.update({base.name: picture}))
+        assert draw_tables(results, PAPERS, tmp_path) == []
+        return pictures.get(table)
+
+    return draw
+
+
+def table3() -> MadeResults:
+    """Table 3 with Kinetics-Sounds as in the paper and a stand-in for CG-MNIST, three seeds of two methods."""
+    made = MadeResults("mmpareto", {"table3": {"cg_mnist": "cg_digits", "kinetics_sounds": "kinetics_sounds"}})
+    for dataset in ("cg_digits", "kinetics_sounds"):
+        made.runs("uniform", [0.60, 0.61, 0.65], dataset=dataset)
+        made.runs("mmpareto", [0.70, 0.72], dataset=dataset)
+    return made
+
+
+def test_every_seed_and_every_mean_of_a_table_is_where_its_number_is(table_picture):
+    picture = table_picture(table3().results, "table3")
+    shown = points(picture.axes[0])
+    assert shown["one seed"] == pytest.approx([60, 61, 65, 70, 72])
+    assert shown["our mean"] == pytest.approx([62, 71])
+    assert [label.get_text() for label in picture.axes[0].get_yticklabels()] == ["Uniform baseline", "MMPareto"]
+    assert "(%)" in picture.axes[0].get_xlabel()
+
+
+def test_a_printed_number_is_drawn_only_where_it_may_be_compared(table_picture):
+    stand_in, _, own, _ = table_picture(table3().results, "table3").axes
+    assert "printed" not in points(stand_in)
+    table = PAPERS["mmpareto"].table("table3")
+    printed = [table.value(row, "kinetics_sounds.accuracy").value for row in ("Uniform baseline", "MMPareto")]
+    assert points(own)["printed"] == pytest.approx(sorted(printed))
+
+
+def test_a_table_without_numbers_of_ours_has_no_picture(table_picture):
+    assert table_picture(MadeResults("mmpareto", {"table3": {"cg_mnist": "cg_mnist"}}).results, "table3") is None
+
+
+def test_pictures_of_tables_stand_beside_them_and_are_the_same_bytes_again(tmp_path):
+    results = table3().results
+    assert draw_tables(results, PAPERS, tmp_path) == []
+    first = {path.name: path.read_bytes() for path in (tmp_path / "tables/mmpareto").iterdir()}
+    assert set(first) == {"table3.svg", "table3.png"}
+    draw_tables(results, PAPERS, tmp_path)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "tables/mmpareto").iterdir()} == first

@@ -1,76 +1,86 @@
-"""The report is a folder of offline pages, or one file, whose links resolve, down to each number's origin."""
+"""The report is a folder of offline pages whose links resolve, down to each number's origin."""
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import errno
 import gzip
-import hashlib
-import json
 import re
 import urllib.parse
 from pathlib import Path
 
 import pytest
-from html_page import parse
-from reported import ReportedProject
+from html_page import Element, parse
+from reported import Reported
 
-from counterpoise.errors import UserError
-from counterpoise.reporting.report import write_report, write_single_file
+from counterpoise.judging.compare import judge
+from counterpoise.papers.paper import load_paper
+from counterpoise.reporting.pages.cell import cell_page, page_name
+from counterpoise.reporting.write import write_derived
+from counterpoise.results.layout import FigureSeries, LayoutFigure
 
 EVIL = "<script>alert('x')</script>"
+SECTIONS = ("index", "tables", "numbers", "claims", "cells", "audit", "environment")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, repository) -> ReportedProject:
-    """A project with finished runs, one diverged run, one that failed, and markup wherever a name can be."""
-    project = ReportedProject(tmp_path_factory.mktemp("reported"), repository, title=f"Made-up {EVIL}")
-    plan = project.plan()
-    project.finish(plan)
-    project.prepare(project.root / plan.datasets[0].directory, [EVIL, "class 1", "class 2", "class 3"])
-    project.fail(plan.cells[1], 2, f"a reason {EVIL}")
-    return project
+def reported(tmp_path_factory) -> Reported:
+    """Finished runs, one that failed, and markup wherever a name can be."""
+    names = [EVIL, "class 1", "class 2", "class 3"]
+    made = Reported(tmp_path_factory.mktemp("reported"), title=f"Made-up {EVIL}", class_names=names)
+    made.finish()
+    made.fail(made.cells[1], 2, f"a reason {EVIL}")
+    return made
 
 
 @pytest.fixture(scope="module")
-def plan(project):
-    return project.plan()
-
-
-@pytest.fixture(scope="module")
-def folder(project, plan) -> Path:
-    return write_report(plan, project.root).parent
+def folder(reported, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("derived")
+    assert reported.write(folder) == []
+    return folder / "report"
 
 
 def pages(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_text() for path in sorted(folder.rglob("*.html"))}
 
 
-def targets(text: str) -> list[str]:
-    found = [e.get(name) for e in parse(text) for name in ("href", "src") if name in e.attributes]
-    return [urllib.parse.unquote(link) for link in found]
+def cell_file(folder: Path, cell) -> Path:
+    return folder / f"{page_name(cell.name)}.html"
 
 
-def test_there_is_a_page_for_each_section_table_and_cell(folder, plan):
+def links(root: Element) -> list[str]:
+    found = [e.get(name) for e in root for name in ("href", "src") if name in e.attributes]
+    return [urllib.parse.unquote(link) for link in found if not link.startswith("data:")]
+
+
+def test_there_is_a_page_for_each_section_table_and_cell(folder, reported):
     names = set(pages(folder))
-    sections = ("index", "tables", "numbers", "claims", "cells", "audit", "figures", "environment")
-    assert {f"{name}.html" for name in sections} <= names
+    assert {f"{name}.html" for name in SECTIONS} <= names
     assert "tables/made.table0.html" in names
-    assert {f"cells/{cell.name.replace('/', '.')}.html" for cell in plan.cells} <= names
+    assert {f"{page_name(cell.name)}.html" for cell in reported.cells} <= names
 
 
-def test_every_link_leads_to_a_file_of_the_folder(folder):
+def test_a_benchmark_without_figures_has_no_empty_page_of_them(folder):
+    assert "figures.html" not in pages(folder)
+    assert "Figures" not in parse(pages(folder)["index.html"]).all("nav")[0].text
+
+
+def test_every_link_leads_to_a_file_of_the_derived_folder_but_for_the_papers(folder):
+    external = set()
     for name, text in pages(folder).items():
-        for link in targets(text):
+        root = parse(text)
+        ids = {element.get("id") for element in root}
+        for link in links(root):
             path, _, fragment = link.partition("#")
-            if link.startswith("data:"):
-                assert link == "data:,"
+            if link.startswith("https://"):
+                external.add(link)
             elif path:
-                assert (folder / name).parent.joinpath(path).resolve().is_file(), f"{name}: {link}"
-                assert folder in (folder / name).parent.joinpath(path).resolve().parents
+                target = (folder / name).parent.joinpath(path).resolve()
+                assert target.is_file(), f"{name}: {link}"
+                assert folder.parent in target.parents
+                if fragment and "=" not in fragment:
+                    assert fragment in {element.get("id") for element in parse(target.read_text())}, f"{name}: {link}"
             else:
-                assert fragment in {element.get("id") for element in parse(text)}
+                assert fragment in ids
+    assert external == {e.get("href") for e in parse(pages(folder)["index.html"]).all("a") if e.get("rel")}
 
 
 def test_no_page_may_ask_for_anything_from_the_network(folder):
@@ -83,23 +93,83 @@ def test_no_page_may_ask_for_anything_from_the_network(folder):
         assert not re.search(r"url\(|@import|https?:|fetch\(|XMLHttp", (folder / file).read_text())
 
 
+def test_a_paper_with_an_address_that_is_no_page_is_named_without_a_link(reported, tmp_path):
+    paper = reported.paper.model_copy(update={"url": "javascript:alert(1)"})
+    write_derived(tmp_path, reported.results, [judge(paper, reported.results)])
+    text = (tmp_path / "report/index.html").read_text()
+    assert "javascript:" not in text
+    assert paper.title in text
+
+
 def test_ids_are_unique_on_every_page(folder):
     for name, text in pages(folder).items():
         names = [element.get("id") for element in parse(text) if element.get("id")]
         assert len(names) == len(set(names)), name
 
 
-def test_a_cells_page_leads_to_the_origin_of_each_run(folder, plan):
-    cell = plan.cells[0]
-    text = parse((folder / f"cells/{cell.name.replace('/', '.')}.html").read_text()).text
-    for wanted in (cell.name, cell.source, str(cell.data_directory), str(cell.run_directory(2))):
+def test_every_number_has_an_address_of_its_own(folder):
+    page = parse(pages(folder)["numbers.html"])
+    rows = page.all("tbody")[0].all("tr")
+    assert all(row.get("id") for row in rows)
+    assert {f"#{row.get('id')}" for row in rows} <= {link.get("href") for link in page.all("a")}
+
+
+def test_the_first_page_answers_with_what_was_compared(folder):
+    page = parse(pages(folder)["index.html"])
+    (answer,) = (p.text for p in page.all("p") if p.get("class") == "answer")
+    assert re.fullmatch(r"\d of 8 compared numbers deviates?\.", answer)
+    assert "8 of 16 numbers compared" in page.text
+    assert "8 ran on stand-ins" in page.text
+
+
+def test_each_table_has_a_tile_with_its_counts_and_a_picture(folder):
+    page = parse(pages(folder)["index.html"])
+    (tile,) = (li for li in page.all("li") if li.get("class") == "tile")
+    assert sum(int(b.text) for b in tile.all("b")) == 16
+    assert "8 differences ours − printed" in next(desc.text for desc in tile.all("desc"))
+
+
+def test_what_was_not_run_is_folded_away_with_its_reason(make_study, tmp_path):
+    study = make_study("table3", {"cg_mnist": "cg_mnist"})
+    study.runs("pcgrad", [0.79, 0.80, 0.795])
+    write_derived(tmp_path, study.results, [study.compare()])
+    page = parse((tmp_path / "report/index.html").read_text())
+    (folded,) = (part for part in page.all("details") if "not run, and why" in part.text)
+    assert "open" not in folded.attributes
+    assert "Table 1: 58 numbers, not in this benchmark" in folded.text
+    numbers = parse((tmp_path / "report/numbers.html").read_text())
+    assert [row.all("th")[0].text.split()[0] for row in numbers.all("tbody")[0].all("tr")] == ["PCGrad", "PCGrad"]
+    (rest,) = (table for table in numbers.all("table") if table.get("id") == "rest-table")
+    assert "GradNorm" in rest.text
+    assert len([row for part in rest.all("tbody") for row in part.all("tr")]) == len(study.compare().rows) - 2
+
+
+def test_a_partial_benchmark_says_so_on_every_page_and_a_whole_one_on_none(folder, reported, tmp_path):
+    for name, text in pages(folder).items():
+        assert "Partial: 23 of 24 runs have finished (1 failed)." in parse(text).all("main")[0].text, name
+    whole = Reported(tmp_path)
+    whole.finish()
+    whole.write(tmp_path / "derived")
+    assert not [name for name, text in pages(tmp_path / "derived").items() if "Partial" in text]
+
+
+def test_a_cells_page_leads_to_the_origin_of_each_run(folder, reported):
+    cell = reported.cells[0]
+    text = parse(cell_file(folder, cell).read_text()).text
+    for wanted in (cell.name, cell.source, cell.data, f"{cell.name}/seed-2", f"logs/train/{cell.name}/seed-2.log"):
         assert wanted in text
-    assert "counterpoise redo" in text
+    assert f"counterpoise redo {cell.name} --seed 1" in text
     assert "c0ffeec0ffee (with changes)" in text
 
 
-def test_a_cells_page_has_curves_selections_confusion_calibration_and_diagnostics(folder, plan):
-    page = parse((folder / f"cells/{plan.cells[0].name.replace('/', '.')}.html").read_text())
+def test_every_process_that_trained_a_run_is_named(folder, reported):
+    text = parse(cell_file(folder, reported.cells[0]).read_text()).text
+    assert text.count("Trained from") == 3
+    assert text.count("Resumed 2026-01-02T03:04:05+00:00, in epoch 4, on here") == 1
+
+
+def test_a_cells_page_has_curves_selections_confusion_calibration_and_diagnostics(folder, reported):
+    page = parse(cell_file(folder, reported.cells[0]).read_text())
     titles = [title.text for title in page.all("title")]
     for wanted in (
         "Test accuracy by epoch",
@@ -114,197 +184,118 @@ def test_a_cells_page_has_curves_selections_confusion_calibration_and_diagnostic
     assert sum(counts) == 3 * 500
 
 
-def test_optimism_is_what_choosing_on_the_test_set_gains(project, plan):
-    from counterpoise.reporting.pages.cell import _selected
-    from counterpoise.results.results import read_cell
-
-    found = read_cell(plan, project.root, plan.cells[0])
-    joint = next(_selected(found))
-    last, best = joint.values["last"], joint.values["best_test"]
-    assert joint.optimism.mean == pytest.approx(best.mean - last.mean)
+def test_optimism_is_what_choosing_on_the_test_set_gains(reported):
+    results, cell = reported.results, reported.cells[0]
+    page = cell_page(results, cell, results.values[results.values["key"] == cell.key], (), ())
+    joint = page.selected[0]
+    assert joint.output == "joint"
+    assert joint.optimism.mean == pytest.approx(0.4)  # points: see Reported.run
     assert joint.optimism.n == 3
 
 
-def test_without_diagnostics_the_page_says_so(folder, plan):
-    text = (folder / f"cells/{plan.cells[3].name.replace('/', '.')}.html").read_text()
-    assert "does not ask for diagnostics" in text
+def test_without_diagnostics_the_page_says_so(folder, reported):
+    assert "does not ask for diagnostics" in cell_file(folder, reported.cells[3]).read_text()
 
 
-def test_metrics_from_before_confusion_counts_leave_a_note(project, plan, tmp_path):
-    cell = plan.cells[2]
-    paths = [project.root / cell.run_directory(seed) / plan.metrics_name for seed in plan.seeds]
-    kept = [path.read_text() for path in paths]
-    try:
-        for path, text in zip(paths, kept, strict=True):
-            metrics = json.loads(text) | {"schema": 1}
-            for selection in metrics["selections"].values():
-                del selection["details"]
-            path.write_text(json.dumps(metrics))
-        page = write_report(plan, project.root).parent / f"cells/{cell.name.replace('/', '.')}.html"
-        assert "no confusion counts" in page.read_text()
-    finally:
-        for path, text in zip(paths, kept, strict=True):
-            path.write_text(text)
+def test_series_of_a_published_record_are_read_gzipped(tmp_path):
+    packed, plain = Reported(tmp_path / "packed"), Reported(tmp_path / "plain")
+    packed.finish(packed=True)
+    plain.finish()
+    for made in (packed, plain):
+        made.write(made.root / "derived")
+    assert (packed.made.runs_folder / packed.cells[0].name / "seed-0/history.csv.gz").is_file()
+    assert pages(packed.root / "derived/report") == pages(plain.root / "derived/report")
 
 
-def test_what_failed_is_named_with_its_reason_and_never_as_markup(folder, plan):
+@pytest.mark.parametrize(
+    "content",
+    [b"epoch,train_loss.joint\n0,none\n", b"", b"epoch,train_loss.joint\n0\n"],
+    ids=["words", "empty", "short row"],
+)
+def test_a_broken_series_is_named_on_its_page_and_prevents_nothing(tmp_path, content):
+    made = Reported(tmp_path)
+    made.finish()
+    broken = made.made.runs_folder / made.cells[0].name / "seed-1/history.csv"
+    broken.write_bytes(content)
+    (problem,) = made.write(tmp_path / "derived")
+    assert str(broken) in problem
+    page = cell_file(tmp_path / "derived/report", made.cells[0]).read_text()
+    assert str(broken) in page
+    assert "Test accuracy by epoch" in page
+    assert str(broken) in (tmp_path / "derived/report/index.html").read_text()
+
+
+def test_a_gzipped_series_that_unpacks_to_gigabytes_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("counterpoise.results.series.LARGEST", 100_000)
+    made = Reported(tmp_path)
+    made.finish()
+    path = made.made.runs_folder / made.cells[0].name / "seed-1/history.csv"
+    path.unlink()
+    path.with_name("history.csv.gz").write_bytes(gzip.compress(b"epoch\n" + b"0\n" * 1_000_000))
+    (problem,) = made.write(tmp_path / "derived")
+    assert "history.csv.gz" in problem
+
+
+def test_what_failed_is_named_with_its_reason_and_never_as_markup(folder, reported):
     every = pages(folder)
-    index = parse(every["index.html"])
-    assert "a reason <script>alert('x')</script>" in index.text
+    assert "a reason <script>alert('x')</script>" in parse(every["index.html"]).text
     for name, text in every.items():
         assert "<script>alert" not in text, name
         assert all(e.get("src").endswith("static/report.js") for e in parse(text).all("script"))
-    cell = every[f"cells/{plan.cells[0].name.replace('/', '.')}.html"]
-    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in cell
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in cell_file(folder, reported.cells[0]).read_text()
 
 
-def test_one_is_counted_in_the_singular(make_study):
+def test_one_is_counted_in_the_singular(make_study, tmp_path):
     study = make_study("table3", {"cg_mnist": "cg_digits"}, seeds=[0])
     study.runs("pcgrad", [0.7])
-    text = write_report(study.plan, study.root).read_text()
-    every = " ".join(pages(study.root / "results/report").values())
-    assert "1 seed per cell" in text
-    assert not re.search(r"(?<![\d,.])1 (seeds|runs|cells|findings|claims)\b", every)
+    write_derived(tmp_path, study.results, [study.compare()])
+    every = " ".join(pages(tmp_path / "report").values())
+    assert "1 seed per cell" in every
+    assert not re.search(r"(?<![\d,.])1 (seeds|runs|cells|findings|claims|numbers)\b", every)
 
 
-def test_the_tables_are_beside_the_pages_as_csv_and_latex(folder, project, plan):
-    from counterpoise.reporting.tables import write_table
-
-    for path in write_table(plan, project.root, "made", "table0"):
-        if path.suffix in (".csv", ".tex"):
-            assert (folder / f"data/made.table0{path.suffix}").read_bytes() == path.read_bytes()
+def test_the_pages_are_the_same_bytes_for_the_same_results(reported, folder, tmp_path):
+    reported.write(tmp_path)
+    assert pages(tmp_path / "report") == pages(folder)
 
 
-def test_the_manifest_has_every_file_with_its_digest(project, plan, folder):
-    listed = json.loads((folder / "manifest.json").read_text())["files"]
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert set(listed) == there - {"manifest.json"}
-    for name in ("index.html", "static/report.js"):
-        assert listed[name] == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+def test_the_report_of_a_benchmark_without_any_run_says_so(make_study, tmp_path):
+    study = make_study("table3", {"cg_mnist": "cg_mnist"})
+    write_derived(tmp_path, study.results, [study.compare()])
+    every = {name: parse(text).text for name, text in pages(tmp_path / "report").items()}
+    assert "Not answered here: nothing was compared." in every["index.html"]
+    assert "0 of 21 runs have finished (21 missing)" in every["index.html"]
+    assert "seed 0 missing, seed 1 missing, seed 2 missing" in every["index.html"]
+    assert "No printed number was tried" in every["numbers.html"]
 
 
-def test_the_pages_are_the_same_bytes_for_the_same_results(project, plan):
-    first = pages(write_report(plan, project.root).parent)
-    assert pages(write_report(plan, project.root).parent) == first
-
-
-def test_a_page_of_a_cell_that_is_no_more_goes(project, plan, folder):
-    old = folder / "cells/old.html"
-    old.write_text("old")
-    write_report(plan, project.root)
-    assert not old.exists()
-
-
-def test_a_truncated_record_is_named_and_the_old_report_stays(project, plan):
-    path = write_report(plan, project.root)
-    before = path.read_bytes()
-    broken = project.root / plan.cells[0].run_directory(1) / "record.json"
-    kept = broken.read_bytes()
-    broken.write_text('{"schema": 1')
-    try:
-        with pytest.raises(UserError, match=r"record\.json.*truncated"):
-            write_report(plan, project.root)
-    finally:
-        broken.write_bytes(kept)
-    assert path.read_bytes() == before
-
-
-def test_a_full_disk_is_named_and_the_old_report_stays(project, plan, monkeypatch):
-    path = write_report(plan, project.root)
-    before = path.read_bytes()
-
-    def full(self: Path, content: bytes) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device", str(self))
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(UserError, match="No space left on device"):
-        write_report(plan, project.root)
-    assert path.read_bytes() == before
-
-
-def test_the_summary_counts_the_verdicts_of_each_paper(make_study):
+def test_stand_ins_are_noted_by_the_name_of_the_data_that_ran(make_study, tmp_path):
     study = make_study("table3", {"cg_mnist": "cg_digits"})
-    for cell in study.plan.cells:
-        study.run(cell, 0, {"joint": 0.7})
-    write_report(study.plan, study.root)
-    summary = json.loads((study.root / "results/summary.json").read_text())
-    assert summary["papers"]["mmpareto"]["numbers"]["stand_in"] == 14
-    assert summary["benchmark"] == "made_up"
-
-
-def test_the_report_of_a_plan_without_any_run_says_so(make_study):
-    study = make_study("table3", {"cg_mnist": "cg_digits"})
-    text = write_report(study.plan, study.root).read_text()
-    assert "0 of 21 finished" in text
-    assert "seed 0 missing, seed 1 missing, seed 2 missing" in text
-
-
-@pytest.fixture(scope="module")
-def single(project, plan) -> str:
-    return write_single_file(plan, project.root).read_text()
-
-
-def stored(single: str) -> dict[str, dict[str, str]]:
-    return json.loads(re.search(r'id="stored-pages">(.*?)</script>', single, re.S)[1].replace("<\\/", "</"))
-
-
-def unpacked(page: dict[str, str]) -> str:
-    return gzip.decompress(base64.b64decode(page["body"])).decode()
-
-
-def test_the_single_file_holds_every_page_and_its_links_lead_to_them(single, folder):
-    held = stored(single)
-    assert {f"{name}.html" for name in held} == set(pages(folder))
-    for page in held.values():
-        for link in targets(unpacked(page)):
-            assert link.startswith("data:") or link.removeprefix("#/").partition("?")[0] in held
-
-
-def test_the_single_file_needs_no_other_and_runs_no_script_but_its_own(single):
-    root = parse(single)
-    assert not [e for e in root.all("link", "script", "img") if e.get("src") or e.get("rel") == "stylesheet"]
-    policy = next(e.get("content") for e in root.all("meta") if e.get("http-equiv"))
-    script = next(e for e in root.all("script") if not e.attributes)
-    text = "".join(script.children)
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}'" in policy
-
-
-def test_markup_in_names_stays_text_in_the_single_file(single):
-    assert "<script>alert" not in single
-    assert not [name for name, page in stored(single).items() if "<script>alert" in unpacked(page)]
-
-
-def test_stand_ins_are_noted_by_the_name_of_the_data_that_ran(make_study):
-    study = make_study("table3", {"cg_mnist": "cg_digits"})
-    data = dataclasses.replace(study.plan.cells[0].data, title="Some digits")
-    cells = {cell.name: dataclasses.replace(cell, data=data) for cell in study.plan.cells}
-    values = [dataclasses.replace(v, cell=v.cell and cells[v.cell.name]) for v in study.plan.values]
-    study.plan = dataclasses.replace(study.plan, cells=list(cells.values()), values=values)
+    data = {key: part.model_copy(update={"title": "Some digits"}) for key, part in study.layout.data.items()}
+    study.layout = study.layout.model_copy(update={"data": data})
     study.runs("pcgrad", [0.7, 0.71, 0.72])
-    text = (write_report(study.plan, study.root).parent / "tables/mmpareto.table3.html").read_text()
+    write_derived(tmp_path, study.results, [study.compare()])
+    text = (tmp_path / "report/tables/mmpareto.table3.html").read_text()
     assert "Some digits, in the place of Colored-and-gray-MNIST (N = 1,000)" in text
 
 
-def test_a_figure_of_a_paper_without_tables_is_called_by_the_papers_title(make_study, repository):
-    from counterpoise.planning.plan import make_plan
-
-    study = make_study("table3", {"cg_mnist": "cg_digits"})
-    other = make_plan(repository, repository / "configs/benchmarks/mlb.yaml", {"scale": "tiny"})
-    formula = other.figure("mlb", "figure2")
-    study.plan = dataclasses.replace(study.plan, figures=[formula])
-    assert "mlb" not in study.plan.papers
-    page = parse((write_report(study.plan, study.root).parent / "figures.html").read_text())
-    (heading,) = [h.text for h in page.all("h2")]
-    assert "MLB" in heading
-    assert "mlb" not in heading
-
-
-def test_seeds_that_were_added_to_some_cells_are_given_as_a_range(make_study):
-    study = make_study("table3", {"cg_mnist": "cg_digits"})
-    given = {study.plan.cells[0].name: 3}
-    benchmark = study.plan.benchmark.model_copy(update={"sequential": True, "seed_looks": [2, 3]})
-    study.plan = dataclasses.replace(study.plan, benchmark=benchmark, allotted=given)
-    text = parse(write_report(study.plan, study.root).read_text()).text
-    assert "2 to 3 seeds per cell" in text
-    assert "0 of 15 finished" in text
+def test_figures_are_shown_by_their_papers_title_and_one_that_cannot_be_drawn_is_named(
+    make_study, repository, tmp_path
+):
+    study = make_study("table3", {"cg_mnist": "cg_mnist"})
+    missing = FigureSeries(label="MMPareto", cell=None, reason="not in this benchmark")
+    figures = (
+        LayoutFigure(paper="mlb", figure="figure2"),
+        LayoutFigure(paper="mmpareto", figure="figure1a", series=(missing,)),
+    )
+    study.layout = study.layout.model_copy(update={"figures": figures})
+    papers = {"mlb": load_paper(repository / "configs", "mlb")}
+    (problem,) = write_derived(tmp_path, study.results, [study.compare()], papers=papers)
+    assert problem.startswith("figure mmpareto/figure1a: ")
+    page = parse((tmp_path / "report/figures.html").read_text())
+    first, second = (heading.text for heading in page.all("h2"))
+    assert first.startswith("Figure 2 of MLB: ")
+    assert second.startswith("Figure 1a of MMPareto: ")
+    assert [image.get("src") for image in page.all("img")] == ["../figures/mlb/figure2.svg"]
+    assert "Not drawn: MMPareto is not drawn: not in this benchmark" in page.text
+    assert problem in parse((tmp_path / "report/index.html").read_text()).text

@@ -1,23 +1,36 @@
-"""The terminal shows every verdict with its symbol and its reason, and says what the exit code means."""
+"""The terminal says what was compared first, fits 80 columns without cutting a name, and is whole in a pipe."""
 
 from __future__ import annotations
 
 import io
+import re
 
+import pytest
 from rich.console import Console
 
 from counterpoise.judging.claims import Answer
 from counterpoise.judging.verdicts import Verdict
-from counterpoise.reporting.terminal import print_comparison
+from counterpoise.reporting.terminal import make_console, print_comparison
 from counterpoise.reporting.words import SYMBOLS
 
 
-def printed(comparison, colour: bool = False) -> str:
+def printed(comparison, width: int | None = None) -> str:
     buffer = io.StringIO()
-    system = "standard" if colour else None
-    console = Console(file=buffer, width=250, force_terminal=colour, color_system=system, highlight=False)
-    print_comparison(comparison, console)
+    print_comparison(comparison, make_console(buffer, width))
     return buffer.getvalue()
+
+
+@pytest.fixture
+def study(make_study):
+    study = make_study("table3", {"cg_mnist": "cg_mnist", "modelnet40": "cg_digits"})
+    for cell in study.cells:
+        for seed in study.layout.seeds:
+            study.run(cell, seed, {"joint": 0.7 + 0.01 * seed + 0.001 * len(cell.method) * seed})
+    return study
+
+
+def test_it_begins_with_how_many_numbers_were_compared(study):
+    assert re.match(r"14 of \d+ numbers compared: ", printed(study.compare()))
 
 
 def test_numbers_that_ran_are_listed_and_the_others_counted(make_study):
@@ -27,26 +40,55 @@ def test_numbers_that_ran_are_listed_and_the_others_counted(make_study):
     assert "✗ deviates" in text
     assert "-18.85" in text
     assert "GradNorm" not in text
-    assert "· not run" in text
-    assert "exit code 3" in text
+    assert "were not run" in text
+    assert "exit code" in text
 
 
-def test_stand_ins_are_called_so(make_study):
-    study = make_study("table3", {"cg_mnist": "cg_digits"})
-    for cell in study.plan.cells:
-        for seed in study.plan.seeds:
-            study.run(cell, seed, {"joint": 0.7 + 0.01 * seed + 0.001 * len(cell.method) * seed})
+def test_stand_ins_are_called_so(study):
     text = printed(study.compare())
     assert "○ stand-in" in text
     assert "on the stand-in" in text
-    assert "exit code 0" in text
 
 
-def test_verdicts_are_in_colour_where_there_is_colour(make_study):
-    study = make_study("table3", {"cg_mnist": "cg_mnist"})
-    study.runs("pcgrad", [0.60, 0.61, 0.605])
-    assert "\x1b[31m" in printed(study.compare(), colour=True)
+def test_a_reason_that_all_rows_of_a_column_share_is_given_once(study):
+    assert printed(study.compare()).count("not the paper's data") == 2  # accuracy and macro-F1 of one group
+
+
+def test_nothing_is_wider_than_eighty_columns_and_no_name_is_cut(study):
+    text = printed(study.compare(), width=80)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    assert "…" not in re.sub(r"\d … [+-]?\d", "", text)
+    for row in study.paper.table("table3").row_ids:
+        assert row in text
+
+
+def test_in_a_pipe_no_line_is_folded(study):
+    lines = printed(study.compare()).splitlines()
+    claim = next(claim for claim in study.compare().claims if claim.verdict == "holds on the stand-in" or claim.n)
+    assert any(claim.claim.quote in line for line in lines)
+
+
+def test_verdicts_are_in_colour_on_a_terminal_alone_and_not_where_no_color_is_set(study, monkeypatch):
+    def on_a_terminal() -> str:
+        buffer = io.StringIO()
+        console = Console(file=buffer, width=80, force_terminal=True, color_system="standard", highlight=False)
+        print_comparison(study.compare(), console)
+        return buffer.getvalue()
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[33m" in on_a_terminal()
     assert "\x1b[" not in printed(study.compare())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[33m" not in on_a_terminal()
+
+
+def test_a_row_that_looks_like_markup_is_printed_as_it_is(study):
+    # Variants are written [released], which rich would take for a style.
+    made = type(study)(
+        study.paper, {"table3": {"cg_mnist": "cg_mnist"}}, variants={"mmpareto": ["published", "released"]}
+    )
+    made.runs("mmpareto", [0.7, 0.71, 0.72], variant="released")
+    assert "MMPareto [released]" in printed(made.compare(), width=80)
 
 
 def test_every_verdict_and_answer_has_a_symbol():

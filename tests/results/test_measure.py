@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import pytest
 
 from counterpoise.errors import UserError
 from counterpoise.metrics import Steps
-from counterpoise.results.measure import Measured, measure, read_predictions
+from counterpoise.results.measure import Measured, measure
 
 LABELS = np.arange(20) % 4
 WRONG_FROM = 15
@@ -132,43 +130,3 @@ def test_a_value_that_is_no_number_is_refused_by_its_name(number):
     logits = LOGITS.copy()
     logits[3, 1] = number
     refused(r"ece of output 'joint' \(last\) is nan", predictions={**PREDICTIONS, "last.logits.joint": logits})
-
-
-# -- reading -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def stored(tmp_path):
-    path = tmp_path / "predictions.npz"
-    np.savez(path, **PREDICTIONS)
-    return path
-
-
-def sha(path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def test_predictions_of_the_recorded_digest_are_read(stored):
-    assert set(read_predictions(stored, sha(stored), "run again")) == set(PREDICTIONS)
-
-
-def test_other_predictions_than_the_recorded_are_refused_with_what_mends_them(stored):
-    digest = sha(stored)
-    stored.write_bytes(stored.read_bytes()[:-1])
-    with pytest.raises(UserError, match=r"predictions\.npz: was changed or truncated.*; run again"):
-        read_predictions(stored, digest, "run again")
-    stored.unlink()
-    with pytest.raises(UserError, match=r"predictions\.npz.*not there; run again"):
-        read_predictions(stored, digest, "run again")
-
-
-def test_pickled_predictions_are_not_opened(tmp_path):
-    class Bomb:
-        def __reduce__(self):
-            return (type(tmp_path).touch, (tmp_path / "went off",))
-
-    path = tmp_path / "predictions.npz"
-    np.savez(path, **{"labels.digit": np.array([Bomb()], dtype=object)})
-    with pytest.raises(UserError, match=r"predictions\.npz: not an archive"):
-        read_predictions(path, sha(path), "run again")
-    assert not (tmp_path / "went off").exists()

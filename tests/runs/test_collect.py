@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from small_project import TEST_SIZE, SmallProject
 
@@ -95,10 +96,7 @@ def test_a_diverged_run_has_a_reason_and_no_values(project, cell):
 
 
 def test_a_failed_run_has_a_reason_and_is_missing(project, cell):
-    folder = project.root / cell.run_directory(0)
-    folder.mkdir(parents=True)
-    note = {"schema": 1, "key": cell.key, "seed": 0, "status": "out_of_memory", "reason": "8 GiB", "again": True}
-    (folder / "failure.json").write_text(json.dumps(note | {"last_lines": [], "log": None}))
+    project.fail(cell, 0, "out_of_memory", "8 GiB")
     found = results(project)
     assert entry(found, cell).status == "out_of_memory"
     values = found.seeds(cell.name, "last", "joint", "accuracy")
@@ -209,7 +207,7 @@ def test_a_record_that_names_no_predictions_is_refused(project, run):
 
 
 @pytest.mark.parametrize(
-    "change", [{"key": "0" * 12}, {"seed": 1}, {"schema": 2}, {"status": "half"}, {"n_test": "many"}, {"n_test": 19}]
+    "change", [{"key": "0" * 12}, {"seed": 1}, {"schema": 1}, {"status": "half"}, {"n_test": "many"}, {"n_test": 19}]
 )
 def test_a_record_of_another_run_or_with_a_wrong_entry_is_refused(project, run, change):
     change_record(run, **change)
@@ -231,13 +229,13 @@ def test_a_torn_file_is_named(project, cell, name):
 def measured(monkeypatch) -> list[str]:
     """The runs that are measured, in order."""
     seen = []
-    real = module._measure
+    real = module.measure_files
 
-    def measure(run, *arguments, **settings):
-        seen.append(f"{run.cell.name}/seed-{run.seed}")
-        return real(run, *arguments, **settings)
+    def measure_files(folder, run, **settings):
+        seen.append(run.folder)
+        return real(folder, run, **settings)
 
-    monkeypatch.setattr(module, "_measure", measure)
+    monkeypatch.setattr(module, "measure_files", measure_files)
     return seen
 
 
@@ -256,6 +254,18 @@ def test_unchanged_runs_are_taken_over_and_the_files_are_those_of_a_fresh_collec
     assert measured == [f"{cell.name}/seed-0", f"{cell.name}/seed-1"]
     assert written(again, tmp_path / "again") == written(results(project), tmp_path / "fresh")
     assert first != written(again, tmp_path / "again")
+
+
+def test_what_was_written_reads_back_to_the_last_digit(project, run, tmp_path):
+    found = results(project)
+    write_results(found, tmp_path / "out")
+    again = read_results(tmp_path / "out")
+    pd.testing.assert_frame_equal(again.values, found.values, check_exact=True)
+    assert (again.layout, again.runs) == (found.layout, found.runs)
+    for place, right in found.correct.items():
+        assert np.array_equal(again.correct[place], right)
+    for place, arrays in found.details.items():
+        assert all(np.array_equal(again.details[place][kind], a, equal_nan=True) for kind, a in arrays.items())
 
 
 def test_a_run_that_was_trained_again_is_measured_again(project, cell, run, measured):

@@ -40,11 +40,23 @@ def test_a_cell_carries_what_its_page_shows(project):
     assert layout.data[cell.data_of(0)].name == "cg_digits"
 
 
+def test_two_datasets_of_the_same_settings_keep_their_names(project):
+    """In miniature, datasets are alike but for their names, and so have one key."""
+    twin = (project.root / "configs/datasets/cg_digits.yaml").read_text().replace("title: ", "title: Twin of ", 1)
+    project.write("configs/datasets/twin.yaml", twin)
+    column = {"model": "cg_digits_conv4", "protocol": "digits"}
+    project.table(columns={"cg_mnist": {"dataset": "cg_digits", **column}, "modelnet40": {"dataset": "twin", **column}})
+    layout = layout_of(project.plan(), project.root)
+    titles = {cell.dataset: layout.data[cell.data].title for cell in layout.cells.values()}
+    assert len({data.key for data in layout.data.values()}) == 1
+    assert titles["twin"] == f"Twin of {titles['cg_digits']}"
+
+
 def test_the_manifest_of_prepared_data_comes_along_where_there_is_one(project):
     cell = project.cell("uniform")
-    assert layout_of(project.plan(), project.root).data[cell.data_key].manifest == {}
+    assert layout_of(project.plan(), project.root).data[cell.data.directory.name].manifest == {}
     project.prepared(cell)
-    manifest = layout_of(project.plan(), project.root).data[cell.data_key].manifest
+    manifest = layout_of(project.plan(), project.root).data[cell.data.directory.name].manifest
     assert len(manifest["sources"]) == 7
 
 
@@ -71,7 +83,7 @@ def test_a_figure_names_its_series_and_its_measurement(project):
     (figure,) = layout_of(plan, project.root).figures
     assert (figure.id, figure.output, figure.note, figure.stand_in) == ("mmpareto/figure4b", "gray", "on digits", True)
     assert [series.cell for series in figure.series] == [project.cell("uniform").name]
-    assert figure.measurement == plan.measure_name("gradients")
+    assert figure.measurement == plan.measure_name(plan.figures[0].figure.measure)
 
 
 def test_nothing_in_it_says_on_which_machine_it_was_made(project):

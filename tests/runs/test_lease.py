@@ -1,4 +1,4 @@
-"""Leases of devices: exclusive, shared by as many runs as each agrees to, in order, and free again when the holder dies."""
+"""Leases of devices: shared by no more runs than each agrees to, in order, and free again when the holder dies."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ def test_a_run_that_shares_does_not_join_one_that_wants_the_whole(context, tmp_p
 
 
 def test_runs_that_agree_to_different_numbers_keep_the_smaller(tmp_path):
-    with leased(["0"], 3, tmp_path), leased(["0"], 2, tmp_path), pytest.raises(Stopped):
-        with leased(["0"], 3, tmp_path, stop=lambda: True):
-            pytest.fail("a third run beside one that agreed to two")
+    third = leased(["0"], 3, tmp_path, stop=lambda: True)
+    with leased(["0"], 3, tmp_path), leased(["0"], 2, tmp_path), pytest.raises(Stopped), third:
+        pytest.fail("a third run beside one that agreed to two")
 
 
 def test_waiting_for_a_device_can_be_stopped(context, tmp_path):

@@ -11,8 +11,12 @@ import yaml
 from small_project import BENCHMARK, SmallProject
 
 from counterpoise.errors import UserError
+from counterpoise.files import write_json
 from counterpoise.planning.plan import make_plan
 from counterpoise.runs.estimate import estimate, read_recorded
+from counterpoise.runs.failure import Failure, note_failure
+from counterpoise.runs.progress import Progress, read_progress
+from counterpoise.runs.remembered import remember
 from counterpoise.runs.status import State, find_orphans, known_to_benchmarks, remove, run_status, run_statuses
 
 
@@ -62,18 +66,42 @@ def test_an_unreadable_saved_state_is_still_an_interruption(project):
 def test_a_noted_failure_is_told_with_its_log(project):
     cell = project.cell("uniform")
     folder = project.root / cell.run_directory(0)
-    folder.mkdir(parents=True)
-    note = {"status": "out_of_memory", "reason": "no room", "log": "logs/x.log"}
-    (folder / "failure.json").write_text(json.dumps(note))
+    failure = Failure(status="out_of_memory", reason="no room", again=True, log="logs/x.log")
+    note_failure(folder, cell.key, 0, failure)
     status = run_status(project.root, cell, 0)
     assert status.state is State.FAILED
     assert status.detail == "out_of_memory: no room (log: logs/x.log)"
 
 
-@pytest.mark.parametrize("change", [{"key": "0" * 12}, {"seed": 7}, {"schema": 2}, {"files": ["a"]}])
+def test_a_run_that_a_process_is_at_is_in_training(project):
+    cell = project.cell("uniform")
+    work = project.root / "work" / cell.name / "seed-0"
+    progress = Progress(work, epochs=20)
+    progress(1)
+    assert run_status(project.root, cell, 0).state is State.MISSING, "nobody is at it"
+    write_json(work / "attempt.json", {})
+    status = run_status(project.root, cell, 0)
+    assert (status.state, status.detail) == (State.TRAINING, "epoch 1 of 20")
+
+
+def test_progress_is_not_written_more_often_than_each_second(project):
+    progress = Progress(project.root / "work/run", epochs=5)
+    for epoch in range(1, 5):
+        progress(epoch)
+    assert read_progress(project.root / "work/run")["epoch"] == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"epoch": "1"}'])
+def test_progress_that_cannot_be_read_is_none(tmp_path, text):
+    (tmp_path / "progress.json").write_text(text)
+    assert read_progress(tmp_path) == {}
+
+
+@pytest.mark.parametrize("change", [{"key": "0" * 12}, {"seed": 7}, {"schema": 99}, {"files": ["a"]}])
 def test_a_record_of_another_run_is_broken(project, change):
     cell = project.cell("uniform")
-    project.run(cell, 0, **change)
+    path = project.run(cell, 0) / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
     status = run_status(project.root, cell, 0)
     assert status.state is State.BROKEN
     assert "record.json" in status.detail
@@ -156,6 +184,25 @@ def test_what_another_benchmark_asks_for_is_no_orphan(project):
     assert orphans(project) == []
 
 
+def test_what_a_benchmark_asked_for_that_ran_here_is_no_orphan(project):
+    changed = project.plan(methods={"uniform": {"protocol": {"epochs": 3}}})
+    (theirs,) = [cell for cell in changed.cells if cell.method == "uniform"]
+    project.run(theirs, 0)
+    assert [orphan.path for orphan in orphans(project)] == [project.root / theirs.directory]
+    remember(changed, project.root)
+    assert orphans(project) == []
+
+
+def test_runs_of_an_older_source_are_orphans_once_their_benchmark_ran_again(project):
+    old = project.cell("uniform")
+    project.run(old, 0)
+    remember(project.plan(), project.root)
+    change_learning_rate(project)
+    assert orphans(project) == [], "their benchmark has not run since"
+    remember(project.plan(), project.root)
+    assert [orphan.path for orphan in orphans(project)] == [project.root / old.directory]
+
+
 def test_with_a_benchmark_that_cannot_be_read_nothing_is_called_an_orphan(project):
     project.write("configs/benchmarks/broken.yaml", "seeds: [")
     with pytest.raises(UserError, match=r"broken\.yaml"):
@@ -215,7 +262,7 @@ def test_runs_of_older_settings_count_by_epoch(project):
     assert found.seconds == pytest.approx(8 * 50)
 
 
-@pytest.mark.parametrize("change", [{"status": "diverged"}, {"epochs_run": 0}, {"adopted": [{"from": "x"}]}])
+@pytest.mark.parametrize("change", [{"status": "diverged"}, {"epochs_run": 0}])
 def test_runs_that_say_nothing_about_time_are_left_out(project, change):
     project.run(project.cell("uniform"), 0, **change)
     assert read_recorded(project.root) == []
@@ -229,8 +276,8 @@ def test_a_broken_record_does_not_stop_the_estimate(project):
 
 def test_status_and_estimate_need_neither_torch_nor_scipy():
     program = (
-        "import sys, counterpoise.runs.status, counterpoise.runs.estimate, "
-        "counterpoise.runs.trace, counterpoise.runs.adopt, counterpoise.reporting.plan\n"
+        "import sys, counterpoise.runs.status, counterpoise.runs.estimate, counterpoise.runs.changed, "
+        "counterpoise.cli.overview\n"
         "print(*{'torch', 'scipy', 'pandas', 'statsmodels'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

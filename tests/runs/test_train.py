@@ -79,6 +79,14 @@ def with_protocol(run: Run, **changes) -> Run:
     return with_cell(run, config=config | {"protocol": config["protocol"] | changes})
 
 
+def with_encoder(run: Run, component: str, **settings) -> Run:
+    """The run with other encoders."""
+    config = run.cell.config
+    part = {"component": component, "settings": settings}
+    model = config["model"] | {"encoders": dict.fromkeys(config["model"]["encoders"], part)}
+    return with_cell(run, config=config | {"model": model})
+
+
 def trained(run: Run) -> Path:
     """Train a run and return its folder."""
     train_run(run, CPU)
@@ -217,6 +225,14 @@ def test_a_split_without_a_whole_batch_is_named_when_others_are_left_out(run):
     with pytest.raises(UserError, match=r"\d+ training samples give no whole batch of 'batch_size' 5000"):
         trained(with_protocol(run, batch_size=5000, drop_last=True))
     trained(with_protocol(run, batch_size=5000, epochs=1))
+
+
+def test_a_last_batch_of_one_sample_is_refused_before_training_where_batch_norm_has_one_value(run, prepared):
+    size = prepared[1].size("train") - 1  # one sample is left over
+    with pytest.raises(UserError, match=r"the last batch of an epoch has one of \d+ samples.*'drop_last: true'"):
+        trained(with_protocol(with_encoder(run, component="resnet18", width=16), batch_size=size))
+    trained(with_protocol(run, batch_size=size, epochs=1))
+    trained(with_protocol(with_seed(run, 1), batch_size=size, drop_last=True, epochs=1))
 
 
 def test_seeds_train_on_the_folds_in_turn(run):

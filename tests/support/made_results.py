@@ -105,7 +105,8 @@ class MadeResults:
     def _cell(self, dataset: str, group: str, method: str, variant: str) -> LayoutCell:
         model = f"{MODEL}_{group}"
         digest = hashlib.sha256(f"{dataset}/{model}/{method}/{variant}".encode()).hexdigest()
-        data = hashlib.sha256(dataset.encode()).hexdigest()[:12]
+        key = hashlib.sha256(dataset.encode()).hexdigest()[:12]
+        data = LayoutData(name=dataset, title=dataset, component=dataset, settings={}, key=key)
         cell = LayoutCell(
             dataset=dataset,
             model=model,
@@ -116,9 +117,9 @@ class MadeResults:
             key=digest[:12],
             source="0" * 64,
             config={},
-            data=data,
+            data=data.full_name,
         )
-        self._data.setdefault(data, LayoutData(name=dataset, title=dataset, component=dataset, settings={}, key=data))
+        self._data.setdefault(data.full_name, data)
         return self._cells.setdefault(cell.name, cell)
 
     # -- runs ------------------------------------------------------------------------------------------------

@@ -123,10 +123,24 @@ class Reported:
         if watched:
             self._series(folder / "diagnostics.csv", self._diagnostics(), packed)
         self._records[cell.name, seed] = {
-            "output_targets": dict.fromkeys(OUTPUTS, "digit"),
-            "attempts": [self._attempt(0, seed), self._attempt(3, seed)] if seed == 2 else [self._attempt(0, seed)],
+            "schema": 2,
+            "key": cell.key,
+            "seed": seed,
+            "identity": {"config": cell.config, "source": cell.source, "data": cell.data.rpartition(".")[2]},
+            **{name: getattr(cell, name) for name in ("dataset", "model", "method", "variant", "protocol")},
+            "prepared_data": f"data/prepared/{cell.data}",
+            "status": "completed",
+            "epochs_run": self.epochs,
+            "steps_run": 10 * self.epochs,
             "seconds": 60.0,
             "finished": "2026-01-02T03:05:05+00:00",
+            "output_targets": dict.fromkeys(OUTPUTS, "digit"),
+            "output_kinds": dict.fromkeys(OUTPUTS, "classification"),
+            "n_test": N_TEST,
+            "parameters": 1234,
+            "weights_sha256": "1" * 64,
+            "attempts": [self._attempt(0, seed), self._attempt(3, seed)] if seed == 2 else [self._attempt(0, seed)],
+            "files": {},
         }
 
     def _attempt(self, epoch: int, seed: int) -> dict[str, Any]:
@@ -147,10 +161,6 @@ class Reported:
             "epoch": epoch,
             "step": 0,
         }
-
-    def record(self, cell: LayoutCell, seed: int) -> dict[str, Any]:
-        """Return a run's record, to be changed."""
-        return self._records[cell.name, seed]
 
     def fail(self, cell: LayoutCell, seed: int, reason: str) -> None:
         """Let a run fail."""

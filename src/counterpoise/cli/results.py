@@ -36,15 +36,28 @@ RecordOption = Annotated[
 
 
 @app.command(rich_help_panel=PANEL)
-def show(benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None) -> None:
+def show(
+    record: RecordOption = None,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    root: RootOption = None,
+) -> None:
     """What came out of a benchmark in a few sentences, and where its tables and report are."""
     from counterpoise.cli.closing import closing_lines
-    from counterpoise.cli.derive import current_results
 
-    asked = request(benchmark, settings, root)
-    plan = asked.plan()
-    current_results(plan, asked.root)
-    for line in closing_lines(plan, asked.root):
+    if record is not None:
+        from counterpoise.publication.record import find_record
+
+        folder = find_record(find_root(root), record)
+    else:
+        from counterpoise.cli.derive import current_results
+        from counterpoise.results.basis import results_folder
+
+        asked = request(benchmark, settings, root)
+        plan = asked.plan()
+        current_results(plan, asked.root)
+        folder = results_folder(asked.root, plan.benchmark.name)
+    for line in closing_lines(folder):
         print(line)
 
 
@@ -126,26 +139,32 @@ def report(
 def table(
     name: Annotated[str, typer.Argument(metavar="PAPER.TABLE", help="for example mmpareto.table3")],
     output_format: Annotated[str, typer.Option("--format", "-f", help="md, csv, tex or html")] = "md",
+    style: Annotated[
+        str, typer.Option("--style", help="full, or paper: the paper's columns and digits with our means alone")
+    ] = "full",
+    caption: Annotated[str, typer.Option("--caption", help="tex: a caption of your own")] = "",
+    label: Annotated[str, typer.Option("--label", help="tex: a label of your own")] = "",
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     settings: SetOption = None,
     root: RootOption = None,
 ) -> None:
     """Print a table as Markdown, CSV, LaTeX or HTML, to be pasted."""
     from counterpoise.cli.derive import current_results
-    from counterpoise.results.basis import results_folder
+    from counterpoise.judging.compare import judge
+    from counterpoise.reporting.tables.formats import table_text
+    from counterpoise.reporting.tables.view import view_table
 
-    formats = ("md", "csv", "tex", "html")
-    if output_format not in formats:
-        raise UserError(f"--format {output_format}: unknown format{suggest(output_format, formats)}")
+    if style not in ("full", "paper"):
+        raise UserError(f"--style {style}: must be full or paper{suggest(style, ('full', 'paper'))}")
     asked = request(benchmark, settings, root)
     plan = asked.plan()
     tables = [f"{paper}.{table}" for paper, table in plan.tables]
     if name not in tables:
         raise UserError(f"{plan.path}: table '{name}' is not in this benchmark{suggest(name, tables)}")
-    current_results(plan, asked.root)
     paper, _, of_paper = name.partition(".")
-    path = results_folder(asked.root, plan.benchmark.name) / "tables" / paper / f"{of_paper}.{output_format}"
-    print(path.read_text(encoding="utf-8"), end="")
+    results = current_results(plan, asked.root)
+    view = view_table(results, judge(plan.papers[paper], results), of_paper).in_style(style)
+    print(table_text(view, output_format, caption=caption, label=label), end="")
 
 
 @app.command(rich_help_panel=PANEL)

@@ -173,8 +173,8 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """0 if something was compared and nothing deviates, 3 if a number deviates or diverges, 4 if a claim is refuted,
-        5 if nothing was compared: no number and no claim.
+        """0 if something was compared and nothing deviates, 3 if a number deviates or diverges, 4 if a claim is
+        refuted, 5 if nothing was compared: no number and no claim.
 
         Stand-ins do not count: what happens on them says nothing about the paper's numbers.
         """

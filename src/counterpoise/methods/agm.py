@@ -19,7 +19,7 @@ from counterpoise.models.network import JOINT, Network
 @method(
     name="agm",
     title="AGM",
-    family="modulation",
+    family="loss",
     paper="Li et al., ICCV 2023",
     source="mono-modal outputs by zero-padded inputs, running averages, and the modulation of their gradients",
     trains="joint",

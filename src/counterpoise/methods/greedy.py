@@ -35,7 +35,7 @@ class GatedBranches(Protocol):
 @method(
     name="greedy",
     title="Greedy",
-    family="modulation",
+    family="loss",
     paper="Wu et al., ICML 2022",
     source="balanced multi-modal learning by conditional learning speed, on MMTM fusion as there; elsewhere "
     "an adaptation that is ours, since MMPareto does not say how it went without MMTM",

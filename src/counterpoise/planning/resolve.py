@@ -141,7 +141,7 @@ class Resolver:
         if folds:
             config["folds"] = [fold.key for fold in folds]
         self._check_data(config, (data, *folds), where)
-        modules = _modules(method, model, protocol)
+        modules = modules_of(method, model, protocol)
         source = source_digest(modules)
         cell = Cell(
             dataset=names.dataset,
@@ -356,7 +356,7 @@ class Resolver:
         return config, info
 
 
-def _modules(method: Component, model: dict[str, Any], protocol: dict[str, Any]) -> tuple[str, ...]:
+def modules_of(method: Component, model: dict[str, Any], protocol: dict[str, Any]) -> tuple[str, ...]:
     """Return the modules whose import closure computes the numbers of a cell's runs."""
     parts = [component("encoder", part["component"]) for part in model["encoders"].values()]
     if model["fusion"] is not None:

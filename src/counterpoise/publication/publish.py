@@ -19,7 +19,6 @@ from counterpoise.files import atomic_directory, read_bytes, write_bytes, write_
 from counterpoise.judging.compare import Comparison, judge
 from counterpoise.papers.paper import Paper, load_paper
 from counterpoise.publication import record as published
-from counterpoise.publication.overview import draw_tables
 from counterpoise.publication.readme import NOTES, readme_text
 from counterpoise.publication.verify import verify
 from counterpoise.results.arrays import pack_arrays
@@ -284,12 +283,12 @@ def _copy_series(results: Results, runs_folder: Path, folder: Path, room: int) -
 
 def _derive(results: Results, papers: dict[str, Paper], comparisons: list[Comparison], folder: Path) -> list[str]:
     """Write tables, comparisons, figures and report of a record; return what could not be made."""
+    from counterpoise.reporting.figures import draw_tables
     from counterpoise.reporting.write import write_derived
 
     explanations = read_explanations_in(folder / "explain", results.layout.name).values()
     problems = write_derived(folder, results, comparisons, papers=papers, explanations=explanations)
-    draw_tables(comparisons, folder)
-    return problems
+    return [*problems, *draw_tables(results, papers, folder)]
 
 
 def _commit(root: Path) -> tuple[str | None, bool | None]:

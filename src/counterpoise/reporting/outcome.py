@@ -17,19 +17,28 @@ COMPARED = (Verdict.REPRODUCED, Verdict.CONSISTENT, Verdict.DEVIATES, Verdict.DI
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """How many printed numbers got each verdict, those that the paper leaves open or unprinted apart."""
+    """How many printed numbers got each verdict.
+
+    Of those that diverged, ``diverged_stand_ins`` ran on a stand-in: that says nothing about the paper's number.
+    """
 
     counts: Mapping[Verdict, int]
+    diverged_stand_ins: int = 0
 
     @property
     def printed(self) -> int:
-        """The numbers that the paper prints."""
+        """The numbers that the paper prints; entries that it leaves open or shows as a bar are none."""
         return sum(n for verdict, n in self.counts.items() if verdict not in NOT_NUMBERS)
 
     @property
     def compared(self) -> int:
         """The numbers that a verdict says something about."""
-        return sum(self.counts.get(verdict, 0) for verdict in COMPARED)
+        return sum(self.count(verdict) for verdict in COMPARED) - self.diverged_stand_ins
+
+    @property
+    def deviating(self) -> int:
+        """The compared numbers that deviate, or whose runs diverged."""
+        return self.count(Verdict.DEVIATES) + self.count(Verdict.DIVERGED) - self.diverged_stand_ins
 
     def count(self, verdict: Verdict) -> int:
         """How many got a verdict."""
@@ -37,12 +46,14 @@ class Numbers:
 
     def sentence(self) -> str:
         """``18 of 244 numbers compared: 12 reproduced, 4 consistent, 2 deviate. 226 were not run.``"""
-        parts = [_part(self.counts.get(verdict, 0), *WORDS[verdict]) for verdict in COMPARED]
+        of_paper = {**self.counts, Verdict.DIVERGED: self.count(Verdict.DIVERGED) - self.diverged_stand_ins}
+        of_paper[Verdict.STAND_IN] = self.count(Verdict.STAND_IN) + self.diverged_stand_ins
+        parts = [_part(of_paper.get(verdict, 0), *WORDS[verdict]) for verdict in COMPARED]
         head = f"{self.compared} of {counted(self.printed, 'number')} compared"
         head += f": {listed([part for part in parts if part])}." if self.compared else "."
-        rest = [_part(self.counts.get(verdict, 0), *words) for verdict, words in NOT_COMPARED.items()]
+        rest = [_part(of_paper.get(verdict, 0), *words) for verdict, words in NOT_COMPARED.items()]
         said = listed([part for part in rest if part])
-        return f"{head} {said[:1].upper()}{said[1:]}." if said else head
+        return f"{head} {said}." if said else head
 
 
 NOT_NUMBERS = (Verdict.NOT_DEFINED, Verdict.NOT_PRINTED)
@@ -66,14 +77,16 @@ NOT_COMPARED = {
 
 def numbers_of(rows: Iterable[ComparisonRow]) -> Numbers:
     """Count the verdicts of some rows."""
-    return Numbers(counts=Counter(row.verdict for row in rows))
+    rows = list(rows)
+    stand_ins = sum(row.verdict is Verdict.DIVERGED and row.entry.stand_in for row in rows)
+    return Numbers(counts=Counter(row.verdict for row in rows), diverged_stand_ins=stand_ins)
 
 
 def answer(comparison: Comparison) -> str:
     """Return the answer to "does it reproduce?" in a few words, no more than the comparison can say."""
     numbers = numbers_of(comparison.rows)
     refuted = sum(claim.verdict == "refuted" for claim in comparison.claims)
-    wrong = numbers.count(Verdict.DEVIATES) + numbers.count(Verdict.DIVERGED)
+    wrong = numbers.deviating
     if not numbers.compared:
         return "Not answered here: nothing was compared"
     if wrong:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from counterpoise.papers.paper import Paper
-from counterpoise.reporting.pages.evidence import as_yaml, attempts_of, commit_of, machine_of, seconds_of
-from counterpoise.reporting.words import number_text
+from counterpoise.reporting.pages.evidence import as_yaml, commit_of, machine_of, record_of
 from counterpoise.results.layout import LayoutCell, LayoutValue
 from counterpoise.results.names import value_name
 from counterpoise.results.seeds import SeedValues
@@ -52,9 +51,9 @@ def _ours(results: Results, value: LayoutValue, seeds: SeedValues) -> str:
 
 def _data_lines(results: Results, cell: LayoutCell) -> Iterator[str]:
     """Yield the prepared data of a cell, its folds included, and the files that each was made of."""
-    for key in dict.fromkeys((cell.data, *cell.folds)):
-        data = results.layout.data[key]
-        yield f"  data       {data.title}, {data.name}.{key}"
+    for name in dict.fromkeys((cell.data, *cell.folds)):
+        data = results.layout.data[name]
+        yield f"  data       {data.title}, {name}"
         sources: list[dict[str, Any]] = data.manifest.get("sources", [])
         for source in sources[:MOST_SOURCES]:
             yield f"             {source.get('name')} sha256 {source.get('sha256')}"
@@ -78,14 +77,16 @@ def _run_lines(run: RunEntry, seeds: SeedValues, epoch: int | None) -> Iterator[
         why = run.reason or (seeds.absent if run.status == "completed" else "")
         yield f"  seed {run.seed}: {run.status.replace('_', ' ')}{f': {why}' if why else ''}"
     yield f"    folder   {run.folder}"
-    for number, attempt in enumerate(attempts_of(run)):
-        what = "trained" if number == 0 else "resumed"
-        yield f"    {what}  {attempt.get('started')} on {attempt.get('host')}: {attempt.get('command')}"
-    if run.record:
-        yield f"    finished {run.record.get('finished')}, {number_text(seconds_of(run), '.3g')} s of training"
-        yield f"    commit   {commit_of(run)}"
-        yield from (f"    {name:<8} {fact}" for name, fact in machine_of(run).items())
-        yield f"    weights  sha256 {run.record.get('weights_sha256')}"
+    record = record_of(run)
+    if record is not None:
+        for number, attempt in enumerate(record.attempts):
+            what = "trained" if number == 0 else "resumed"
+            yield f"    {what}  {attempt.started} on {attempt.host}: {attempt.command}"
+        last = record.attempts[-1]
+        yield f"    finished {record.finished}, {record.seconds:.3g} s of training"
+        yield f"    commit   {commit_of(last)}"
+        yield from (f"    {name:<8} {fact}" for name, fact in machine_of(last).items())
+        yield f"    weights  sha256 {record.weights_sha256}"
     yield f"    log      {', '.join(run.logs) or 'none kept'}"
     if run.redo:
         yield f"    redo     {run.redo}"

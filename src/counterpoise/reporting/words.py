@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from counterpoise.metrics import METRICS, UNITS
 
@@ -86,40 +85,6 @@ def table_name(name: str) -> str:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Return ``1 seed``, ``2 seeds``, ``1,200 runs``."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
-
-
-class Seeds(NamedTuple):
-    """The seeds of several cells: the fewest and the most that one has, and all that occur."""
-
-    least: int
-    most: int
-    every: tuple[int, ...]
-
-    @property
-    def number(self) -> str:
-        """How many a cell has: ``3``, or ``3 to 7`` where they differ."""
-        return str(self.most) if self.least == self.most else f"{self.least} to {self.most}"
-
-    @property
-    def each(self) -> str:
-        """``3 seeds per cell``."""
-        return f"{self.number} {'seed' if self.most == 1 else 'seeds'} per cell"
-
-    @property
-    def listed(self) -> str:
-        """Which: ``0, 1, 2``."""
-        return ", ".join(map(str, self.every))
-
-    def __str__(self) -> str:
-        """``seeds 0, 1, 2`` where every cell has all of them, else ``3 to 7 seeds per cell (0, 1, ...)``."""
-        return f"seeds {self.listed}" if self.least == len(self.every) else f"{self.each} ({self.listed})"
-
-
-def seeds_in_all(cells: Iterable[Collection[int]]) -> Seeds:
-    """Return what is to be said of the seeds that each of several cells has; of no cell, zero."""
-    each = [set(seeds) for seeds in cells] or [set()]
-    sizes = [len(seeds) for seeds in each]
-    return Seeds(min(sizes), max(sizes), tuple(sorted(set().union(*each))))
 
 
 def number_text(value: float | None, form: str = ".2f") -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from counterpoise.path_names import CellName, FileName, Key, SafeName, Seed
 
@@ -20,8 +20,29 @@ class _Stored(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class _Split(BaseModel):
+    size: int = Field(ge=0)
+
+
+class _Target(BaseModel):
+    names: list[str] | None = None
+
+
+class _Manifest(BaseModel):
+    """What is read of a manifest of prepared data; there is more in it."""
+
+    splits: dict[str, _Split] = {}
+    targets: dict[str, _Target] = {}
+    sources: list[dict[str, Any]] = []
+    dropped: list[Any] = []
+    leaks: list[Any] = []
+
+
 class LayoutData(_Stored):
-    """Prepared data that runs are trained on; ``manifest`` is empty where it was not prepared here."""
+    """Prepared data that runs are trained on; ``manifest`` is empty where it was not prepared here.
+
+    Two datasets may have the same ``key``: the same settings under two names, as in miniature.
+    """
 
     name: SafeName
     title: str
@@ -29,6 +50,17 @@ class LayoutData(_Stored):
     settings: dict[str, Any]
     key: Key
     manifest: dict[str, Any] = {}
+
+    @field_validator("manifest")
+    @classmethod
+    def _as_prepared_data_has_it(cls, manifest: dict[str, Any]) -> dict[str, Any]:
+        _Manifest.model_validate(manifest)
+        return manifest
+
+    @property
+    def full_name(self) -> str:
+        """``<name>.<key>``: its name everywhere, and that of its folder."""
+        return f"{self.name}.{self.key}"
 
     @property
     def splits(self) -> dict[str, int]:
@@ -43,7 +75,7 @@ class LayoutData(_Stored):
 class LayoutCell(_Stored):
     """A cell: dataset × model × method × protocol, with its resolved configuration.
 
-    ``data`` is the key of its prepared data, ``folds`` those of the other folds where seeds run on different ones;
+    ``data`` is the name of its prepared data, ``folds`` those of the other folds where seeds run on different ones;
     ``parents`` are, by modality, the names of the cells that its runs start from.
     """
 
@@ -56,8 +88,8 @@ class LayoutCell(_Stored):
     key: Key
     source: str
     config: dict[str, Any]
-    data: Key
-    folds: tuple[Key, ...] = ()
+    data: FileName
+    folds: tuple[FileName, ...] = ()
     parents: dict[str, CellName] = {}
 
     @property
@@ -66,7 +98,7 @@ class LayoutCell(_Stored):
         return f"{self.dataset}/{self.model}/{self.method}-{self.variant}.{self.key}"
 
     def data_of(self, seed: int) -> str:
-        """Return the key of the prepared data that the run of one seed trains on: one of the folds in turn."""
+        """Return the name of the prepared data that the run of one seed trains on: one of the folds in turn."""
         return (self.data, *self.folds)[seed % (1 + len(self.folds))]
 
 
@@ -136,7 +168,7 @@ class LayoutFigure(_Stored):
 
 
 class Layout(_Stored):
-    """A benchmark as judging and reporting know it. Cells and data are by name and by key.
+    """A benchmark as judging and reporting know it. Cells and data are by name.
 
     ``benchmark`` has all of the benchmark's settings but those of one machine; ``file`` and ``overrides`` say where
     they came from.
@@ -158,16 +190,19 @@ class Layout(_Stored):
     values: tuple[LayoutValue, ...]
     figures: tuple[LayoutFigure, ...] = ()
     cells: dict[CellName, LayoutCell]
-    data: dict[Key, LayoutData]
+    data: dict[FileName, LayoutData]
 
     @model_validator(mode="after")
     def _names_lead_somewhere(self) -> Self:
         for name, cell in self.cells.items():
             if cell.name != name:
                 raise ValueError(f"cells.{name}: is called '{cell.name}' by its own fields")
-            for key in (cell.data, *cell.folds):
-                if key not in self.data:
-                    raise ValueError(f"cells.{name}: its data '{key}' is not among the data")
+            for data in (cell.data, *cell.folds):
+                if data not in self.data:
+                    raise ValueError(f"cells.{name}: its data '{data}' is not among the data")
+        for name, data in self.data.items():
+            if data.full_name != name:
+                raise ValueError(f"data.{name}: is called '{data.full_name}' by its own fields")
         for place in (*self.tables, *self.values, *self.figures):
             if place.paper not in self.papers:
                 raise ValueError(f"the paper '{place.paper}' is not among the papers")

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from counterpoise.errors import UserError
 from counterpoise.files import read_bytes, unpack_gzip
@@ -72,6 +71,8 @@ def compact(predictions: Mapping[str, NDArray[Any]], bins: int) -> Arrays:
         if not separator:
             found[name] = array
             continue
+        from scipy.special import softmax  # takes a while to import, and a plan needs this module without it
+
         probabilities = softmax(array.astype(np.float64), axis=1)
         confidence = probabilities.max(axis=1)
         rounded = confidence.astype(np.float32)

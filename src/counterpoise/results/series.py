@@ -47,4 +47,7 @@ def _text(path: Path) -> str:
     content = read_bytes(path, "series", LARGEST)
     if path.suffix == ".gz":
         content = unpack_gzip(content, path, LARGEST)
-    return content.decode("utf-8", errors="replace")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: the series is not UTF-8 text (byte {error.start})") from error

@@ -223,7 +223,7 @@ def read_results(folder: Path, runs_folder: Path | None = None) -> Results:
     for run in runs:
         if run.cell not in layout.cells:
             raise UserError(f"{where}: the cell '{run.cell}' is not in {LAYOUT}")
-        if run.finished:
+        if run.record:  # results of another engine have none
             validate(RunRecord, run.record, f"{where}: record of {run.cell} seed {run.seed}")
     by_run = {(run.cell, run.seed): run for run in runs}
     if len(by_run) < len(runs):
@@ -320,9 +320,14 @@ def read_values(path: Path) -> pd.DataFrame:
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     table = table.loc[:, list(COLUMNS)].replace({"": None})
-    for column in ("seed", "epoch", "n_test"):
-        table[column] = pd.to_numeric(table[column]).astype("Int64")
-    table["value"] = pd.to_numeric(table["value"]).astype(float)
+    for column in COLUMNS:
+        if column in ("seed", "epoch", "n_test"):
+            table[column] = pd.to_numeric(table[column]).astype("Int64")
+        elif column == "value":
+            table[column] = pd.to_numeric(table[column]).astype(float)
+        else:  # text, and None where there is none: whatever pandas makes of strings, results in memory are as read
+            text = table[column].astype(object)
+            table[column] = text.where(text.notna(), None)
     return table
 
 

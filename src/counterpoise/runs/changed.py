@@ -88,7 +88,7 @@ def outcome_file(folder: Path) -> str:
 def made_of(plan: Plan, cell: Cell) -> list[str]:
     """Return the names of the files that the benchmark has made of a cell's finished runs."""
     probe = [f"{plan.probe_name}{suffix}" for suffix in (".json", ".npz")] if cell.name in plan.probed else []
-    return probe + [f"{plan.measure_name(kind)}.csv" for kind in sorted(plan.measured.get(cell.name, ()))]
+    return probe + sorted(f"{plan.measure_name(found)}.csv" for found in plan.measured.get(cell.name, ()))
 
 
 def run_stamps(folder: Path, made_of_it: Iterable[str]) -> dict[str, Stamp]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,10 @@ from counterpoise.results.table import Results, RunEntry, as_table, cell_names
 from counterpoise.runs.failure import read_failure
 from counterpoise.runs.layout import layout_of
 from counterpoise.runs.redo import benchmark_options, redo_command, run_logs
+from counterpoise.runs.run import RUNS, Run
 from counterpoise.validation import validate
 
 MEASURING = ("counterpoise.metrics", "counterpoise.results.measure", "counterpoise.results.diagnostics")
-RUNS = Path("results/runs")
 
 
 def collect(plan: Plan, root: Path, previous: Results | None = None) -> Results:
@@ -45,32 +44,23 @@ def collect_cells(plan: Plan, root: Path, cells: Iterable[Cell], previous: Resul
     return _collect(plan, Path(root), layout_of(plan, root, cells), cells, previous)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """One run of the plan. ``mend`` says what to do where its files are broken."""
-
-    cell: Cell
-    seed: int
-    folder: Path
-    probe: str | None
-    mend: str
-
-
 def _collect(plan: Plan, root: Path, layout: Layout, cells: Iterable[Cell], previous: Results | None) -> Results:
     known = _by_basis(previous)
-    evaluation = plan.benchmark.evaluation
-    settings = {**evaluation.model_dump(mode="json"), "source": source_digest(MEASURING)}
+    evaluation = plan.benchmark.evaluation.model_dump(mode="json")
+    settings = {**evaluation, "source": source_digest(MEASURING)}
+    again = " ".join(["counterpoise", "run", *benchmark_options(plan, root)])
     entries: list[RunEntry] = []
     rows: list[dict[str, Any]] = []
     correct, details = {}, {}
-    for run in _planned(plan, root, cells):
-        entry = _entry(plan, root, run)
+    for run in (Run(cell=cell, seed=seed, root=root) for cell in cells for seed in plan.seeds):
+        entry = _entry(plan, run)
         measured = Measured()
         if entry.status == "completed":
-            basis = short_key({"files": _files_behind(run, entry), **settings})
+            mend = f"to mend it: rm -r {run.folder}, then {again}"
+            basis = short_key({"files": _files_behind(run, entry, mend), **settings})
             entry = entry.model_copy(update={"basis": basis})
             measured = known.get((entry.cell, entry.seed, basis)) or measure_files(
-                run.folder, entry, **evaluation.model_dump(), mend=run.mend
+                run.folder, entry, **evaluation, mend=mend
             )
         entries.append(entry)
         rows += _rows(run, entry, measured)
@@ -88,23 +78,15 @@ def _collect(plan: Plan, root: Path, layout: Layout, cells: Iterable[Cell], prev
     )
 
 
-def _planned(plan: Plan, root: Path, cells: Iterable[Cell]) -> Iterator[_Run]:
-    command = " ".join(["counterpoise", "run", *benchmark_options(plan, root)])
-    for cell in cells:
-        for seed in plan.seeds:
-            folder = root / cell.run_directory(seed)
-            mend = f"to mend it: rm -r {folder}, then {command}"
-            yield _Run(cell=cell, seed=seed, folder=folder, probe=plan.probe_of(cell), mend=mend)
-
-
-def _entry(plan: Plan, root: Path, run: _Run) -> RunEntry:
+def _entry(plan: Plan, run: Run) -> RunEntry:
     """Return how a run ended, by its record or by the note of its failure."""
+    probe = plan.probe_of(run.cell)
     named = {
         "cell": run.cell.name,
         "seed": run.seed,
-        "logs": tuple(path.as_posix() for path in run_logs(root, run.cell, run.seed)),
-        "redo": redo_command(plan, root, run.cell, run.seed),
-        "probe": run.probe if run.probe and (run.folder / f"{run.probe}.json").exists() else "",
+        "logs": tuple(path.as_posix() for path in run_logs(run.root, run.cell, run.seed)),
+        "redo": redo_command(plan, run.root, run.cell, run.seed),
+        "probe": probe if probe and (run.folder / f"{probe}.json").exists() else "",
     }
     if (run.folder / RECORD).exists():
         record = read_record(run.folder, run.cell.key, run.seed)
@@ -123,27 +105,26 @@ def _entry(plan: Plan, root: Path, run: _Run) -> RunEntry:
     return RunEntry(**named, status="missing")
 
 
-def _files_behind(run: _Run, entry: RunEntry) -> dict[str, str]:
+def _files_behind(run: Run, entry: RunEntry, mend: str) -> dict[str, str]:
     """Return the digests of the files that a run's values are computed from, as they are now.
 
     Raises:
-        UserError: predictions or diagnostics are not those that the record names.
+        UserError: predictions or diagnostics are not those that the record names; ``mend`` says what to do.
     """
     found = {}
-    for name in sorted(entry.files):
-        if name in (PREDICTIONS, DIAGNOSTICS):
-            path = run.folder / name
-            found[name] = sha256_file(path) if path.is_file() else ""
-            if found[name] != entry.files[name]:
-                state = "was changed or truncated: its digest is not the record's" if found[name] else "is not there"
-                raise UserError(f"{path}: {state}; {run.mend}")
-    # Times are in no record, because no run repeats them.
-    others = [TIMINGS, *([] if run.probe is None else [f"{run.probe}.json", f"{run.probe}.npz"])]
+    for name in sorted({PREDICTIONS, DIAGNOSTICS} & set(entry.files)):
+        path = run.folder / name
+        found[name] = sha256_file(path) if path.is_file() else ""
+        if found[name] != entry.files[name]:
+            state = "was changed or truncated: its digest is not the record's" if found[name] else "is not there"
+            raise UserError(f"{path}: {state}; {mend}")
+    # Times are in no record, because no run repeats them; a probe has a record of its own.
+    others = [TIMINGS, *([f"{entry.probe}.json", f"{entry.probe}.npz"] if entry.probe else [])]
     found.update({name: sha256_file(run.folder / name) for name in others if (run.folder / name).is_file()})
     return found
 
 
-def _rows(run: _Run, entry: RunEntry, measured: Measured) -> Iterator[dict[str, Any]]:
+def _rows(run: Run, entry: RunEntry, measured: Measured) -> Iterator[dict[str, Any]]:
     """Yield a run's rows of the results table: one per value, or one without a value."""
     cell = run.cell
     named = {

@@ -35,7 +35,7 @@ def layout_of(plan: Plan, root: Path, cells: Iterable[Cell] | None = None) -> La
     """
     own = cells is None
     chosen = {cell.name: cell for cell in (plan.cells if cells is None else cells)}
-    data = {part.key: part for cell in chosen.values() for part in (cell.data, *cell.folds)}
+    data = {_full_name(part): part for cell in chosen.values() for part in (cell.data, *cell.folds)}
     benchmark = plan.benchmark
     return Layout(
         schema=1,
@@ -54,7 +54,7 @@ def layout_of(plan: Plan, root: Path, cells: Iterable[Cell] | None = None) -> La
         values=tuple(_value(plan, value) for value in plan.values) if own else (),
         figures=tuple(_figure(plan, planned) for planned in plan.figures) if own else (),
         cells={name: _cell(cell) for name, cell in chosen.items()},
-        data={key: _data(part, root) for key, part in data.items()},
+        data={name: _data(part, root) for name, part in data.items()},
     )
 
 
@@ -106,10 +106,14 @@ def _cell(cell: Cell) -> LayoutCell:
         key=cell.key,
         source=cell.source,
         config=cell.config,
-        data=cell.data.key,
-        folds=tuple(fold.key for fold in cell.folds),
+        data=_full_name(cell.data),
+        folds=tuple(_full_name(fold) for fold in cell.folds),
         parents={modality: parent.name for modality, parent in cell.parents},
     )
+
+
+def _full_name(part: PreparedDataset) -> str:
+    return part.directory.name
 
 
 def _data(part: PreparedDataset, root: Path) -> LayoutData:

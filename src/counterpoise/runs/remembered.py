@@ -47,5 +47,5 @@ def remembered(root: Path) -> tuple[frozenset[str], frozenset[str]]:
     for path in sorted((Path(root) / "results").glob("*/layout.json")):
         layout = read_json(path, "layout of results")
         cells.update(layout["cells"])
-        data.update(f"{found['name']}.{key}" for key, found in layout["data"].items())
+        data.update(layout["data"])
     return frozenset(cells), frozenset(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import sys
 
@@ -107,6 +108,29 @@ def trainer_of(run: Run, data: PreparedData, protocol: Protocol, device: torch.d
     if reason:
         raise UserError(f"{run.name}: {reason}")
     weights = PretrainedWeights.default(run.weights_folder)
-    return make_trainer(
+    trainer = make_trainer(
         run.cell.config, protocol, data, run.seed, device, load=load_class, weights=weights, recorder=Recorder
     )
+    _check_last_batch(run, trainer)
+    return trainer
+
+
+def _check_last_batch(run: Run, trainer: Trainer) -> None:
+    """Refuse a last batch of one sample that a network cannot be trained on: said now, not after an epoch.
+
+    Batch norm needs more than one value per channel; where maps have shrunk to 1 x 1, one sample gives one. Torch's
+    meta device finds that out without computing anything.
+    """
+    order, protocol = trainer.data.train_order, trainer.protocol
+    if protocol.drop_last or len(order) % protocol.batch_size != 1:
+        return
+    inputs, _, _ = next(iter(trainer.data.train_plain.batches(order[:1], 1)))
+    network = copy.deepcopy(trainer.network).to("meta").train()
+    try:
+        features = network.encode({name: x.to("meta") for name, x in inputs.items()}, trainer.method.encoders(network))
+        trainer.method.predict(network, features)
+    except ValueError as error:
+        raise UserError(
+            f"{run.name}: the last batch of an epoch has one of {len(order)} samples, which this network cannot be "
+            f"trained on ({error}); change 'batch_size' or set 'drop_last: true' in the protocol"
+        ) from error

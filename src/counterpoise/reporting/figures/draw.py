@@ -42,9 +42,40 @@ def draw_figures(results: Results, papers: Mapping[str, Paper], folder: Path) ->
             drawn = DrawnFigure(results, paper, place, paper.figure(place.figure))
             drawn.write(Path(folder) / "figures" / place.paper / place.figure)
         except Exception as error:  # whatever is wrong with one figure, the others are drawn
-            reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            problems.append(f"figure {place.id}: {reason}")
+            problems.append(f"figure {place.id}: {_reason(error)}")
     return problems
+
+
+def draw_tables(results: Results, papers: Mapping[str, Paper], folder: Path) -> list[str]:
+    """Draw ``tables/<paper>/<table>`` as ``.svg`` and ``.png`` below ``folder``: every seed, our mean, what is printed.
+
+    Returns:
+        One line for each table that could not be drawn. One without a number of ours has no picture and no line.
+    """
+    problems = []
+    for table in results.layout.tables:
+        figure = Figure(
+            paper=table.paper,
+            name=table.table,
+            title=papers[table.paper].table(table.table).title,
+            kind="dots",
+            table=table.table,
+        )
+        paper = papers[table.paper].model_copy(update={"figures": {figure.name: figure}})
+        place = LayoutFigure(paper=table.paper, figure=table.table)
+        try:
+            drawn = DrawnFigure(results, paper, place, figure)
+            with mpl.rc_context(STYLE):
+                save(drawn.picture(), Path(folder) / "tables" / table.paper / table.table, dpi=150)
+        except NothingToDraw:
+            continue
+        except Exception as error:  # as for figures: one picture does not keep the others from being drawn
+            problems.append(f"picture of table {table.paper}.{table.table}: {_reason(error)}")
+    return problems
+
+
+class NothingToDraw(UserError):
+    """No finished run gives anything to draw."""
 
 
 class DrawnFigure:
@@ -59,7 +90,7 @@ class DrawnFigure:
         self.kind = load_kind(figure)
         self.frame = self.kind.rows(results, place, paper)
         if self.frame.empty:
-            raise UserError("no finished run gives anything to draw")
+            raise NothingToDraw("no finished run gives anything to draw")
 
     def write(self, base: Path) -> None:
         """Write the rows as ``<base>.csv``, pictures of them as ``.svg`` and ``.png``, and the caption as ``.txt``."""
@@ -87,8 +118,9 @@ class DrawnFigure:
         """Return the lines under the figure: what ran, what the figure chooses, and the paper's own numbers."""
         what = "; ".join(self._what_ran())
         chosen = "; ".join(text.format(**self._settings()) for text in self.figure.choices)
-        printed = "; ".join(self._beside_the_paper())
-        lines = [what, f"Chosen here: {chosen}." if chosen else "", printed and f"In numbers [as printed]: {printed}."]
+        numbers = "; ".join(self._numbers())
+        said = f"In numbers{' [as printed]' if self._is_comparable() else ''}: {numbers}." if numbers else ""
+        lines = [what, f"Chosen here: {chosen}." if chosen else "", said]
         return "\n".join(line for line in lines if line)
 
     def _what_ran(self) -> Iterator[str]:
@@ -104,7 +136,7 @@ class DrawnFigure:
             for label, part in self.frame.groupby("method", sort=False)["seed"]:
                 if set(part) != planned:
                     yield f"{label}: {part.nunique()} of {len(planned)} seeds"
-        if self.place.stand_in or self._is_of_stand_ins():
+        if not self._is_comparable():
             yield "stand-in data: not comparable with the paper"
         seen = set(self.frame.get("method", ())) | self.kind.without_rows()
         for series in place.series:
@@ -115,10 +147,10 @@ class DrawnFigure:
         if place.note:
             yield place.note
 
-    def _is_of_stand_ins(self) -> bool:
-        """Whether a figure of a table's values draws some that are not comparable with the paper."""
+    def _is_comparable(self) -> bool:
+        """Whether nothing that is drawn is of a stand-in: neither the figure's runs nor its table's values."""
         drawn = self.results.layout.values_of(self.figure.paper, self.figure.table) if self.figure.table else []
-        return any(value.stand_in for value in drawn if value.cell is not None)
+        return not self.place.stand_in and not any(value.stand_in for value in drawn if value.cell is not None)
 
     def _settings(self) -> dict[str, Any]:
         settings = component("figure_kind", self.figure.kind).resolve(self.figure.settings, self.figure.name)
@@ -127,14 +159,16 @@ class DrawnFigure:
             settings |= component("measurement", measure.name).resolve(measure.settings, self.figure.name)
         return settings
 
-    def _beside_the_paper(self) -> Iterator[str]:
+    def _numbers(self) -> Iterator[str]:
         """Our mean of each number that the paper prints, and the printed one where the two may be compared."""
-        if not self.figure.printed:
-            return
-        ours = self.kind.numbers(self.frame, self.results, self.place, self.paper)
-        comparable = not (self.place.stand_in or self._is_of_stand_ins())
-        for number in self.figure.printed:
-            yield _number_line(number, ours, comparable)
+        if self.figure.printed:
+            ours = self.kind.numbers(self.frame, self.results, self.place, self.paper)
+            for number in self.figure.printed:
+                yield _number_line(number, ours, self._is_comparable())
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 def load_kind(figure: Figure) -> FigureKind:

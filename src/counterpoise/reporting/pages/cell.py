@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,10 @@ from counterpoise.reporting.pages.charts import (
     mean_of,
     reliability_chart,
 )
-from counterpoise.reporting.pages.evidence import as_yaml, commit_of, machine_of, seconds_of
+from counterpoise.reporting.pages.evidence import as_yaml, commit_of, machine_of, record_of
 from counterpoise.reporting.pages.explained import ExplainedNumber
 from counterpoise.results.layout import LayoutCell, LayoutData
+from counterpoise.results.record import RunRecord
 from counterpoise.results.seeds import SeedValues
 from counterpoise.results.series import Columns, read_series
 from counterpoise.results.table import Results, RunEntry
@@ -71,12 +72,12 @@ class CurveNumbers:
 
 @dataclass(frozen=True, kw_only=True)
 class RunShown:
-    """A run and what its record says, as text."""
+    """A run and its record; ``commit`` and ``machine`` are those that finished it."""
 
     entry: RunEntry
-    commit: str
-    seconds: float | None
-    machine: dict[str, str]
+    record: RunRecord | None
+    commit: str = ""
+    machine: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +146,7 @@ def cell_page(
     Series come from the runs' own folders. One that cannot be read is named on the page and left out.
     """
     entries = results.runs_of[cell.name]
+    runs = tuple(map(_shown, entries))
     data = results.layout.data[cell.data]
     history, history_problems = _read_all(results, entries, "history.csv")
     steps, step_problems = _read_all(results, entries, "diagnostics.csv")
@@ -153,22 +155,27 @@ def cell_page(
         cell=cell,
         data=data,
         title=cell_title(cell, data),
-        runs=tuple(
-            RunShown(entry=run, commit=commit_of(run), seconds=seconds_of(run), machine=machine_of(run))
-            for run in entries
-        ),
+        runs=runs,
         uses=tuple(uses),
         explained=tuple(explained),
         selected=tuple(_selected(results, cell, values)),
         metrics=tuple(_metrics(values)),
         curves=charts,
         numbers=numbers,
-        confusions=tuple(_confusions(results, cell, entries, data)),
-        reliability=tuple(_reliability(results, cell, entries)),
+        confusions=tuple(_confusions(results, cell, runs, data)),
+        reliability=tuple(_reliability(results, cell)),
         diagnostics=tuple(_diagnostics(steps)),
         config=as_yaml(cell.config),
         problems=(*history_problems, *step_problems),
     )
+
+
+def _shown(run: RunEntry) -> RunShown:
+    record = record_of(run)
+    if record is None:
+        return RunShown(entry=run, record=None)
+    last = record.attempts[-1]
+    return RunShown(entry=run, record=record, commit=commit_of(last), machine=machine_of(last))
 
 
 def _read_all(results: Results, entries: Sequence[RunEntry], name: str) -> tuple[list[Columns], list[str]]:
@@ -247,33 +254,28 @@ def _series(tables: Sequence[Columns], prefix: str, scale: float) -> Series:
     return series
 
 
-def _confusions(
-    results: Results, cell: LayoutCell, entries: Sequence[RunEntry], data: LayoutData
-) -> Iterator[Confusion]:
-    targets = next((run.record.get("output_targets") or {} for run in entries if run.record), {})
+def _confusions(results: Results, cell: LayoutCell, runs: Sequence[RunShown], data: LayoutData) -> Iterator[Confusion]:
+    targets = next((run.record.output_targets for run in runs if run.record is not None), {})
     for output in results.outputs(cell.name):
-        matrices = [kinds["confusion"] for _, kinds in _details(results, cell, entries, output) if "confusion" in kinds]
+        details = _details(results, cell, output)
+        matrices = [kinds["confusion"] for kinds in details if "confusion" in kinds]
         if matrices:
             yield confusion(output, matrices, data.class_names(targets.get(output, "")))
 
 
-def _reliability(results: Results, cell: LayoutCell, entries: Sequence[RunEntry]) -> Iterator[ReliabilityChart]:
+def _reliability(results: Results, cell: LayoutCell) -> Iterator[ReliabilityChart]:
     for output in results.outputs(cell.name):
-        details = _details(results, cell, entries, output)
-        tables = [kinds["reliability"] for _, kinds in details if "reliability" in kinds]
+        tables = [kinds["reliability"] for kinds in _details(results, cell, output) if "reliability" in kinds]
         errors = results.seeds(cell.name, results.layout.selection, output, "ece", 100.0).finished
         chart = reliability_chart(output, tables, sorted(errors.items())) if tables else None
         if chart is not None:
             yield chart
 
 
-def _details(
-    results: Results, cell: LayoutCell, entries: Sequence[RunEntry], output: str
-) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    for run in entries:
-        kinds = results.details.get((cell.name, run.seed, results.layout.selection, output))
-        if kinds is not None:
-            yield run.seed, dict(kinds)
+def _details(results: Results, cell: LayoutCell, output: str) -> list[Mapping[str, np.ndarray]]:
+    """Return the arrays of each seed that has any, by name."""
+    places = [(cell.name, run.seed, results.layout.selection, output) for run in results.runs_of[cell.name]]
+    return [results.details[place] for place in places if place in results.details]
 
 
 def _diagnostics(steps: Sequence[Columns]) -> Iterator[tuple[str, tuple[LineChart, ...]]]:

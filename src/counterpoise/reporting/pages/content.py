@@ -180,7 +180,7 @@ def report_content(
         numbers=tuple(_number_lines(rows, explained)),
         tables=tables,
         cells=cells,
-        evidence=evidence_of(results.runs),
+        evidence=evidence_of(run.record for page in cells for run in page.runs if run.record is not None),
         figures=tuple(_figure_page(figure, papers, folder) for figure in results.layout.figures),
         explained=explained,
         problems=(*problems, *(problem for page in cells for problem in page.problems)),
@@ -291,7 +291,7 @@ def _figure_page(figure: LayoutFigure, papers: Mapping[str, Paper], folder: Path
     source = paper.figure(figure.figure)
     said = folder / f"{base}.txt"
     if said.is_file():
-        notes = said.read_text(encoding="utf-8").splitlines()
+        notes = [line for line in said.read_text(encoding="utf-8").splitlines() if line]
     else:
         notes = [f"{one.label} is not drawn: {one.reason}" for one in figure.series if one.cell is None]
     return FigurePage(

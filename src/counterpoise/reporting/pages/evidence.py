@@ -10,9 +10,29 @@ from typing import Any
 
 import yaml
 
+from counterpoise.results.record import Attempt, RunRecord
 from counterpoise.results.table import RunEntry
 
 UNKNOWN = "unknown"
+
+
+def record_of(run: RunEntry) -> RunRecord | None:
+    """Return the record of a run, None where it has none."""
+    return RunRecord.model_validate(run.record) if run.record else None
+
+
+def commit_of(attempt: Attempt) -> str:
+    """Return the commit that a process ran at, and whether tracked files differed from it."""
+    return f"{(attempt.git.commit or UNKNOWN)[:12]}{' (with changes)' if attempt.git.dirty else ''}"
+
+
+def machine_of(attempt: Attempt) -> dict[str, str]:
+    """Return device, precision, threads and libraries of a process, by name."""
+    facts = dict(attempt.environment)
+    libraries = facts.pop("libraries", None)
+    if isinstance(libraries, dict):
+        facts["libraries"] = ", ".join(f"{name} {version}" for name, version in libraries.items() if version)
+    return {name: _plain(value) for name, value in sorted(facts.items()) if value not in (None, "")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,46 +57,19 @@ class Evidence:
     commits: Mapping[str, int]
 
 
-def evidence_of(runs: Iterable[RunEntry]) -> Evidence:
-    """Sum up the records of runs; a run without a record counts nowhere."""
+def evidence_of(records: Iterable[RunRecord]) -> Evidence:
+    """Sum up the records of runs, each by the process that finished it."""
     commits: Counter[str] = Counter()
     machines: dict[str, Machine] = {}
-    for run in runs:
-        if not run.record:
-            continue
-        commits[commit_of(run)] += 1
-        facts = machine_of(run)
+    for record in records:
+        last = record.attempts[-1]
+        commits[commit_of(last)] += 1
+        facts = machine_of(last)
         name = json.dumps(facts, sort_keys=True)
         known = machines.get(name) or Machine(facts=facts, runs=0, seconds=0.0)
-        seconds = known.seconds + (seconds_of(run) or 0.0)
-        machines[name] = Machine(facts=facts, runs=known.runs + 1, seconds=seconds)
+        machines[name] = Machine(facts=facts, runs=known.runs + 1, seconds=known.seconds + record.seconds)
     ordered = sorted(machines.values(), key=lambda machine: -machine.runs)
     return Evidence(machines=tuple(ordered), commits=dict(commits.most_common()))
-
-
-def attempts_of(run: RunEntry) -> list[Mapping[str, Any]]:
-    """Return the processes that trained a run, as its record has them, the one that finished it last."""
-    return list(run.record.get("attempts") or ())
-
-
-def commit_of(run: RunEntry) -> str:
-    """Return the commit that a run was finished with, and whether tracked files differed from it."""
-    git = (attempts_of(run) or [{}])[-1].get("git") or {}
-    return f"{str(git.get('commit') or UNKNOWN)[:12]}{' (with changes)' if git.get('dirty') else ''}"
-
-
-def seconds_of(run: RunEntry) -> float | None:
-    """Return how long a training took, None where the record does not say."""
-    seconds = run.record.get("seconds")
-    return None if seconds is None else float(seconds)
-
-
-def machine_of(run: RunEntry) -> dict[str, str]:
-    """Return device, precision, threads and libraries of the process that finished a run, by name."""
-    facts = dict((attempts_of(run) or [{}])[-1].get("environment") or {})
-    libraries = facts.pop("libraries", None) or {}
-    facts["libraries"] = ", ".join(f"{name} {version}" for name, version in libraries.items() if version)
-    return {name: _plain(value) for name, value in sorted(facts.items()) if value not in (None, "")}
 
 
 def _plain(value: Any) -> str:

@@ -27,21 +27,17 @@ LONGEST = 500
 
 @figure_kind(name="formula", title="A formula")
 class Formula(FigureKind):
-    """``formula`` over ``points`` values of ``variable``, one curve for each row of ``values``.
+    """One curve of the formula for each row of ``values``."""
 
-    ``parameters`` names the columns of ``values``. ``marks`` are points, each with a line to both axes; ``level`` is
-    a horizontal line.
-    """
-
-    formula: str = setting("")
-    variable: str = setting("x")
+    formula: str = setting("", doc="numbers, names, + - * / **, a if b > c else d, tanh, exp, log, sqrt, abs")
+    variable: str = setting("x", doc="the name that runs along the axis")
     start: float = setting(0.0)
     stop: float = setting(1.0)
     points: int = setting(101, minimum=2, maximum=100_000)
-    parameters: list[str] = setting([])
-    values: list[list[float]] = setting([])
-    marks: list[list[float]] = setting([])
-    level: float | None = setting(None)
+    parameters: list[str] = setting([], doc="other names in the formula")
+    values: list[list[float]] = setting([], doc="rows of their values, a curve each")
+    marks: list[list[float]] = setting([], doc="points (x, y), each with a line to both axes")
+    level: float | None = setting(None, doc="a horizontal line")
     x_title: str = setting("")
     y_title: str = setting("")
 

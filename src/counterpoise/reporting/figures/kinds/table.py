@@ -19,14 +19,14 @@ from counterpoise.results.table import Results
 class Table(FigureKind):
     """A panel for each first heading of a column group (the dataset), a bar for what follows it (the setting).
 
-    ``gains`` are named lists of columns, ``<table>.<column>``: of each, the smallest and the largest difference
-    between the mean of the row ``gain_of`` and the best mean among the rows ``gain_over`` is a number of the figure.
+    Of each of the ``gains``, the smallest and the largest difference between the mean of the row ``gain_of`` and the
+    best mean among the rows ``gain_over`` is a number of the figure.
     """
 
     metric: str = setting("", doc="the metric that is drawn; default: that of the table's first column")
-    gain_of: str = setting("")
-    gain_over: list[str] = setting([])
-    gains: dict[str, list[str]] = setting({})
+    gain_of: str = setting("", doc="the row whose gains are numbers of the figure")
+    gain_over: list[str] = setting([], doc="the rows whose best it is compared with")
+    gains: dict[str, list[str]] = setting({}, doc="name -> columns, as <table>.<column>")
 
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
         figure = paper.figure(place.figure)

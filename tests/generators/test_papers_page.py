@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from papers_page import load_choices, page, value_of
 
+from counterpoise.components import components
 from counterpoise.errors import UserError
-from counterpoise.papers.figures import FIGURES
-from counterpoise.papers.paper import load_paper
+from counterpoise.papers.paper import load_paper, paper_names
 from counterpoise.planning.plan import make_plan
-from counterpoise.reporting.papers import PAPERS, load_choices, page, value_of
 
-AGAIN = "python -m counterpoise.reporting.papers docs/papers.md"
+SCRIPT = "docs/generators/papers_page.py"
+PAPERS = paper_names(Path(__file__).resolve().parents[2] / "configs")
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +25,29 @@ def text(repository) -> str:
 
 
 def test_the_page_is_what_the_benchmarks_and_settings_say(repository, text):
-    assert text == page(repository), f"write it again: {AGAIN}"
+    assert text == page(repository), f"write it again: python {SCRIPT} docs/papers.md"
 
 
 def test_every_table_and_figure_of_both_papers_has_its_target(repository, text):
     for paper in PAPERS:
-        for table in load_paper(repository / "configs", paper).tables:
-            assert f"`results/tables/{paper}/{table}.md`" in text
-    for paper, figure in FIGURES:
-        assert f"`results/figures/{paper}/{figure}.svg`" in text
+        source = load_paper(repository / "configs", paper)
+        for table in source.tables:
+            assert f"`tables/{paper}/{table}.md`" in text
+        for figure in source.figures:
+            assert f"`figures/{paper}/{figure}.svg`" in text
+
+
+def test_what_the_figures_choose_stands_on_the_page_with_its_numbers(text):
+    assert "- Figure 1a: the first 400 iterations, as many as the paper draws." in text
+    assert "- Figure 5: 3 random directions per run, 21 steps" in text
+
+
+def test_every_kind_of_figure_and_measurement_stands_on_the_page_with_its_settings(text):
+    for kind in ("figure_kind", "measurement"):
+        for name, found in components(kind).items():
+            lines = [line for line in text.splitlines() if line.startswith(f"| `{name}` | {found.info.title} |")]
+            assert len(lines) == 1
+            assert all(f"`{setting}`" in lines[0] for setting in found.settings)
 
 
 @pytest.mark.parametrize("paper", PAPERS)
@@ -68,7 +84,7 @@ def test_a_choice_that_names_no_setting_is_refused(repository, setting, said):
 def test_the_page_is_written_without_torch(repository, tmp_path):
     code = (
         "import runpy, sys; sys.argv = ['papers', sys.argv[1]]; "
-        "runpy.run_module('counterpoise.reporting.papers', run_name='__main__', alter_sys=True); "
+        f"runpy.run_path('{SCRIPT}', run_name='__main__'); "
         "assert 'torch' not in sys.modules"
     )
     written = tmp_path / "papers.md"

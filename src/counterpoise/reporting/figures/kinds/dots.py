@@ -1,0 +1,69 @@
+"""Every seed, our mean and the printed number of a table, row by row: the picture of a published table."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Picture
+
+from counterpoise.declare import figure_kind, setting
+from counterpoise.papers.figures import Figure
+from counterpoise.papers.paper import Paper
+from counterpoise.reporting.figures.interface import FigureKind
+from counterpoise.reporting.figures.style import COLOURS, legend_above
+from counterpoise.results.layout import LayoutFigure
+from counterpoise.results.table import Results
+
+
+@figure_kind(name="dots", title="Every seed of a table's values, beside the printed ones")
+class Dots(FigureKind):
+    """A panel for each of the table's first columns that have values of ours.
+
+    Where a stand-in ran the printed number is left out: the two are not to be compared.
+    """
+
+    columns: int = setting(4, minimum=1, doc="how many columns are drawn")
+
+    def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
+        table = paper.table(paper.figure(place.figure).table)
+        found, drawn = [], []
+        for value in results.layout.values_of(paper.paper, table.table):
+            if value.cell is None or value.row not in table.row_ids:
+                continue
+            column = table.column(value.column)
+            selection = results.layout.selection
+            values = results.seeds(value.cell, selection, value.output, column.measure, column.scale).finished
+            if values and value.column not in drawn:
+                drawn.append(value.column)
+            heading = " ".join([*table.group(value.row, value.column).heading, column.title])
+            label = value.row if value.variant is None else f"{value.row} ({value.variant})"
+            printed = None if value.stand_in else table.value(value.row, value.column).value
+            common = {"column": value.column, "title": heading, "unit": column.unit, "method": label}
+            found += [{**common, "seed": seed, "value": ours, "printed": printed} for seed, ours in values.items()]
+        frame = pd.DataFrame(found, columns=["column", "title", "unit", "method", "seed", "value", "printed"])
+        return frame[frame["column"].isin(drawn[: self.columns])].astype({"printed": float})
+
+    def draw(self, picture: Picture, frame: pd.DataFrame, figure: Figure) -> None:
+        rows = list(dict.fromkeys(frame["method"]))
+        columns = list(dict.fromkeys(frame["column"]))
+        picture.set_size_inches(max(4.8, 2.2 + 2.6 * len(columns)), 1.8 + 0.34 * len(rows))
+        panels = picture.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+        for axes, column in zip(panels, columns, strict=True):
+            part = frame[frame["column"] == column]
+            _draw_column(axes, rows, part)
+            unit = " (%)" if part["unit"].iloc[0] == "percent" else ""
+            axes.set_xlabel(part["title"].iloc[0] + unit)
+        panels[0].set_yticks(range(len(rows)), rows)
+        panels[0].invert_yaxis()
+        legend_above(picture, 3)
+
+
+def _draw_column(axes: Axes, rows: list[str], frame: pd.DataFrame) -> None:
+    lines = [rows.index(name) for name in frame["method"]]
+    axes.scatter(frame["value"], lines, s=14, color=COLOURS[5], alpha=0.6, linewidths=0, label="one seed")
+    means = frame.groupby("method", sort=False)[["value", "printed"]].mean()
+    lines = [rows.index(name) for name in means.index]
+    axes.scatter(means["value"], lines, s=60, marker="|", color=COLOURS[0], linewidths=2.2, label="our mean")
+    if means["printed"].notna().any():
+        look = {"s": 34, "marker": "D", "facecolors": "none", "edgecolors": COLOURS[1], "linewidths": 1.4}
+        axes.scatter(means["printed"], lines, label="printed", **look)

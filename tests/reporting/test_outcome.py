@@ -1,0 +1,89 @@
+"""What came out is said in a sentence that claims no more than was compared."""
+
+from __future__ import annotations
+
+import pytest
+
+from counterpoise.reporting.outcome import answer, claims_sentence, not_run, numbers_of, progress_of, sentence
+
+
+@pytest.fixture
+def study(make_study):
+    return make_study("table3", {"cg_mnist": "cg_mnist"})
+
+
+def test_where_nothing_was_compared_nothing_is_said_to_reproduce(make_study):
+    study = make_study("table3", {"cg_mnist": "cg_digits"})
+    study.runs("pcgrad", [0.79, 0.80, 0.795])
+    found = study.compare()
+    assert answer(found) == "Not answered here: nothing was compared"
+    assert numbers_of(found.rows).sentence().startswith("0 of ")
+    assert "2 ran on stand-ins" in numbers_of(found.rows).sentence()
+
+
+def test_one_seed_is_no_comparison(study):
+    study.runs("pcgrad", [0.7935])
+    numbers = numbers_of(study.compare().rows)
+    assert numbers.compared == 0
+    assert "2 have too few seeds to judge by" in numbers.sentence()
+
+
+def test_deviations_come_first(study):
+    study.runs("pcgrad", [0.50, 0.51, 0.505])
+    study.runs("gradnorm", [0.7616, 0.7617, 0.7615])
+    assert answer(study.compare()) == "2 of 4 compared numbers deviate"
+
+
+def test_where_nothing_deviates_the_number_of_comparisons_is_said(study):
+    study.runs("gradnorm", [0.7616, 0.7617, 0.7615])
+    found = study.compare()
+    assert answer(found) == "Nothing deviates among 2 compared numbers"
+    assert sentence(found).startswith("MMPareto: Nothing deviates among 2 compared numbers. 2 of ")
+
+
+def test_a_diverged_run_of_the_papers_number_counts_as_a_deviation(study):
+    study.runs("pcgrad", [0.79, 0.80])
+    study.diverge("pcgrad", 2)
+    assert answer(study.compare()) == "2 of 2 compared numbers deviate"
+
+
+def test_a_stand_in_that_diverged_says_nothing_about_the_paper(make_study):
+    study = make_study("table3", {"cg_mnist": "cg_digits"})
+    study.runs("pcgrad", [0.79, 0.80])
+    study.diverge("pcgrad", 2)
+    found = study.compare()
+    assert answer(found) == "Not answered here: nothing was compared"
+    assert "2 ran on stand-ins" in numbers_of(found.rows).sentence()
+
+
+def test_entries_that_the_paper_leaves_open_are_no_numbers(make_study):
+    study = make_study("table1", {"crema_d": "crema_d"})
+    found = study.compare()
+    open_ones = [row for row in found.rows if row.entry.printed.kind != "number"]
+    assert open_ones
+    assert numbers_of(found.rows).printed == len(found.rows) - len(open_ones)
+
+
+def test_claims_are_counted_by_their_answers(study):
+    text = claims_sentence(study.compare())
+    assert text.startswith(f"{len(study.compare().claims)} claims: ")
+    assert "not tested" in text
+
+
+def test_what_was_not_run_is_grouped_by_table_and_reason_largest_first(study):
+    study.runs("pcgrad", [0.79, 0.80, 0.795])
+    groups = not_run(study.compare())
+    assert [len(group.rows) for group in groups] == sorted((len(group.rows) for group in groups), reverse=True)
+    assert {(group.table, group.reason) for group in groups} >= {
+        ("table1", "not in this benchmark"),
+        ("table3", "not in this benchmark"),
+        ("table3", "no seed has finished"),
+    }
+
+
+def test_progress_says_what_is_missing(study):
+    study.runs("pcgrad", [0.79, 0.80])
+    study.fail("pcgrad", 2, "boom", status="out_of_memory")
+    progress = progress_of(study.results)
+    assert progress.partial
+    assert progress.sentence() == "Partial: 2 of 21 runs have finished (1 out of memory, 18 missing)."
