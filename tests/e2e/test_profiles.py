@@ -42,7 +42,7 @@ def test_every_key_is_an_option_of_snakemake(profile):
 def test_every_profile_resumes_and_keeps_going_by_existence_alone(profile):
     settings = read(profile)
     assert {key: settings.get(key) for key in DEFAULT} == DEFAULT
-    assert settings["rerun-triggers"] == ["mtime", "input"]
+    assert settings["rerun-triggers"] == ["mtime"]
     assert "keep-incomplete" not in settings  # a half file would count as whole
 
 

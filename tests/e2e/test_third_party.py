@@ -19,7 +19,7 @@ def test_a_third_party_method_gets_its_row_in_the_table(tmp_path, repository):
     project = Project.create(tmp_path / "project", repository, seeds=[0], tables=[table])
     path = os.pathsep.join((str(site), str(repository / "src")))
     assert project.run(PYTHONPATH=path) == 0, project.said()[-4000:]
-    with (project.root / "results/tables/mmpareto/table3.csv").open() as file:
+    with (project.root / "results/miniature/tables/mmpareto/table3.csv").open() as file:
         (row,) = [row for row in csv.DictReader(file) if row["row"] == "Halfway"]
     assert row["cg_mnist.accuracy.n"] == "1"
     assert row["cg_mnist.accuracy.mean"]

@@ -25,7 +25,7 @@ def failures(project: Project) -> list[dict[str, object]]:
 
 
 def table3(project: Project) -> dict[str, dict[str, str]]:
-    with (project.root / "results/tables/mmpareto/table3.csv").open() as file:
+    with (project.root / "results/miniature/tables/mmpareto/table3.csv").open() as file:
         return {row["row"]: row for row in csv.DictReader(file)}
 
 
@@ -54,7 +54,7 @@ def test_a_bug_in_one_run_leaves_all_other_tables_and_is_not_tried_twice(
     rows = table3(project)
     assert rows["GradNorm"]["cg_mnist.accuracy.n"] == "1"
     assert rows["MMPareto"]["cg_mnist.accuracy.n"] == "2"
-    text = (project.root / "results/tables/mmpareto/table3.md").read_text()
+    text = (project.root / "results/miniature/tables/mmpareto/table3.md").read_text()
     assert "others failed" in text
     assert "a shape is wrong" in text
     assert "a shape is wrong" in project.said()
@@ -77,7 +77,7 @@ def test_out_of_memory_is_tried_again_and_then_said(with_data: Project):
     assert [failure["seed"] for failure in found] == [0, 1]
     assert {failure["status"] for failure in found} == {"out_of_memory"}
     assert {failure["attempt"] for failure in found} == {2}, "a second attempt follows"
-    table = (project.root / "results/tables/mmpareto/table5.md").read_text()
+    table = (project.root / "results/miniature/tables/mmpareto/table5.md").read_text()
     assert "failed" in table
     assert "out of memory" in table
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +10,14 @@ from typing import Any
 
 import yaml
 
-from counterpoise.planning.plan import Plan, make_plan
+from counterpoise.files import write_json
+from counterpoise.planning.plan import Cell, Plan, make_plan
+from counterpoise.results.record import SCHEMA, RunRecord
 
 METHODS = ("joint", "uniform", "conventional_pareto", "gradnorm", "pcgrad", "metabalance", "mmpareto", "agm")
 BENCHMARK = "configs/benchmarks/big.yaml"
+FILES = ("history.csv", "predictions.npz")
+NOTHING = hashlib.sha256(b"").hexdigest()
 COLUMN = {"model": "cg_digits_conv4", "protocol": "digits"}
 
 
@@ -55,29 +59,41 @@ class BigProject:
             (self.root / data.directory / "manifest.json").touch()
         for cell in plan.cells:
             for seed in plan.seeds:
-                self._finish_run(plan, cell, seed)
+                self._finish_run(cell, seed)
 
-    def _finish_run(self, plan: Plan, cell: Any, seed: int) -> None:
+    def _finish_run(self, cell: Cell, seed: int) -> None:
         folder = self.root / cell.run_directory(seed)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("history.csv", "predictions.npz"):
+        for name in FILES:
             (folder / name).touch()
-        record = {
-            "schema": 1,
-            "key": cell.key,
-            "seed": seed,
-            "dataset": cell.dataset,
-            "model": cell.model,
-            "method": cell.method,
-            "status": "completed",
-            "identity": {"config": cell.config, "source": cell.source, "data": cell.data_key},
-            "files": {"predictions.npz": "", "history.csv": ""},
-            "seconds": 10.0,
-            "epochs_run": 5,
+        attempt = {
+            "started": "2026-01-02T03:04:05+00:00",
+            "host": "a-machine",
+            "command": "counterpoise train",
+            "git": {"commit": None, "dirty": None},
             "environment": {"device_name": "a device"},
         }
-        (folder / "record.json").write_text(json.dumps(record))
-        (folder / plan.metrics_name).touch()
+        record = {
+            "schema": SCHEMA,
+            "key": cell.key,
+            "seed": seed,
+            **{name: getattr(cell, name) for name in ("dataset", "model", "method", "variant", "protocol")},
+            "identity": {"config": cell.config, "source": cell.source, "data": cell.data.key},
+            "prepared_data": cell.data.directory.name,
+            "status": "completed",
+            "epochs_run": 5,
+            "steps_run": 5,
+            "seconds": 10.0,
+            "finished": "2026-01-02T03:05:05+00:00",
+            "output_targets": {},
+            "output_kinds": {},
+            "n_test": 1,
+            "parameters": 0,
+            "weights_sha256": NOTHING,
+            "attempts": [attempt],
+            "files": dict.fromkeys(FILES, NOTHING),
+        }
+        write_json(folder / "record.json", RunRecord.model_validate(record).as_json())
 
     def _write_datasets(self, names: list[str]) -> None:
         dataset = yaml.safe_load((self.root / "configs/datasets/cg_digits.yaml").read_text())
