@@ -8,7 +8,7 @@ from pathlib import Path
 
 from counterpoise.errors import UserError
 from counterpoise.files import atomic_directory
-from counterpoise.locks import alone
+from counterpoise.locks import locked
 from counterpoise.papers.paper import Paper, load_paper
 from counterpoise.planning.plan import Plan
 from counterpoise.results.basis import BASIS, Basis, file_problem, now, read_basis, results_folder, stamp, write_basis
@@ -54,13 +54,13 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
 
     root = Path(root)
     folder = results_folder(root, plan.benchmark.name)
-    remember(plan, root)
-    with alone(folder):
+    for path, problem in find_changed(plan, root).items():
+        if not path.endswith(BASIS):
+            raise UserError(f"{problem}: 'counterpoise run --benchmark {plan.path}' makes it again")
+    with locked(root / "work/benchmarks" / f"{folder.name}.lock", "another process writes these results; waiting"):
         _remove_torn(folder)
         settle(plan, root)
-        for path, problem in find_changed(plan, root).items():
-            if not path.endswith(BASIS):
-                raise UserError(f"{problem}: 'counterpoise run --benchmark {plan.path}' makes it again")
+        folder.parent.mkdir(parents=True, exist_ok=True)
         read_at = now(folder.parent)
         results = collect(plan, root, _previous(folder))
         explanations = read_explanations(root, plan.benchmark.name)
@@ -82,6 +82,7 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
             )
             write_basis(new, basis)
         clear_finished(plan, root)
+        remember(plan, root)
     return problems
 
 

@@ -58,6 +58,8 @@ def benchmark_path(root: Path, name: str) -> Path:
     if Path(name).is_file():
         return Path(name).resolve()
     known = benchmark_names(root)
+    if (root / name).is_dir():
+        raise UserError(f"--benchmark {name}: is a folder, must be a benchmark's name or file{suggest(name, known)}")
     raise UserError(f"--benchmark {name}: there is no such benchmark{suggest(Path(name).stem, known)}")
 
 

@@ -190,9 +190,11 @@ def trace(
         results, papers = published.results, published.papers
     else:
         from counterpoise.cli.derive import current_results
+        from counterpoise.runs.layout import layout_of
 
         asked = request(benchmark, settings, root)
         plan = asked.plan()
+        find_values(layout_of(plan, asked.root), name)  # a wrong name is said before anything is written
         results, papers = current_results(plan, asked.root), plan.papers
     for value in find_values(results.layout, name):
         print("\n".join(trace_lines(results, papers[value.paper], value)))
