@@ -56,8 +56,8 @@ class Reliability(FigureKind):
         picture.set_size_inches(7.6, 4.4)
         left, right = picture.subplots(1, 2)
         errors = _errors(frame)
-        for place, (label, by_seed) in enumerate(errors.items()):
-            values = list(by_seed.values())
+        for place, (label, of_label) in enumerate(errors.items()):
+            values = list(of_label.values())
             left.bar(place, np.mean(values), yerr=spread(values), capsize=2, **bar_style(place))
             bins = [part for _, part in frame[frame["method"] == label].groupby("bin")]
             mean = {
