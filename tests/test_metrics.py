@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from counterpoise.errors import UserError
 from counterpoise.metrics import (
     METRICS,
     UNITS,
@@ -20,7 +19,6 @@ from counterpoise.metrics import (
     Steps,
     calibration_bins,
     calibration_error,
-    find_metric,
     metric,
     metrics_of,
 )
@@ -229,7 +227,7 @@ def test_a_metric_is_registered_by_its_function_alone(monkeypatch):
 
     found = classification_metrics(np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), np.array([1, 2]), 15)
     assert (found["top_2"], found["accuracy"]) == (0.5, 0.0)
-    assert (find_metric("top_2").title, find_metric("top_2").unit) == ("top 2", "percent")
+    assert [found.unit for found in metrics_of("classification") if found.title == "top 2"] == ["percent"]
 
 
 def test_a_name_is_not_given_twice_and_a_unit_must_be_known(monkeypatch):
@@ -238,11 +236,6 @@ def test_a_name_is_not_given_twice_and_a_unit_must_be_known(monkeypatch):
         metric(source="classification")(METRICS["ece"].compute)
     with pytest.raises(ValueError, match="did you mean 'percent'"):
         metric(source="classification", unit="percents")
-
-
-def test_an_unknown_metric_is_refused_with_the_nearest_name():
-    with pytest.raises(UserError, match="'macro_f1'"):
-        find_metric("macro_f")
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -169,11 +169,11 @@ def _open(root: Path, paper: Paper) -> Iterator[str]:
     for choice in load_choices(root / "configs", paper.paper):
         value = _text(value_of(root / "configs", choice.setting))
         yield f"| {_cell(choice.what)} | `{choice.setting}` | `{value}` | {_cell(choice.reason)} |"
-    chosen = [(figure, text) for figure in paper.figures.values() for text in figure.choices]
+    chosen = [(figure, text) for figure in paper.figures.values() for text in figure.chosen(_figure_settings(figure))]
     if chosen:
         yield f"\nIn figures (`configs/papers/{paper.paper}/figures.yaml`; said under each of them, too):\n"
     for figure, text in chosen:
-        yield f"- {_spaced(figure.name)}: {text.format(**_figure_settings(figure))}."
+        yield f"- {_spaced(figure.name)}: {text}."
 
 
 def _figure_settings(figure: Figure) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.errors import UserError, suggest
+from counterpoise.errors import suggest
 
 # SciPy is imported inside the function that needs it: reading a paper takes the names of metrics only.
 
@@ -92,13 +92,6 @@ def metric(
         return compute
 
     return register
-
-
-def find_metric(name: str) -> Metric:
-    """Return a metric by its name; UserError with the nearest name where there is none."""
-    if name not in METRICS:
-        raise UserError(f"there is no metric '{name}'{suggest(name, METRICS)}")
-    return METRICS[name]
 
 
 def metrics_of(source: Source) -> list[Metric]:

@@ -35,7 +35,8 @@ class Schedule(_Frozen):
 
     ``constant``; ``step``: times ``factor`` every ``period`` epochs; ``cosine_restarts``: constant for
     ``warm_up_steps`` optimiser steps, then cosine annealing with warm restarts of ``period`` steps, each
-    ``period_factor`` times longer than the last (MLB's released code).
+    ``period_factor`` times longer than the last. Periods are counted from the run's first step, not from the
+    end of the warm-up (MLB's released code: ``Trainer.py``, ``WarmupScheduler``).
     """
 
     name: Literal["constant", "step", "cosine_restarts"] = "constant"

@@ -61,8 +61,7 @@ TREES = {"cg_mnist": "mnist", "multi_mnist": "mnist"}
 
 @pytest.fixture
 def project(tmp_path, repository):
-    for folder in ("papers", "methods"):
-        shutil.copytree(repository / "configs" / folder, tmp_path / "configs" / folder)
+    shutil.copytree(repository / "configs/papers", tmp_path / "configs/papers")
     for name, model in MODELS.items():
         write(tmp_path, f"configs/models/{name}.yaml", {"title": name, **model})
     write(tmp_path, "configs/protocols/tiny.yaml", {"title": "Two epochs", **PROTOCOL})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 import torch
 from torch.nn import functional
 
 from counterpoise.components import components
-from counterpoise.engine.diagnostics import Recorder, first_below
+from counterpoise.engine.diagnostics import Recorder, first_below, is_time
 from counterpoise.engine.step import initial_state, step_function
 from counterpoise.models.network import digest_state
 from counterpoise.testing.toy import Toy, make_method
@@ -43,7 +44,7 @@ def autograd(network, objective: str, encoder: str, batch) -> torch.Tensor:
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(network.encoders[encoder].parameters()))])
 
 
-@pytest.mark.parametrize("name", ["mmpareto", "conventional_pareto", "metabalance"])
+@pytest.mark.parametrize("name", ["mmpareto", "conventional_pareto", "metabalance", "uniform", "mlb"])
 def test_angles_and_norms_are_those_of_autograd(name):
     _, rows = run(name, steps=1)
     network = TOY.network()
@@ -68,6 +69,61 @@ def test_weights_and_combined_norm_are_the_methods():
     row = rows[0]
     assert row["weight.joint.left"] + row["weight.left.left"] == pytest.approx(2.0)
     assert row["combined_norm.left"] == pytest.approx(2 * row["min_norm.left"])
+
+
+@pytest.mark.parametrize("name", ["uniform", "mlb"])
+def test_the_norm_of_what_the_optimiser_gets_is_that_of_the_scaled_sum(name):
+    _, rows = run(name, steps=1)
+    network, batch = TOY.network(), TOY.batch(seed=0)
+    for encoder in ("left", "right"):
+        total = sum(autograd(network, objective, encoder, batch) for objective in ("joint", encoder))
+        factor = rows[0].get(f"coefficient.{encoder}", 1.0)
+        assert rows[0][f"combined_norm.{encoder}"] == pytest.approx(factor * float(total.norm()))
+
+
+@pytest.mark.parametrize("name", sorted(components("method")))
+def test_the_losses_of_the_batch_are_noted(name):
+    _, rows = run(name, steps=1)
+    network = TOY.network().train()
+    inputs, targets = TOY.batch(seed=0)
+    losses = {key.removeprefix("loss.") for key in rows[0] if key.startswith("loss.")}
+    assert losses == set(make_method(name).objectives(network))
+    for objective in losses & ({"joint"} if name != "mmcosine" else set()):
+        logits = network.predict(network.encode(inputs), (objective,))[objective]
+        loss = functional.cross_entropy(logits, targets["class"]).item()
+        assert rows[0][f"loss.{objective}"] == pytest.approx(loss)
+
+
+def test_the_time_of_a_step_holds_the_integration_and_not_the_recording():
+    network, method = TOY.network(), make_method("mmpareto")
+    recorder = Recorder(network)
+    step, state = step_function(method, network, recorder=recorder), initial_state(method, network)
+    slow = recorder._gradients
+    recorder._gradients = lambda *found: (time.sleep(0.5), slow(*found))
+    step(*TOY.batch(), state, 0, torch.Generator())
+    recorder.before_update()
+    recorder.after_update()
+    (row,) = recorder.flush()
+    integration = sum(row[f"integration_seconds.{encoder}"] for encoder in ("left", "right"))
+    assert integration < row["step_seconds"] < 0.5
+    assert {name for name in row if is_time(name)} == {
+        "step_seconds",
+        "integration_seconds.left",
+        "integration_seconds.right",
+    }
+    assert "recording" not in row
+
+
+def test_a_frozen_encoder_has_no_columns_of_gradients():
+    network, method = TOY.network(), make_method("uniform")
+    network.encoders["left"].requires_grad_(False)
+    recorder = Recorder(network)
+    step_function(method, network, recorder=recorder)(*TOY.batch(), {}, 0, torch.Generator())
+    recorder.before_update()
+    recorder.after_update()
+    (row,) = recorder.flush()
+    assert {"norm.joint.right", "loss.left"} <= set(row)
+    assert not any(key.endswith(".left") and not key.startswith("loss") for key in row)
 
 
 def test_update_norm_is_how_far_the_encoder_moved():

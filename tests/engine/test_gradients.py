@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from counterpoise.components import components
 from counterpoise.declare import MethodInfo
 from counterpoise.engine import gradients as engine
 from counterpoise.engine.step import initial_state, step_function
 from counterpoise.errors import UserError
 from counterpoise.methods.interface import IntegrationMethod, State
-from counterpoise.models.interface import FusionModule
+from counterpoise.methods.min_norm import LARGEST_NUMBER
+from counterpoise.models.interface import EncoderModule, FusionModule
 from counterpoise.models.network import Network
-from counterpoise.testing.toy import Toy
+from counterpoise.testing.toy import Toy, make_method
 
 KINDS = {
     "two modalities": Toy(dtype=torch.float64),
@@ -229,6 +231,82 @@ def test_inner_products_in_single_precision_keep_their_digits(scale):
     found = engine.inner_products(left, right)
     lengths = engine.norms(left) * engine.norms(right)
     assert ((found - exact).abs() <= 1e-6 * lengths).all()
+
+
+@pytest.mark.parametrize("name", ["conventional_pareto", "gradnorm", "metabalance", "mmpareto", "pcgrad"])
+@pytest.mark.parametrize("sizes", [(1.0, 1e-25), (1e-25, 1.0), (1e-25, 1e-25)])
+def test_gradients_whose_square_is_nothing_in_float32_combine_to_finite_ones(name, sizes):
+    """Opposite gradients, one so small that its square is 0 while its product with the other is not."""
+    both = [[torch.full((4, 3), size)] for size in (sizes[0], -sizes[1])]
+    method = make_method(name)
+    losses = torch.ones(2)
+    (combined,) = engine.integrate(method, both, losses, method.module_state(2, 1)).combined
+    assert torch.isfinite(combined).all()
+    if name == "pcgrad":  # there is nothing to project on: the larger one stays as it is
+        ((left,), (right,)) = both
+        assert torch.allclose(combined, left + right, rtol=1e-6, atol=0)
+
+
+def test_a_gradient_whose_square_is_nothing_counts_as_zero():
+    found = engine.gramian([[torch.ones(3)], [torch.full((3,), -1e-25)]])
+    assert torch.allclose(found[0], torch.tensor([[3.0, 0.0], [0.0, 0.0]], dtype=torch.float64))
+    assert not found[0, 0, 1]
+
+
+class Still(EncoderModule):
+    """An encoder without parameters: the mean of each channel, repeated to its width."""
+
+    width = 6
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(2, 3)).expand(-1, self.width)
+
+
+INTEGRATION = sorted(
+    name
+    for name, found in components("method").items()
+    if found.info.family == "integration" and found.module.startswith("counterpoise.")
+)
+
+
+@pytest.mark.parametrize("kind", ["frozen", "without parameters", "all frozen"])
+@pytest.mark.parametrize("name", INTEGRATION)
+def test_an_encoder_that_is_not_trained_is_left_out_and_the_others_are_combined_as_before(name, kind):
+    toy = KINDS["two modalities"]
+    method, network, reference = make_method(name, "published", toy), toy.network(), toy.network()
+    if kind == "without parameters":
+        network.encoders["left"] = Still()
+        reference = copy.deepcopy(network)
+    frozen = network.encoders if kind == "all frozen" else network.encoders["left"]
+    frozen.requires_grad_(False)
+    run(method, network, toy)
+    for part in (network.fusion, network.heads):
+        assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in part.parameters())
+    assert all(p.grad is None for p in frozen.parameters())
+    if kind == "frozen":
+        run(method, reference, toy)
+        for ours, theirs in zip(
+            network.encoders["right"].parameters(), reference.encoders["right"].parameters(), strict=True
+        ):
+            assert torch.equal(ours.grad, theirs.grad)
+
+
+def test_a_last_layer_that_is_frozen_is_refused_by_name():
+    network = KINDS["two modalities"].network()
+    network.encoders["right"].project.requires_grad_(False)
+    with pytest.raises(UserError, match="last layer of each encoder; that of 'right' has no weight that is trained"):
+        step_function(make_method("gradnorm"), network)
+
+
+@pytest.mark.parametrize("name", ["mmpareto", "conventional_pareto"])
+def test_more_tasks_than_the_solver_takes_are_refused_before_the_first_step(name):
+    network = KINDS["two tasks"].network()
+    assert make_method(name).info.most_tasks == LARGEST_NUMBER
+    for number in range(LARGEST_NUMBER - 1):
+        network.heads[f"more{number}"] = copy.deepcopy(network.heads["shape"])
+        network.targets[f"more{number}"] = "shape"
+    with pytest.raises(UserError, match=f"'{name}' combines at most 8 objectives, not 9"):
+        step_function(make_method(name), network)
 
 
 def test_infinite_weight_of_a_zero_gradient_is_nothing():

@@ -41,19 +41,36 @@ def test_steps_of_thirty_epochs(epoch, expected):
     ("step", "expected"),
     [
         (0, 0.1),
-        (4, 0.1),  # warming up
-        (5, 0.1),
-        (7, 0.05),
-        (9, 0.1),  # a period of 4 begins at 5 and the next, of 8, at 9
-        (13, 0.05),
-        (17, 0.1),
-        (25, 0.05),
-        (33, 0.1),
+        (7, 0.1),  # warming up
+        (8, 0.05),  # the first period, of 4, began at step 0 and the second, of 8, at 4
+        (12, 0.1),
+        (20, 0.05),
+        (28, 0.1),
     ],
 )
-def test_cosine_restarts_after_periods_that_grow(step, expected):
-    schedule = {"name": "cosine_restarts", "period": 4, "period_factor": 2, "warm_up_steps": 5}
+def test_cosine_restarts_after_periods_that_grow_from_the_first_step_on(step, expected):
+    schedule = {"name": "cosine_restarts", "period": 4, "period_factor": 2, "warm_up_steps": 8}
     assert rate(schedule, 0, step) == pytest.approx(expected, rel=1e-12)
+
+
+MLB = {"name": "cosine_restarts", "period": 4, "period_factor": 2, "warm_up_steps": 780}
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(779, 1.0e-3), (780, 4.51e-4), (1019, 9.41e-9), (1020, 1.0e-3), (1532, 5.0e-4)]
+)
+def test_the_rate_after_mlbs_warm_up_is_that_of_its_released_scheduler(step, expected):
+    assert learning_rate(1e-3, Schedule.model_validate(MLB), 0, step) == pytest.approx(expected, rel=1e-2, abs=1e-8)
+
+
+def test_cosine_restarts_with_a_warm_up_are_torchs_at_the_step_of_the_whole_run():
+    """As MLB's code does it: its scheduler hands torch's the step of the run, once the warm-up is over."""
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimiser, T_0=4, T_mult=2)
+    for step in range(780, 7400, 7):
+        theirs.step(step)
+        ours = learning_rate(1e-3, Schedule.model_validate(MLB), 0, step)
+        assert ours == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-9, abs=1e-12)
 
 
 def test_cosine_restarts_are_those_of_torch():

@@ -99,6 +99,27 @@ class TestModulation:
         assert factors.pop("fusion.linear.bias") == 1.0
         assert factors == {name: 3.0 if ".left." in name else 5.0 for name in factors}
 
+    @pytest.mark.parametrize(
+        ("fusion", "own"),
+        [
+            ("mid_mlp", {"left": ["project.left.weight"], "right": ["project.right.weight"]}),
+            ("gated", {"left": ["gate.weight", "gate.bias"], "right": ["value.weight", "value.bias"]}),
+            ("film", {}),
+        ],
+    )
+    def test_a_modality_takes_in_the_layers_of_the_fusion_that_it_alone_passes(self, fusion, own):
+        """As MLB's code, which goes by names: fc_0_lin.weight of Mid-MLP, fc_mod0_x of Gated, none of FiLM."""
+
+        def gradients_of(method) -> dict[str, Tensor | None]:
+            network = Toy(fusion=fusion, dtype=torch.float64).network().eval()  # no dropout
+            take(method, network)
+            return {name: p.grad for name, p in network.named_parameters()}
+
+        factors = ratios(gradients_of(Scaling("modality")), gradients_of(make_method("uniform")))
+        expected = {f"fusion.{name}": 3.0 if side == "left" else 5.0 for side, names in own.items() for name in names}
+        found = {name: factor for name, factor in factors.items() if name.startswith("fusion.") and factor != 1.0}
+        assert found == expected
+
     def test_a_modality_without_columns_in_the_fusion_is_encoder_and_head(self, plain):
         class Opaque(nn.Module):
             def __init__(self, inner: nn.Module) -> None:

@@ -220,7 +220,7 @@ def mlb(scene: Scene, settings: dict[str, Any]) -> Gradients:
 
 def mslr(scene: Scene, settings: dict[str, Any]) -> Gradients:
     gradients = scene.backward(scene.losses["joint"])
-    return scale_modalities(scene, gradients, settings["initial"], settings["scaled"])
+    return scale_modalities(scene, gradients, settings["initial"], "encoder")
 
 
 def agm(scene: Scene, settings: dict[str, Any]) -> Gradients:
@@ -247,6 +247,8 @@ def agm(scene: Scene, settings: dict[str, Any]) -> Gradients:
         now = math.exp(scores[other] - scores[name])
         usual = math.exp(memory["mean"][other] - memory["mean"][name])
         k = math.exp(settings["alpha"] * min(usual - now, settings["cap"]))
+        if scene.epoch < settings["starts"]:
+            k = 1.0
         outputs[name].register_hook(lambda g, k=k: k * g)
     for name in (a, v):
         memory["mean"][name] = memory["mean"][name] * (n - 1) / n + scores[name] / n
@@ -375,12 +377,17 @@ def conventional_pareto(scene: Scene, settings: dict[str, Any]) -> Gradients:
         return {name: 2 * alpha[0] * both[0][name] + 2 * alpha[1] * both[1][name] for name in names}
 
     result = integrated(scene, combine)
-    if settings["heads_weighted"]:
-        for objective, weights in used.items():
-            prefix = "fusion." if objective == "joint" else f"heads.{objective}."
-            for name in result:
-                if name.startswith(prefix):
-                    result[name] = result[name] * (sum(weights) / len(weights))
+    return weigh_heads(result, used) if settings["heads_weighted"] else result
+
+
+def weigh_heads(gradients: Gradients, used: dict[str, list[float]]) -> Gradients:
+    """The gradient of each objective's own head times the mean of the weights that the objective got."""
+    result = dict(gradients)
+    for objective, weights in used.items():
+        prefix = "fusion." if objective == "joint" else f"heads.{objective}."
+        for name in result:
+            if name.startswith(prefix):
+                result[name] = result[name] * (sum(weights) / len(weights))
     return result
 
 
@@ -444,6 +451,7 @@ def gradnorm(scene: Scene, settings: dict[str, Any]) -> Gradients:
     """With the second-order graph of the paper: L_grad is differentiated by autograd."""
     memory = scene.memory
     result = plain_sum(scene)
+    heads: dict[str, list[float]] = {name: [] for name in scene.losses}
     for encoder in scene.encoders:
         objectives = scene.objectives_of(encoder)
         losses = [scene.losses[name] for name in objectives]
@@ -460,6 +468,8 @@ def gradnorm(scene: Scene, settings: dict[str, Any]) -> Gradients:
         l_grad = sum(abs(g - mean * r ** settings["alpha"]) for g, r in zip(norms, rates, strict=True))
         (slope,) = torch.autograd.grad(l_grad, weights, retain_graph=True)
         used = weights.tolist()
+        for name, w in zip(objectives, used, strict=True):
+            heads[name].append(w)
         gradients = [scene.backward(loss) for loss in losses]
         for name in scene.names_of(encoder):
             result[name] = sum(w * g[name] for w, g in zip(used, gradients, strict=True))
@@ -468,7 +478,7 @@ def gradnorm(scene: Scene, settings: dict[str, Any]) -> Gradients:
             for w, s in zip(used, slope.tolist(), strict=True)
         ]
         memory["w", encoder] = [w * len(stepped) / sum(stepped) for w in stepped]
-    return result
+    return weigh_heads(result, heads)
 
 
 METHODS: dict[str, Callable[[Scene, dict[str, Any]], Gradients]] = {

@@ -5,6 +5,7 @@ weights.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -75,9 +76,21 @@ class TestPrototypes:
         method = PMR(momentum=0.2)
         first = method.start_epoch(epoch, method.initial_state(epoch.network))
         old = {key: value + 1 for key, value in first.items()}
+        epoch.epoch = 1
         second = method.start_epoch(epoch, old)
         key = "prototypes/left"
         assert torch.allclose(second[key], 0.2 * old[key] + 0.8 * first[key])
+
+    def test_in_the_released_variant_nothing_is_kept_before_the_third_prototypes(self):
+        """Its code calls the epoch 0 twice: before the training, and at the end of the first epoch."""
+        epoch, key = BetweenEpochs(TOY.network()), "prototypes/left"
+        method = dataclasses.replace(make_method("pmr", "released"), momentum=0.2)
+        first = method.start_epoch(epoch, method.initial_state(epoch.network))
+        old = {name: value + 1 for name, value in first.items()}
+        epoch.epoch = 1
+        assert torch.equal(method.start_epoch(epoch, old)[key], first[key])
+        epoch.epoch = 2
+        assert torch.allclose(method.start_epoch(epoch, old)[key], 0.2 * old[key] + 0.8 * first[key])
 
     def test_class_without_a_member_keeps_its_last_prototype(self):
         epoch = BetweenEpochs(TOY.network())
@@ -154,6 +167,24 @@ class TestBlending:
         state = method.start_epoch(epoch, before)
         assert bool(epoch.trained) == estimates
         assert torch.equal(state["weights"], before["weights"]) != estimates
+
+
+class TestGreedy:
+    def test_the_second_epoch_is_the_first_that_is_balanced(self):
+        """Its code counts epochs from 1 and starts at 2."""
+        method = make_method("greedy")
+        speeds = torch.tensor([1.0, 9.0], dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+        started = [
+            int(method.balance(*speeds, method.initial_state(TOY.network()), epoch >= method.starts)["remaining"])
+            for epoch in (0, 1, 2)
+        ]
+        assert started == [0, method.window, method.window]
+
+    def test_an_encoder_that_is_frozen_is_refused_by_name(self):
+        network = TOY.network()
+        network.encoders["right"].requires_grad_(False)
+        with pytest.raises(UserError, match="encoder of 'right' is frozen"):
+            make_method("greedy").check(network)
 
 
 class TestAccuracies:

@@ -115,6 +115,16 @@ def test_steps_on_tasks_are_those_written_out(literal, name, variant, dtype):
     assert largest_difference(found, expected) < TOYS[dtype]
 
 
+@pytest.mark.parametrize("variant", ["published", "released"])
+def test_agms_averages_hold_the_steps_before_its_window(literal, variant, monkeypatch):
+    """Epochs 0 and 1 are not modulated here and the third step is, by averages of all three."""
+    monkeypatch.setitem(SPECIAL, "agm", {"starts": 2})
+    toy = Toy(dtype=torch.float64)
+    found = steps_of_the_product("agm", variant, toy)
+    assert largest_difference(found, steps_written_out(literal, "agm", variant, toy)) < 1e-10
+    assert largest_difference(found, steps_of_the_product("joint", "published", toy)) > 1e-6
+
+
 def test_every_built_in_method_is_written_out(literal):
     assert set(BUILT_IN) == set(literal.METHODS)
 

@@ -4,6 +4,9 @@ library.
 
 from __future__ import annotations
 
+import itertools
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -118,6 +121,61 @@ def test_equal_and_zero_gradients_get_equal_weights(size):
     for gramian in (torch.ones(size, size), torch.zeros(size, size)):
         weights = min_norm_weights(gramian.double())
         assert torch.allclose(weights, torch.full((size,), 1 / size, dtype=torch.float64))
+
+
+def least_square(gramian: list[list[Fraction]]) -> Fraction:
+    """The square of the least norm in exact arithmetic: that of the one stationary point of a face that is in
+    the simplex and has at least its own square as product with every gradient."""
+    size = len(gramian)
+    for count in range(1, size + 1):
+        for face in itertools.combinations(range(size), count):
+            # Stationary with shares s that sum to one: G s = c 1, so s is G^-1 1 divided by its sum.
+            raw = solved([[gramian[i][j] for j in face] for i in face], [Fraction(1)] * count)
+            shares = {i: value / sum(raw) for i, value in zip(face, raw, strict=True)}
+            square = 1 / sum(raw)
+            products = [sum(gramian[i][j] * share for j, share in shares.items()) for i in range(size)]
+            if min(shares.values()) >= 0 and min(products) >= square:
+                return square
+    raise AssertionError("no face has the point")
+
+
+def solved(matrix: list[list[Fraction]], right: list[Fraction]) -> list[Fraction]:
+    rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
+    for k, row in enumerate(rows):
+        rows[k] = [value / row[k] for value in row]
+        for i in range(len(rows)):
+            if i != k:
+                rows[i] = [a - rows[i][k] * b for a, b in zip(rows[i], rows[k], strict=True)]
+    return [row[-1] for row in rows]
+
+
+def square_over_least(gramian: Tensor) -> float:
+    """The square of the norm that the solver's weights give over the least possible, in exact arithmetic."""
+    rows = [[Fraction(float(value)) for value in row] for row in gramian]
+    shares = [Fraction(float(value)) for value in min_norm_weights(gramian)]
+    total = sum(shares)
+    pairs = itertools.product(range(len(rows)), repeat=2)
+    square = sum(shares[i] * rows[i][j] * shares[j] for i, j in pairs) / total**2
+    return float(square / least_square(rows))
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5])
+@pytest.mark.parametrize("step", [1e2, 1e4, 1e7])
+@pytest.mark.parametrize("seed", range(4))
+def test_lengths_that_lie_far_apart_do_not_blur_the_least_norm(size, step, seed):
+    """The shortest gradients decide: squares that are nothing beside the longest one's must still count."""
+    random = np.random.default_rng(seed)
+    directions = random.normal(size=(size, 7))
+    lengths = step ** -np.arange(size)
+    if seed % 2:
+        lengths = lengths[::-1]
+    matrix = torch.tensor(directions / np.linalg.norm(directions, axis=1)[:, None] * lengths[:, None])
+    assert square_over_least(matrix @ matrix.T) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_least_norm_of_lengths_1_2e_8_and_1e_9():
+    gramian = torch.diag(torch.tensor([1.0, 2e-8, 1e-9], dtype=torch.float64)).square()
+    assert square_over_least(gramian) == pytest.approx(1.0, abs=1e-12)
 
 
 def test_batches_of_gramians_are_solved_one_by_one():

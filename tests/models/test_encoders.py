@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from tiny_models import build, build_network, model
@@ -9,6 +11,8 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models import resnet18
 
+from counterpoise.components import component
+from counterpoise.models.conformer import _RelativeAttention, by_distance
 from counterpoise.models.conv4 import normalised_convolution
 from counterpoise.models.segnet import unpool
 
@@ -85,10 +89,118 @@ def test_a_transformer_knows_where_and_when_a_patch_was():
     assert not torch.allclose(module(x), module(x.roll(8, dims=-1)))
 
 
+class TestConformer:
+    """Against its formulas written out number by number, and MLB's released sizes."""
+
+    def attention(self) -> _RelativeAttention:
+        torch.manual_seed(0)
+        return _RelativeAttention(8, 2, dropout=0.0).double()
+
+    def written_out(self, module: _RelativeAttention, x: torch.Tensor) -> torch.Tensor:
+        """``((q_i + u) . k_j + (q_i + v) . W r_(i-j)) / sqrt(d)``, with r the sinusoids of the distance."""
+        width, heads, each = 8, 2, 4
+        out = torch.zeros_like(x)
+        for b, sample in enumerate(module.norm(x)):
+            query, key, value = module.query(sample), module.key(sample), module.value(sample)
+            for i in range(len(sample)):
+                mixed = torch.zeros(width, dtype=x.dtype)
+                for h in range(heads):
+                    part = slice(h * each, (h + 1) * each)
+                    scores = []
+                    for j in range(len(sample)):
+                        rates = [10000 ** (-2 * (n // 2) / width) * (i - j) for n in range(width)]
+                        waves = [math.sin(rate) if n % 2 == 0 else math.cos(rate) for n, rate in enumerate(rates)]
+                        place = module.place(torch.tensor(waves, dtype=x.dtype))[part]
+                        content = (query[i, part] + module.content_bias[h]) @ key[j, part]
+                        scores.append((content + (query[i, part] + module.place_bias[h]) @ place) / math.sqrt(width))
+                    weights = torch.stack(scores).softmax(dim=0)
+                    mixed[part] = sum(w * v for w, v in zip(weights, value[:, part], strict=True))
+                out[b, i] = module.out(mixed)
+        return out
+
+    @pytest.mark.parametrize("length", [1, 2, 5])
+    def test_attention_is_that_of_transformer_xl(self, length):
+        module, x = self.attention(), torch.randn(2, length, 8, dtype=torch.float64)
+        torch.testing.assert_close(module(x), self.written_out(module, x), rtol=1e-6, atol=1e-6)
+
+    def test_attention_knows_the_order_of_positions(self):
+        module, x = self.attention(), torch.randn(2, 5, 8, dtype=torch.float64)
+        order = torch.tensor([4, 0, 2, 1, 3])
+        assert not torch.allclose(module(x)[:, order], module(x[:, order]), atol=1e-3)
+
+    def test_samples_of_a_batch_do_not_see_each_other(self):
+        module = encoder("conformer", {"width": 8, "heads": 2, "hidden": 8, "layers": 2, "kernel": 3}, (5, 6)).eval()
+        x = torch.randn(3, 5, 6)
+        torch.testing.assert_close(module(x)[:1], module(x[:1]))
+
+    def test_a_score_is_found_by_its_distance(self):
+        length = 4
+        scores = torch.arange(length - 1, -length, -1).expand(2, length, -1)
+        rows, columns = torch.meshgrid(torch.arange(length), torch.arange(length), indexing="ij")
+        assert torch.equal(by_distance(scores), (rows - columns).expand(2, length, length))
+
+    def test_its_size_is_that_of_mlbs_code(self):
+        module = encoder("conformer", {}, (9, 1408))
+        assert sum(p.numel() for p in module.refine.stack.layers[0].parameters()) == 6_323_200
+        assert sum(p.numel() for p in module.parameters()) == 31_712_512
+        assert module(torch.randn(2, 9, 1408)).shape == (2, 512)
+
+    def test_linear_layers_start_xavier_uniform_with_biases_of_zero(self):
+        block = encoder("conformer", {"layers": 1}, (9, 1408)).refine.stack.layers[0]
+        layer = block.first[1]
+        assert layer.weight.abs().max().item() == pytest.approx(math.sqrt(6 / (512 + 2048)), rel=1e-3)
+        assert not layer.bias.any()
+
+
+def test_tf_has_the_size_and_the_tokens_of_mlbs_code():
+    """12,914,182 there, with a token for a third modality that two never use."""
+    fusion = component("fusion", "tf").load()().build({"audio": 512, "visual": 512}, 6)
+    assert sum(p.numel() for p in fusion.parameters()) == 12_914_182 - 512
+    tokens = torch.cat([fusion.class_token, *fusion.modality_tokens.values()])
+    assert tokens.std().item() == pytest.approx(1.0, rel=0.1)
+    assert fusion({"audio": torch.randn(2, 4, 512), "visual": torch.randn(2, 7, 512)}).shape == (2, 6)
+
+
+def test_mid_mlp_has_one_bias_for_what_is_summed():
+    fusion = component("fusion", "mid_mlp").load()().build({"audio": 512, "visual": 512}, 6)
+    assert sum(p.numel() for p in fusion.parameters()) == 2 * 512 * 64 + 64 + 64 * 65 + 65 * 6
+
+
 def test_segnet_undoes_its_pooling_as_torch_does():
     x = torch.randn(2, 3, 8, 12)
     pooled, places = functional.max_pool2d(x, 2, return_indices=True)
     assert torch.equal(unpool(pooled, places), functional.max_unpool2d(pooled, places, 2))
+
+
+def test_segnet_is_the_split_network_of_mtan_channel_by_channel():
+    """A block's first convolution changes the channels, on the way down and on the way up; VGG-16's counts."""
+    network = segnet_network(64)
+    convolutions = [m for m in network.encoders["image"].modules() if isinstance(m, torch.nn.Conv2d)]
+    down = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256)]
+    down += [(256, 512), (512, 512), (512, 512), (512, 512), (512, 512), (512, 512)]
+    up = [(512, 512), (512, 512), (512, 512), (512, 256), (256, 256), (256, 256), (256, 128), (128, 128), (128, 128)]
+    up += [(128, 64), (64, 64), (64, 64), (64, 64)]
+    shapes = [(m.in_channels, m.out_channels) for m in convolutions]
+    assert shapes[:13] == down
+    backwards = [list(network.encoders["image"].up[number]) for number in (4, 3, 2, 1, 0)]
+    found = [(m.in_channels, m.out_channels) for block in backwards for m in block if isinstance(m, torch.nn.Conv2d)]
+    assert found == up
+    assert sum(p.numel() for p in network.encoders["image"].parameters()) == 24_943_296
+
+
+def test_segnet_and_its_heads_start_xavier_normal_with_biases_of_zero():
+    network = segnet_network(16)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            fans = (module.in_channels + module.out_channels) * module.weight[0, 0].numel()
+            if module.weight.numel() > 2000:
+                assert module.weight.std().item() == pytest.approx((2 / fans) ** 0.5, rel=0.1)
+            assert not module.bias.any()
+
+
+def segnet_network(width: int):
+    config = model({"image": ("segnet", {"width": width})}, None)
+    return build_network(config, {"image": (3, 64, 32)}, {"segmentation": 13, "depth": 1}, 0)
 
 
 def test_segnet_has_a_head_for_every_task_and_an_output_for_every_pixel():

@@ -23,6 +23,14 @@ def test_pixels_without_a_depth_count_in_no_loss():
     assert task_loss(DEPTH, torch.full_like(depth, 3.0), depth) == 1.0
 
 
+def test_a_depth_that_is_not_a_number_counts_in_no_loss_gradient_or_statistic():
+    depth = torch.tensor([[[[torch.nan, 2.0], [4.0, 0.0]]]])
+    output = torch.full_like(depth, 3.5).requires_grad_()
+    task_loss(DEPTH, output, depth).backward()
+    assert output.grad.tolist() == [[[[0.0, 0.5], [-0.5, 0.0]]]]
+    assert dense_statistics(DEPTH, output.detach(), depth).tolist() == [2.0, 1.5 / 2 + 0.5 / 4, 2.0]
+
+
 @pytest.mark.parametrize(("kind", "target"), [(SEGMENTATION, -1), (DEPTH, 0.0)])
 def test_a_batch_without_a_known_pixel_has_loss_zero_and_finite_gradients(kind, target):
     channels = 3 if kind == SEGMENTATION else 1

@@ -43,8 +43,7 @@ def test_kinds_settings_and_measurements_of_all_figures_are_known(papers):
             settings = component("figure_kind", figure.kind).resolve(figure.settings, figure.name)
             if figure.measure is not None:
                 settings |= component("measurement", figure.measure.name).resolve(figure.measure.settings, figure.name)
-            for text in figure.choices:
-                assert "{" not in text.format(**settings)
+            assert not any("{" in text for text in figure.chosen(settings))
             for series in figure.series:
                 component("method", series.method)
 
@@ -131,3 +130,11 @@ def test_an_unknown_figure_is_named_with_the_nearest(papers):
 def test_a_paper_without_a_file_of_figures_has_none(configs):
     (configs / "papers/mlb/figures.yaml").unlink()
     assert load_paper(configs, "mlb").figures == {}
+
+
+def test_a_choice_can_name_settings_and_nothing_else(papers):
+    figure = papers["mmpareto"].figure("figure1a")
+    found = figure.model_copy(update={"choices": ("{first} steps", "{first.__class__} {first:99999999}")})
+    assert found.chosen({"first": 400}) == ["400 steps", "{first.__class__} {first:99999999}"]
+    with pytest.raises(UserError, match=r"mmpareto.figure1a: choices: no setting 'frist'.*did you mean 'first'"):
+        figure.model_copy(update={"choices": ("{frist}",)}).chosen({"first": 400})

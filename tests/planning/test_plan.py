@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import PurePosixPath
 
@@ -10,10 +11,12 @@ import yaml
 from small_project import BENCHMARK, SmallProject
 
 from counterpoise.components import component
+from counterpoise.declare import DatasetInfo
 from counterpoise.errors import UserError
 from counterpoise.planning.benchmark import parse_overrides, typed_overrides
 from counterpoise.planning.configs import Configs, merge
 from counterpoise.planning.plan import NOT_IN_BENCHMARK, make_plan
+from counterpoise.planning.resolve import refusal_of_method
 
 CREMA_D = {"crema_d": {"dataset": "crema_d", "model": "mmpareto_resnet18", "protocol": "mmpareto/published"}}
 
@@ -368,6 +371,7 @@ def test_selecting_by_validation_data_that_there_is_none_of_is_refused(without_v
 
 def test_a_method_that_needs_validation_data_is_refused_where_there_is_none(without_validation):
     without_validation.table(extra_methods=["g_blending"])
+    without_validation.write("configs/methods/g_blending.yaml", {"protocol": {"validation_fraction": 0.0}})
     with pytest.raises(UserError, match=r"method 'g_blending' needs validation data.*'validation_fraction'"):
         without_validation.plan()
 
@@ -400,3 +404,13 @@ def test_the_layers_of_a_cell_name_what_sets_each_value(project):
     ]
     (setting_gamma,) = [layer.name for layer in layers if "gamma" in layer.settings]
     assert setting_gamma.endswith("methods/mmpareto.yaml: variants.released")
+
+
+def test_more_tasks_than_a_method_combines_are_refused_when_planning():
+    method = component("method", "mmpareto").info
+    dataset = DatasetInfo(
+        name="many", title="Many", task="multitask", modalities=("image",), targets=tuple("abcdefghi")
+    )
+    assert refusal_of_method(method, 1, None, dataset) == "MMPareto combines at most 8 tasks, not 9"
+    assert refusal_of_method(component("method", "uniform").info, 1, None, dataset) == ""
+    assert refusal_of_method(method, 1, None, dataclasses.replace(dataset, targets=tuple("abcdefgh"))) == ""

@@ -13,7 +13,7 @@ from reported import Reported
 
 from counterpoise.judging.compare import judge
 from counterpoise.papers.paper import load_paper
-from counterpoise.reporting.pages.cell import cell_page, page_name
+from counterpoise.reporting.pages.cell import cell_page, page_name, values_by_cell
 from counterpoise.reporting.write import write_derived
 from counterpoise.results.layout import FigureSeries, LayoutFigure
 
@@ -186,7 +186,7 @@ def test_a_cells_page_has_curves_selections_confusion_calibration_and_diagnostic
 
 def test_optimism_is_what_choosing_on_the_test_set_gains(reported):
     results, cell = reported.results, reported.cells[0]
-    page = cell_page(results, cell, results.values[results.values["key"] == cell.key], (), ())
+    page = cell_page(results, cell, values_by_cell(results)[cell.key], (), ())
     joint = page.selected[0]
     assert joint.output == "joint"
     assert joint.optimism.mean == pytest.approx(0.4)  # points: see Reported.run

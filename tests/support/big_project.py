@@ -114,7 +114,7 @@ class BigProject:
             "title": "t",
             "section": "1",
             "caption": "c",
-            "groups": [{"id": name, "dataset": name, "model": "cg_digits_conv4"} for name in datasets],
+            "groups": [{"id": name, "dataset": name} for name in datasets],
             "columns": columns,
             "rows": [{"id": name, "title": name, "method": name, "values": printed} for name in METHODS],
         }

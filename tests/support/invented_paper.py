@@ -32,7 +32,7 @@ section: "5"
 caption: "Everything about digits."
 drops_against: Sum of losses
 groups:
-  - {id: digits, heading: ["Digits", "Small"], dataset: own_digits, model: small}
+  - {id: digits, heading: ["Digits", "Small"], dataset: own_digits}
 columns:
   - {id: digits.accuracy, group: digits, title: Acc, metric: accuracy}
   - {id: digits.map, group: digits, title: mAP, metric: mean_average_precision}

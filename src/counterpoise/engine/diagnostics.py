@@ -1,28 +1,40 @@
-"""What happens inside the steps of a run: angles and norms of gradients, weights, coefficients, update norms,
-times.
+"""What happens inside the steps of a run: losses, angles and norms of gradients, weights, coefficients, update
+norms, times.
 
 A :class:`Recorder` is handed to the step function when a protocol asks for diagnostics. Values stay on the
 device until the epoch ends and then come over in one transfer, so that recording adds no synchronisation to a
 step. The numbers that are recorded are computed beside the training and change none of it.
 
-Columns (``<e>`` an encoder, ``<o>`` an objective): ``norm.<o>.<e>``, ``cosine.<o>.<p>.<e>`` for each pair of
-objectives, ``weight.<o>.<e>``, ``combined_norm.<e>``, ``min_norm.<e>`` (the norm of the smallest convex
-combination, whatever the method used), ``coefficient.<e>``, ``update_norm.<e>`` (of the optimiser's step),
-and ``integration_seconds.<e>`` (Gramian, formula and combination; without the backward passes).
+Columns (``<e>`` an encoder, ``<o>`` a trained objective; all unimodal losses together are one, ``unimodal``,
+where they all reach an encoder):
+
+* ``loss.<o>``: each trained loss on the batch.
+* ``norm.<o>.<e>``, ``cosine.<o>.<p>.<e>``: norm of each objective's gradient in an encoder, and the cosine of
+  each pair; with every method, whether or not it combines them.
+* ``min_norm.<e>``: norm of the smallest convex combination of these gradients, whatever the method used.
+* ``combined_norm.<e>``: norm of the gradient that the optimiser gets.
+* ``weight.<o>.<e>``: the weight of each gradient (methods that combine them).
+* ``coefficient.<e>``: what the gradient was scaled by (methods that scale).
+* ``update_norm.<e>``: norm of the optimiser's step.
+* ``integration_seconds.<e>``: Gramian, formula and combination, without the backward passes.
+* ``step_seconds``: the whole step, from the batch on the device to the moved parameters, without what
+  recording itself takes.
+
+GradNorm looks at an encoder's last layer alone; with it, gradients are those of that layer.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from counterpoise.engine import gradients as engine
-from counterpoise.methods.min_norm import min_norm_weights
+from counterpoise.methods.min_norm import LARGEST_NUMBER, min_norm_weights
 from counterpoise.models.network import Network
 
 if TYPE_CHECKING:
@@ -42,59 +54,106 @@ class Recorder:
         self.network = network
         self.device = next(network.parameters()).device
         self._values: list[dict[str, Tensor]] = [{}]
-        self._seconds: list[dict[str, float | tuple[Event, Event]]] = [{}]
+        self._seconds: list[dict[str, list[_Span]]] = [{}]
         self._before: dict[str, list[Tensor]] = {}
+        self._began: float | Event = self._now()
 
     def record(self, name: str, value: Tensor) -> None:
         """Note a scalar of the current step."""
         self._values[-1][name] = value.detach().double()
+
+    def losses(self, losses: dict[str, Tensor]) -> None:
+        """Note the loss of each objective."""
+        for name, value in losses.items():
+            self.record(f"loss.{name}", value)
 
     def coefficients(self, modalities: tuple[str, ...], values: Tensor) -> None:
         """Note the coefficient of each modality, ``(M,)``."""
         for name, value in zip(modalities, values.unbind(), strict=True):
             self.record(f"coefficient.{name}", value)
 
+    def separate(self, losses: dict[str, Tensor], encoders: Iterable[str]) -> None:
+        """Note what each objective's gradient is in each encoder, where the step took that of the sum alone.
+
+        Costs a backward pass per objective and encoder. ``losses`` must still have their graph; ``.grad`` is
+        what the optimiser gets.
+        """
+        with self._aside():
+            self.losses(losses)
+            groups = engine.integrated_objectives(self.network, tuple(losses))
+            for encoder in encoders:
+                parameters = engine.trainable(self.network.encoders[encoder])
+                if not parameters:
+                    continue
+                reaching = engine.objectives_of(self.network, encoder, groups)
+                totals = [torch.stack([losses[name] for name in names]).sum() for names in reaching.values()]
+                gradients = [
+                    list(torch.autograd.grad(total, parameters, retain_graph=True, materialize_grads=True))
+                    for total in totals
+                ]
+                self._gradients(encoder, tuple(reaching), gradients, engine.gramian(gradients).sum(dim=0))
+                used = [p.grad for p in parameters if p.grad is not None]
+                if used:
+                    self.record(f"combined_norm.{encoder}", engine.total_norm(used))
+
     def integration(
         self, encoder: str, objectives: tuple[str, ...], gradients: list[engine.Gradients], result: engine.Integration
     ) -> None:
         """Note what one encoder's gradients were and what was made of them."""
-        size = result.gramian.diagonal().clamp_min(0.0).sqrt()
+        with self._aside():
+            self._gradients(encoder, objectives, gradients, result.gramian)
+            for i, name in enumerate(objectives):
+                self.record(f"weight.{name}.{encoder}", result.weights[..., i].mean())
+            self.record(f"combined_norm.{encoder}", engine.total_norm(result.combined))
+
+    def _gradients(
+        self, encoder: str, objectives: tuple[str, ...], gradients: list[engine.Gradients], gramian: Tensor
+    ) -> None:
+        size = gramian.diagonal().clamp_min(0.0).sqrt()
         for i, name in enumerate(objectives):
             self.record(f"norm.{name}.{encoder}", size[i])
-            self.record(f"weight.{name}.{encoder}", result.weights[..., i].mean())
             for j in range(i):
                 length = size[i] * size[j]
-                cosine = torch.where(length > 0, result.gramian[i, j] / length, torch.nan)
+                cosine = torch.where(length > 0, gramian[i, j] / length, torch.nan)
                 self.record(f"cosine.{objectives[j]}.{name}.{encoder}", cosine)
-        # From the vectors, not from the Gramian, which loses its digits where they nearly cancel.
-        smallest = engine.combine(gradients, min_norm_weights(result.gramian))
-        self.record(f"min_norm.{encoder}", engine.total_norm(smallest))
-        self.record(f"combined_norm.{encoder}", engine.total_norm(result.combined))
+        if len(objectives) <= LARGEST_NUMBER:
+            # From the vectors, not from the Gramian, which loses its digits where they nearly cancel.
+            smallest = engine.combine(gradients, min_norm_weights(gramian))
+            self.record(f"min_norm.{encoder}", engine.total_norm(smallest))
 
     @contextlib.contextmanager
-    def timed(self, encoder: str) -> Iterator[None]:
-        """Time a block of the current step: by the device's own clock on a GPU, without waiting for it."""
-        if self.device.type != "cuda":
-            start = time.perf_counter()
-            yield
-            self._seconds[-1][f"integration_seconds.{encoder}"] = time.perf_counter() - start
-            return
-        events = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        events[0].record()
+    def timed(self, name: str) -> Iterator[None]:
+        """Time a block of the current step, and add it to what ``name`` already took in it: by the device's
+        own clock on a GPU, without waiting for it."""
+        start = self._now()
         yield
-        events[1].record()
-        self._seconds[-1][f"integration_seconds.{encoder}"] = events
+        self._seconds[-1].setdefault(name, []).append((start, self._now()))
+
+    def _aside(self) -> contextlib.AbstractContextManager[None]:
+        """Time a block that is the recorder's own."""
+        return self.timed(_OWN)
+
+    def _now(self) -> float | Event:
+        if self.device.type != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def begin_step(self) -> None:
+        """Start the clock of a step, which :meth:`after_update` stops."""
+        self._began = self._now()
 
     def before_update(self) -> None:
         """Remember the encoders' parameters before the optimiser changes them."""
-        self._before = {
-            name: [p.detach().clone() for p in engine.trainable(module)] for name, module in self._encoders()
-        }
+        with self._aside():
+            self._before = {name: [p.detach().clone() for p in owned] for name, owned in self._trained()}
 
     def after_update(self) -> None:
         """Note how far each encoder moved, and end the step's row."""
-        for name, module in self._encoders():
-            change = torch._foreach_sub([p.detach() for p in engine.trainable(module)], self._before[name])
+        self._seconds[-1]["step_seconds"] = [(self._began, self._now())]
+        for name, owned in self._trained():
+            change = torch._foreach_sub([p.detach() for p in owned], self._before[name])
             self.record(f"update_norm.{name}", engine.total_norm(change))
         self._before = {}
         self._values.append({})
@@ -107,21 +166,35 @@ class Recorder:
         flat = [value for row in values for value in row.values()]
         numbers = iter(torch.stack(flat).tolist() if flat else [])
         rows = [{name: next(numbers) for name in row} for row in values]
-        for index, (row, timings) in enumerate(zip(rows, seconds, strict=True)):
+        for index, (row, spans) in enumerate(zip(rows, seconds, strict=True)):
             row["step"] = index
-            row |= {name: _elapsed(timing) for name, timing in timings.items()}
+            taken = {name: sum(_elapsed(*span) for span in found) for name, found in spans.items()}
+            taken["step_seconds"] -= taken.pop(_OWN, 0.0)
+            row |= taken
         return rows
 
-    def _encoders(self) -> list[tuple[str, nn.Module]]:
-        return list(self.network.encoders.items())
+    def _trained(self) -> list[tuple[str, list[nn.Parameter]]]:
+        """Return the encoders' parameters that are trained; an encoder without any is left out."""
+        owned = [(name, engine.trainable(module)) for name, module in self.network.encoders.items()]
+        return [(name, parameters) for name, parameters in owned if parameters]
 
 
-def _elapsed(timing: float | tuple[Event, Event]) -> float:
-    if isinstance(timing, float):
-        return timing
-    start, end = timing
+_OWN = "recording"
+
+_Span = tuple["float | Event", "float | Event"]
+"""Beginning and end of a block: seconds, or events on a GPU."""
+
+
+def _elapsed(start: float | Event, end: float | Event) -> float:
+    if isinstance(start, float):
+        return end - start
     end.synchronize()
     return start.elapsed_time(end) / 1000
+
+
+def is_time(column: str) -> bool:
+    """Return whether a column holds times, which no two runs repeat, and no result."""
+    return "_seconds" in column
 
 
 def first_below(rows: list[Row], column: str, tolerance: float) -> int | None:

@@ -61,6 +61,19 @@ def integrated_objectives(network: Network, objectives: tuple[str, ...]) -> list
     return [group for group in (joint, others) if group]
 
 
+def objectives_of(network: Network, encoder: str, groups: list[tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return the objectives of an encoder by name, each with the losses that reach the encoder in it.
+
+    ``groups`` are those of :func:`integrated_objectives`. An objective of several losses is called
+    ``unimodal``.
+    """
+    found = {}
+    for group in groups:
+        names = tuple(name for name in group if encoder in network.reach(name))
+        found[names[0] if len(names) == 1 else "unimodal"] = names
+    return found
+
+
 def backward_heads(network: Network, cut: Cut, losses: dict[str, Tensor]) -> dict[tuple[str, ...], dict[str, Tensor]]:
     """Set the gradients of everything outside the encoders; return the cotangents
     ``{objective: {encoder: shape of its feature}}``.
@@ -123,11 +136,17 @@ def total_norm(gradients: Gradients) -> Tensor:
 def gramian(gradients: list[Gradients]) -> Tensor:
     """Return the Gramian of K objectives' gradients of T tensors, one per tensor: ``(T, K, K)`` in
     float64.
+
+    A gradient whose square is 0 in the gradients' own type (norms below about 1e-23 in float32) counts as
+    zero: its inner products are 0 too, or a formula would divide what is left of them by that square.
     """
     size = range(len(gradients))
-    found = {(i, j): inner_products(gradients[i], gradients[j]) for i in size for j in range(i)}
-    found |= {(i, i): norms(gradients[i]).square() for i in size}
-    rows = [torch.stack([found[max(i, j), min(i, j)] for j in size], dim=-1) for i in size]
+    products = {(i, i): norms(gradients[i]).square() for i in size}
+    for i in size:
+        for j in range(i):
+            both = (products[i, i] > 0) & (products[j, j] > 0)
+            products[i, j] = torch.where(both, inner_products(gradients[i], gradients[j]), 0.0)
+    rows = [torch.stack([products[max(i, j), min(i, j)] for j in size], dim=-1) for i in size]
     return torch.stack(rows, dim=-2)
 
 

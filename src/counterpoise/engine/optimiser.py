@@ -62,7 +62,8 @@ def learning_rate(base: float, schedule: Schedule, epoch: int, step: int) -> flo
     if schedule.name == "step":
         return base * schedule.factor ** (epoch // schedule.period)
     if schedule.name == "cosine_restarts" and step >= schedule.warm_up_steps:
-        position, length = float(step - schedule.warm_up_steps), float(schedule.period)
+        # MLB's code hands the step of the whole run to the cosine, so that it begins in the middle of a period.
+        position, length = float(step), float(schedule.period)
         while position >= length:
             position, length = position - length, length * schedule.period_factor
         return base * 0.5 * (1 + math.cos(math.pi * position / length))

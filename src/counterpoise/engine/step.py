@@ -52,11 +52,7 @@ def step_function(
     method.check(network)
     forward = _Forward(method, network, autocast)
     if isinstance(method, IntegrationMethod):
-        if are_linked(network):
-            raise UserError(
-                f"method '{method.info.name}' combines the gradients of each encoder by itself; encoders "
-                "that exchange features on the way have none"
-            )
+        _check_integration(method, network)
         return _IntegrationStep(method, forward, recorder)
     if isinstance(method, ModulationMethod):
         return _ModulationStep(method, forward, recorder)
@@ -65,6 +61,27 @@ def step_function(
     raise UserError(
         f"method '{method.info.name}': its class must be a LossMethod, ModulationMethod or IntegrationMethod"
     )
+
+
+def _check_integration(method: IntegrationMethod, network: Network) -> None:
+    """Refuse a network whose encoders have no gradients that the method could combine."""
+    name = f"method '{method.info.name}'"
+    if are_linked(network):
+        raise UserError(
+            f"{name} combines the gradients of each encoder by itself; encoders that exchange features on the "
+            "way have none"
+        )
+    most, count = method.info.most_tasks, len(engine.integrated_objectives(network, method.objectives(network)))
+    if most is not None and count > most:
+        raise UserError(f"{name} combines at most {most} objectives, not {count}")
+    if method.scope == "last_layer":
+        for encoder, module in network.encoders.items():
+            weight = getattr(getattr(module, "last_layer", None), "weight", None)
+            if engine.trainable(module) and (weight is None or not weight.requires_grad):
+                raise UserError(
+                    f"{name} measures gradients in the last layer of each encoder; that of '{encoder}' has no "
+                    "weight that is trained"
+                )
 
 
 class _Forward:
@@ -84,6 +101,7 @@ class _Forward:
         return self.network.encode(inputs, self.encoders)
 
     def step(self, inputs: Tensors, features: Tensors, targets: Tensors, epoch: int, noise: torch.Generator) -> Step:
+        # {modality: (B, d)} -> logits {objective: (B, C)} -> one scalar per objective.
         outputs = self.method.predict(self.network, features)
         labels = {objective: targets[self.network.targets[objective]] for objective in outputs}
         losses = {
@@ -104,16 +122,25 @@ class _LossStep:
     def __call__(
         self, inputs: Tensors, targets: Tensors, state: State, epoch: int, noise: torch.Generator
     ) -> tuple[Tensors, State]:
+        if self.recorder is not None:
+            self.recorder.begin_step()
         self.method.before_forward(self.forward.network, state)
+        # Forward: inputs {modality: (B, ...)} -> features {modality: (B, d)} -> losses -> one scalar.
         with self.forward.precision():
             step = self.forward.step(inputs, self.forward.encode(inputs), targets, epoch, noise)
             loss, state = self.method.loss(step, state)
-        # Parameters that the loss does not reach keep no gradient: the optimiser leaves them bit-equal.
-        engine.assign(self.parameters, list(torch.autograd.grad(loss, self.parameters, allow_unused=True)))
+        # Backward, outside of autocast, which is for forward passes. Parameters that the loss does not reach keep no
+        # gradient: the optimiser leaves them bit-equal.
+        kept = self.recorder is not None  # the graph, from which the recorder takes each objective's own gradient
+        found = torch.autograd.grad(loss, self.parameters, allow_unused=True, retain_graph=kept)
+        engine.assign(self.parameters, list(found))
+        # What a modulation method does to the gradients comes before what the method sees of them.
         with torch.no_grad(), self.forward.precision():
             state = self.method.after_backward(step, self.finish(step, state))
-        if self.recorder is not None and COEFFICIENTS in state:
-            self.recorder.coefficients(step.network.modalities, state[COEFFICIENTS])
+        if self.recorder is not None:
+            if COEFFICIENTS in state:
+                self.recorder.coefficients(step.network.modalities, state[COEFFICIENTS])
+            self.recorder.separate(step.losses, self.forward.encoders)
         return {name: value.detach() for name, value in step.losses.items()}, state
 
     def finish(self, step: Step, state: State) -> State:
@@ -136,12 +163,12 @@ class _ModulationStep(_LossStep):
     def finish(self, step: Step, state: State) -> State:
         if not self.method.active(step.epoch):
             return state
-        coefficients, state = self.method.coefficients(self.method.scores(step), state)
+        coefficients, state = self.method.coefficients(self.method.scores(step), state)  # (M,) -> (M,)
         for coefficient, (name, parameters) in zip(coefficients.unbind(), self.modulated.items(), strict=True):
             found = [p.grad for p in parameters if p.grad is not None]
             _scale(found, coefficient, step.generator if self.method.noise else None)
             if name in self.slices:
-                weight, columns = self.slices[name]
+                weight, columns = self.slices[name]  # (C, D), of which a modality's features meet some columns
                 weight.grad[:, columns] *= coefficient
         if self.recorder is not None:
             self.recorder.coefficients(step.network.modalities, coefficients)
@@ -177,10 +204,13 @@ def has_slices(fusion: nn.Module) -> bool:
 
 
 def modulated_parameters(method: ModulationMethod, network: Network, modality: str) -> list[nn.Parameter]:
-    """Return the parameters of a modality that a modulation method scales, but for the fusion's."""
+    """Return the parameters of a modality that a modulation method scales, but for columns of the fusion's
+    weight."""
     parameters = engine.trainable(network.encoders[modality])
     if method.modulated == "modality":
-        return parameters + engine.trainable(network.heads[modality])
+        fused = network.fusion.modality_parameters() if isinstance(network.fusion, FusionModule) else {}
+        own = [p for p in fused.get(modality, []) if p.requires_grad]
+        return parameters + engine.trainable(network.heads[modality]) + own
     if method.modulated != "convolutions":
         return parameters
     convolutions = [p for p in parameters if p.ndim == 4]
@@ -205,17 +235,26 @@ class _IntegrationStep:
     def __call__(
         self, inputs: Tensors, targets: Tensors, state: State, epoch: int, noise: torch.Generator
     ) -> tuple[Tensors, State]:
+        if self.recorder is not None:
+            self.recorder.begin_step()
+        # Forward, with the graph cut at the features {encoder: (B, d)}: what comes after them starts from leaves.
         with self.forward.precision():
             cut = engine.cut_at_features(self.network.run_encoders(inputs, self.forward.encoders))
             step = self.forward.step(inputs, self.network.mix(cut.leaves), targets, epoch, noise)
+        # One backward pass through heads and fusion sets their gradients and gives, by objective, the gradient with
+        # respect to every encoder's features: {objective: {encoder: (B, d)}}.
         cotangents = engine.backward_heads(self.network, cut, step.losses)
         losses = {name: loss.detach() for name, loss in step.losses.items()}
         used: dict[str, list[Tensor]] = {name: [] for name in losses}
         for encoder in self.forward.encoders:
-            reaching = self._reaching(encoder, cotangents)
+            if not self.parameters[encoder]:  # frozen, or nothing to train: no gradients to combine
+                continue
+            reaching = engine.objectives_of(self.network, encoder, list(cotangents))
+            # K objectives reach this encoder: K cotangents (B, d) and K losses (K,).
             vectors = {name: found[encoder] for name, found in zip(reaching, cotangents.values(), strict=True)}
             values = torch.stack([sum(losses[name] for name in names) for names in reaching.values()])
             part = self._part(encoder, state, len(reaching), noise)
+            # K backward passes through the encoder, one weighted sum of their gradients: weights (K,) or (T, K).
             weights, part = self._combine(encoder, cut, vectors, values, part)
             part.pop("random", None)
             state = state | {f"{encoder}/{key}": value for key, value in part.items()}
@@ -224,15 +263,9 @@ class _IntegrationStep:
                     used[name].append(weight.mean())
         if self.method.weighs_heads:
             self._weigh_heads(used)
+        if self.recorder is not None:
+            self.recorder.losses(losses)
         return losses, state
-
-    def _reaching(self, encoder: str, cotangents: dict[tuple[str, ...], Tensors]) -> dict[str, tuple[str, ...]]:
-        """Return the objectives of an encoder by name, each with the losses that reach the encoder in it."""
-        found = {}
-        for group in cotangents:
-            names = tuple(name for name in group if encoder in self.network.reach(name))
-            found[names[0] if len(names) == 1 else "unimodal"] = names
-        return found
 
     def _part(self, encoder: str, state: State, objectives: int, noise: torch.Generator) -> State:
         """Return an encoder's part of the state, with the random numbers that the formula wants."""
@@ -266,8 +299,9 @@ class _IntegrationStep:
         feature, layer = [cut.attached[encoder]], [self.network.encoders[encoder].last_layer.weight]
         found = [engine.pull_back(feature, layer, [vector], last=False) for vector in cotangents.values()]
         with self._timed(encoder):
-            gramian = engine.gramian(found).sum(dim=0)
-            weights, state = self.method.weights(gramian, losses, state)
+            gramian = engine.gramian(found).sum(dim=0)  # (T, K, K) -> (K, K)
+            weights, state = self.method.weights(gramian, losses, state)  # (K,)
+            # Pulling back is linear: the weighted sum of cotangents gives the weighted sum of gradients, in one pass.
             cotangent = engine.combine([[vector] for vector in cotangents.values()], weights)
         combined = engine.pull_back(feature, self.parameters[encoder], cotangent, last=True)
         result = engine.Integration(combined, gramian, weights, state)
@@ -282,13 +316,18 @@ class _IntegrationStep:
         return result.weights, result.state
 
     def _timed(self, encoder: str) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext() if self.recorder is None else self.recorder.timed(encoder)
+        if self.recorder is None:
+            return contextlib.nullcontext()
+        return self.recorder.timed(f"integration_seconds.{encoder}")
 
     def _weigh_heads(self, used: dict[str, list[Tensor]]) -> None:
         for objective, weights in used.items():
+            if not weights:  # every encoder that it reaches is frozen
+                continue
             factor = torch.stack(weights).mean()
             found = [p.grad for p in self.network.own_parameters(objective) if p.grad is not None]
-            torch._foreach_mul_(found, factor.to(found[0].dtype))
+            if found:
+                torch._foreach_mul_(found, factor.to(found[0].dtype))
 
 
 def initial_state(method: Method, network: Network) -> State:

@@ -46,7 +46,7 @@ ON_STAND_IN = {
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """Paired differences, A better than B when positive, beyond which the claim wants more than ``bound``."""
+    """Differences paired over seeds, positive where A is better than B; the claim asks for more than ``bound``."""
 
     name: str
     differences: Floats
@@ -54,11 +54,12 @@ class Contrast:
 
     @property
     def n(self) -> int:
+        """How many pairs there are."""
         return len(self.differences)
 
     @property
     def holds_in_the_mean(self) -> bool:
-        """Whether the runs show it at face value; with diverged runs, whether most pairs do."""
+        """Whether the mean difference exceeds the bound; with diverged runs, whether most pairs do."""
         beyond = self.differences - self.bound
         return bool(beyond.mean() > 0 if np.isfinite(beyond).all() else (beyond > 0).mean() > 0.5)
 
@@ -67,8 +68,8 @@ class Contrast:
 class ClaimResult:
     """A claim's answer for one variant of its row, with Holm-corrected p-values; ``n`` is the fewest pairs.
 
-    ``observed`` says whether it holds at face value, in the means, whatever the tests say. ``compared`` are
-    the entries that it rests on, each once.
+    ``observed`` says whether it holds in the means, whatever the tests say. ``compared`` are the entries that it
+    rests on, each once.
     """
 
     claim: Claim
@@ -92,6 +93,7 @@ class ClaimResult:
 
     @property
     def row(self) -> str:
+        """The label of the claim's own row."""
         return row_label(self.claim.test.row, self.variant)
 
 

@@ -43,7 +43,7 @@ class AGM(LossMethod):
     ``m_u`` is the Shapley share of modality u of ``f``, other modalities' inputs being zero; for two, ``m_a =
     (f(a, v) - f(0, v) + f(a, 0)) / 2``. They sum to ``f(a, v)``. ``s_u`` is the batch's mean of ``-log
     softmax(m_u)[y]``, ``r_u = exp(mean of the others' s - s_u)`` and ``tau_u`` the same of the averages of s
-    over all steps so far.
+    over all steps so far, those before the first modulated epoch included.
 
     The padded passes run in evaluation mode and keep their graph. Encoders know one modality each, so they
     run on the inputs once more and on a single row of zeros, however many paddings there are.
@@ -65,9 +65,14 @@ class AGM(LossMethod):
         }
 
     def loss(self, step: Step, state: State) -> tuple[Tensor, State]:
-        if step.epoch < self.starts or (self.ends is not None and step.epoch > self.ends):
-            return step.losses[JOINT], state | {COEFFICIENTS: torch.ones_like(state[COEFFICIENTS])}
         joint, labels = step.outputs[JOINT], step.labels[JOINT]
+        ones = torch.ones_like(state[COEFFICIENTS])
+        if self.ends is not None and step.epoch > self.ends:  # nothing looks at the averages any more
+            return step.losses[JOINT], state | {COEFFICIENTS: ones}
+        if step.epoch < self.starts:
+            with torch.no_grad():
+                shares = mono_modal_outputs(step)
+            return step.losses[JOINT], self.modulate(self.scores(shares, labels), state) | {COEFFICIENTS: ones}
         shares = mono_modal_outputs(step)  # (M, B, C)
         state = self.modulate(self.scores(shares.detach(), labels), state)
         # The value is that of f; the gradient that of the shares, each times its coefficient.

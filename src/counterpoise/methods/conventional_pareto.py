@@ -17,6 +17,7 @@ from counterpoise.methods.min_norm import keep_off_boundary, min_norm_weights
     paper="Sener & Koltun, NeurIPS 2018; Desideri, 2012",
     source="MMPareto, Equations 5 and 9",
     tasks=True,
+    most_tasks=8,
     variants={
         "published": {
             "settings": {"heads_weighted": False, "least_weight": 0.0},
@@ -26,7 +27,8 @@ from counterpoise.methods.min_norm import keep_off_boundary, min_norm_weights
             "settings": {"heads_weighted": True, "least_weight": 0.001},
             "source": "multi_task/min_norm_solvers.py and the training script of Sener & Koltun: the "
             "weighted loss also trains the heads (its issue 12), a solution at a boundary is kept 0.001 "
-            "away from it",
+            "away from it. The factor K is not in that code: without it the learning rate would be divided "
+            "by the number of objectives",
         },
     },
 )

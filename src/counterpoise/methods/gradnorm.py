@@ -14,7 +14,8 @@ from counterpoise.methods.interface import IntegrationMethod, State, ratio
     title="GradNorm",
     family="integration",
     paper="Chen et al., ICML 2018",
-    source="Equations 1 and 2, Algorithm 1; W is the last shared layer, one set of weights per encoder",
+    source="Equations 1 and 2, Algorithm 1; W is the last shared layer, one set of weights per encoder; a loss "
+    "that reaches several encoders trains its head with the mean of its weights there, which is ours",
     tasks=True,
 )
 class GradNorm(IntegrationMethod):
@@ -22,7 +23,8 @@ class GradNorm(IntegrationMethod):
     ``w`` a step.
 
     ``G_i`` is linear in ``w_i``, so its derivative is ``||grad_W L_i||`` and no second-order graph is needed.
-    The weights are kept at or above ``least_weight`` and renormalised to sum to K.
+    The weights are kept at or above ``least_weight`` and renormalised to sum to K. As in Algorithm 1 the
+    network descends ``sum_i w_i L_i``, heads included.
     """
 
     alpha: float = setting(1.5, minimum=0.0, doc="how strongly training rates are equalised")
@@ -35,6 +37,10 @@ class GradNorm(IntegrationMethod):
     @property
     def scope(self) -> str:
         return self.measured_on
+
+    @property
+    def weighs_heads(self) -> bool:
+        return True
 
     def module_state(self, objectives: int, tensors: int) -> State:
         return {

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from counterpoise.declare import method, setting
+from counterpoise.errors import UserError
 from counterpoise.methods.interface import COEFFICIENTS, LossMethod, State, Step
 from counterpoise.models.interface import Features
 from counterpoise.models.network import JOINT, Network
@@ -44,8 +45,9 @@ class GatedBranches(Protocol):
     modalities=(2, 2),
     variants={
         "published": {
-            "settings": {"tolerance": 0.01, "window": 5, "starts": 2},
-            "source": "values of the released training_guided.gin",
+            "settings": {"tolerance": 0.01, "window": 5, "starts": 1},
+            "source": "values of the released training_guided.gin, whose starting epoch 2 is the second: its loop "
+            "counts epochs from 1",
         }
     },
 )
@@ -67,7 +69,14 @@ class Greedy(LossMethod):
 
     tolerance: float = setting(0.01, minimum=0.0, doc="epsilon: difference of speeds that is left alone")
     window: int = setting(5, minimum=1, doc="Q: steps for which one modality is trained alone")
-    starts: int = setting(2, minimum=0, doc="first epoch that is balanced, from 0; speeds count from the start")
+    starts: int = setting(1, minimum=0, doc="first epoch that is balanced, from 0; speeds count from the start")
+
+    def check(self, network: Network) -> None:
+        for name, encoder in network.encoders.items():
+            if not any(p.requires_grad for p in encoder.parameters()):
+                raise UserError(
+                    f"method '{self.info.name}': the encoder of '{name}' is frozen and has no learning speed"
+                )
 
     def initial_state(self, network: Network) -> State:
         encoders = network.encoders.items()

@@ -145,7 +145,8 @@ class ModulationMethod(LossMethod):
     @property
     def modulated(self) -> str:
         """What is scaled: ``convolutions`` (the encoder's 4-D weights), ``encoder``, or ``modality`` (the
-        encoder, its unimodal head and, where the fusion has them, its columns of the fusion's weight)."""
+        encoder, its unimodal head and, where the fusion has them, its columns of the fusion's weight and the
+        layers that only its features pass)."""
         return "encoder"
 
     @property

@@ -44,15 +44,19 @@ def _two(gramian: Tensor) -> Tensor:
 
 def _enumerate(gramian: Tensor) -> Tensor:
     size = gramian.shape[-1]
-    epsilon = torch.finfo(gramian.dtype).eps
     # All non-empty subsets of the gradients, (S, K) of zeros and ones, made where the Gramian is.
     numbers = torch.arange(1, 2**size, device=gramian.device)[:, None]
     members = ((numbers >> torch.arange(size, device=gramian.device)) & 1).to(gramian.dtype)
-    weights = _stationary(gramian[..., None, :, :], members)  # (..., S, K)
+    weights = _stationary(gramian, members)  # (..., S, K)
     feasible = (weights >= 0).all(dim=-1)
     squared = torch.einsum("...si,...ij,...sj->...s", weights, gramian, weights)
     squared = torch.where(feasible, squared, torch.inf)  # the subsets of one are always feasible
-    best = squared <= squared.amin(dim=-1, keepdim=True) + 4 * size * epsilon
+    # Rounding can move a square by so much, measured by what is added up in it and not by the longest gradient:
+    # lengths that lie 1e8 apart have squares that lie 1e16 apart.
+    lengths = gramian.diagonal(dim1=-2, dim2=-1).clamp_min(0.0).sqrt()
+    added = torch.einsum("...si,...i->...s", weights.abs(), lengths).square()
+    rounding = 4 * size * torch.finfo(gramian.dtype).eps * torch.where(feasible, added, 0.0)
+    best = squared - rounding <= (squared + rounding).amin(dim=-1, keepdim=True)
     chosen = torch.where(best[..., None], weights, 0.0).sum(dim=-2)
     return chosen / chosen.sum(dim=-1, keepdim=True)
 
@@ -61,17 +65,19 @@ def _stationary(gramian: Tensor, members: Tensor) -> Tensor:
     """Return, per subset, the weights of the stationary point on its affine hull ``(..., S, K)``; equal
     weights where its members are affinely dependent (a smaller subset then has the point).
 
-    With the first member p as origin, ``w`` of the others solves ``H w = r`` with
-    ``H_ij = (g_i - g_p) . (g_j - g_p)`` and ``r_i = -g_p . (g_i - g_p)``.
+    With the shortest member p as origin, ``w`` of the others solves ``H w = r`` with
+    ``H_ij = (g_i - g_p) . (g_j - g_p)`` and ``r_i = -g_p . (g_i - g_p)``. From a longer origin, differences of
+    short gradients would be lost in rounding.
     """
     size = gramian.shape[-1]
-    first = torch.arange(size, device=members.device) == members.argmax(dim=-1, keepdim=True)
-    origin = first.to(gramian.dtype)  # (S, K), e_p
-    with_origin = torch.einsum("...ij,sj->...si", gramian.squeeze(-3), origin)  # g_i . g_p
-    square = torch.einsum("...si,si->...s", with_origin, origin)[..., None]  # g_p . g_p
+    squares = gramian.diagonal(dim1=-2, dim2=-1)[..., None, :]  # (..., 1, K)
+    shortest = torch.where(members > 0, squares, torch.inf).argmin(dim=-1, keepdim=True)  # (..., S, 1)
+    origin = (torch.arange(size, device=members.device) == shortest).to(gramian.dtype)  # (..., S, K): e_p
+    with_origin = torch.einsum("...ij,...sj->...si", gramian, origin)  # g_i . g_p
+    square = torch.einsum("...si,...si->...s", with_origin, origin)[..., None]  # g_p . g_p
     others = members - origin
-    both = others[:, :, None] * others[:, None, :]
-    system = gramian - with_origin[..., :, None] - with_origin[..., None, :] + square[..., None]
+    both = others[..., :, None] * others[..., None, :]
+    system = gramian[..., None, :, :] - with_origin[..., :, None] - with_origin[..., None, :] + square[..., None]
     system = system * both + torch.diag_embed(1 - others)  # rows of non-members read w_i = 0
     solution, independent = _solve(system, (square - with_origin) * others, others)
     weights = solution * others
@@ -88,7 +94,8 @@ def _solve(system: Tensor, right: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]
     regular = torch.ones_like(right[..., 0], dtype=torch.bool)
     for k in range(size):
         pivot = augmented[..., k, k]
-        sound = pivot > 4 * size * torch.finfo(system.dtype).eps * start.amax(dim=-1)
+        # What elimination leaves of a row's own square says whether the others make it up.
+        sound = pivot > 4 * size * torch.finfo(system.dtype).eps * start[..., k]
         regular = regular & (sound | (rows[..., k] == 0))
         row = augmented[..., k, :] / torch.where(sound, pivot, 1.0)[..., None]
         factors = augmented[..., :, k].clone()

@@ -22,9 +22,9 @@ from counterpoise.methods.interface import ModulationMethod, State, Step, mean_o
         },
         "released": {
             "settings": {"scaled": "modality", "bound": "two"},
-            "source": "Bias_Infusion.py of the MLB repository: the encoder, its head and its columns of the "
-            "fusion's weight; with tanh_mode off, the default, acceleration is bounded by 2 whatever "
-            "beta_max is",
+            "source": "Bias_Infusion.py of the MLB repository: the encoder, its head, and in the fusion its columns "
+            "of Late-Linear's weight, its projection of Mid-MLP, its side of Gated; with tanh_mode off, the "
+            "default, acceleration is bounded by 2 whatever beta_max is",
         },
         "sgd": {
             "settings": {"scaled": "encoder", "bound": "beta_max"},
@@ -42,7 +42,7 @@ class MLB(ModulationMethod):
     """
 
     alpha: float = setting(0.8, above=0.0, doc="slope of the coefficient around equal scores")
-    beta_max: float = setting(2.0, minimum=0.0, doc="largest coefficient; below 1, as in one released run, it slows")
+    beta_max: float = setting(2.0, minimum=0.0, doc="largest coefficient; at least 1 in the paper, below it slows")
     scaled: str = setting("encoder", choices=("encoder", "modality"), doc="which gradients are scaled")
     bound: str = setting("beta_max", choices=("beta_max", "two"), doc="what bounds the acceleration")
 

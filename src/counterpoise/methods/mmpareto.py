@@ -17,6 +17,7 @@ from counterpoise.methods.min_norm import keep_off_boundary, min_norm_weights
     paper="Wei & Hu, ICML 2024",
     source="Algorithm 1, Equations 5 and 16",
     tasks=True,
+    most_tasks=8,
     variants={
         "published": {
             "settings": {"rescale": "encoder", "shrink": True, "zero_cosine_conflicts": False, "least_weight": 0.0},

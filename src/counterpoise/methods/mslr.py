@@ -16,20 +16,10 @@ from counterpoise.models.network import JOINT, Network
     title="MSLR",
     family="modulation",
     paper="Yao & Mihalcea, Findings of ACL 2022",
-    source="its Keep, Smooth and Dynamic strategies",
+    source="its Keep, Smooth and Dynamic strategies: the learning rate of each unimodal encoder. It has no code; that "
+    "of MLB's comparison scales the encoders too, and not the fusion",
     trains="joint",
     needs=("weight_slices", "validation_split"),
-    variants={
-        "published": {
-            "settings": {"scaled": "encoder"},
-            "source": "the text: the learning rate of each unimodal encoder",
-        },
-        "released": {
-            "settings": {"scaled": "modality"},
-            "source": "the code of MLB's comparison (the paper has none): the encoder, its head and its "
-            "columns of the fusion's weight",
-        },
-    },
 )
 class MSLR(ModulationMethod):
     """``k_u = init_u``, times ``acc_u / mean(acc_u of the last K epochs)`` when dynamic.
@@ -42,11 +32,6 @@ class MSLR(ModulationMethod):
     strategy: str = setting("dynamic", choices=("keep", "smooth", "dynamic"), doc="how coefficients move")
     initial: list[float] = setting([], doc="init_u in the order of the model's modalities; empty: 1 for all")
     memory: int = setting(5, minimum=1, doc="K: epochs whose accuracies are averaged, or of the way to 1")
-    scaled: str = setting("encoder", choices=("encoder", "modality"), doc="which gradients are scaled")
-
-    @property
-    def modulated(self) -> str:
-        return self.scaled
 
     def check(self, network: Network) -> None:
         count = len(network.modalities)

@@ -30,14 +30,15 @@ from counterpoise.models.network import JOINT, Network
     needs=("prototypes",),
     variants={
         "published": {
-            "settings": {"strength": "continuous", "entropy": 0.01, "ends": None},
+            "settings": {"strength": "continuous", "entropy": 0.01, "ends": None, "momentum_starts": 1},
             "source": "Equation 11: continuous coefficients; Equation 13: entropy regularisation in the "
             "first epochs (mu 1e-2 or 1e-3 in Section 5.2, their number is not stated); no last epoch",
         },
         "released": {
-            "settings": {"strength": "switch", "entropy": 0.0, "ends": 100},
+            "settings": {"strength": "switch", "entropy": 0.0, "ends": 100, "momentum_starts": 2},
             "source": "main_Prototype_grad.py: coefficients 0 or 1, no entropy term, plain joint loss after "
-            "the last modulated epoch",
+            "the last modulated epoch; the second prototypes, those of the end of epoch 0, are made without "
+            "momentum as the first are",
         },
     },
 )
@@ -55,6 +56,7 @@ class PMR(LossMethod):
     entropy: float = setting(0.01, minimum=0.0, doc="mu: weight of the entropy regularisation")
     entropy_epochs: int = setting(10, minimum=0, doc="epochs of the entropy regularisation")
     momentum: float = setting(0.2, minimum=0.0, below=1.0, doc="share of the last epoch's prototypes that is kept")
+    momentum_starts: int = setting(1, minimum=1, doc="first epoch, from 0, whose prototypes keep a share of the last")
     share: float = setting(0.1, above=0.0, maximum=1.0, doc="share of the training split that prototypes are made of")
     starts: int = setting(0, minimum=0, doc="first epoch that is modulated, from 0")
     ends: int | None = setting(None, minimum=0, doc="last epoch that is modulated")
@@ -71,12 +73,13 @@ class PMR(LossMethod):
             return state | {COEFFICIENTS: torch.zeros_like(state[COEFFICIENTS])}
         sums, counts, total = _class_sums(epoch, self.share)
         found = {}
+        kept = self.momentum if epoch.epoch >= self.momentum_starts else 0.0
         for name in epoch.network.modalities:
             key = f"prototypes/{name}"
             mean = total[name] / counts.sum()
             old = state.get(key, mean.expand_as(sums[name]))  # a class never seen stands in the middle
             new = torch.where(counts[:, None] > 0, sums[name] / counts[:, None], old)
-            found[key] = self.momentum * old + (1 - self.momentum) * new if key in state else new
+            found[key] = kept * old + (1 - kept) * new if key in state else new
         return state | found
 
     def loss(self, step: Step, state: State) -> tuple[Tensor, State]:

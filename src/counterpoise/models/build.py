@@ -105,8 +105,12 @@ def _assemble(
 def _head(encoder: EncoderModule, outputs: int, hidden: int | None) -> nn.Module:
     if not encoder.spatial:
         return build_head(encoder.width, outputs, hidden)
-    width = encoder.width
-    return nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, outputs, 1))
+    # (B, d, H, W) -> (B, outputs, H, W): a prediction of MTAN's released code, started as all of its layers are.
+    head = nn.Sequential(nn.Conv2d(encoder.width, encoder.width, 3, padding=1), nn.Conv2d(encoder.width, outputs, 1))
+    for layer in head:
+        nn.init.xavier_normal_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return head
 
 
 def _made(load: Load, kind: str, part: dict[str, Any]) -> Any:

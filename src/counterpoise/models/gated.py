@@ -36,3 +36,6 @@ class _Gated(FusionModule):
 
     def forward(self, features: Features) -> Tensor:
         return self.last(torch.sigmoid(self.gate(features[self.by])) * self.value(features[self.other]))
+
+    def modality_parameters(self) -> dict[str, list[nn.Parameter]]:
+        return {self.by: list(self.gate.parameters()), self.other: list(self.value.parameters())}

@@ -98,6 +98,11 @@ class FusionModule(nn.Module):
         """Return the features of the encoders ``names``; by default each works for itself."""
         return {name: encoders[name](inputs[name]) for name in names}
 
+    def modality_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """Return, by modality, the parameters that see the features of this one alone (but for
+        :meth:`weight_slices`), which methods that scale a whole modality scale too; by default none."""
+        return {}
+
     def contributions(self, features: Features) -> dict[str, Tensor]:
         """Return each modality's additive part of the joint logits ``{modality: (B, C)}``, bias shared
         equally.

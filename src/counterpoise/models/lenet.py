@@ -14,7 +14,8 @@ from counterpoise.models.interface import Encoder, EncoderModule
     name="lenet",
     title="LeNet",
     input="(C, H, W) image, at least 16 x 16 (16 with kernel 5)",
-    source="MultiLeNet of Sener & Koltun (2018), without its channel dropout",
+    source="MultiLeNetR of Sener & Koltun's code (NeurIPS 2018), without the mask that drops half of the second "
+    "convolution's channels; with heads of 50 hidden units it is theirs, without the mask on those",
 )
 class LeNet(Encoder):
     """Conv k x k (w), max-pool 2, ReLU, conv k x k (2w), max-pool 2, ReLU, linear (d), ReLU."""

@@ -27,7 +27,9 @@ class SegNet(Encoder):
     """Five blocks of convolutions (VGG-16's), each followed by pooling; five more that undo the pooling by
     its indices.
 
-    Every task has its own head: a 3 x 3 and a 1 x 1 convolution on the last block's features.
+    A block of the second half has as many convolutions as its counterpart, and reduces the channels in the
+    first of them. Every task has its own head: a 3 x 3 and a 1 x 1 convolution on the last block's features.
+    All of it starts as in MTAN's code: convolutions Xavier-normal, their biases 0, batch norm 1 and 0.
     """
 
     width: int = setting(64, minimum=1, doc="d: features per pixel; blocks have d, 2 d, 4 d, 8 d and 8 d channels")
@@ -48,7 +50,11 @@ class _SegNet(EncoderModule):
         before = [inputs, *channels[:-1]]
         after = [channels[0], *channels[:-1]]
         self.down = nn.ModuleList(_block([i, *[c] * n]) for i, c, n in zip(before, channels, CONVOLUTIONS, strict=True))
-        self.up = nn.ModuleList(_block([*[c] * n, o]) for c, o, n in zip(channels, after, CONVOLUTIONS, strict=True))
+        self.up = nn.ModuleList(_block([c, *[o] * n]) for c, o, n in zip(channels, after, CONVOLUTIONS, strict=True))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_normal_(module.weight)
+                nn.init.zeros_(module.bias)
 
     @property
     def last_layer(self) -> nn.Module:
@@ -56,10 +62,10 @@ class _SegNet(EncoderModule):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, d, H, W)
         taken = []
-        for block in self.down:
+        for block in self.down:  # d at H/2, 2d at H/4, 4d at H/8, 8d at H/16, 8d at H/32
             x, places = functional.max_pool2d(block(x), 2, return_indices=True)
             taken.append(places)
-        for block, places in zip(reversed(self.up), reversed(taken), strict=True):
+        for block, places in zip(reversed(self.up), reversed(taken), strict=True):  # and all the way back
             x = block(unpool(x, places))
         return x
 

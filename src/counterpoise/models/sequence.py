@@ -40,7 +40,9 @@ class _Sequence(SequenceEncoderModule):
         super().__init__()
         self.width = settings.width
         self.project = nn.Linear(shape[1], settings.width)
-        self.register_buffer("place", sinusoids(shape[0], settings.width), persistent=False)
+        self.register_buffer(
+            "place", sinusoids(torch.arange(shape[0], dtype=torch.float32), settings.width), persistent=False
+        )
         layer = {"dim_feedforward": settings.hidden, "dropout": settings.dropout}
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(
@@ -61,13 +63,9 @@ class _Sequence(SequenceEncoderModule):
         return self.norm(values)
 
 
-def sinusoids(length: int, width: int) -> Tensor:
-    """Return position embeddings ``(length, width)`` of sines and cosines (Vaswani et al., 2017, Section
-    3.5).
-    """
-    place = torch.arange(length, dtype=torch.float32)[:, None]
-    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10000.0) / width))
-    table = torch.zeros(length, width)
-    table[:, 0::2] = torch.sin(place * rate)
-    table[:, 1::2] = torch.cos(place * rate[: width // 2])
-    return table
+def sinusoids(places: Tensor, width: int) -> Tensor:
+    """Return embeddings ``(N, width)`` of places ``(N,)``, which may be distances with a sign: sines and cosines
+    in turn (Vaswani et al., 2017, Section 3.5)."""
+    even = torch.arange(0, width, 2, dtype=torch.float32, device=places.device)
+    angles = places[:, None] * torch.exp(even * (-math.log(10000.0) / width))  # (N, ceil(width / 2))
+    return torch.stack((angles.sin(), angles.cos()), dim=2).flatten(1)[:, :width]

@@ -32,14 +32,17 @@ def task_loss(kind: str, output: Tensor, target: Tensor) -> Tensor:
         known = (target != UNLABELLED).sum().clamp_min(1)
         return functional.cross_entropy(output, target, ignore_index=UNLABELLED, reduction="sum") / known
     known = target > 0
-    return ((output - target).abs() * known).sum() / known.sum().clamp_min(1)
+    # An unknown depth may be anything, not a number too: it is replaced, since nothing times that is still that.
+    error = (output - torch.where(known, target, output.detach())).abs()
+    return error.sum() / known.sum().clamp_min(1)
 
 
 def dense_statistics(kind: str, output: Tensor, target: Tensor) -> Tensor:
     """Return sums over a batch, in float64, that add up over a split.
 
     Segmentation: the confusion matrix ``(C, C)``, labels down, predictions across. Depth: the sums of
-    absolute and of relative errors, and the number of known pixels, ``(3,)``.
+    absolute and of relative errors, and the number of known pixels, ``(3,)``, so that errors are means over
+    the split's pixels (MTAN's code averages means over batches of 2).
     """
     if kind == SEGMENTATION:
         classes = output.shape[1]
@@ -49,7 +52,7 @@ def dense_statistics(kind: str, output: Tensor, target: Tensor) -> Tensor:
         counts = [((pairs == pair) & known).sum() for pair in range(classes * classes)]
         return torch.stack(counts).reshape(classes, classes).double()
     known = target > 0
-    error = ((output - target).abs() * known).double()
+    error = (output - torch.where(known, target, output)).abs().double()
     relative = error / torch.where(known, target, torch.ones_like(target)).double()
     return torch.stack([error.sum(), relative.sum(), known.sum().double()])
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from counterpoise.declare import fusion, setting
 from counterpoise.errors import UserError
-from counterpoise.models.conformer import ConformerStack
+from counterpoise.models.conformer import ConformerStack, linear
 from counterpoise.models.interface import Features, Fusion, FusionModule
 
 
@@ -16,11 +16,12 @@ from counterpoise.models.interface import Features, Fusion, FusionModule
     title="TF",
     sequence=True,
     equal_widths=True,
-    source="MLB (BMVC 2024), Section 4.3: 2-layer Conformer, class and modality tokens",
+    source="MLB (BMVC 2024), Section 4.3: 2-layer Conformer, class and modality tokens; the projection before it and "
+    "the tokens' N(0, 1) as in its released code",
 )
 class TF(Fusion):
-    """Every position of every modality plus its modality's token, a class token before them; its output,
-    linear.
+    """Every position of every modality plus its modality's token, a class token before them; all projected, the
+    Conformer, and a linear layer on the class token's output.
 
     A modality whose encoder gives one vector counts as one position. The joint logits have no part that
     belongs to one modality.
@@ -41,10 +42,9 @@ class TF(Fusion):
 class _TF(FusionModule):
     def __init__(self, modalities: tuple[str, ...], width: int, classes: int, settings: TF) -> None:
         super().__init__()
-        self.class_token = nn.Parameter(torch.empty(1, 1, width).normal_(std=0.02))
-        self.modality_tokens = nn.ParameterDict(
-            {name: nn.Parameter(torch.empty(1, 1, width).normal_(std=0.02)) for name in modalities}
-        )
+        self.class_token = nn.Parameter(torch.randn(1, 1, width))
+        self.modality_tokens = nn.ParameterDict({name: nn.Parameter(torch.randn(1, 1, width)) for name in modalities})
+        self.project = nn.Sequential(linear(width, width), nn.Dropout(settings.dropout))
         self.stack = ConformerStack(
             settings.layers, width, settings.heads, settings.hidden, settings.kernel, settings.dropout
         )
@@ -55,4 +55,5 @@ class _TF(FusionModule):
         for name, token in self.modality_tokens.items():
             values = features[name]
             parts.append((values if values.ndim == 3 else values[:, None]) + token)
-        return self.last(self.stack(torch.cat(parts, dim=1))[:, 0])
+        tokens = torch.cat(parts, dim=1)  # (B, 1 + N_1 + ... + N_M, d)
+        return self.last(self.stack(self.project(tokens))[:, 0])

@@ -23,8 +23,7 @@ LARGEST_TINY_KERNEL = 8
     title="wav2vec 2.0 and Conformer",
     input="(L,) sound wave at 16 kHz",
     source="MLB (BMVC 2024), Section 4.2: first 12 layers of wav2vec 2.0, 5 Conformer layers. Its code "
-    "starts from wav2vec2-large-robust, which torchaudio has not; LV-60k has the same architecture (facts "
-    "section 7.11)",
+    "starts from wav2vec2-large-robust, which torchaudio has not; LV-60k has the same architecture",
 )
 class Wav2Vec2Conformer(Encoder):
     """The wave, normalised; convolutions (frozen), the first transformer layers, a Conformer; the mean."""

@@ -6,11 +6,14 @@ Which methods it compares, and with which settings, belongs to the figure and st
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from counterpoise.errors import UserError, suggest
 from counterpoise.identity import canonical_json
 from counterpoise.papers.data import NAME, PaperData
 from counterpoise.papers.printed import PrintedValue
@@ -74,6 +77,24 @@ class Figure(PaperData):
     settings: dict[str, Any] = Field({})
     choices: tuple[str, ...] = ()
     printed: tuple[FigureNumber, ...] = ()
+
+    def chosen(self, settings: Mapping[str, Any]) -> list[str]:
+        """Return the choices with the values of ``settings`` in them.
+
+        Nothing but names is looked up: a paper's files may come from somebody else.
+
+        Raises:
+            UserError: a choice names something that is no setting.
+        """
+
+        def value(name: re.Match[str]) -> str:
+            if name[1] not in settings:
+                raise UserError(
+                    f"{self.paper}.{self.name}: choices: no setting '{name[1]}'{suggest(name[1], settings)}"
+                )
+            return str(settings[name[1]])
+
+        return [re.sub(r"\{(\w+)\}", value, text) for text in self.choices]
 
     @property
     def needs_runs(self) -> bool:

@@ -64,7 +64,7 @@ class Paper(PaperHead):
 
 
 class PaperNumber(NamedTuple):
-    """A printed number with the words that identify it; ``value`` keeps the printed digits."""
+    """A printed number of a table or figure with the words that identify it; ``value`` keeps the printed digits."""
 
     table: str
     method: str
@@ -117,12 +117,13 @@ def _load_head(configs: Path, paper: str) -> _PaperFile:
 
 
 def printed_values(paper: Paper) -> list[PaperNumber]:
-    """Return every printed number of a paper in reading order; entries that are no numbers are left out.
+    """Return every printed number of a paper's tables and figures; entries that are no numbers are left out.
 
-    The dataset is the column group's id, which tells apart one dataset used in several settings
-    (``crema_d_scratch``, ``crema_d_pretrained``).
+    The dataset of a table's number is the column group's id, which tells apart one dataset used in several settings
+    (``crema_d_scratch``, ``crema_d_pretrained``). A figure's number has none; its method is the series, its metric
+    the quantity. What was read off a drawing is not printed.
     """
-    return [
+    numbers = [
         PaperNumber(
             table=table.table,
             method=row.method_title or row.id,
@@ -134,6 +135,12 @@ def printed_values(paper: Paper) -> list[PaperNumber]:
         for row in table.rows
         for column in table.columns
         if table.value(row.id, column.id).kind == "number"
+    ]
+    return numbers + [
+        PaperNumber(table=figure.name, method=found.series, dataset="", metric=found.quantity, value=found.value)
+        for figure in paper.figures.values()
+        for found in figure.printed
+        if not found.about
     ]
 
 

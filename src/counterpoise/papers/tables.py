@@ -16,12 +16,11 @@ from counterpoise.papers.printed import UNPRINTED, PrintedValue
 
 
 class ColumnGroup(PaperData):
-    """Columns that share a dataset and a model; a benchmark says per group what is run."""
+    """Columns that share a dataset and a model; a benchmark says per group what runs there."""
 
     id: str = Field(pattern=NAME)
     heading: tuple[str, ...] = Field((), description="what is printed above the group, outermost first")
     dataset: str
-    model: str
 
 
 class Column(PaperData):

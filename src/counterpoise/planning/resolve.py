@@ -124,7 +124,7 @@ class Resolver:
         method = self._variant(names, where)
         data, dataset = self._dataset(names.dataset, _json(names.changes("dataset")), names.changed_in)
         model, fusion = self._model(names.model, names.dataset)
-        reason = _refusal(method.info, len(model["encoders"]), fusion, dataset)
+        reason = refusal_of_method(method.info, len(model["encoders"]), fusion, dataset)
         if reason:
             return None, reason
         settings, protocol = self._laid_over(method, names, where)
@@ -389,7 +389,7 @@ def _number(least: int, most: int | None) -> str:
     return f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
 
 
-def _refusal(method: MethodInfo, modalities: int, fusion: FusionInfo | None, dataset: DatasetInfo) -> str:
+def refusal_of_method(method: MethodInfo, modalities: int, fusion: FusionInfo | None, dataset: DatasetInfo) -> str:
     """Return why a method is not defined for a model and a dataset, or nothing."""
     if fusion is None or dataset.task == "multitask":
         if not method.tasks:

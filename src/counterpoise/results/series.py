@@ -28,26 +28,36 @@ def read_series(path: Path) -> Columns:
     """
     packed = path.with_name(f"{path.name}.gz")
     if path.is_file():
-        text = _text(path)
+        content = _content(path)
     elif packed.is_file():
-        path, text = packed, _text(packed)
+        path, content = packed, _content(packed)
     else:
         return {}
-    names, *rows = csv.reader(io.StringIO(text, newline="")) if text.strip() else [[]]
-    if not names:
-        raise UserError(f"{path}: is empty, must have a header")
-    try:
-        table = np.array([[float(field or "nan") for field in row] for row in rows], dtype=np.float64)
-        return dict(zip(names, table.reshape(len(rows), len(names)).T, strict=True))
-    except ValueError as error:
-        raise UserError(f"{path}: not a table of numbers: {error}") from error
+    return parse_series(content, path)
 
 
-def _text(path: Path) -> str:
-    content = read_bytes(path, "series", LARGEST)
-    if path.suffix == ".gz":
-        content = unpack_gzip(content, path, LARGEST)
+def parse_series(content: bytes, path: Path) -> Columns:
+    """Return the columns ``(T,)`` of a CSV of numbers; ``path`` names it in errors, which name the line too."""
     try:
-        return content.decode("utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: the series is not UTF-8 text (byte {error.start})") from error
+    reader = csv.reader(io.StringIO(text, newline=""))
+    rows = []
+    try:
+        names = next(reader, None)
+        if not names:
+            raise UserError(f"{path}: is empty, must have a header")
+        for row in reader:
+            if len(row) != len(names):
+                raise UserError(f"{path}:{reader.line_num}: has {len(row)} fields, must have {len(names)}")
+            rows.append([float(field or "nan") for field in row])
+    except (csv.Error, ValueError) as error:
+        raise UserError(f"{path}:{reader.line_num}: not a table of numbers: {error}") from error
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
+    return {name: table[:, place] for place, name in enumerate(names)}
+
+
+def _content(path: Path) -> bytes:
+    content = read_bytes(path, "series", LARGEST)
+    return unpack_gzip(content, path, LARGEST) if path.suffix == ".gz" else content

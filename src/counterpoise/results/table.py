@@ -182,8 +182,17 @@ class Results:
 
     def outputs(self, cell: str) -> list[str]:
         """Return the outputs that a cell's runs have values of, ``joint`` first and probes last."""
-        names = {output for found, _, output, _ in self._numbers if found == cell}
-        return sorted(names, key=lambda name: (name != "joint", name.startswith("probe:"), name))
+        return self._outputs.get(cell, [])
+
+    @functools.cached_property
+    def _outputs(self) -> dict[str, list[str]]:
+        found: dict[str, set[str]] = {}
+        for cell, _, output, _ in self._numbers:
+            found.setdefault(cell, set()).add(output)
+        return {
+            cell: sorted(names, key=lambda name: (name != "joint", name.startswith("probe:"), name))
+            for cell, names in found.items()
+        }
 
 
 def write_results(results: Results, folder: Path) -> None:

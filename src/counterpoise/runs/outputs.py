@@ -12,6 +12,7 @@ import numpy as np
 
 from counterpoise import files
 from counterpoise.data.prepared import PreparedData
+from counterpoise.engine.diagnostics import is_time
 from counterpoise.engine.loop import Trainer
 from counterpoise.engine.state import Progress
 from counterpoise.models.network import digest_state
@@ -25,8 +26,6 @@ PREDICTIONS = "predictions.npz"
 DIAGNOSTICS = "diagnostics.csv"
 TIMINGS = "timings.csv"
 """The steps' times: published with a run but not listed in its record, since no two runs take equally long."""
-TIME = "integration_seconds"
-"""How the columns of times begin."""
 
 
 def write_outputs(run: Run, trainer: Trainer, data: PreparedData, attempts: Sequence[Attempt], folder: Path) -> None:
@@ -97,11 +96,11 @@ def _predictions(trainer: Trainer, progress: Progress) -> dict[str, np.ndarray]:
 
 
 def _without_times(steps: list[dict[str, float]]) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if not name.startswith(TIME)} for row in steps]
+    return [{name: value for name, value in row.items() if not is_time(name)} for row in steps]
 
 
 def _times(steps: list[dict[str, float]]) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if name == "step" or name.startswith(TIME)} for row in steps]
+    return [{name: value for name, value in row.items() if name == "step" or is_time(name)} for row in steps]
 
 
 def _table(rows: list[dict[str, float]], without_rows: list[str]) -> str:

@@ -238,8 +238,8 @@ def finite_for_degenerate_gradients(case: Case) -> None:
 
 
 def degenerate_gradients(size: int) -> Iterator[tuple[str, list[engine.Gradients]]]:
-    """Yield lists of ``size`` gradients of three tensors each: zero, equal, opposite, far apart, huge and
-    tiny.
+    """Yield lists of ``size`` gradients of three tensors each: zero, equal, opposite, far apart, huge,
+    tiny, and so small that float32 squares them to 0.
     """
     random = torch.Generator().manual_seed(0)
     one = [torch.randn(shape, generator=random) for shape in ((4, 3), (5,), (1,))]
@@ -255,6 +255,8 @@ def degenerate_gradients(size: int) -> Iterator[tuple[str, list[engine.Gradients
     yield "equal", [one] * size
     yield "opposite", [one, times(-1.0, one), *[other] * (size - 2)]
     yield "nearly opposite", [one, times(-1.0 - 1e-6, one), *[other] * (size - 2)]
+    # Squares of 0 in float32 beside products that are not.
+    yield "opposite, one of norm 0", [one, times(-1e-25, one), *[other] * (size - 2)]
     yield "far apart", [times(1e15, one), times(1e-15, other), *[one] * (size - 2)]
     for scale in (1e-15, 1e15):
         yield (f"times {scale:g}", [times(scale, one), times(-0.5 * scale, other), *[times(scale, other)] * (size - 2)])

@@ -117,7 +117,7 @@ class DrawnFigure:
     def caption(self) -> str:
         """Return the lines under the figure: what ran, what the figure chooses, and the paper's own numbers."""
         what = "; ".join(self._what_ran())
-        chosen = "; ".join(text.format(**self._settings()) for text in self.figure.choices)
+        chosen = "; ".join(self.figure.chosen(self._settings()))
         numbers = "; ".join(self._numbers())
         said = f"In numbers{' [as printed]' if self._is_comparable() else ''}: {numbers}." if numbers else ""
         lines = [what, f"Chosen here: {chosen}." if chosen else "", said]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -45,6 +46,17 @@ KINDS = {
     "coefficient": ("Coefficient of the encoder", "coefficient"),
     "update_norm": ("Norm of the optimiser's step", "norm"),
 }
+
+
+class CellValue(NamedTuple):
+    """A row of the results table that has a value, as stored: a fraction where the unit is percent."""
+
+    seed: int
+    selection: str
+    epoch: int | None
+    output: str
+    metric: str
+    value: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +106,7 @@ class CellPage:
     uses: tuple[ComparisonRow, ...]
     explained: tuple[ExplainedNumber, ...]
     selected: tuple[Selected, ...]
-    metrics: tuple[tuple[int, str, int | None, str, str, float], ...]
+    values: tuple[CellValue, ...]
     curves: tuple[LineChart, ...]
     numbers: tuple[CurveNumbers, ...]
     confusions: tuple[Confusion, ...]
@@ -137,11 +149,11 @@ def cell_title(cell: LayoutCell, data: LayoutData) -> str:
 def cell_page(
     results: Results,
     cell: LayoutCell,
-    values: pd.DataFrame,
+    values: Sequence[CellValue],
     uses: Sequence[ComparisonRow],
     explained: Sequence[ExplainedNumber],
 ) -> CellPage:
-    """Return the page of a cell, whose rows of the results table are ``values``.
+    """Return the page of a cell, whose part of the results table is ``values``.
 
     Series come from the runs' own folders. One that cannot be read is named on the page and left out.
     """
@@ -159,7 +171,7 @@ def cell_page(
         uses=tuple(uses),
         explained=tuple(explained),
         selected=tuple(_selected(results, cell, values)),
-        metrics=tuple(_metrics(values)),
+        values=tuple(values),
         curves=charts,
         numbers=numbers,
         confusions=tuple(_confusions(results, cell, runs, data)),
@@ -192,10 +204,10 @@ def _read_all(results: Results, entries: Sequence[RunEntry], name: str) -> tuple
     return tables, problems
 
 
-def _selected(results: Results, cell: LayoutCell, values: pd.DataFrame) -> Iterator[Selected]:
+def _selected(results: Results, cell: LayoutCell, values: Sequence[CellValue]) -> Iterator[Selected]:
     """Yield the first metric of each output, in the registry's order, under every selection."""
     for output in results.outputs(cell.name):
-        known = set(values.loc[values["output"] == output, "metric"])
+        known = {row.metric for row in values if row.output == output}
         metric = next((name for name in METRICS if name in known and METRICS[name].source != "steps"), None)
         if metric is None:
             continue
@@ -209,11 +221,15 @@ def _selected(results: Results, cell: LayoutCell, values: pd.DataFrame) -> Itera
         )
 
 
-def _metrics(values: pd.DataFrame) -> Iterator[tuple[int, str, int | None, str, str, float]]:
-    """Yield (seed, selection, epoch from 1, output, metric, value as stored), by seed."""
-    for row in values.sort_values("seed", kind="stable").itertuples():
-        epoch = None if pd.isna(row.epoch) else int(row.epoch) + 1
-        yield int(row.seed), row.selection, epoch, row.output, row.metric, float(row.value)
+def values_by_cell(results: Results) -> dict[str, list[CellValue]]:
+    """Return the rows with a value of each cell, by the cell's key, in the order of seeds."""
+    columns = ["key", *CellValue._fields]
+    rows: dict[str, list[CellValue]] = {}
+    table = results.values.dropna(subset=["value"]).sort_values("seed", kind="stable")
+    for key, seed, selection, epoch, output, metric, value in table[columns].itertuples(index=False):
+        known = None if pd.isna(epoch) else int(epoch)
+        rows.setdefault(key, []).append(CellValue(int(seed), selection, known, output, metric, float(value)))
+    return rows
 
 
 def _curves(history: Sequence[Columns]) -> tuple[tuple[LineChart, ...], tuple[CurveNumbers, ...]]:

@@ -21,7 +21,7 @@ from counterpoise.reporting.outcome import (
     numbers_of,
     progress_of,
 )
-from counterpoise.reporting.pages.cell import CellPage, cell_page, page_name
+from counterpoise.reporting.pages.cell import CellPage, cell_page, page_name, values_by_cell
 from counterpoise.reporting.pages.charts import DotPlot, Strip, Values, dot_plot, strip
 from counterpoise.reporting.pages.evidence import Evidence, as_yaml, evidence_of
 from counterpoise.reporting.pages.explained import Explained, ExplainedNumber, match_explanations, row_name
@@ -205,11 +205,9 @@ def _cells(results: Results, rows: Sequence[ComparisonRow], explained: Explained
     for row in rows:
         if row.entry.cell is not None:
             uses.setdefault(row.entry.cell.name, []).append(row)
-    values = results.values.dropna(subset=["value"])
-    of_key = {key: frame for key, frame in values.groupby("key")}  # a cell's key is its own
+    values = values_by_cell(results)
     for name, cell in results.layout.cells.items():
-        own = of_key.get(cell.key, values.iloc[:0])
-        yield cell_page(results, cell, own, uses.get(name, ()), explained.of_cell(name))
+        yield cell_page(results, cell, values.get(cell.key, ()), uses.get(name, ()), explained.of_cell(name))
 
 
 def _number_lines(rows: Sequence[ComparisonRow], explained: Explained) -> list[NumberLine]:
