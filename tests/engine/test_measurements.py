@@ -92,12 +92,6 @@ def test_a_measured_norm_is_that_of_autograd(network, data):
         assert row[name] == pytest.approx(float(torch.cat([g.flatten() for g in found]).norm()), rel=1e-4)
 
 
-def test_an_encoder_that_is_frozen_has_no_gradients_to_measure(network, data):
-    network.encoders["audio"].requires_grad_(False)
-    rows = list(Gradients().measure(network, data, 12, 0))
-    assert {row["encoder"] for row in rows} == {"visual"}
-
-
 def test_a_direction_has_the_norm_of_every_filter_and_leaves_vectors():
     random = torch.Generator().manual_seed(1)
     filters, bias = torch.randn(4, 3, 5, 5, generator=random), torch.randn(4, generator=random)

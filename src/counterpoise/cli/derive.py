@@ -54,14 +54,16 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
 
     root = Path(root)
     folder = results_folder(root, plan.benchmark.name)
+    # Whatever is written from here on is compared by its digest later: before the first look at a run.
+    read_at = now(folder.parent if folder.parent.is_dir() else root)
     for path, problem in find_changed(plan, root).items():
         if not path.endswith(BASIS):
             raise UserError(f"{problem}: 'counterpoise run --benchmark {plan.path}' makes it again")
     with locked(root / "work/benchmarks" / f"{folder.name}.lock", "another process writes these results; waiting"):
         _remove_torn(folder)
         settle(plan, root)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        read_at = now(folder.parent)
+        # Before they are read: a run that ends in between is then newer than the basis, and not taken for a known one.
+        stamps = _stamps(plan, root)
         results = collect(plan, root, _previous(folder))
         explanations = read_explanations(root, plan.benchmark.name)
         papers = load_papers(root, results.layout.papers)
@@ -75,7 +77,7 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
                 planned=len(results.runs),
                 finished=sum(run.finished for run in results.runs),
                 read_at=read_at,
-                runs=_stamps(plan, root),
+                runs=stamps,
                 explanations={
                     path.name: stamp(path) for path in _files(explanations_folder(root, plan.benchmark.name))
                 },

@@ -154,6 +154,9 @@ def table(
     from counterpoise.reporting.tables.formats import table_text
     from counterpoise.reporting.tables.view import view_table
 
+    formats = ("md", "csv", "tex", "html")
+    if output_format not in formats:
+        raise UserError(f"--format {output_format}: unknown format{suggest(output_format, formats)}")
     if style not in ("full", "paper"):
         raise UserError(f"--style {style}: must be full or paper{suggest(style, ('full', 'paper'))}")
     asked = request(benchmark, settings, root)
