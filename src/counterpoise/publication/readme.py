@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 
 # Two runs of one method differ by more than this many standard deviations once in twenty.
 PAIR_OF_RUNS = 1.96 * 2**0.5
-COMPARED = (Verdict.REPRODUCED, Verdict.CONSISTENT, Verdict.UNDECIDED, Verdict.DEVIATES, Verdict.DIVERGED)
+COMPARED = (
+    Verdict.REPRODUCED,
+    Verdict.WITHIN,
+    Verdict.CONSISTENT,
+    Verdict.UNDECIDED,
+    Verdict.DEVIATES,
+    Verdict.DIVERGED,
+)
 NOTES = "notes.md"
 QUIET = (Answer.NOT_RUN, Answer.NOT_TESTED)
 

@@ -73,7 +73,6 @@ def compact(predictions: Mapping[str, NDArray[Any]], bins: int) -> Arrays:
         if not separator:
             found[name] = array
             continue
-        from scipy.special import softmax  # takes a while to import, and a plan needs this module without it
 
         probabilities = softmax(array.astype(np.float64), axis=1)
         confidence = probabilities.max(axis=1)

@@ -20,6 +20,7 @@ from counterpoise.reporting.outcome import (
     not_run,
     numbers_of,
     progress_of,
+    table_summary,
 )
 from counterpoise.reporting.pages.cell import CellPage, cell_page, page_name, values_by_cell
 from counterpoise.reporting.pages.charts import DotPlot, Strip, Values, dot_plot, strip
@@ -64,6 +65,7 @@ class TablePage:
     plots: tuple[DotPlot, ...]
     numbers: Numbers
     strip: Strip | None
+    summary: str
 
     @property
     def name(self) -> str:
@@ -240,6 +242,7 @@ def _table_page(comparisons: Sequence[Comparison], view: TableView) -> TablePage
         plots=tuple(_plots(view.paper, rows))[:MOST_PLOTS],
         numbers=numbers_of(rows),
         strip=_strip(view.paper, rows),
+        summary=table_summary(comparison, view.table.table),
     )
 
 
@@ -264,7 +267,7 @@ def _values(paper: Paper, row: ComparisonRow) -> Values:
         mean=number.mean,
         low=number.low,
         high=number.high,
-        printed=None if entry.stand_in else entry.printed.value,
+        printed=None if entry.stand_in or row.verdict is Verdict.NOT_COMPARABLE else entry.printed.value,
         margin=entry.table.margin(entry.column.id, paper),
     )
 
