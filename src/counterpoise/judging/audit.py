@@ -38,8 +38,8 @@ class Check(StrEnum):
 class Finding:
     """One fact about what is printed.
 
-    ``notable`` is False where everything is as one would expect, where the fact rests on an assumption of ours, and where
-    another finding says the same.
+    ``notable`` is False where everything is as one would expect, where the fact rests on an assumption of ours, and
+    where another finding says the same.
     """
 
     check: Check
@@ -131,31 +131,37 @@ def _granularity(paper: Paper) -> Iterator[Finding]:
 
 
 def _rows(paper: Paper) -> Iterator[Finding]:
-    """Yield whether the accuracies that are no k/N come from a few rows: those cannot each be one run on N examples."""
-    for dataset, facts in paper.datasets.items():
+    """Yield whether the accuracies that are no k/N come from a few rows: those cannot each be one run on N examples.
+
+    Over all datasets whose size is known or found, each with its own N.
+    """
+    fits: dict[str, list[bool]] = {}
+    for dataset in paper.datasets:
         size = _size_behind(paper, dataset)
-        if size is None or chance(size) == 1.0:
-            continue
-        fits = _fits_by_row(paper, dataset, size)
-        hits, total = (sum(counts[part] for counts in fits.values()) for part in (0, 1))
-        if len(fits) < 2 or not 0 < hits < total:
-            continue
-        p_values = {
-            row: stats.fisher_exact([[own, n - own], [hits - own, total - n - (hits - own)]], alternative="less").pvalue
-            for row, (own, n) in fits.items()
-        }
-        worst = min(p_values, key=p_values.__getitem__)
-        p_value = min(1.0, float(p_values[worst]) * len(fits))
-        ordered = sorted(fits, key=lambda row: fits[row][0] / fits[row][1])
-        shares = ", ".join(f"{row} {fits[row][0]} of {fits[row][1]}" for row in ordered)
-        text = f"misses go by row: {worst} has {fits[worst][0]} of {fits[worst][1]} accuracies that are k/{size:,}"
-        evidence = f"{shares}; Fisher's exact test of {worst} against the others, times {len(fits)} rows: {p_value:.1g}"
-        yield Finding(Check.ROWS, facts.title, text, evidence, p_value < SURPRISING, p_value)
+        if size is not None and chance(size) < 1.0:
+            for row, found in _fits_by_row(paper, dataset, size).items():
+                fits.setdefault(row, []).extend(found)
+    hits, total = (sum(part(found) for found in fits.values()) for part in (sum, len))
+    if len(fits) < 2 or not 0 < hits < total:
+        return
+    p_values = {}
+    for row, found in fits.items():
+        own, n = sum(found), len(found)
+        table = [[own, n - own], [hits - own, total - n - (hits - own)]]
+        p_values[row] = float(stats.fisher_exact(table, alternative="less").pvalue)
+    worst = min(p_values, key=p_values.__getitem__)
+    p_value = min(1.0, p_values[worst] * len(fits))
+    ordered = sorted(fits, key=lambda row: sum(fits[row]) / len(fits[row]))
+    shares = ", ".join(f"{row} {sum(fits[row])} of {len(fits[row])}" for row in ordered)
+    text = f"{worst}: {sum(fits[worst])} of {len(fits[worst])} accuracies are k/N, of the other rows "
+    text += f"{hits - sum(fits[worst])} of {total - len(fits[worst])}"
+    evidence = f"Fisher's exact test of {worst} against the others, times {len(fits)} rows: p = {p_value:.1g}; {shares}"
+    yield Finding(Check.ROWS, "all tables", text, evidence, p_value < SURPRISING, p_value)
 
 
-def _fits_by_row(paper: Paper, dataset: str, size: int) -> dict[str, tuple[int, int]]:
-    """Return, by row, how many of its two-decimal accuracies on a dataset are k/``size``, and how many there are."""
-    found: dict[str, list[bool]] = {}
+def _fits_by_row(paper: Paper, dataset: str, size: int) -> dict[str, list[bool]]:
+    """Return, by row, whether each of its two-decimal accuracies on a dataset is some k/``size``, each value once."""
+    found: dict[str, dict[float, bool]] = {}
     for table in paper.tables.values():
         for row in table.row_ids:
             for column in table.columns:
@@ -163,8 +169,8 @@ def _fits_by_row(paper: Paper, dataset: str, size: int) -> dict[str, tuple[int, 
                 if column.metric != "accuracy" or printed.value is None or printed.decimals != 2:
                     continue
                 if table.group(row, column.id).dataset == dataset:
-                    found.setdefault(row, []).append(is_fraction(printed.value, size))
-    return {row: (sum(fits), len(fits)) for row, fits in found.items()}
+                    found.setdefault(row, {})[printed.value] = is_fraction(printed.value, size)
+    return {row: list(fits.values()) for row, fits in found.items()}
 
 
 def _percentages(table: PaperTable, dataset: str) -> dict[float, str]:
@@ -246,8 +252,15 @@ def _duplicates(paper: Paper) -> Iterator[Finding]:
                 continue
             for value in sorted(set(numbers.values())):
                 rows = [row for row, other in numbers.items() if other == value]
-                if len(rows) > 1:
+                if len(rows) > 1 and not _said_before(table, column, rows):
                     yield _duplicate(paper, table, column, numbers, value, rows)
+
+
+def _said_before(table: PaperTable, column: Column, rows: list[str]) -> bool:
+    """Whether the same rows tie in an earlier column of the group, whose finding names this one."""
+    earlier = table.column_ids[: table.column_ids.index(column.id)]
+    same_group = [name for name in earlier if table.column(name).group == column.group]
+    return any(len({table.value(row, name).printed for row in rows}) == 1 for name in same_group)
 
 
 def _duplicate(
