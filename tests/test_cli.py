@@ -207,6 +207,16 @@ def test_results_are_brought_up_to_date_before_they_are_shown(project, say):
     assert say("table", "mmpareto.table3") == shown, "what was changed is computed again, not taken over"
 
 
+def test_a_table_is_printed_in_the_papers_style_with_a_caption_of_ones_own(project, say):
+    whole(project)
+    text = say(
+        "table", "mmpareto.table3", "--format", "tex", "--style", "paper", "--caption", "Mine.", "--label", "t:a"
+    )
+    assert "\\caption{Mine.}" in text
+    assert "\\label{t:a}" in text
+    assert "$\\pm$" not in text
+
+
 def test_results_that_are_up_to_date_are_not_written_again(project, say):
     whole(project)
     say("report")

@@ -306,3 +306,13 @@ def test_what_a_benchmark_says_never_reaches_the_shell_of_a_rule(tmp_path, repos
     done = subprocess.run([*command, *replaced], check=False, **run)
     assert done.returncode == 0, done.stderr[-3000:]
     assert not list(project.root.rglob("pwned*"))
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_paper_that_lists_a_table_of_such_a_name_is_refused(project, whole, capsys, name):
+    file = project.root / "configs/papers/mmpareto/paper.yaml"
+    text = file.read_text()
+    data = yaml.safe_load(text)
+    file.write_text(yaml.safe_dump(data | {"tables": [*data["tables"], name]}))
+    assert "'tables" in refused(project, capsys)
+    file.write_text(text)

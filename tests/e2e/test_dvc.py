@@ -1,4 +1,4 @@
-"""DVC around the workflow: the same bytes by `dvc repro`, and a round trip through a remote."""
+"""DVC records, shows and carries what Snakemake made, and `dvc repro` makes what is missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from miniature import BENCHMARK, Project
+from miniature import BENCHMARK, NAME, Project
 
 pytestmark = pytest.mark.slow
 
@@ -22,44 +22,68 @@ def call(project: Project, *command: str, folder: Path | None = None) -> str:
 
 
 @pytest.fixture
-def recorded(tmp_path: Path, repository: Path) -> Project:
-    """The miniature benchmark as a Git repository with DVC, before anything has run."""
-    project = Project.create(tmp_path / "recorded", repository)
-    for name in (".gitignore", ".dvcignore", "dvc.yaml"):
-        shutil.copy(repository / name, project.root)
-    shutil.copytree(repository / ".dvc", project.root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
-    (project.root / "src").mkdir()
-    (project.root / "src/README").write_text("the package is installed\n")
-    # DVC calls Snakemake with the default benchmark: make the miniature the default one.
-    shutil.copy(project.root / BENCHMARK, project.root / "configs/benchmarks/digits.yaml")
-    call(project, "git", "init", "-q", "-b", "main")
-    call(project, "git", "config", "user.email", "someone@example.org")
-    call(project, "git", "config", "user.name", "Someone")
-    call(project, "git", "add", "-A")
-    call(project, "git", "commit", "-qm", "A benchmark")
-    return project
+def recorded(copied: Project) -> Project:
+    """The finished benchmark in a Git repository with DVC, as after a direct or a cluster run."""
+    root, checkout = copied.root, copied.checkout
+    for name in (".gitignore", ".dvcignore"):
+        shutil.copy(checkout / name, root)
+    text = (checkout / "dvc.yaml").read_text()
+    assert "benchmark: digits" in text
+    (root / "dvc.yaml").write_text(text.replace("benchmark: digits", f"benchmark: {NAME}"))
+    shutil.copytree(checkout / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
+    (root / "src").mkdir(exist_ok=True)
+    (root / "src/README").write_text("the package is installed\n")
+    call(copied, "git", "init", "-q", "-b", "main")
+    call(copied, "git", "config", "user.email", "someone@example.org")
+    call(copied, "git", "config", "user.name", "Someone")
+    return copied
 
 
-def test_dvc_gives_what_snakemake_gives_and_carries_it_through_a_remote(recorded, finished, tmp_path):
-    call(recorded, "dvc", "repro")
-    mine, theirs = recorded.artifacts(), finished.artifacts()
-    same = [path for path in theirs if path.startswith(("results/runs", "data/prepared"))]
-    assert same
-    assert {path: mine.get(path) for path in same} == {path: theirs[path] for path in same}
-
-    shown = json.loads(call(recorded, "dvc", "metrics", "show", "--json"))
-    assert "results/summary.json" in json.dumps(shown)
-
+def test_dvc_records_shows_and_carries_what_snakemake_made(recorded, finished, tmp_path):
+    call(recorded, "dvc", "commit", "-f")
+    assert "up to date" in call(recorded, "dvc", "status")
     call(recorded, "git", "add", "-A")
     call(recorded, "git", "commit", "-qm", "Results")
-    call(recorded, "dvc", "remote", "add", "-d", "local", str(tmp_path / "remote"))
+    tracked = call(recorded, "git", "ls-files").splitlines()
+    assert "dvc.lock" in tracked
+    assert not [name for name in tracked if name.startswith(("results/", "data/prepared", "data/raw/"))]
+
+    # One line per row of a table, with its means, and one with the verdicts.
+    shown = json.loads(call(recorded, "dvc", "metrics", "show", "--json"))
+    files = {Path(name).name: found["data"] for name, found in shown[""]["data"].items()}
+    assert set(files) == {
+        "GradNorm.json",
+        "MMPareto.json",
+        "Uniform_baseline.json",
+        "MetaBalance.json",
+        "verdicts.json",
+    }
+    assert set(files["MMPareto.json"]) == {"cg_mnist accuracy", "cg_mnist macro_f1"}
+    assert 0 < files["MMPareto.json"]["cg_mnist accuracy"] < 100
+    assert files["verdicts.json"] == {"compared": 0, "reproduced": 0, "deviates": 0, "supported": 0, "refuted": 0}
+
+    call(recorded, "dvc", "plots", "show", "--out", str(tmp_path / "plots"))
+    page = (tmp_path / "plots/index.html").read_text()
+    for name in ("MMPareto (published)", "GradNorm (published)", "train loss of joint", "facet"):
+        assert name in page
+
+    call(recorded, "dvc", "remote", "add", "-d", "lab", str(tmp_path / "remote"))
     call(recorded, "dvc", "push")
     clone = tmp_path / "clone"
     call(recorded, "git", "clone", "-q", str(recorded.root), str(clone))
-    call(recorded, "dvc", "remote", "add", "-d", "local", str(tmp_path / "remote"), folder=clone)
+    call(recorded, "dvc", "remote", "add", "-d", "lab", str(tmp_path / "remote"), folder=clone)
     call(recorded, "dvc", "pull", folder=clone)
-    pulled = Project(clone, recorded.checkout).artifacts()
-    assert pulled == mine
+    pulled = Project(clone, recorded.checkout)
+    assert pulled.artifacts() == finished.artifacts()
+    assert not set(pulled.planned_jobs("--configfile", BENCHMARK)) & {"prepare", "train", "measure"}
 
-    # What depends on the order in which files arrived (tables, report) may be written again.
-    assert not set(Project(clone, recorded.checkout).planned_jobs()) & {"fetch", "prepare", "train", "evaluate"}
+
+def test_dvc_repro_makes_what_is_missing_and_nothing_else(recorded, finished):
+    call(recorded, "dvc", "commit", "-f")
+    runs = sorted(path.parent for path in (recorded.root / "results/runs").rglob("record.json"))
+    times = {run: (run / "record.json").stat().st_mtime_ns for run in runs}
+    shutil.rmtree(runs[0])
+    call(recorded, "dvc", "repro")
+    assert recorded.artifacts() == finished.artifacts()
+    made = {run for run in runs if (run / "record.json").stat().st_mtime_ns != times[run]}
+    assert made == {runs[0]}

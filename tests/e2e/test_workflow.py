@@ -41,7 +41,7 @@ def planned_cells(project: Project, source: Path | None = None) -> set[str]:
         check=True,
     )
     text = done.stdout + done.stderr
-    return set(re.findall(r"output: results/runs/[^/]+/[^/]+/([^.]+)\.[0-9a-f]+/seed-\d+/record\.json", text))
+    return set(re.findall(r"train [^/\s]+/[^/\s]+/([^.\s]+)\.[0-9a-f]+ seed \d+", text))
 
 
 @pytest.fixture

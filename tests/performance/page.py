@@ -58,16 +58,14 @@ no wait for the device.
 The floors. f is one forward pass, b one backward pass. The plain sum of the losses takes f + b, and so do
 methods that scale losses or gradients. Methods that need the gradients of two objectives by themselves take
 f + 2b. Three modalities do not change that: a unimodal loss reaches its own encoder alone. Nor does MBT,
-where the sum of the unimodal losses is one objective (`training/gradients.py`). T tasks on a trunk take f +
+where the sum of the unimodal losses is one objective (`engine/gradients.py`). T tasks on a trunk take f +
 Tb. AGM takes 2f + 2b and a row of zeros through every encoder, 2 + 1/B in all.
 """
 
 NOT_MEASURED = """\
 ## Not measured
 
-No GPU was at hand. A protocol's `execution: cuda_graph` has run on a stand-in for a device only (`tests/
-training/test_graph.py`); before a graph is used it is compared with the step itself, bit by bit, and refused
-where it differs. TF32 and bf16 on a device, jobs that share one, achieved FLOP/s and memory are not measured;
+No GPU was at hand. TF32 and bf16 on a device, jobs that share one, achieved FLOP/s and memory are not measured;
 seeds stacked in one process are not built. What is known of a step on a device is that it waits for
 nothing, branches on no value (every method's runs under `FakeTensorMode`) and makes no tensor on the host
 (every method's runs on torch's meta device); both are properties that `counterpoise check-method` asks of a

@@ -8,12 +8,11 @@ the unimodal losses is one objective; T tasks on a trunk take f + Tb. AGM takes 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
 import torch
-from measured import Action, comparison, interleaved
+from measured import Action, interleaved
 from scenes import Scene, make_method, one_epoch, scene
 from torch import nn
 from torch.nn import functional
@@ -113,21 +112,15 @@ def bare_loop(seen: Scene, objectives: tuple[str, ...], steps: int) -> Action:
     return run
 
 
-def our_loop(seen: Scene, name: str, steps: int, device: str = "cpu", execution: str = "eager") -> Action:
+def our_loop(seen: Scene, name: str, steps: int) -> Action:
     """Return an epoch of the product's loop over the same samples."""
     repeated = torch.arange(steps * seen.batch) % seen.batch
-    inputs, targets = ({key: value.to(device) for key, value in part.items()} for part in (seen.inputs, seen.targets))
-    samples = ToyBatches(inputs, targets)
+    samples = ToyBatches(seen.inputs, seen.targets)
     protocol = Protocol.model_validate(
-        {
-            "optimiser": {"lr": 1e-4, "momentum": 0.9, "weight_decay": 1e-4},
-            "epochs": 1,
-            "batch_size": seen.batch,
-            "execution": execution,
-        }
+        {"optimiser": {"lr": 1e-4, "momentum": 0.9, "weight_decay": 1e-4}, "epochs": 1, "batch_size": seen.batch}
     )
     trainer = Trainer(
-        seen.network, make_method(name), protocol, Splits(samples, repeated, samples, samples), 0, torch.device(device)
+        seen.network, make_method(name), protocol, Splits(samples, repeated, samples, samples), 0, torch.device("cpu")
     )
     return lambda: one_epoch(trainer)
 
@@ -143,18 +136,6 @@ def test_the_loop_against_a_bare_one(side_by_side, name, batch, steps, rounds, m
     # No goal for the digits' network, a hundred times smaller than the paper's: it shows what a step fixes.
     goals = {} if name == "digits" else {method: 1.02}
     side_by_side(actions, "bare loop", rounds=rounds, goals=goals, where=f"{name}, batch {batch}, whole loop")
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("method", ["uniform", "mmpareto"])
-def test_a_captured_epoch_against_an_eager_one(results, method):
-    actions: dict[str, Action] = {}
-    for execution in ("eager", "cuda_graph"):
-        epoch = our_loop(scene("cg_mnist", 64), method, 200, "cuda", execution)
-        actions[execution] = lambda epoch=epoch: (epoch(), torch.cuda.synchronize())
-    times = interleaved(actions, 7, clock=time.perf_counter)
-    where = f"{method} on cg_mnist, batch 64, {torch.cuda.get_device_name()}, wall time"
-    results.add(comparison("cuda_graph", times, "eager", kind="speed-up", goal=4.0, where=where))
 
 
 BATCHES = (8, 32, 128)

@@ -252,7 +252,6 @@ def _table(name: str, t: int, groups: int, methods: tuple[str, ...]) -> dict[str
             {
                 "id": f"d{t}_{g}",
                 "heading": [f"Digits {g}"],
-                "model": "cg_digits_conv4",
                 "dataset": "another" if g == last and groups > 1 else f"d{t}_{g}",
             }
             for g in range(groups)

@@ -18,7 +18,16 @@ def resolve():
         raise WorkflowError(str(error)) from None
 
 
+def check_data():
+    try:
+        check_raw_data(PLAN, Path())
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
 PLAN = resolve()
+if workflow.is_main_process:
+    check_data()
 BASIS = f"results/{PLAN.benchmark.name}/basis.json"
 
 # The options that name the benchmark in a rule's command line. They are the text of a rule's `params`, where Snakemake
@@ -48,7 +57,7 @@ def weights_files(cell):
 
 
 # Files that exist are right by their path alone, unless they were changed afterwards. CHANGED has those that must be made
-# again, with the reason. A note of them, newer than they are, is then an input of their rules (docs/decisions/017).
+# again, with the reason. A note of them, newer than they are, is then an input of their rules (docs/decisions/018).
 CHANGED = find_changed(PLAN, Path()) if workflow.is_main_process else {}
 NOTE = [write_note(CHANGED, Path())] if CHANGED else []
 for reason in dict.fromkeys(CHANGED.values()):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from counterpoise.errors import UserError
 from counterpoise.files import atomic_directory
-from counterpoise.locks import alone
+from counterpoise.locks import locked
 from counterpoise.papers.paper import Paper, load_paper
 from counterpoise.planning.plan import Plan
 from counterpoise.results.basis import BASIS, Basis, file_problem, now, read_basis, results_folder, stamp, write_basis
@@ -54,14 +54,16 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
 
     root = Path(root)
     folder = results_folder(root, plan.benchmark.name)
-    remember(plan, root)
-    with alone(folder):
+    # Whatever is written from here on is compared by its digest later: before the first look at a run.
+    read_at = now(folder.parent if folder.parent.is_dir() else root)
+    for path, problem in find_changed(plan, root).items():
+        if not path.endswith(BASIS):
+            raise UserError(f"{problem}: 'counterpoise run --benchmark {plan.path}' makes it again")
+    with locked(root / "work/benchmarks" / f"{folder.name}.lock", "another process writes these results; waiting"):
         _remove_torn(folder)
         settle(plan, root)
-        for path, problem in find_changed(plan, root).items():
-            if not path.endswith(BASIS):
-                raise UserError(f"{problem}: 'counterpoise run --benchmark {plan.path}' makes it again")
-        read_at = now(folder.parent)
+        # Before they are read: a run that ends in between is then newer than the basis, and not taken for a known one.
+        stamps = _stamps(plan, root)
         results = collect(plan, root, _previous(folder))
         explanations = read_explanations(root, plan.benchmark.name)
         papers = load_papers(root, results.layout.papers)
@@ -75,13 +77,14 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
                 planned=len(results.runs),
                 finished=sum(run.finished for run in results.runs),
                 read_at=read_at,
-                runs=_stamps(plan, root),
+                runs=stamps,
                 explanations={
                     path.name: stamp(path) for path in _files(explanations_folder(root, plan.benchmark.name))
                 },
             )
             write_basis(new, basis)
         clear_finished(plan, root)
+        remember(plan, root)
     return problems
 
 

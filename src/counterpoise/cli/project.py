@@ -58,6 +58,8 @@ def benchmark_path(root: Path, name: str) -> Path:
     if Path(name).is_file():
         return Path(name).resolve()
     known = benchmark_names(root)
+    if (root / name).is_dir():
+        raise UserError(f"--benchmark {name}: is a folder, must be a benchmark's name or file{suggest(name, known)}")
     raise UserError(f"--benchmark {name}: there is no such benchmark{suggest(Path(name).stem, known)}")
 
 
@@ -101,3 +103,11 @@ SetOption = Annotated[
 RootOption = Annotated[Path | None, typer.Option("--root", hidden=True, help="project folder; default: found upward")]
 JsonOption = Annotated[bool, typer.Option("--json", help="machine-readable")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")]
+
+
+def data_roots(plan: Plan, root: Path) -> dict[str, Path]:
+    """Return the user's own folders of raw data that a benchmark names, by dataset, checked."""
+    from counterpoise.data.prepare import read_data_roots
+
+    configurations = sorted(path.stem for path in (root / "configs/datasets").glob("*.yaml"))
+    return read_data_roots(plan.benchmark.data_roots, configurations)

@@ -154,6 +154,9 @@ def table(
     from counterpoise.reporting.tables.formats import table_text
     from counterpoise.reporting.tables.view import view_table
 
+    formats = ("md", "csv", "tex", "html")
+    if output_format not in formats:
+        raise UserError(f"--format {output_format}: unknown format{suggest(output_format, formats)}")
     if style not in ("full", "paper"):
         raise UserError(f"--style {style}: must be full or paper{suggest(style, ('full', 'paper'))}")
     asked = request(benchmark, settings, root)
@@ -190,9 +193,11 @@ def trace(
         results, papers = published.results, published.papers
     else:
         from counterpoise.cli.derive import current_results
+        from counterpoise.runs.layout import layout_of
 
         asked = request(benchmark, settings, root)
         plan = asked.plan()
+        find_values(layout_of(plan, asked.root), name)  # a wrong name is said before anything is written
         results, papers = current_results(plan, asked.root), plan.papers
     for value in find_values(results.layout, name):
         print("\n".join(trace_lines(results, papers[value.paper], value)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 
 CHATTER = (
     "Select jobs to execute",
@@ -13,6 +14,7 @@ CHATTER = (
     "Removing temporary",
     "Rules claim",
 )
+LONGEST = 500
 CALL = "CalledProcessError"
 """What Snakemake says of a failed command, its text included: the line of the failure names the log."""
 
@@ -32,9 +34,9 @@ class OneLine(logging.Formatter):
         if event == "job_info" and message:
             return f"{clock}  {self.done}{message}"
         if event == "job_error":
-            logs = ", ".join(map(str, getattr(record, "log", None) or ()))
-            what = f"{message or record.rule_name}{f' (log: {logs})' if logs else ''}"
-            return f"{clock}  failed: {what}"
+            logs = [Path(log) for log in getattr(record, "log", None) or ()]
+            what = f"{message or record.rule_name}" + "".join(f"; log: {log}" for log in logs)
+            return "\n".join([f"{clock}  failed: {what}", *(f"          {last_line(log)}" for log in logs)])
         return self.default.format(record)
 
     def is_shown(self, record: logging.LogRecord) -> bool:
@@ -44,9 +46,20 @@ class OneLine(logging.Formatter):
         event, text = event_of(record), str(record.msg)
         if event == "progress":
             self.done = f"{record.done} of {record.total} done  "
+        if event == "job_error":
+            return True
         if event == "job_info":
             return bool(getattr(record, "rule_msg", None))
         return event not in ("progress", "job_finished") and not text.startswith(CHATTER) and CALL not in text
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log that says something; what failed says there why."""
+    try:
+        lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        return "(no log)"
+    return next((line for line in reversed(lines) if line), "(an empty log)")[:LONGEST]
 
 
 def event_of(record: logging.LogRecord) -> str:

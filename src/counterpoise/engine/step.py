@@ -101,6 +101,7 @@ class _Forward:
         return self.network.encode(inputs, self.encoders)
 
     def step(self, inputs: Tensors, features: Tensors, targets: Tensors, epoch: int, noise: torch.Generator) -> Step:
+        # {modality: (B, d)} -> logits {objective: (B, C)} -> one scalar per objective.
         outputs = self.method.predict(self.network, features)
         labels = {objective: targets[self.network.targets[objective]] for objective in outputs}
         losses = {
@@ -124,13 +125,16 @@ class _LossStep:
         if self.recorder is not None:
             self.recorder.begin_step()
         self.method.before_forward(self.forward.network, state)
+        # Forward: inputs {modality: (B, ...)} -> features {modality: (B, d)} -> losses -> one scalar.
         with self.forward.precision():
             step = self.forward.step(inputs, self.forward.encode(inputs), targets, epoch, noise)
             loss, state = self.method.loss(step, state)
-        # Parameters that the loss does not reach keep no gradient: the optimiser leaves them bit-equal.
+        # Backward, outside of autocast, which is for forward passes. Parameters that the loss does not reach keep no
+        # gradient: the optimiser leaves them bit-equal.
         kept = self.recorder is not None  # the graph, from which the recorder takes each objective's own gradient
         found = torch.autograd.grad(loss, self.parameters, allow_unused=True, retain_graph=kept)
         engine.assign(self.parameters, list(found))
+        # What a modulation method does to the gradients comes before what the method sees of them.
         with torch.no_grad(), self.forward.precision():
             state = self.method.after_backward(step, self.finish(step, state))
         if self.recorder is not None:
@@ -159,12 +163,12 @@ class _ModulationStep(_LossStep):
     def finish(self, step: Step, state: State) -> State:
         if not self.method.active(step.epoch):
             return state
-        coefficients, state = self.method.coefficients(self.method.scores(step), state)
+        coefficients, state = self.method.coefficients(self.method.scores(step), state)  # (M,) -> (M,)
         for coefficient, (name, parameters) in zip(coefficients.unbind(), self.modulated.items(), strict=True):
             found = [p.grad for p in parameters if p.grad is not None]
             _scale(found, coefficient, step.generator if self.method.noise else None)
             if name in self.slices:
-                weight, columns = self.slices[name]
+                weight, columns = self.slices[name]  # (C, D), of which a modality's features meet some columns
                 weight.grad[:, columns] *= coefficient
         if self.recorder is not None:
             self.recorder.coefficients(step.network.modalities, coefficients)
@@ -233,9 +237,12 @@ class _IntegrationStep:
     ) -> tuple[Tensors, State]:
         if self.recorder is not None:
             self.recorder.begin_step()
+        # Forward, with the graph cut at the features {encoder: (B, d)}: what comes after them starts from leaves.
         with self.forward.precision():
             cut = engine.cut_at_features(self.network.run_encoders(inputs, self.forward.encoders))
             step = self.forward.step(inputs, self.network.mix(cut.leaves), targets, epoch, noise)
+        # One backward pass through heads and fusion sets their gradients and gives, by objective, the gradient with
+        # respect to every encoder's features: {objective: {encoder: (B, d)}}.
         cotangents = engine.backward_heads(self.network, cut, step.losses)
         losses = {name: loss.detach() for name, loss in step.losses.items()}
         used: dict[str, list[Tensor]] = {name: [] for name in losses}
@@ -243,9 +250,11 @@ class _IntegrationStep:
             if not self.parameters[encoder]:  # frozen, or nothing to train: no gradients to combine
                 continue
             reaching = engine.objectives_of(self.network, encoder, list(cotangents))
+            # K objectives reach this encoder: K cotangents (B, d) and K losses (K,).
             vectors = {name: found[encoder] for name, found in zip(reaching, cotangents.values(), strict=True)}
             values = torch.stack([sum(losses[name] for name in names) for names in reaching.values()])
             part = self._part(encoder, state, len(reaching), noise)
+            # K backward passes through the encoder, one weighted sum of their gradients: weights (K,) or (T, K).
             weights, part = self._combine(encoder, cut, vectors, values, part)
             part.pop("random", None)
             state = state | {f"{encoder}/{key}": value for key, value in part.items()}
@@ -290,8 +299,9 @@ class _IntegrationStep:
         feature, layer = [cut.attached[encoder]], [self.network.encoders[encoder].last_layer.weight]
         found = [engine.pull_back(feature, layer, [vector], last=False) for vector in cotangents.values()]
         with self._timed(encoder):
-            gramian = engine.gramian(found).sum(dim=0)
-            weights, state = self.method.weights(gramian, losses, state)
+            gramian = engine.gramian(found).sum(dim=0)  # (T, K, K) -> (K, K)
+            weights, state = self.method.weights(gramian, losses, state)  # (K,)
+            # Pulling back is linear: the weighted sum of cotangents gives the weighted sum of gradients, in one pass.
             cotangent = engine.combine([[vector] for vector in cotangents.values()], weights)
         combined = engine.pull_back(feature, self.parameters[encoder], cotangent, last=True)
         result = engine.Integration(combined, gramian, weights, state)

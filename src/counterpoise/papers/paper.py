@@ -18,6 +18,7 @@ from counterpoise.papers.figures import Figure, FiguresFile
 from counterpoise.papers.head import PaperHead
 from counterpoise.papers.printed import UNPRINTED, PrintedValue
 from counterpoise.papers.tables import Column, ColumnGroup, PaperTable, Row
+from counterpoise.path_names import SafeName
 from counterpoise.validation import load_model, load_yaml, validate
 
 __all__ = [
@@ -40,7 +41,7 @@ __all__ = [
 
 
 class _PaperFile(PaperHead):
-    tables: tuple[str, ...]
+    tables: tuple[SafeName, ...]
 
 
 class Paper(PaperHead):

@@ -160,7 +160,6 @@ def progress_of(results: Results) -> Progress:
 class NotRun:
     """Printed numbers of one table that nothing ran for, for one reason."""
 
-    paper: str
     table: str
     reason: str
     rows: Sequence[ComparisonRow]
@@ -172,8 +171,7 @@ def not_run(comparison: Comparison) -> list[NotRun]:
     for row in comparison.rows:
         if row.verdict is Verdict.NOT_RUN:
             groups.setdefault((row.entry.table.table, row.number.reason), []).append(row)
-    name = comparison.paper.paper
-    found = [NotRun(paper=name, table=table, reason=reason, rows=rows) for (table, reason), rows in groups.items()]
+    found = [NotRun(table=table, reason=reason, rows=rows) for (table, reason), rows in groups.items()]
     return sorted(found, key=lambda group: -len(group.rows))
 
 

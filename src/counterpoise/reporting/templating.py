@@ -29,7 +29,6 @@ def environment() -> Environment:
         "counted": words.counted,
         "metric_name": words.metric_name,
         "table_name": words.table_name,
-        "listed": words.listed,
     }
     found.globals |= {"number": words.number_text, "spread": words.spread_text, "interval": words.interval_text}
     return found

@@ -10,6 +10,7 @@ from counterpoise.errors import UserError
 from counterpoise.files import json_text
 from counterpoise.judging.compare import Comparison
 from counterpoise.papers.paper import Paper
+from counterpoise.reporting.for_dvc import dvc_texts
 from counterpoise.reporting.outcome import progress_of, sentence
 from counterpoise.reporting.pages.content import report_content
 from counterpoise.reporting.pages.site import render
@@ -51,7 +52,8 @@ def write_derived(
     of_paper = {comparison.paper.paper: comparison for comparison in comparisons}
     views = [view_table(results, of_paper[place.paper], place.table) for place in results.layout.tables]
     try:
-        for name, text in {**_table_texts(views), **_comparison_texts(comparisons)}.items():
+        texts = {**_table_texts(views), **_comparison_texts(comparisons), **dvc_texts(results, comparisons)}
+        for name, text in texts.items():
             _write(folder / name, text.encode())
         problems = _draw_figures(folder, results, papers)
         content = report_content(

@@ -1,7 +1,7 @@
 """The files in a run's folder, as a run writes them or as a published record keeps them: gzipped, or compact.
 
 A published record may hold, in place of ``predictions.npz``, the predicted classes with their confidences
-(:func:`compact`): a tenth of the size, and enough for every metric.
+(:func:`compact`): for ten classes an eighth of the size, and enough for every metric.
 """
 
 from __future__ import annotations

@@ -31,8 +31,9 @@ class Gradients:
         """Yield a row per encoder and mini-batch; the network is in training mode, as in a step.
 
         Columns: ``batch``, ``encoder``, ``multimodal`` and ``unimodal`` (norms), ``multimodal_loss`` and
-        ``unimodal_loss``, and ``k``, the same in every row of an encoder: the trace of the unimodal gradient's
-        covariance over mini-batches divided by that of the multimodal one's (MMPareto, Section 3.3.3).
+        ``unimodal_loss`` (whose gradients they are), and ``k``, the same in every row of an encoder: the trace of
+        the unimodal gradient's covariance over mini-batches divided by that of the multimodal one's (MMPareto,
+        Section 3.3.3). An encoder that is wholly frozen has no rows.
 
         Raises:
             UserError: the network has no joint prediction, so that no gradient is multimodal.
@@ -42,15 +43,14 @@ class Gradients:
         network.train()
         # A forward pass in training mode moves the running averages of batch norm: they are put back.
         buffers = {name: value.clone() for name, value in network.named_buffers()}
-        owned = {name: engine.trainable(module) for name, module in network.encoders.items()}
-        parameters = {name: found for name, found in owned.items() if found}  # a frozen encoder has no gradients
+        trained = {name: engine.trainable(module) for name, module in network.encoders.items()}
+        parameters = {name: owned for name, owned in trained.items() if owned}
         values: dict[str, list[Tensor]] = {name: [] for name in parameters}
         moments = {name: _Moments() for name in parameters}
         for inputs, targets in _batches(data, batch_size, seed, self.batches):
-            losses, gradients = _gradients(network, inputs, targets, parameters)
-            for name, pair in gradients.items():
+            for name, (losses, pair) in _gradients(network, inputs, targets, parameters).items():
                 norms = [engine.total_norm(found) for found in pair]
-                values[name].append(torch.stack([n.double() for n in (*norms, losses[JOINT], losses[name])]))  # (4,)
+                values[name].append(torch.stack([number.double() for number in (*norms, *losses)]))  # (4,)
                 moments[name].add(pair)
         with torch.no_grad():
             for name, buffer in network.named_buffers():
@@ -72,20 +72,23 @@ def _batches(data: Splits, size: int, seed: int, count: int) -> Iterator[tuple[d
 
 def _gradients(
     network: Network, inputs: dict[str, Tensor], targets: dict[str, Tensor], parameters: dict[str, list]
-) -> tuple[dict[str, Tensor], dict[str, list[engine.Gradients]]]:
-    """Return the loss of every objective, and the multimodal and the unimodal gradient of every encoder."""
+) -> dict[str, tuple[list[Tensor], list[engine.Gradients]]]:
+    """Return, by encoder, the multimodal and the unimodal loss that reach it, and the gradient of each."""
     cut = engine.cut_at_features(network.run_encoders(inputs))
     outputs = network.predict(network.mix(cut.leaves), network.objectives)
     losses = {name: network.loss(name, output, targets[network.targets[name]]) for name, output in outputs.items()}
-    cotangents = list(engine.backward_heads(network, cut, losses).values())
-    gradients = {
-        name: [
-            engine.pull_back([cut.attached[name]], owned, [found[name]], last=found is cotangents[-1])
-            for found in cotangents
+    cotangents = engine.backward_heads(network, cut, losses)
+    last = list(cotangents)[-1]
+    found = {}
+    for name, owned in parameters.items():
+        # Where features see each other before they are predicted from, every unimodal loss reaches every encoder.
+        reaching = [[losses[loss] for loss in group if name in network.reach(loss)] for group in cotangents]
+        pair = [
+            engine.pull_back([cut.attached[name]], owned, [vectors[name]], last=group is last)
+            for group, vectors in cotangents.items()
         ]
-        for name, owned in parameters.items()
-    }
-    return {name: loss.detach() for name, loss in losses.items()}, gradients
+        found[name] = [torch.stack(each).sum().detach() for each in reaching], pair
+    return found
 
 
 class _Moments:

@@ -48,6 +48,11 @@ class FigureKind:
         raise NotImplementedError
 
 
+def by_seed(values: pd.Series) -> dict[int, float]:
+    """Return a series that is indexed by seed as a plain mapping."""
+    return {int(seed): float(value) for seed, value in values.items()}
+
+
 def completed_runs(results: Results, place: LayoutFigure) -> Iterator[tuple[str, RunEntry]]:
     """Yield (label, run) of every run of a figure's series that completed."""
     for series in place.series:

@@ -8,7 +8,14 @@ from matplotlib.figure import Figure as Picture
 from counterpoise.declare import figure_kind, setting
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
-from counterpoise.reporting.figures.interface import FigureKind, Numbers, columns_of, completed_runs, read_run_file
+from counterpoise.reporting.figures.interface import (
+    FigureKind,
+    Numbers,
+    by_seed,
+    columns_of,
+    completed_runs,
+    read_run_file,
+)
 from counterpoise.reporting.figures.style import COLOURS, legend_above
 from counterpoise.results.layout import LayoutFigure
 from counterpoise.results.table import Results
@@ -66,4 +73,4 @@ def _conflicts(frame: pd.DataFrame) -> dict[str, dict[int, float]]:
     """Return the share of negative cosines in percent, by series and seed."""
     negative = 100.0 * (frame["cosine"] < 0)
     shares = negative.groupby([frame["method"], frame["seed"]], sort=False).mean()
-    return {label: shares[label].to_dict() for label in dict.fromkeys(frame["method"])}
+    return {label: by_seed(shares[label]) for label in dict.fromkeys(frame["method"])}

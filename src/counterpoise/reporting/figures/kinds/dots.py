@@ -65,5 +65,13 @@ def _draw_column(axes: Axes, rows: list[str], frame: pd.DataFrame) -> None:
     lines = [rows.index(name) for name in means.index]
     axes.scatter(means["value"], lines, s=60, marker="|", color=COLOURS[0], linewidths=2.2, label="our mean")
     if means["printed"].notna().any():
-        look = {"s": 34, "marker": "D", "facecolors": "none", "edgecolors": COLOURS[1], "linewidths": 1.4}
-        axes.scatter(means["printed"], lines, label="printed", **look)
+        axes.scatter(
+            means["printed"],
+            lines,
+            s=34,
+            marker="D",
+            facecolors="none",
+            edgecolors=COLOURS[1],
+            linewidths=1.4,
+            label="printed",
+        )

@@ -9,7 +9,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from counterpoise.declare import figure_kind
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
-from counterpoise.reporting.figures.interface import FigureKind, Numbers, columns_of, completed_runs, read_run_file
+from counterpoise.reporting.figures.interface import (
+    FigureKind,
+    Numbers,
+    by_seed,
+    columns_of,
+    completed_runs,
+    read_run_file,
+)
 from counterpoise.reporting.figures.style import legend_above, line_style
 from counterpoise.results.layout import LayoutFigure
 from counterpoise.results.table import Results
@@ -34,7 +41,7 @@ class Landscape(FigureKind):
     def numbers(self, frame: pd.DataFrame, results: Results, place: LayoutFigure, paper: Paper) -> Numbers:
         """``sharpness``, as the measurement defines it."""
         return {
-            (label, "sharpness"): rows.groupby("seed")["sharpness"].first().to_dict()
+            (str(label), "sharpness"): by_seed(rows.groupby("seed")["sharpness"].first())
             for label, rows in frame.groupby("method", sort=False)
         }
 

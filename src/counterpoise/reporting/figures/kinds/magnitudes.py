@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Picture
@@ -9,7 +11,14 @@ from matplotlib.figure import Figure as Picture
 from counterpoise.declare import figure_kind, setting
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
-from counterpoise.reporting.figures.interface import FigureKind, Numbers, columns_of, completed_runs, read_run_file
+from counterpoise.reporting.figures.interface import (
+    FigureKind,
+    Numbers,
+    by_seed,
+    columns_of,
+    completed_runs,
+    read_run_file,
+)
 from counterpoise.reporting.figures.style import bar_style, legend_above
 from counterpoise.results.layout import LayoutFigure
 from counterpoise.results.table import Results
@@ -77,14 +86,15 @@ class Magnitudes(FigureKind):
 def _numbers(frame: pd.DataFrame) -> Numbers:
     found: Numbers = {}
     for label, rows in frame.groupby("method", sort=False):
-        by_seed = rows.groupby("seed")
+        runs = rows.groupby("seed")
+        label = str(label)
         for name in GRADIENTS:
-            found[label, f"{name}_mean"] = by_seed[name].mean().to_dict()
-            found[label, f"{name}_variance"] = by_seed[name].var(ddof=1).to_dict()
-        found[label, "variance_ratio"] = (by_seed["unimodal"].var(ddof=1) / by_seed["multimodal"].var(ddof=1)).to_dict()
-        found[label, "k"] = by_seed["k"].first().to_dict()
+            found[label, f"{name}_mean"] = by_seed(runs[name].mean())
+            found[label, f"{name}_variance"] = by_seed(runs[name].var(ddof=1))
+        found[label, "variance_ratio"] = by_seed(runs["unimodal"].var(ddof=1) / runs["multimodal"].var(ddof=1))
+        found[label, "k"] = by_seed(runs["k"].first())
     return found
 
 
-def _mean(values: dict[int, float]) -> float:
+def _mean(values: Mapping[int, float]) -> float:
     return float(np.mean(list(values.values())))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Picture
 from counterpoise.declare import figure_kind
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
-from counterpoise.reporting.figures.interface import FigureKind, Numbers, completed_runs
+from counterpoise.reporting.figures.interface import FigureKind, Numbers, by_seed, completed_runs
 from counterpoise.reporting.figures.style import bar_style, legend_above, line_style, marker_style, spread
 from counterpoise.results.layout import LayoutFigure
 from counterpoise.results.table import Results
@@ -56,8 +56,8 @@ class Reliability(FigureKind):
         picture.set_size_inches(7.6, 4.4)
         left, right = picture.subplots(1, 2)
         errors = _errors(frame)
-        for place, (label, by_seed) in enumerate(errors.items()):
-            values = list(by_seed.values())
+        for place, (label, of_label) in enumerate(errors.items()):
+            values = list(of_label.values())
             left.bar(place, np.mean(values), yerr=spread(values), capsize=2, **bar_style(place))
             bins = [part for _, part in frame[frame["method"] == label].groupby("bin")]
             mean = {
@@ -76,4 +76,6 @@ class Reliability(FigureKind):
 
 def _errors(frame: pd.DataFrame) -> dict[str, dict[int, float]]:
     """Return the calibration error by series and seed."""
-    return {label: part.groupby("seed")["ece"].first().to_dict() for label, part in frame.groupby("method", sort=False)}
+    return {
+        str(label): by_seed(part.groupby("seed")["ece"].first()) for label, part in frame.groupby("method", sort=False)
+    }

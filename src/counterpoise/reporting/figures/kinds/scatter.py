@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Picture
 from counterpoise.declare import figure_kind, setting
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
-from counterpoise.reporting.figures.interface import FigureKind, Numbers
+from counterpoise.reporting.figures.interface import FigureKind, Numbers, by_seed
 from counterpoise.reporting.figures.style import LINES, legend_above, marker_style, spread
 from counterpoise.results.layout import LayoutFigure
 from counterpoise.results.table import Results
@@ -42,7 +42,7 @@ class Scatter(FigureKind):
     def numbers(self, frame: pd.DataFrame, results: Results, place: LayoutFigure, paper: Paper) -> Numbers:
         """``multimodal`` and ``unimodal``: accuracies in percent."""
         return {
-            (label, axis): dict(zip(part["seed"], part["accuracy"], strict=True))
+            (label, axis): by_seed(part.set_index("seed")["accuracy"])
             for (label, axis), part in frame.groupby(["method", "axis"], sort=False)
         }
 
