@@ -64,6 +64,11 @@ def judge_levels(paper: Paper, entries: Sequence[Entry]) -> tuple[list[NumberVer
     return numbers, powers
 
 
+def judge_entry(paper: Paper, entry: Entry) -> NumberVerdict:
+    """Return the verdict on one entry by itself: no other row lends a spread or asks what it could tell apart."""
+    return _judge(entry, rule_of(paper, entry, None))
+
+
 def rule_of(paper: Paper, entry: Entry, shared: Spread | None) -> Rule:
     """Return the rule for one entry: what the paper's file declares, and the spread that its column lends."""
     percent = entry.column.unit == "percent"

@@ -18,8 +18,8 @@ EXPLANATIONS = {
         "misprinted."
     ),
     Check.ROWS: (
-        "Whether the accuracies that are no whole fraction come from a few rows. A row whose numbers are not k/N was not "
-        "measured like the others: several runs averaged, another test set, or a number from elsewhere."
+        "Whether the accuracies that are no whole fraction come from a few rows. A row whose numbers are not k/N was "
+        "not measured like the others: several runs averaged, another test set, or a number from elsewhere."
     ),
     Check.RESOLUTION: (
         "How far the best number of a column is ahead, in test examples and in binomial standard errors of "
