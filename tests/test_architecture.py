@@ -16,7 +16,7 @@ PACKAGE = "counterpoise"
 # The shared bottom: every layer may import these, and they import nothing above themselves.
 BOTTOM = {
     *(PACKAGE, "errors", "files", "locks", "loading", "declare", "identity", "validation", "path_names"),
-    *("components", "protocol", "weights", "metrics"),
+    *("components", "comparability", "protocol", "weights", "metrics"),
 }
 
 # layer -> the layers that it may import, besides itself and the bottom. A new one is entered on purpose.
