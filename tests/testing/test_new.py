@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import counterpoise
+from counterpoise.cli.app import main
+from counterpoise.cli.derive import write_benchmark
 from counterpoise.components import read_components
+from counterpoise.data.prepare import prepare_dataset
 from counterpoise.errors import UserError
-from counterpoise.testing.new_method import FAMILIES, new_method
+from counterpoise.runs.machine import choose_device
+from counterpoise.runs.run import run_of
+from counterpoise.runs.train import train_run
+from counterpoise.testing.new import FAMILIES, new_dataset, new_encoder, new_method
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
@@ -81,3 +89,51 @@ def test_nothing_is_overwritten(tmp_path):
     with pytest.raises(UserError, match="is there already"):
         new_method("half", tmp_path)
     assert first.read_text() == "mine"
+
+
+def test_an_encoder_is_declared_and_passes_its_own_test(tmp_path):
+    written = new_encoder("half", tmp_path)
+    (found,) = read_components("encoder", "half", written[0])
+    assert (found.name, found.class_name) == ("half", "Half")
+    assert 'half = "counterpoise_half"' in written[2].read_text()
+    metadata = tmp_path / "half/counterpoise_half-0.1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: counterpoise-half\nVersion: 0.1.0\n")
+    (metadata / "entry_points.txt").write_text("[counterpoise.encoders]\nhalf = counterpoise_half\n")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path / "half"), str(SOURCE)))}
+    options = ["-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+    command = [sys.executable, "-m", "pytest", *options, str(written[1])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout
+    files = [str(path) for path in written if path.suffix == ".py"]
+    for check in (["check"], ["format", "--check"]):
+        command = [sys.executable, "-m", "ruff", *check, "--config", str(SOURCE.parent / "pyproject.toml"), *files]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+def test_an_encoder_goes_among_the_built_in_ones_in_a_checkout(tmp_path):
+    (tmp_path / "src/counterpoise/models").mkdir(parents=True)
+    written = [path.relative_to(tmp_path).as_posix() for path in new_encoder("half", tmp_path)]
+    assert written == ["src/counterpoise/models/half.py", "tests/models/test_half.py"]
+    with pytest.raises(UserError, match="encoder 'mlp': is already declared"):
+        new_encoder("mlp", tmp_path)
+
+
+def test_a_dataset_of_files_gives_a_table_as_it_stands(tmp_path, repository, monkeypatch):
+    shutil.copytree(repository / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "dataset", "my_data"]) == 0
+    plan = counterpoise.plan("my_data", seeds=[0])
+    (data,) = plan.datasets
+    prepare_dataset(data.component, data.settings, Path("data/raw"), data.directory, data.key, workers=1)
+    for cell in plan.cells:
+        train_run(run_of(plan, cell, 0, Path()), choose_device("cpu"))
+    assert write_benchmark(plan, Path()) == []
+    accuracy = counterpoise.load("my_data").numbers.query("metric == 'accuracy'").set_index("row")
+    assert accuracy["n"].tolist() == [1, 1, 1]
+    assert accuracy["mean"].min() > 60, "three classes that are easy to tell apart"
+    table = Path("results/my_data/tables/my_data/methods.md").read_text()
+    assert all(row in table for row in ("One joint loss", "Uniform baseline", "MMPareto"))
+    with pytest.raises(UserError, match="is there already; nothing was written"):
+        new_dataset("my_data", tmp_path)
