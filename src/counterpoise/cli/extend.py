@@ -7,13 +7,22 @@ from typing import Annotated
 
 import typer
 
-from counterpoise.cli.project import RootOption, find_root
+from counterpoise.cli.project import RootOption, find_root, make_project
 
 PANEL = "Extend"
 
 app = typer.Typer()
 new = typer.Typer(help="Write a working start of a method, an encoder or a dataset of your own.")
 app.add_typer(new, name="new", rich_help_panel=PANEL)
+
+
+@app.command(rich_help_panel=PANEL)
+def init(folder: Annotated[Path, typer.Argument(help="default: this one")] = Path()) -> None:
+    """Make a project folder: configurations to edit and the workflow that runs them. No clone is needed."""
+    made = make_project(folder)
+    print(f"{folder.resolve()}: {', '.join(made)}")
+    print("next: counterpoise plan; counterpoise run")
+
 
 FolderOption = Annotated[Path, typer.Option("--root", help="where to write; in this checkout: built in")]
 
