@@ -39,8 +39,8 @@ code does where the two differ, others are ablations. A benchmark asks for them 
 `variants: {mmpareto: [published, released]}`; without that, `published` runs. Values for single datasets are
 in `configs/methods/`.
 
-`counterpoise check-method NAME` checks a method, built in or not, against the conformance suite;
-`counterpoise new-method NAME` writes the file and the test of a new one.
+`counterpoise check NAME` checks a method, built in or not, against the conformance suite;
+`counterpoise new method NAME` writes the file and the test of a new one.
 """
 
 

@@ -1,4 +1,4 @@
-"""What every method must satisfy, checked on a small task: the suite behind ``counterpoise check-method
+"""What every method must satisfy, checked on a small task: the suite behind ``counterpoise check
 NAME``.
 
 Each property is a function of a :class:`Case` that returns when the property holds and raises
