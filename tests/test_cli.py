@@ -223,7 +223,18 @@ def test_a_wheel_has_what_a_project_is_made_of(tmp_path, repository):
         shutil.copytree(repository / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in ("Snakefile", ".gitignore", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(repository / name, copy / name)
-    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w", "out", "./copy"]
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--quiet",
+        "-w",
+        "out",
+        "./copy",
+    ]
     done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, check=False)
     if "setuptools" in done.stderr and "No module" in done.stderr:
         pytest.skip("needs setuptools in this environment")

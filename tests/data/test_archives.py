@@ -138,7 +138,7 @@ def test_an_archive_cut_short_is_named_and_leaves_nothing(tmp_path, kind):
 
 def test_a_web_page_is_no_archive(tmp_path):
     (tmp_path / "a.zip").write_text("<html>quota exceeded</html>")
-    with pytest.raises(UserError, match="neither a zip nor a tar"):
+    with pytest.raises(UserError, match="is a web page"):
         extract(tmp_path / "a.zip", tmp_path / "out")
 
 
@@ -148,3 +148,92 @@ def test_a_folder_that_is_there_is_not_touched(tmp_path):
     with pytest.raises(UserError, match="is there already"):
         extract(make_zip(tmp_path / "a.zip", [("y", b"1")]), tmp_path / "out")
     assert (tmp_path / "out/mine").read_text() == "x"
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_other_systems_leave_is_left_out(tmp_path):
+    entries = [
+        ("/", b""),
+        ("a/", b""),
+        ("a/x.mpg", b"1"),
+        ("__MACOSX/a/._x.mpg", b"2"),
+        ("a/._x.mpg", b"3"),
+        ("a/.DS_Store", b"4"),
+    ]
+    extract(make_zip(tmp_path / "a.zip", entries), tmp_path / "out")
+    assert contents(tmp_path / "out") == {"a/x.mpg": b"1"}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", MAKERS)
+def test_of_entries_of_one_name_the_last_counts(tmp_path, kind):
+    archive = MAKERS[kind](tmp_path / f"a.{kind}", [("x", b"old and longer"), ("y", b"1"), ("x", b"new")])
+    extract(archive, tmp_path / "out")
+    assert contents(tmp_path / "out") == {"x": b"new", "y": b"1"}
+
+
+def test_separators_of_windows_are_separators(tmp_path):
+    extract(make_zip(tmp_path / "a.zip", [("train\\image\\0.npy", b"1")]), tmp_path / "out")
+    assert contents(tmp_path / "out") == {"train/image/0.npy": b"1"}
+
+
+@pytest.mark.parametrize("method", [9, 98])
+def test_a_compression_that_python_does_not_read_is_named(tmp_path, method):
+    archive = make_zip(tmp_path / "a.zip", [("x.mp4", b"1" * 100)])
+    content = bytearray(archive.read_bytes())
+    for magic, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        place = content.index(magic) + offset
+        content[place : place + 2] = method.to_bytes(2, "little")
+    archive.write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"'x\.mp4' is compressed in a way that Python does not read \((Deflate64|PPMd)\)"
+    ):
+        extract(archive, tmp_path / "out")
+    assert nothing_left(tmp_path, archive)
+
+
+def test_a_tar_that_holds_a_zip_is_a_tar(tmp_path):
+    inner = make_zip(tmp_path / "inner.zip", [("no", b"1")])
+    stored = inner.read_bytes()
+    archive = make_tar(tmp_path / "a.tar", [("yes", b"1"), ("inner.zip", stored)], mode="w")
+    # Without the padding behind it, the inner archive's end stands near the file's end.
+    archive.write_bytes(archive.read_bytes()[: 512 * 5 + len(stored) // 512 * 512 + 1024])
+    assert zipfile.is_zipfile(archive)
+    extract(archive, tmp_path / "out")
+    assert set(contents(tmp_path / "out")) == {"yes", "inner.zip"}
+
+
+def test_a_flipped_byte_anywhere_in_compressed_data_is_noticed(tmp_path):
+    archive = make_tar(tmp_path / "a.tar.gz", [("x", os.urandom(3000)), ("y", b"0" * 3000)])
+    content = archive.read_bytes()
+    missed = []
+    for place in [*range(20, len(content) - 8, 97), len(content) - 8, len(content) - 2]:
+        damaged = bytearray(content)
+        damaged[place] ^= 0x10
+        archive.write_bytes(damaged)
+        try:
+            extract(archive, tmp_path / f"out{place}")
+        except UserError:
+            continue
+        missed.append(place)
+    assert missed == []
+
+
+def test_a_damaged_header_in_a_plain_tar_is_not_the_end_of_it(tmp_path):
+    archive = make_tar(tmp_path / "a.tar", [("x", b"1" * 700), ("y", b"2"), ("z", b"3")], mode="w")
+    content = bytearray(archive.read_bytes())
+    content[512 + 1024 + 3] ^= 0x10  # in the header of y
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match="damaged or cut short"):
+        extract(archive, tmp_path / "out")
+
+
+def test_a_link_to_nothing_is_left_out_and_one_before_its_file_is_a_copy(tmp_path):
+    early, dangling = tarfile.TarInfo("early"), tarfile.TarInfo("dangling")
+    for entry, target in ((early, "a/x"), (dangling, "nowhere")):
+        entry.type, entry.linkname = tarfile.SYMTYPE, target
+    extract(make_tar(tmp_path / "a.tar.gz", [early, dangling, ("a/x", b"1")]), tmp_path / "out")
+    assert contents(tmp_path / "out") == {"early": b"1", "a/x": b"1"}

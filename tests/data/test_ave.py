@@ -21,7 +21,7 @@ def tree(tmp_path_factory):
 
 def prepare(folder, tree, **settings):
     return prepare_dataset(
-        "ave", {**TINY, **settings}, folder / "raw", folder / "ave.k", "k", data_roots={"ave": tree}, workers=1
+        "ave", {**TINY, **settings}, folder / "raw", folder / "ave.k", "k", data_roots={"ave": tree}, workers=0
     )
 
 

@@ -165,10 +165,10 @@ def truncated(path: Path) -> None:
 
 
 ARCHIVES = {
-    "AVE_Dataset.zip: is neither a zip nor a tar archive, or its end is missing": truncated,
+    "AVE_Dataset.zip: is damaged or cut short (File is not a zip file)": truncated,
     "entry '../evil' would be written outside": lambda path: zip_with(path, "../evil"),
     "entry '/tmp/evil' would be written outside": lambda path: zip_with(path, "/tmp/evil"),
-    "is neither a zip nor": lambda path: path.write_text("<!doctype html><title>Quota exceeded</title>"),
+    "is a web page in place of the file": lambda path: path.write_text("<!doctype html><title>Quota exceeded</title>"),
 }
 
 

@@ -11,15 +11,27 @@ import pytest
 
 from counterpoise.data.clips import Item, prepare_items, report_leaks
 from counterpoise.data.media import MediaError
+from counterpoise.data.normalise import measure
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.work import Work
 from counterpoise.errors import UserError
 
+ERRORS = {
+    -2: AssertionError("window size is larger\nthan the sound"),
+    -3: AttributeError("'NoneType' object has no attribute 'decode'"),
+    -4: MemoryError(),
+    -5: IndexError("list index out of range"),
+    -6: RuntimeError("a codec's own"),
+    -7: UserError("a list of the item"),
+    -8: FileNotFoundError(2, "No such file"),
+}
+ODD = {-9: np.array([1.0, np.nan, 1.0], np.float32), -10: np.zeros(0, np.float32), -11: np.zeros(3, np.float64)}
+
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """Reads a file of one number; refuses 13, dies on -1."""
+    """Reads a file of one number; refuses 13, dies on -1, and goes wrong in other ways on other numbers."""
 
     def __call__(self, item):
         number = int(item.files[0].read_text())
@@ -27,6 +39,10 @@ class Reader:
             raise MediaError("unlucky")
         if number == -1:
             os.kill(os.getpid(), signal.SIGKILL)
+        if number in ERRORS:
+            raise ERRORS[number]
+        if number in ODD:
+            return {"value": ODD[number]}
         return {"value": np.full(3, number, np.float32)}
 
 
@@ -82,7 +98,8 @@ def test_a_killed_preparation_goes_on_to_the_same_bytes(tmp_path):
 def test_unusable_items_are_left_out_with_their_reason(tmp_path):
     data = prepare(tmp_path, {"train": make_items(tmp_path / "a", [1, 13, 3] + [0] * 20)})
     assert data.size("train") == 22
-    assert data.manifest["dropped"] == [{"split": "train", "id": "a/1", "reason": "unlucky"}]
+    (dropped,) = data.manifest["dropped"]
+    assert (dropped["split"], dropped["id"], dropped["reason"]) == ("train", "a/1", "unlucky")
     np.testing.assert_array_equal(data.array("train", "value")[:2, 0], [1, 3])
     np.testing.assert_array_equal(data.array("train", "label")[:3], [0, 0, 1])
 
@@ -148,6 +165,85 @@ def test_splits_that_share_nothing_report_nothing(tmp_path):
     assert prepare(tmp_path, splits).manifest["leaks"] == []
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_whatever_goes_wrong_with_an_item_it_alone_is_left_out(tmp_path, workers):
+    odd = [*ERRORS, *ODD]
+    items = make_items(tmp_path / "a", [*range(100, 104), *odd, *range(200, 204)])
+    data = prepare(tmp_path, {"train": items}, Work(workers), max_dropped=0.9)
+    assert data.array("train", "value")[:, 0].tolist() == [100, 101, 102, 103, 200, 201, 202, 203]
+    dropped = {entry["id"]: entry["reason"] for entry in data.manifest["dropped"]}
+    assert list(dropped) == sorted(f"a/{4 + place}" for place in range(len(odd)))
+    reasons = [dropped[f"a/{4 + place}"] for place in range(len(odd))]
+    for reason, part in zip(
+        reasons,
+        [
+            "AssertionError: window size is larger than",
+            "AttributeError",
+            "too much memory",
+            "IndexError",
+            "RuntimeError",
+        ],
+        strict=False,
+    ):
+        assert part in reason
+    assert reasons[6] == "the file is missing"
+    assert "NaN" in reasons[7]
+    assert "expected float32 (3,)" in reasons[8]
+    assert all("\n" not in reason for reason in reasons)
+
+
+def test_batches_of_which_every_item_is_dropped_are_no_trouble(tmp_path):
+    # Appends are of 64 rows: the first is all dropped, and so is the last, lone item.
+    data = prepare(tmp_path, {"train": make_items(tmp_path / "a", [13] * 64 + [1, 2] * 32 + [13])}, max_dropped=0.9)
+    assert data.size("train") == 64
+
+
+def test_a_class_of_which_no_item_is_left_is_an_error_that_names_it(tmp_path):
+    items = make_items(tmp_path / "a", [1, 13, 3, 13, 5, 13])
+    with pytest.raises(UserError, match=r"train: no item is left of 1 classes of label: odd \(3\); unlucky\. Do this"):
+        prepare(tmp_path, {"train": items}, max_dropped=1.0)
+
+
+def test_a_split_of_which_no_item_is_left_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="train: none of its 2 items"):
+        prepare(tmp_path, {"train": make_items(tmp_path / "a", [13, 13])}, max_dropped=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Damaged:
+    def __call__(self, item):
+        return {**Reader()(item), "faults": ["cut short"] if item.id == "a/1" else []}
+
+
+def test_what_is_used_although_damaged_is_noted(tmp_path):
+    data = prepare(tmp_path, {"train": make_items(tmp_path / "a", range(4))}, reader=Damaged())
+    assert data.size("train") == 4
+    assert data.manifest["faults"] == [{"fault": "cut short", "id": "a/1", "split": "train"}]
+
+
+def test_files_that_changed_since_an_interrupted_attempt_are_read_again(tmp_path):
+    splits = {"train": make_items(tmp_path / "a", range(100, 300))}
+
+    def stop(split, count, total):
+        if count == 150:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path, splits, Work(0, stop))
+    splits["train"][3].files[0].write_text("777")
+    assert prepare(tmp_path, splits).array("train", "value")[3, 0] == 777
+
+
+def test_the_manifest_has_one_digest_of_everything_that_was_read(tmp_path):
+    def digest(folder, numbers):
+        return prepare(tmp_path / folder, {"train": make_items(tmp_path / folder / "a", numbers)}).manifest["raw"]
+
+    first = digest("one", [1, 2, 3, 4])
+    assert digest("same", [1, 2, 3, 4]) == first
+    assert digest("other", [1, 2, 3, 5]) != first
+    assert digest("swapped", [2, 1, 3, 4]) != first
+
+
 MEGABYTE = 1 << 20
 
 
@@ -172,7 +268,7 @@ def test_memory_is_a_few_items_whatever_the_size_of_the_dataset(tmp_path):
     try:
         with store:
             prepare_items(store, {"train": items}, WithLength(), Work(), max_dropped=0.0, how_to_get="")
-            store.measure("value", lengths="length")
+            measure(store, "value", lengths="length")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -29,7 +29,7 @@ def prepare(folder, tree, **settings):
         folder / "crema_d.k",
         "k",
         data_roots={"crema_d": tree},
-        workers=1,
+        workers=0,
     )
 
 

@@ -1,12 +1,16 @@
 """Fetching: from a mirror folder, with checks, never into the user's own folder; and making a mirror."""
 
+import contextlib
 import gzip
+import http.server
 import shutil
+import threading
 
 import data_trees
 import pytest
 
 from counterpoise.data import mirrors
+from counterpoise.data.download import download
 from counterpoise.data.fetch import fetch_dataset
 from counterpoise.data.prepare import make_dataset, prepare_dataset, raw_files
 from counterpoise.errors import UserError
@@ -43,7 +47,7 @@ def test_a_missing_mirror_is_named(tmp_path):
 def test_a_damaged_file_that_is_there_is_not_taken_for_good(tmp_path, shared):
     (tmp_path / "raw/mnist").mkdir(parents=True)
     (tmp_path / "raw/mnist" / NAMES[3]).write_bytes(b"<html>quota</html>")
-    with pytest.raises(UserError, match="has 18 bytes, the published file has 4542"):
+    with pytest.raises(UserError, match="a web page in place of the file"):
         fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror")
 
 
@@ -134,34 +138,103 @@ def test_packing_what_is_not_there_says_how_to_get_it(tmp_path):
         mirrors.pack([(data, raw_files(data, tmp_path / "raw"))], tmp_path / "packed")
 
 
-def test_a_mirror_address_is_the_first_that_is_tried(tmp_path, monkeypatch):
-    import counterpoise.data.fetch as module
-
+@contextlib.contextmanager
+def served(folder):
+    """Serve a folder as a web server does; yield its address and the list of what was asked for."""
     asked = []
 
-    def note(urls, path, **_):
-        asked.append(urls[0])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, directory=str(folder), **options)
 
-    monkeypatch.setattr(module, "download", note)
-    monkeypatch.setattr(module, "check_file", lambda *_, **__: None)
-    fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror="https://mirror.example/data/")
-    assert asked[0] == f"https://mirror.example/data/mnist/{NAMES[0]}"
+        def log_message(self, text, *arguments):
+            asked.append(self.path)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
-def test_a_mirror_address_is_asked_for_optional_files_but_not_for_folders(tmp_path, monkeypatch):
-    import counterpoise.data.fetch as module
+def test_a_mirror_address_is_the_first_that_is_tried(tmp_path, shared):
+    with served(shared / "mirror") as (address, asked):
+        fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=address)
+    assert [path for path in asked if "mnist" in path] == [f"/mnist/{name}" for name in NAMES]
+    assert len(list((tmp_path / "raw/mnist").iterdir())) == 4
 
-    asked = {}
-    monkeypatch.setattr(
-        module, "download", lambda urls, path, **options: asked.update({path.name: (urls[0], options["optional"])})
-    )
-    data = make_dataset("grid", {})
-    raw = raw_files(data, tmp_path / "raw")
-    for source in data.sources()[:2]:
-        module.fetch_source(data, source, raw, "https://mirror.example/data", False, lambda *_: None)
-    assert asked == {"alignments.csv": ("https://mirror.example/data/grid/alignments.csv", True)}
+
+def test_a_mirror_without_a_list_of_its_files_serves_single_files(tmp_path, shared):
+    shutil.copytree(shared / "mirror/mnist", tmp_path / "mirror/mnist")
+    with served(tmp_path / "mirror") as (address, asked):
+        fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=address)
+    assert f"/mnist/{NAMES[0]}" in asked
+    assert len(list((tmp_path / "raw/mnist").iterdir())) == 4
+
+
+def test_a_mirror_address_serves_folders_by_its_list(tmp_path, shared):
+    with served(shared / "mirror") as (address, _):
+        folder = fetch_dataset("grid", {"clips": "present"}, tmp_path / "raw", mirror=address)
+    assert len(list((folder / "s1").glob("*.mpg"))) == 50
+    assert (folder / "alignments.csv").is_file()
+
+
+def test_a_list_that_names_files_outside_is_refused(tmp_path):
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror/SHA256SUMS").write_text(f"{'0' * 64}  ./grid/../../../evil\n")
+    with served(tmp_path / "mirror") as (address, _), pytest.raises(UserError, match="names a file outside"):
+        fetch_dataset("grid", {}, tmp_path / "raw", mirror=address)
+
+
+def test_a_pointer_from_a_server_is_no_file(tmp_path):
+    (tmp_path / "mirror/mnist").mkdir(parents=True)
+    for name in NAMES:
+        (tmp_path / "mirror/mnist" / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with (
+        served(tmp_path / "mirror") as (address, _),
+        pytest.raises(UserError, match="the server sent a git-lfs pointer"),
+    ):
+        download([f"{address}/mnist/{NAMES[0]}"], tmp_path / "a.gz")
+    assert not (tmp_path / "a.gz").exists()
+
+
+OWN_LAYOUTS = {
+    "crema_d": ({"front_end": "ogm"}, 2 * len(data_trees.CREMA_D) + 2),
+    "kinetics_sounds": {"max_dropped": 0.2},
+    "ave": {},
+    "ucf101": {},
+    "modelnet40": {},
+    "nyuv2": {"train_images": 3, "test_images": 2},
+    "grid": {"clips": "present"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OWN_LAYOUTS)
+def test_a_mirror_is_packed_from_the_users_own_layout(tmp_path, name):
+    settings = OWN_LAYOUTS[name]
+    own = getattr(data_trees, name)(tmp_path / "own")
+    data = make_dataset(name, settings)
+    raw = raw_files(data, tmp_path / "raw", {name: own})
+    count = mirrors.pack([(data, raw)], tmp_path / "packed")
+    items = [item for split in data.listed_items(raw).values() for item in split]
+    media = {path for item in items for path in item.files if path.is_file()}
+    assert count >= len(media) > 0
+    report = mirrors.verify(tmp_path / "packed")
+    assert report.good == count
+    assert report.missing == report.changed == report.unlisted == ()
+
+
+def test_a_mirror_without_the_media_is_not_packed(tmp_path):
+    own = data_trees.kinetics_sounds(tmp_path / "own")
+    for path in [*own.rglob("*.mp4")][2:]:
+        path.unlink()
+    data = make_dataset("kinetics_sounds", {})
+    with pytest.raises(UserError, match=r"items cannot be used.*Nothing was packed"):
+        mirrors.pack([(data, raw_files(data, tmp_path / "raw", {"kinetics_sounds": own}))], tmp_path / "packed")
+    assert not (tmp_path / "packed").exists()
 
 
 def test_a_damaged_idx_file_is_named(tmp_path):

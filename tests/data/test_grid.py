@@ -20,7 +20,7 @@ def raw(tmp_path_factory, shared):
     return root
 
 
-def prepare(folder, raw, workers=1, **settings):
+def prepare(folder, raw, workers=0, **settings):
     return prepare_dataset("grid", {**SMALL, **settings}, raw, folder / "grid.k", "k", workers=workers)
 
 

@@ -1,5 +1,10 @@
 """Decoding: the right frames and the right sound, whatever the container does."""
 
+import struct
+import subprocess
+import sys
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
@@ -184,7 +189,8 @@ def test_frame_counts_in_the_header_are_not_believed(tmp_path, clip):
     [
         (b"", "empty"),
         (b"this is no film\n" * 100, "not a media file"),
-        (b"<html><body>quota exceeded</body></html>", "not a media file"),
+        (b"<html><body>quota exceeded</body></html>", "a web page in place of the file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:92\nsize 414429\n", "a git-lfs pointer"),
     ],
 )
 def test_what_is_no_clip_is_named(tmp_path, content, message):
@@ -207,3 +213,190 @@ def test_a_window_behind_the_end_is_said(tmp_path, clip):
         read_frames(path, fps=1.0, size=(16, 16), start=5.0, end=6.0)
     with pytest.raises(MediaError, match="over before 5 s"):
         read_wave(path, rate=16000, start=5.0, end=6.0)
+
+
+def test_frames_with_reordered_pictures_in_avi_come_in_time(tmp_path):
+    """AVI has no presentation times; H.264 decodes its pictures in another order than they are shown in."""
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt, stream.max_b_frames = 64, 48, "yuv420p", 2
+        for number in range(30):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 + 7 * number, np.uint8), format="rgb24")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    frames = read_frames(path, fps=10.0, size=(48, 64))
+    np.testing.assert_allclose(shown(frames), 20 + 7 * np.arange(30), atol=4)
+
+
+MATRICES = {  # 16.16 fixed point: a, b, c, d of the display matrix, and what it does to pixels (rows, columns, 3)
+    "quarter turn clockwise": ((0, 1, -1, 0), lambda pixels: np.rot90(pixels, -1)),
+    "quarter turn counterclockwise": ((0, -1, 1, 0), lambda pixels: np.rot90(pixels, 1)),
+    "half turn": ((-1, 0, 0, -1), lambda pixels: np.rot90(pixels, 2)),
+    "mirrored": ((-1, 0, 0, 1), lambda pixels: pixels[:, ::-1]),
+}
+
+
+def write_turned(path, numbers):
+    """An MP4 with a bright corner at the top left and a display matrix, as telephones write it."""
+    picture = np.full((48, 64, 3), 20, np.uint8)
+    picture[:24, :32] = 220
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(5):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    content = bytearray(path.read_bytes())
+    place = content.index(b"tkhd") + 4 + 4 + 4 * 5 + 8 + 8  # flags, times, identity; layer, volume
+    a, b, c, d = numbers
+    fixed = [a * 65536, b * 65536, 0, c * 65536, d * 65536, 0, 0, 0, 1 << 30]
+    content[place : place + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in fixed)
+    path.write_bytes(content)
+    return picture
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_pictures_are_upright(tmp_path, name):
+    numbers, turn = MATRICES[name]
+    picture = write_turned(tmp_path / "a.mp4", numbers)
+    expected = turn(picture)
+    frames = read_frames(tmp_path / "a.mp4", fps=1.0, size=expected.shape[:2])
+    np.testing.assert_allclose(frames[0].transpose(1, 2, 0), expected, atol=40)
+    assert np.abs(frames[0].transpose(1, 2, 0).astype(int) - expected).mean() < 5
+
+
+def write_late(path, *, picture_at=0.0, sound_at=0.0, lost=None):
+    """A clip whose tone begins ``sound_at`` seconds in; packets of sound between the times ``lost`` are missing."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        packets = []
+        for number in range(40):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 100, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number + round(10 * picture_at), Fraction(1, 10)
+            packets += video.encode(frame)
+        packets += video.encode()
+        for number in range(160):
+            time = np.arange(400) / 16000 + number / 40
+            wave = np.round(16000 * np.sin(2 * np.pi * 440 * time) * (time < 1.0)).astype(np.int16)[None]
+            frame = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = (
+                16000,
+                number * 400 + round(16000 * sound_at),
+                Fraction(1, 16000),
+            )
+            if lost is None or not lost[0] <= number / 40 < lost[1]:
+                packets += audio.encode(frame)
+        packets += audio.encode()
+        for packet in packets:
+            container.mux(packet)
+    return path
+
+
+def seconds_of_tone(wave, rate):
+    """Where the tone begins and ends."""
+    loud = np.flatnonzero(np.abs(wave) > 0.2)
+    return loud[0] / rate, loud[-1] / rate
+
+
+def test_sound_that_starts_late_is_late(tmp_path):
+    path = write_late(tmp_path / "a.mkv", sound_at=1.0)
+    begin, end = seconds_of_tone(read_wave(path, rate=16000), 16000)
+    assert abs(begin - 1.0) < 0.01
+    assert abs(end - 2.0) < 0.01
+    # The second from 1 to 2 is all tone.
+    assert np.abs(read_wave(path, rate=16000, start=1.0, end=2.0)).reshape(10, -1).max(axis=1).min() > 0.3
+
+
+def test_sound_and_pictures_count_from_the_first_picture(tmp_path):
+    path = write_late(tmp_path / "a.mkv", picture_at=0.6)
+    begin, end = seconds_of_tone(read_wave(path, rate=16000), 16000)
+    assert begin < 0.01
+    assert abs(end - 0.4) < 0.01
+
+
+def test_lost_sound_is_silence_and_what_follows_keeps_its_time(tmp_path):
+    whole = read_wave(write_late(tmp_path / "a.mkv"), rate=16000)
+    holed = read_wave(write_late(tmp_path / "b.mkv", lost=(0.25, 0.75)), rate=16000)
+    assert np.abs(holed[4100:11900]).max() == 0
+    np.testing.assert_allclose(holed[12100:16000], whole[12100:16000], atol=1e-3)
+
+
+def test_resampling_lets_nothing_through_that_was_not_there():
+    rate, new_rate = 16000, 22050
+    time = np.arange(2 * rate) / rate
+    wave = (0.5 * np.sin(2 * np.pi * 6500 * time)).astype(np.float64)
+    found = resample(wave, rate, new_rate)[new_rate // 4 : -new_rate // 4]
+    power = np.abs(np.fft.rfft(found * np.blackman(len(found)))) ** 2
+    hertz = np.fft.rfftfreq(len(found), 1 / new_rate)
+    images = power[np.abs(hertz - 6500) > 100].max() / power.max()
+    # SciPy's default filter leaves the image at 9,500 Hz 60 dB down. float32 itself ends near 140 dB.
+    assert 10 * np.log10(images) < -100
+
+
+def test_seven_point_one_is_one_wave_and_kills_nothing(tmp_path):
+    """PyAV reads the eighth plane of a planar frame from memory that is not its own."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=48000, layout="7.1")
+        wave = np.round(8000 * np.sin(2 * np.pi * 440 * np.arange(48000) / 48000)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(np.repeat(wave, 8)[None], format="s16", layout="7.1")
+        frame.sample_rate, frame.pts = 48000, 0
+        resampler = av.AudioResampler(format="fltp", layout="7.1", rate=48000, frame_size=1024)
+        for part in resampler.resample(frame):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode())
+    code = f"from counterpoise.data.media import read_wave; print(abs(read_wave({str(path)!r}, rate=16000)).max())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert 0.1 < float(found.stdout) < 0.5
+
+
+def write_float_wav(path, samples, rate=16000):
+    """A WAV file of 32-bit floats, whose header says ``rate``."""
+    data = np.asarray(samples, "<f4").tobytes()
+    form = struct.pack("<HHIIHH", 3, 1, rate, (rate * 4) & 0xFFFFFFFF, 4, 32)
+    body = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    return path
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_sound_that_is_not_numbers_is_named(tmp_path, value):
+    samples = np.zeros(16000)
+    samples[5000] = value
+    with pytest.raises(MediaError, match="NaN or infinite"):
+        read_wave(write_float_wav(tmp_path / "a.wav", samples), rate=16000)
+
+
+@pytest.mark.parametrize("rate", [2147483647, 0xFFFFFFF0, 10])
+def test_an_impossible_sampling_rate_is_named_before_memory_is_asked_for(tmp_path, rate):
+    with pytest.raises(MediaError):
+        read_wave(write_float_wav(tmp_path / "a.wav", np.zeros(1000), rate), rate=16000)
+
+
+def test_a_whole_video_in_place_of_a_clip_is_named(tmp_path, clip):
+    path = clip(tmp_path / "a.mkv", seconds=130.0, fps=1, rate=8000, audio="pcm_s16le")
+    with pytest.raises(MediaError, match="longer than 120 s"):
+        read_frames(path, fps=1.0, size=(16, 16))
+    with pytest.raises(MediaError, match="longer than 120 s"):
+        read_wave(path, rate=16000)
+    assert len(read_wave(path, rate=16000, end=3.0)) == 48000
+
+
+def test_a_file_that_is_cut_short_is_used_and_noted(tmp_path, clip):
+    path = clip(tmp_path / "a.mkv", seconds=8.0, audio="pcm_s16le")
+    faults = []
+    read_frames(path, fps=1.0, size=(16, 16), faults=faults)
+    read_wave(path, rate=16000, faults=faults)
+    assert faults == []
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert 2 <= len(read_frames(path, fps=1.0, size=(16, 16), faults=faults)) < 7
+    assert read_wave(path, rate=16000, faults=faults).size > 0
+    assert len(faults) == 2
+    assert all(" of 8." in fault or " of 7.9" in fault for fault in faults)

@@ -21,7 +21,7 @@ def tree(tmp_path_factory):
 
 def prepare(folder, tree, **settings):
     return prepare_dataset(
-        "modelnet40", settings, folder / "raw", folder / "modelnet40.k", "k", data_roots={"modelnet40": tree}, workers=1
+        "modelnet40", settings, folder / "raw", folder / "modelnet40.k", "k", data_roots={"modelnet40": tree}, workers=0
     )
 
 

@@ -21,7 +21,7 @@ def prepare(folder, tree, **settings):
         folder / "nyuv2.k",
         "k",
         data_roots={"nyuv2": tree},
-        workers=1,
+        workers=0,
     )
 
 

@@ -3,12 +3,13 @@
 import os
 import shutil
 
+import data_trees
 import pytest
 from typer.testing import CliRunner
 
-from counterpoise.cli.data import app, mirror_app
-from counterpoise.data.status import dataset_names, dataset_status, prepared_folder
+from counterpoise.cli.data import _prepared_folder, _status, app, mirror_app
 from counterpoise.errors import UserError
+from counterpoise.planning.configs import Configs
 from counterpoise.planning.plan import make_plan
 
 
@@ -27,20 +28,23 @@ def run(command, *arguments):
 
 
 def test_every_dataset_config_can_be_looked_at_before_anything_is_fetched(project):
-    names = dataset_names(project)
+    names = Configs(project / "configs").names("datasets")
     assert {"cg_digits", "crema_d", "kinetics_sounds", "nyuv2"} <= set(names)
     for name in names:
-        found = dataset_status(project, name)
+        found = _status(project, name, {})
         assert found.prepared is None
         assert found.licence
         assert found.complete == (name in ("cg_digits", "multi_digits"))
-        assert found.command == f"counterpoise data {'prepare' if found.complete else 'fetch'} {name}"
+        by_hand = name.startswith(("kinetics", "ucf101")) or name == "cmu_mosi_mult"
+        command = f"counterpoise data {'prepare' if found.complete else 'fetch'} {name}"
+        # No command can bring what has no address.
+        assert (found.next_step == command) is not by_hand
 
 
 def test_prepared_data_has_the_place_that_the_plan_gives_it(repository):
     plan = make_plan(repository, repository / "configs/benchmarks/digits.yaml")
     for data in plan.datasets:
-        assert prepared_folder(repository, data.name).name == data.directory.name
+        assert _prepared_folder(repository, data.name).name == data.directory.name
 
 
 def test_files_are_counted_and_wrong_ones_named(project, shared):
@@ -48,13 +52,13 @@ def test_files_are_counted_and_wrong_ones_named(project, shared):
     raw.mkdir(parents=True)
     for path in (shared / "mirror/mnist").iterdir():
         shutil.copyfile(path, raw / path.name)
-    found = dataset_status(project, "cg_mnist")
-    assert (found.there, found.missing, found.wrong) == (4, (), ())
+    found = _status(project, "cg_mnist", {})
+    assert (found.files, found.missing, found.wrong) == (4, (), ())
     assert found.size == sum(path.stat().st_size for path in raw.iterdir())
     labels = raw / "t10k-labels-idx1-ubyte.gz"
     labels.write_bytes(bytes(byte ^ 1 for byte in labels.read_bytes()))
     (raw / "train-images-idx3-ubyte.gz").unlink()
-    found = dataset_status(project, "cg_mnist")
+    found = _status(project, "cg_mnist", {})
     assert found.missing == ("train-images-idx3-ubyte.gz",)
     assert "sha256" in found.wrong[0]
 
@@ -63,12 +67,12 @@ def test_a_dataset_is_fetched_and_prepared_alone(project, shared):
     run(app, "fetch", "multi_mnist", "--mirror", shared / "mirror", "--root", project)
     output = run(app, "prepare", "multi_mnist", "--root", project)
     assert "train 60000, test 10000" in output
-    assert dataset_status(project, "multi_mnist").prepared is not None
+    assert _status(project, "multi_mnist", {}).prepared is not None
 
 
 def test_status_lists_every_dataset_with_its_licence_and_next_command(project):
     output = run(app, "status", "--root", project)
-    for name in dataset_names(project):
+    for name in Configs(project / "configs").names("datasets"):
         assert name[:8] in output
 
 
@@ -94,6 +98,31 @@ def test_a_data_root_without_a_name_is_refused(project):
 def test_clips_in_the_users_own_folder_show_as_there(project, shared, tmp_path):
     folder = tmp_path / "grid"
     shutil.copytree(shared / "mirror/grid", folder)
-    found = dataset_status(project, "grid_sample", data_roots={"grid": folder})
+    found = _status(project, "grid_sample", {"grid": folder})
     assert found.missing == ()
+    assert (found.items, found.listed) == (50, 50)
     assert found.size > 20_000_000
+
+
+def test_media_are_counted_against_the_lists(project, tmp_path):
+    own = data_trees.kinetics_sounds(tmp_path / "own")
+    found = _status(project, "kinetics_sounds", {"kinetics_sounds": own})
+    # One of the eight listed training clips is missing in the tree.
+    assert (found.items, found.listed) == (11, 12)
+    assert not found.complete
+
+
+def test_nothing_advises_to_delete_or_replace_the_users_own_files(project, tmp_path):
+    own = data_trees.mnist(tmp_path / "own")
+    found = _status(project, "cg_mnist", {"mnist": own})
+    assert found.wrong == ()
+    assert len(found.remarks) == 4
+    assert all("is not the published file; it is used as it is" in text for text in found.remarks)
+    output = run(app, "status", "cg_mnist", "--data-root", f"mnist={own}", "--root", project)
+    assert "delete it" not in output
+
+
+def test_weights_are_listed_with_their_licences(project):
+    output = run(app, "status", "--root", project)
+    assert "wav2vec2_large_lv60k" in output
+    assert "BSD-3-Clause" in output

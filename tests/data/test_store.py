@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from counterpoise.data.normalise import measure
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.store import ArrayStore
 from counterpoise.errors import UserError
@@ -74,7 +75,7 @@ def test_the_order_of_bytes_in_the_file_shows_in_speed_only(tmp_path):
             store.append("train", [str(n) for n in range(6)], frames=images[:6])
             np.testing.assert_array_equal(store.read("train", "frames"), images[:6])
             store.append("train", [str(n) for n in range(6, ROWS)], frames=images[6:])
-            store.measure("frames")
+            measure(store, "frames")
         data = PreparedData.open(store.destination)
         np.testing.assert_array_equal(data.array("train", "frames"), images)
         data.verify()
@@ -205,8 +206,8 @@ def test_measured_statistics_are_those_of_the_train_split(tmp_path):
     with store:
         store.append("train", [str(n) for n in range(40)], image=images[:40], feature=features[:40])
         store.append("test", [str(n) for n in range(10)], image=images[40:], feature=features[40:])
-        store.measure("image")
-        store.measure("feature")
+        measure(store, "image")
+        measure(store, "feature")
     entry = PreparedData.open(tmp_path / "toy.k").modalities
     np.testing.assert_allclose(entry["image"]["mean"], (images[:40] / 255).mean(axis=(0, 2, 3)), rtol=1e-6)
     np.testing.assert_allclose(entry["image"]["std"], (images[:40] / 255).std(axis=(0, 2, 3)), rtol=1e-6)

@@ -4,9 +4,9 @@ import data_trees
 import numpy as np
 import pytest
 
-from counterpoise.data.datasets.ucf101 import CLASSES, Ucf101
+from counterpoise.data.datasets.ucf101 import CLASSES, PUBLISHED, Ucf101
 from counterpoise.data.prepare import prepare_dataset
-from counterpoise.data.sources import RawFiles
+from counterpoise.data.sources import RawFiles, is_published
 from counterpoise.errors import UserError
 
 TINY = {"frame_size": [24, 32], "max_dropped": 0.5, "val_fraction": 0.3}
@@ -19,7 +19,7 @@ def tree(tmp_path_factory):
 
 def prepare(folder, tree, **settings):
     return prepare_dataset(
-        "ucf101", {**TINY, **settings}, folder / "raw", folder / "ucf101.k", "k", data_roots={"ucf101": tree}, workers=1
+        "ucf101", {**TINY, **settings}, folder / "raw", folder / "ucf101.k", "k", data_roots={"ucf101": tree}, workers=0
     )
 
 
@@ -77,6 +77,7 @@ def test_a_bad_line_is_named(tmp_path, tree):
     own.mkdir(parents=True)
     (own / "testlist01.txt").write_text((tree / "ucfTrainTestlist/testlist01.txt").read_text())
     (own / "trainlist01.txt").write_text("Archery/clip.avi 1\n")
+    (own.parent / "UCF-101").symlink_to(tree / "UCF-101")
     with pytest.raises(UserError, match=r"trainlist01\.txt: line 1: 'Archery/clip.avi'"):
         prepare(tmp_path, own.parent)
 
@@ -84,3 +85,27 @@ def test_a_bad_line_is_named(tmp_path, tree):
 def test_a_missing_fold_list_says_where_to_get_it(tmp_path, tree):
     with pytest.raises(UserError, match=r"trainlist02\.txt.*UCF101TrainTestSplits"):
         prepare(tmp_path, tree, fold=2)
+
+
+def test_a_list_that_spells_a_class_otherwise_loses_no_clip(tmp_path, tree):
+    """Copies of the first fold's lists go round with HandstandPushups in place of HandStandPushups."""
+    own = tmp_path / "own/ucfTrainTestlist"
+    own.mkdir(parents=True)
+    (own.parent / "UCF-101").symlink_to(tree / "UCF-101")
+    for name in ("trainlist01.txt", "testlist01.txt"):
+        text = (tree / "ucfTrainTestlist" / name).read_text()
+        assert "v_HandStandPushups" in text
+        (own / name).write_text(text.replace("v_HandStandPushups", "v_HandstandPushups"))
+    data = prepare(tmp_path, own.parent)
+    number = data.targets["action"]["names"].index("HandstandPushups")
+    assert data.class_counts("test", "action")[number] == 2
+
+
+def test_the_official_lists_are_the_published_ones_whatever_their_line_ends(shared, tmp_path):
+    for name, (size, _) in PUBLISHED.items():
+        text = (shared / "mirror/ucf101" / name).read_bytes().replace(b"v_HandstandPushups", b"v_HandStandPushups")
+        assert len(text) == size
+        (tmp_path / name).write_bytes(text.replace(b"\n", b"\r\n"))
+    for fold in (1, 2, 3):
+        for source in Ucf101(fold=fold).sources()[:2]:
+            assert is_published(tmp_path / source.path, source) is True

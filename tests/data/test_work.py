@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +76,39 @@ def test_the_larger_results_are_the_fewer_are_made_ahead_of_the_one_in_turn(monk
         if done == 10:
             # What was given out when the tenth result came: the nine before it, and those under way.
             assert len(taken) - 9 == ahead
+
+
+PARENT = """
+import sys, time
+sys.path.insert(0, {folder!r})
+from counterpoise.data.work import Work
+import sleeper
+
+for _ in Work(3).map(sleeper.sleep, list(range(100)), str):
+    print("begun", flush=True)
+"""
+SLEEPER = """
+import os, pathlib, time
+
+def sleep(item):
+    pathlib.Path(__file__).with_name(f"{os.getpid()}.pid").touch()
+    if item > 0:
+        time.sleep(30)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_their_parent_however_it_ends(tmp_path, how):
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT.format(folder=str(tmp_path))], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout.readline() == "begun\n"
+    workers = {int(path.stem) for path in tmp_path.glob("*.pid")}
+    assert workers
+    parent.send_signal(how)
+    parent.wait()
+    waited = time.monotonic() + 20
+    while time.monotonic() < waited and any(Path(f"/proc/{pid}").exists() for pid in workers):
+        time.sleep(0.1)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]

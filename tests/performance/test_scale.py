@@ -13,7 +13,7 @@ from big_project import BENCHMARK, BigProject
 
 pytestmark = pytest.mark.performance
 
-# Cells and seeds of ten thousand runs: a job takes five seeds, so 2000, 10000 and 2000 jobs (in 125 batches).
+# Cells and seeds of ten thousand runs, a job each.
 SHAPES = {"2000 cells x 5 seeds": (2000, 5), "10000 cells x 1 seed": (10000, 1), "16 cells x 625 seeds": (16, 625)}
 WORKFLOW = ("snakemake", "--cores", "2", "--configfile", BENCHMARK)
 

@@ -16,6 +16,7 @@ from counterpoise.cli.derive import write_benchmark
 from counterpoise.components import read_components
 from counterpoise.data.prepare import prepare_dataset
 from counterpoise.errors import UserError
+from counterpoise.runs.changed import check_raw_data
 from counterpoise.runs.machine import choose_device
 from counterpoise.runs.run import run_of
 from counterpoise.runs.train import train_run
@@ -137,3 +138,9 @@ def test_a_dataset_of_files_gives_a_table_as_it_stands(tmp_path, repository, mon
     assert all(row in table for row in ("One joint loss", "Uniform baseline", "MMPareto"))
     with pytest.raises(UserError, match="is there already; nothing was written"):
         new_dataset("my_data", tmp_path)
+    with Path("data/raw/my_data/first_test.csv").open("a") as file:
+        file.write("1,2,3,4,5,6\n")
+    with pytest.raises(
+        UserError, match=r"first_test.csv has changed.*raise 'version' in configs/datasets/my_data.yaml"
+    ):
+        check_raw_data(plan, Path())

@@ -18,7 +18,16 @@ def resolve():
         raise WorkflowError(str(error)) from None
 
 
+def check_data():
+    try:
+        check_raw_data(PLAN, Path())
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
 PLAN = resolve()
+if workflow.is_main_process:
+    check_data()
 BASIS = f"results/{PLAN.benchmark.name}/basis.json"
 
 # The options that name the benchmark in a rule's command line. They are the text of a rule's `params`, where Snakemake

@@ -5,11 +5,15 @@ their own.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from counterpoise.errors import UserError, suggest
+
+if TYPE_CHECKING:
+    from counterpoise.data.progress import Progress
+    from counterpoise.data.status import DatasetStatus
 
 app = typer.Typer(add_completion=False, help="Fetch, prepare and look at datasets on their own.")
 mirror_app = typer.Typer(add_completion=False, help="Make or check a folder with the raw files of datasets.")
@@ -27,34 +31,51 @@ NamesArgument = Annotated[list[str] | None, typer.Argument(help="datasets of con
 def data_status(
     names: NamesArgument = None, verify: VerifyOption = False, data_root: RootsOption = None, root: RootOption = Path()
 ) -> None:
-    """Say of each dataset what is there, what is missing, its size and licence, and the command that goes
-    on.
-    """
+    """Say of each dataset what is there, what is missing, its size and licence, and what to do next."""
     from rich.console import Console
     from rich.table import Table
 
-    from counterpoise.data.progress import on_terminal
-    from counterpoise.data.status import dataset_status
+    from counterpoise.data.progress import on_terminal, quiet
 
-    table = Table("dataset", "raw files", "checked", "size", "prepared", "licence", "next command")
-    problems = []
+    roots = _roots(root, data_root)
+    table = Table("dataset", "raw files", "items", "size", "checked", "prepared", "licence")
+    remarks = []
     with on_terminal() as progress:
         for name in _names(root, names):
-            found = dataset_status(
-                root, name, data_roots=_roots(data_root), verify=verify, progress=progress if verify else _silent
-            )
-            files = f"{found.there} there" + (f", {len(found.missing)} missing" if found.missing else "")
+            found = _status(root, name, roots, verify, progress if verify else quiet)
+            missing = f", {len(found.missing)} missing" if found.missing else ""
             checked = f"digests of {found.pinned}" if verify else "sizes"
-            checked = "wrong" if found.wrong else checked
-            ready = "yes" if found.prepared else "no"
             table.add_row(
-                name, files, checked if found.there else "-", readable(found.size), ready, found.licence, found.command
+                name,
+                f"{found.files} there{missing}",
+                f"{found.items} of {found.listed}" if found.listed else "-",
+                readable(found.size),
+                "wrong" if found.wrong else checked if found.files else "-",
+                "stale" if found.stale else "yes" if found.prepared else "no",
+                found.licence,
             )
-            problems += [f"{name}: missing: {path}" for path in found.missing[:3]]
-            problems += [f"{name}: {reason}" for reason in found.wrong]
+            remarks += [f"{name}: missing: {path}" for path in found.missing[:3]]
+            remarks += [f"{name}: {text}" for text in (*found.wrong, *found.remarks, found.stale) if text]
+            remarks += [f"{name}: next: {found.next_step}"] if found.next_step else []
     Console().print(table)
-    for problem in problems:
-        print(problem)
+    for remark in remarks:
+        print(remark)
+    if not names:
+        _print_weights(root)
+
+
+def _print_weights(root: Path) -> None:
+    """List the pretrained weights that models may start from, with their licences."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from counterpoise.weights import WEIGHTS
+
+    table = Table("pretrained weights", "there", "licence", "source")
+    for weights in WEIGHTS.values():
+        there = "yes" if (root / "data/weights" / weights.file).is_file() else "no"
+        table.add_row(weights.name, there, weights.licence, weights.source)
+    Console().print(table)
 
 
 @app.command("fetch")
@@ -77,7 +98,8 @@ def data_fetch(
             config.settings,
             root / "data/raw",
             mirror=mirror,
-            data_roots=_roots(data_root),
+            name=name,
+            data_roots=_roots(root, data_root),
             verify=verify,
             progress=progress,
         )
@@ -94,11 +116,10 @@ def data_prepare(
     """Make a dataset's arrays from its raw files."""
     from counterpoise.data.prepare import prepare_dataset
     from counterpoise.data.progress import on_terminal
-    from counterpoise.data.status import prepared_folder
     from counterpoise.planning.configs import Configs
 
     config = Configs(root / "configs").dataset(_known(root, name))
-    folder = prepared_folder(root, name)
+    folder = _prepared_folder(root, name)
     with on_terminal("items") as progress:
         data = prepare_dataset(
             config.component,
@@ -106,33 +127,21 @@ def data_prepare(
             root / "data/raw",
             folder,
             folder.name.rpartition(".")[2],
-            data_roots=_roots(data_root),
+            data_roots=_roots(root, data_root),
             workers=workers,
             progress=progress,
         )
     print(f"{data.path}: " + ", ".join(f"{split} {data.size(split)}" for split in data.splits))
     if data.manifest["dropped"]:
         print(f"{len(data.manifest['dropped'])} items left out; {data.path / 'manifest.json'} says why")
+    if data.manifest["faults"]:
+        ids = {entry["id"] for entry in data.manifest["faults"]}
+        print(f"{len(ids)} items are used although damaged; the manifest says how")
+    for what in data.manifest["departures"]:
+        print(f"not the published set: {what}")
     for leak in data.manifest["leaks"]:
         expected = " (by design of the split)" if leak.get("expected") else ""
         print(f"{' and '.join(leak['splits'])} share: {leak['kind']}: {leak['count']}{expected}")
-
-
-@app.command("counts")
-def data_counts(
-    mirror: Annotated[Path, typer.Option("--mirror", help="folder with the lists and the data")],
-    document: Annotated[Path | None, typer.Option("--write", help="document to put the table into")] = None,
-    root: RootOption = Path(),
-) -> None:
-    """Count what the datasets hold, as the table of docs/datasets.md."""
-    from counterpoise.data.counts import as_markdown, count_datasets, put_into
-    from counterpoise.files import write_text
-
-    table = as_markdown(count_datasets(root, mirror))
-    if document is None:
-        print(table)
-    else:
-        write_text(document, put_into(document.read_text(encoding="utf-8"), table))
 
 
 @mirror_app.command("pack")
@@ -142,21 +151,22 @@ def mirror_pack(
     data_root: RootsOption = None,
     root: RootOption = Path(),
 ) -> None:
-    """Copy the raw files of datasets that are here into a mirror folder, with checksums."""
+    """Copy the raw files that preparing datasets reads into a mirror folder, with checksums. Without names: all
+    datasets that are complete.
+    """
     from counterpoise.data.mirrors import pack
     from counterpoise.data.prepare import make_dataset, raw_files
     from counterpoise.data.progress import on_terminal
-    from counterpoise.data.status import dataset_status
     from counterpoise.planning.configs import Configs
 
     configs = Configs(root / "configs")
-    roots = _roots(data_root)
-    chosen = names or [name for name in _names(root, None) if not dataset_status(root, name, data_roots=roots).missing]
+    roots = _roots(root, data_root)
+    chosen = names or [name for name in _names(root, None) if _status(root, name, roots).complete]
     datasets = []
     for name in chosen:
         config = configs.dataset(_known(root, name))
         data = make_dataset(config.component, config.settings)
-        datasets.append((data, raw_files(data, root / "data/raw", roots)))
+        datasets.append((data, raw_files(data, root / "data/raw", roots, name)))
     with on_terminal("files") as progress:
         count = pack(datasets, folder, progress)
     print(f"{folder}: {count} files of {', '.join(chosen) or 'no dataset'}")
@@ -188,30 +198,57 @@ def readable(size: int) -> str:
     return f"{value:.3g} GB"
 
 
-def _names(root: Path, given: list[str] | None) -> list[str]:
-    from counterpoise.data.status import dataset_names
+def _status(
+    root: Path, name: str, roots: dict[str, Path], verify: bool = False, progress: Progress | None = None
+) -> DatasetStatus:
+    from counterpoise.data.progress import quiet
+    from counterpoise.data.status import dataset_status
+    from counterpoise.planning.configs import Configs
 
-    return [_known(root, name) for name in given] if given else dataset_names(root)
+    config = Configs(root / "configs").dataset(name)
+    return dataset_status(
+        name,
+        config.component,
+        config.settings,
+        raw_root=root / "data/raw",
+        prepared=_prepared_folder(root, name),
+        data_roots=roots,
+        verify=verify,
+        progress=progress or quiet,
+    )
+
+
+def _prepared_folder(root: Path, name: str) -> Path:
+    """Return where the prepared data of a dataset configuration is or would be."""
+    from counterpoise.data.prepare import prepared_key
+    from counterpoise.planning.configs import Configs
+
+    configs = Configs(root / "configs")
+    config = configs.dataset(name)
+    key = prepared_key(config.component, config.settings, str(configs.path("datasets", name)))
+    return root / "data/prepared" / f"{name}.{key}"
+
+
+def _names(root: Path, given: list[str] | None) -> list[str]:
+    from counterpoise.planning.configs import Configs
+
+    return [_known(root, name) for name in given] if given else Configs(root / "configs").names("datasets")
 
 
 def _known(root: Path, name: str) -> str:
-    from counterpoise.data.status import dataset_names
-
-    names = dataset_names(root)
+    names = _names(root, None)
     if name not in names:
         raise UserError(f"{root / 'configs/datasets'}: no dataset '{name}'{suggest(name, names)}")
     return name
 
 
-def _roots(given: list[str] | None) -> dict[str, Path]:
+def _roots(root: Path, given: list[str] | None) -> dict[str, Path]:
+    from counterpoise.data.prepare import read_data_roots
+
     roots = {}
     for entry in given or []:
         name, separator, folder = entry.partition("=")
         if not separator or not folder:
             raise UserError(f"--data-root {entry}: must be name=folder")
-        roots[name] = Path(folder)
-    return roots
-
-
-def _silent(what: str, done: int, total: int | None) -> None:
-    """Show nothing."""
+        roots[name] = folder
+    return read_data_roots(roots, _names(root, None))

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from counterpoise.cli.project import DEFAULT_BENCHMARK, BenchmarkOption, DeviceOption, RootOption, SetOption, request
+from counterpoise.cli.project import (
+    DEFAULT_BENCHMARK,
+    BenchmarkOption,
+    DeviceOption,
+    RootOption,
+    SetOption,
+    data_roots,
+    request,
+)
 from counterpoise.errors import UserError, suggest
 
 if TYPE_CHECKING:
@@ -91,9 +99,13 @@ def fetch(
     asked = request(benchmark, settings, root)
     plan = asked.plan()
     data = _dataset(plan, name)
-    roots = {key: Path(value) for key, value in plan.benchmark.data_roots.items()}
     folder = fetch_dataset(
-        data.component, data.settings, asked.root / "data/raw", mirror=plan.benchmark.mirror, data_roots=roots
+        data.component,
+        data.settings,
+        asked.root / "data/raw",
+        name=data.name,
+        mirror=plan.benchmark.mirror,
+        data_roots=data_roots(plan, asked.root),
     )
     if receipt is not None:
         write_json(asked.root / receipt, {"schema": 1, "dataset": data.name, "key": data.key, "folder": str(folder)})
@@ -110,10 +122,10 @@ def prepare(
     asked = request(benchmark, settings, root)
     plan = asked.plan()
     data = _dataset(plan, name)
-    roots = {key: Path(value) for key, value in plan.benchmark.data_roots.items()}
     folder = asked.root / data.directory
+    roots = data_roots(plan, asked.root)
     prepared = prepare_dataset(
-        data.component, data.settings, asked.root / "data/raw", folder, data.key, data_roots=roots
+        data.component, data.settings, asked.root / "data/raw", folder, data.key, source=data.source, data_roots=roots
     )
     print(prepared.path)
 

@@ -16,6 +16,7 @@ from counterpoise.cli.project import (
     Request,
     RootOption,
     SetOption,
+    data_roots,
     request,
 )
 
@@ -159,14 +160,14 @@ def _downloads(plan: Plan, root: Path) -> dict[str, str]:
     """Say of each dataset that is not prepared what there is to fetch."""
     from counterpoise.cli.overview import is_prepared, size_text
 
-    roots = {key: Path(value) for key, value in plan.benchmark.data_roots.items()}
+    roots = data_roots(plan, root)
     said = {}
     for data in plan.datasets:
         if is_prepared(data, root):
             continue
         from counterpoise.data.status import to_fetch
 
-        files, size, unknown = to_fetch(data.component, data.settings, root / "data/raw", roots)
+        files, size, unknown = to_fetch(data.component, data.settings, root / "data/raw", roots, data.name)
         more = f" and {unknown} of unknown size" if unknown else ""
         said[data.name] = f"to fetch: {files} files, {size_text(size)}{more}" if files else "nothing to fetch"
     return said

@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
-import gzip
 import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
+from counterpoise.data.sources import impostor, is_litter
 from counterpoise.errors import UserError
 
 MAX_FILES = 5_000_000
 MAX_RATIO = 200
 FREE_BYTES = 1 << 28
 BLOCK = 1 << 20
+ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+# Compression methods of zip files that are met with, by number; Python reads the others.
+UNREADABLE = {1: "shrunk", 6: "imploded", 9: "Deflate64", 20: "Zstandard", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
 
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError)
+# What the readers raise on damaged archives.
+_BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    struct.error,
+    ValueError,
+    LookupError,
+    OverflowError,
+)
 
 
 def extract(archive: Path, destination: Path, *, max_bytes: int | None = None, max_files: int = MAX_FILES) -> None:
     """Unpack a zip or tar ``archive`` into the new folder ``destination``, wholly or not at all.
 
-    Refused, by name: absolute paths, ``..``, links that leave the folder, devices, more than ``max_files``
-    entries and more than ``max_bytes`` (by default 200 times the archive and at least 256 MiB), counted as
-    the bytes come out.
+    Which of the two it is shows in its bytes. Refused, by name: absolute paths, ``..``, links that leave the
+    folder, devices, more than ``max_files`` entries and more than ``max_bytes`` (by default 200 times the
+    archive and at least 256 MiB), counted as the bytes come out. What other systems put into archives
+    (``__MACOSX``, ``._x``, an entry ``/``) is left out; of entries of one name the last counts; links become
+    copies. The archive is read to its end, so that its checksums are compared.
     """
     archive, destination = Path(archive), Path(destination)
     if destination.exists():
@@ -38,32 +56,96 @@ def extract(archive: Path, destination: Path, *, max_bytes: int | None = None, m
     destination.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
     try:
-        budget = _Budget(archive, max_bytes, max_files)
-        if zipfile.is_zipfile(archive):
-            _extract_zip(archive, temporary, budget)
-        elif tarfile.is_tarfile(archive):
-            _extract_tar(archive, temporary, budget)
+        unpack = _Unpacking(archive, temporary, max_bytes, max_files)
+        if _is_zip(archive):
+            _extract_zip(archive, unpack)
         else:
-            raise UserError(f"{archive}: is neither a zip nor a tar archive, or its end is missing")
+            _extract_tar(archive, unpack)
+        unpack.finish()
         temporary.chmod(0o755)
         temporary.rename(destination)
     except _BROKEN as error:
         raise UserError(f"{archive}: is damaged or cut short ({error}); delete it and fetch it again") from error
     except OSError as error:
+        # gzip and bz2 say so of damage, without a number.
+        if error.errno is None:
+            raise UserError(f"{archive}: is damaged or cut short ({error}); delete it and fetch it again") from error
         raise UserError(f"{destination}: cannot be unpacked: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-class _Budget:
-    """Counts what comes out of an archive and stops one that is made to fill the disk."""
+def _is_zip(archive: Path) -> bool:
+    """Return whether an archive is a zip or (False) a tar; a tar may well hold a zip that is found in it."""
+    with archive.open("rb") as file:
+        if file.read(4) in ZIP_MAGIC:
+            return True
+    if tarfile.is_tarfile(archive):
+        return False
+    if zipfile.is_zipfile(archive):
+        return True
+    what = impostor(archive)
+    reason = f"is {what}" if what else "is neither a zip nor a tar archive, or its end is missing"
+    raise UserError(f"{archive}: {reason}; delete it and fetch it again")
 
-    def __init__(self, archive: Path, max_bytes: int, max_files: int) -> None:
-        self._archive = archive
+
+class _Unpacking:
+    """The folder that an archive is unpacked into: decides where entries go, and stops what fills the disk."""
+
+    def __init__(self, archive: Path, root: Path, max_bytes: int, max_files: int) -> None:
+        self._archive, self._root = archive, root
         self._bytes, self._files = max_bytes, max_files
         self._limits = (max_bytes, max_files)
+        self._links: list[tuple[str, PurePosixPath, Path]] = []
 
-    def spend(self, size: int, entries: int = 0) -> None:
+    def refuse(self, name: str, why: str) -> UserError:
+        """Return the error that names an entry."""
+        return UserError(f"{self._archive}: entry {name!r} {why}; refused")
+
+    def place(self, name: str) -> Path | None:
+        """Return where the entry ``name`` goes; ``None`` for what is left out. Refuses one that would leave."""
+        self._spend(0, 1)
+        path = PurePosixPath(name.replace("\\", "/"))
+        parts = [part for part in path.parts if part not in ("/", ".")]
+        if parts and (path.is_absolute() or name[1:2] == ":" or ".." in parts):
+            raise self.refuse(name, "would be written outside the folder")
+        if not parts or any(is_litter(part) for part in parts):
+            return None
+        return self._root.joinpath(*parts)
+
+    def folder(self, place: Path) -> None:
+        """Make a folder."""
+        place.mkdir(parents=True, exist_ok=True)
+
+    def write(self, place: Path, source: IO[bytes]) -> None:
+        """Write a file, in place of an earlier one of its name."""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("wb") as file:
+            for block in _blocks(source):
+                self._spend(len(block))
+                file.write(block)
+
+    def link(self, name: str, place: Path, base: PurePosixPath, target: str) -> None:
+        """Note a link, to be written as a copy of the file that it leads to; refuse one that leads outside."""
+        parts: list[str] = []
+        for part in (base / target).parts:
+            if part == ".." and parts:
+                parts.pop()
+            elif part == ".." or part == "/":
+                raise self.refuse(name, f"is a link to {target!r} outside")
+            elif part != ".":
+                parts.append(part)
+        self._links.append((name, PurePosixPath(*parts), place))
+
+    def finish(self) -> None:
+        """Write the links. One that leads to no file of the archive is left out."""
+        for _, target, place in self._links:
+            source = self._root / target
+            if source.is_file() and source != place:
+                with source.open("rb") as file:
+                    self.write(place, file)
+
+    def _spend(self, size: int, entries: int = 0) -> None:
         self._bytes -= size
         self._files -= entries
         if self._bytes < 0 or self._files < 0:
@@ -71,77 +153,66 @@ class _Budget:
             raise UserError(f"{self._archive}: unpacks to more than {what}; refused as a possible zip bomb")
 
 
-def _safe_place(archive: Path, name: str, root: Path) -> Path:
-    """Return where the entry ``name`` goes below ``root``; refuse one that would go elsewhere."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    drive = len(name) > 1 and name[1] == ":"
-    if path.is_absolute() or drive or ".." in path.parts:
-        raise UserError(f"{archive}: entry {name!r} would be written outside the folder; refused")
-    return root.joinpath(*path.parts)
-
-
-def _extract_zip(archive: Path, root: Path, budget: _Budget) -> None:
+def _extract_zip(archive: Path, unpack: _Unpacking) -> None:
     with zipfile.ZipFile(archive) as bundle:
         for entry in bundle.infolist():
-            budget.spend(0, 1)
-            place = _safe_place(archive, entry.filename, root)
-            if stat.S_ISLNK(entry.external_attr >> 16):
-                raise UserError(f"{archive}: entry {entry.filename!r} is a link; refused")
-            if entry.flag_bits & 1:
-                raise UserError(f"{archive}: entry {entry.filename!r} is encrypted")
-            if entry.is_dir():
-                place.mkdir(parents=True, exist_ok=True)
+            name = entry.filename
+            place = unpack.place(name)
+            if place is None:
                 continue
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with bundle.open(entry) as source:
-                _copy(source, place, budget)
+            if name.replace("\\", "/").endswith("/"):
+                unpack.folder(place)
+                continue
+            if entry.flag_bits & 1:
+                raise UserError(f"{archive}: entry {name!r} is encrypted; unpack it yourself, with its password")
+            try:
+                source = bundle.open(entry)
+            except NotImplementedError as error:
+                method = UNREADABLE.get(entry.compress_type, f"method {entry.compress_type}")
+                raise UserError(
+                    f"{archive}: entry {name!r} is compressed in a way that Python does not read ({method}); "
+                    f"unpack it with another program (7z x) and name the folder in data_roots"
+                ) from error
+            with source:
+                if stat.S_ISLNK(entry.external_attr >> 16):
+                    unpack.link(name, place, PurePosixPath(name).parent, source.read(4096).decode())
+                else:
+                    unpack.write(place, source)
 
 
-def _extract_tar(archive: Path, root: Path, budget: _Budget) -> None:
-    with tarfile.open(archive) as bundle:
+class _TarEntry(tarfile.TarInfo):
+    """An entry whose header is damaged is an error; the library takes it for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(str(error)) from error
+
+
+def _extract_tar(archive: Path, unpack: _Unpacking) -> None:
+    with tarfile.open(archive, tarinfo=_TarEntry) as bundle:
         for entry in bundle:
-            budget.spend(0, 1)
-            place = _safe_place(archive, entry.name, root)
+            place = unpack.place(entry.name)
+            if place is None:
+                continue
             if entry.isdir():
-                place.mkdir(parents=True, exist_ok=True)
+                unpack.folder(place)
             elif entry.isfile():
-                place.parent.mkdir(parents=True, exist_ok=True)
-                _copy(bundle.extractfile(entry), place, budget)
+                unpack.write(place, bundle.extractfile(entry))
             elif entry.issym() or entry.islnk():
-                _copy_link(archive, entry, root, place, budget)
+                base = PurePosixPath(entry.name).parent if entry.issym() else PurePosixPath()
+                unpack.link(entry.name, place, base, entry.linkname)
             else:
-                raise UserError(f"{archive}: entry {entry.name!r} is a device or a pipe; refused")
+                raise unpack.refuse(entry.name, "is a device or a pipe")
+        # Padding follows the last entry, and then the checksum of what was compressed.
+        for _ in _blocks(bundle.fileobj):
+            pass
 
 
-def _copy_link(archive: Path, entry: tarfile.TarInfo, root: Path, place: Path, budget: _Budget) -> None:
-    """Write a link as a copy of the file that it points to, which must be inside and unpacked before it."""
-    base = PurePosixPath(entry.name).parent if entry.issym() else PurePosixPath()
-    parts: list[str] = []
-    target = PurePosixPath(entry.linkname)
-    for part in (base / target).parts:
-        if part == "..":
-            if not parts:
-                raise UserError(f"{archive}: entry {entry.name!r} is a link to {entry.linkname!r} outside; refused")
-            parts.pop()
-        elif part != ".":
-            parts.append(part)
-    if target.is_absolute():
-        raise UserError(f"{archive}: entry {entry.name!r} is a link to {entry.linkname!r} outside; refused")
-    source = root.joinpath(*parts)
-    if not source.is_file():
-        raise UserError(f"{archive}: entry {entry.name!r} is a link to {entry.linkname!r}, which is not there")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as file:
-        _copy(file, place, budget)
-
-
-def _copy(source: object, place: Path, budget: _Budget) -> None:
-    with place.open("xb") as file:
-        for block in _blocks(source):
-            budget.spend(len(block))
-            file.write(block)
-
-
-def _blocks(source: object) -> Iterator[bytes]:
+def _blocks(source: Any) -> Iterator[bytes]:
     while block := source.read(BLOCK):
         yield block

@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from counterpoise.data.clips import Item, prepare_items, report_leaks
+from counterpoise.data.clips import FAULTS, Item, prepare_items, report_leaks
 from counterpoise.data.frontends import FrontEnd, frontend
 from counterpoise.data.interface import Dataset
 from counterpoise.data.media import MediaError, read_frames, read_wave
+from counterpoise.data.normalise import measure
 from counterpoise.data.sources import RawFiles
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.work import Work
@@ -23,14 +24,16 @@ IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ClipReader:
     """Make one clip's arrays: ``audio`` by a front-end, ``visual`` (T, 3, H, W) uint8 and ``visual_frames``.
 
     An item's first file holds the pictures and its last the sound; its ``facts`` may hold ``start`` and
     ``end`` in seconds. Of the frames at ``fps``, the ``first`` ones are kept, or as many spread ``even``ly. A
     window too short for ``frames`` of them is sampled faster. What is still missing is filled with the last
-    frame, and ``visual_frames`` counts the real ones; fewer than ``min_frames`` make the clip unusable.
+    frame, and ``visual_frames`` counts the real ones; fewer than ``min_frames`` make the clip unusable. Of
+    stereo the front-end says what is heard, unless ``channel`` does. What is wrong with files that can be
+    used all the same is in ``FAULTS``.
     """
 
     front_end: str
@@ -39,7 +42,7 @@ class ClipReader:
     fps: float
     sampling: str
     size: tuple[int, int]
-    channel: str = "mean"
+    channel: str | None = None
     min_frames: int = 1
 
     def hearing(self) -> FrontEnd:
@@ -49,8 +52,19 @@ class ClipReader:
     def __call__(self, item: Item) -> dict[str, np.ndarray]:
         start, end = item.facts.get("start", 0.0), item.facts.get("end")
         front_end = self.hearing()
-        wave = read_wave(item.files[-1], rate=front_end.rate, start=start, end=end, channel=self.channel)
-        frames = self._frames(item, start, end)
+        faults: list[str] = []
+        heard = end
+        if heard is None and front_end.hears is not None:
+            heard = start + front_end.hears
+        wave = read_wave(
+            item.files[-1],
+            rate=front_end.rate,
+            start=start,
+            end=heard,
+            channel=self.channel or front_end.channel,
+            faults=faults,
+        )
+        frames = self._frames(item, start, end, faults)
         if len(frames) < self.min_frames:
             raise MediaError(f"{len(frames)} frames, {self.min_frames} are needed")
         count = min(len(frames), self.frames)
@@ -60,14 +74,15 @@ class ClipReader:
             "audio_length": np.int64(min(len(wave), round(front_end.rate * front_end.seconds))),
             "visual": np.ascontiguousarray(shown),
             "visual_frames": np.int64(count),
+            FAULTS: faults,
         }
 
-    def _frames(self, item: Item, start: float, end: float | None) -> np.ndarray:
+    def _frames(self, item: Item, start: float, end: float | None, faults: list[str]) -> np.ndarray:
         fps = self.fps
         if end is not None:
             fps = max(fps, self.frames / (end - start))
         limit = self.frames if self.sampling == "first" else None
-        return read_frames(item.files[0], fps=fps, size=self.size, start=start, end=end, limit=limit)
+        return read_frames(item.files[0], fps=fps, size=self.size, start=start, end=end, limit=limit, faults=faults)
 
     def _chosen(self, available: int) -> np.ndarray:
         wanted = np.arange(self.frames)
@@ -108,13 +123,13 @@ def normalise_audio(store: ArrayStore, how: str, reader: ClipReader) -> None:
     (``none``).
     """
     if how == "measured":
-        store.measure("audio", lengths="audio_length" if reader.front_end == "wave" else None)
+        measure(store, "audio", lengths="audio_length" if reader.front_end == "wave" else None)
 
 
-def frame_size(value: list, where: str) -> tuple[int, int]:
+def frame_size(value: list) -> tuple[int, int]:
     """Return [height, width] as a tuple; raise ``UserError`` unless both are whole numbers of 8 to 2160."""
     if len(value) != 2 or not all(isinstance(side, int) and 8 <= side <= 2160 for side in value):
-        raise UserError(f"{where}: frame_size {value}: must be [height, width], each of 8 to 2160")
+        raise UserError(f"frame_size {value}: must be [height, width], each of 8 to 2160")
     return value[0], value[1]
 
 
@@ -153,10 +168,16 @@ class ClipDataset(Dataset):
     def take_notes(self, raw: RawFiles, splits: Mapping[str, Sequence[Item]], store: ArrayStore) -> None:
         """Keep in the manifest what the arrays do not tell; by default nothing."""
 
+    def check(self) -> None:
+        """See :meth:`Dataset.check`: the front-end and the frames' size must be possible."""
+        self.reader().hearing()
+
     def clip_reader(self, **more: Any) -> ClipReader:
         """Return a reader with the settings that all these datasets have, and ``more``."""
-        size = frame_size(self.frame_size, self.info.name)
-        return ClipReader(self.front_end, self.audio_seconds, frames=self.frames, fps=self.fps, size=size, **more)
+        size = frame_size(self.frame_size)
+        return ClipReader(
+            front_end=self.front_end, seconds=self.audio_seconds, frames=self.frames, fps=self.fps, size=size, **more
+        )
 
     def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
         """See :meth:`Dataset.prepare`."""

@@ -14,13 +14,17 @@ from typing import Any
 import numpy as np
 
 from counterpoise.data.media import MediaError
-from counterpoise.data.store import ArrayStore
+from counterpoise.data.store import CONTENT, ArrayStore
 from counterpoise.data.work import Work
 from counterpoise.errors import UserError
+from counterpoise.identity import digest
 
 ROWS_PER_APPEND = 64
 BYTES_PER_APPEND = 1 << 25
-CONTENT = "content"
+FAULTS = "faults"
+"""Where a reader puts, beside its arrays, what is wrong with an item that can be used all the same (texts)."""
+
+Layouts = Mapping[str, tuple[tuple[int, ...], np.dtype]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +43,19 @@ class Item:
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """What a worker sends back: arrays of one sample, or why there are none."""
+    """What a worker sends back: arrays of one sample, or the ``reason`` why there are none.
+
+    ``faults`` are what is wrong with a sample that is used all the same. ``content`` is the digest of its
+    files, 0 where they cannot be read.
+    """
 
     id: str
     arrays: dict[str, np.ndarray] | None
     reason: str = ""
+    faults: tuple[str, ...] = ()
+    content: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -55,30 +65,61 @@ class Decoded:
 
 @dataclasses.dataclass(frozen=True)
 class Decoder:
-    """A picklable call of ``function(item)``, its media errors turned into reasons."""
+    """A picklable call of ``function(item)`` that returns whatever goes wrong with the item as a reason.
 
-    function: Callable[[Item], dict[str, np.ndarray]]
+    ``layouts`` are the shapes and types that the store expects, by name.
+    """
+
+    function: Callable[[Item], dict[str, Any]]
+    layouts: Layouts
 
     def __call__(self, item: Item) -> Decoded:
+        content = 0
         try:
-            arrays = self.function(item)
-            arrays[CONTENT] = content_digest(item.files)
+            content = content_digest(item.files)
+            arrays = dict(self.function(item))
+            faults = tuple(arrays.pop(FAULTS, ()))
+            self._check(arrays)
         except MediaError as error:
-            return Decoded(item.id, None, str(error))
+            reason = str(error)
         except OSError as error:
-            return Decoded(item.id, None, f"it cannot be read ({error.strerror or error})")
-        return Decoded(item.id, arrays)
+            reason = (
+                "the file is missing"
+                if isinstance(error, FileNotFoundError)
+                else f"it cannot be read ({error.strerror or error})"
+            )
+        except MemoryError:
+            reason = "decoding it takes too much memory"
+        except Exception as error:
+            # One odd file among thousands never ends a preparation, and decoders raise whatever they please. What is
+            # wrong with all of them shows as well: more than max_dropped is an error that gives this reason.
+            reason = f"it cannot be decoded ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        else:
+            return Decoded(id=item.id, arrays=arrays, faults=faults, content=content)
+        return Decoded(id=item.id, arrays=None, reason=reason, content=content)
+
+    def _check(self, arrays: dict[str, np.ndarray]) -> None:
+        for name, (shape, dtype) in self.layouts.items():
+            array = np.asarray(arrays[name])
+            if array.shape != shape or (array.dtype != dtype and not _both_integers(array.dtype, dtype)):
+                raise MediaError(f"its {name} is {array.dtype} {array.shape}, expected {dtype} {shape}")
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise MediaError(f"its {name} holds NaN or infinite values")
 
 
-def content_digest(paths: Sequence[Path]) -> np.ndarray:
-    """Return eight bytes of the SHA-256 of the files' bytes as int64 (), to find the same clip under other
-    names.
+def _both_integers(one: np.dtype, other: np.dtype) -> bool:
+    return one.kind in "iu" and other.kind in "iu" and one.itemsize <= other.itemsize
+
+
+def content_digest(paths: Sequence[Path]) -> int:
+    """Return eight bytes of the SHA-256 of the files' bytes, as a number of int64: the same clip under other
+    names, or another clip under the same name, shows by it.
     """
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return np.frombuffer(digest.digest()[:8], dtype="<i8")[0]
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return int(np.frombuffer(found.digest()[:8], dtype="<i8")[0])
 
 
 def _nbytes(decoded: Decoded) -> int:
@@ -87,13 +128,14 @@ def _nbytes(decoded: Decoded) -> int:
 
 def crashed(item: Item) -> Decoded:
     """Return what stands for an item on which the decoding process died."""
-    return Decoded(item.id, None, "decoding it ended the process (a fault in the codec, or too much memory)")
+    reason = "decoding it ended the process (a fault in the codec, or too much memory)"
+    return Decoded(id=item.id, arrays=None, reason=reason, content=content_digest(item.files))
 
 
 def prepare_items(
     store: ArrayStore,
     splits: Mapping[str, Sequence[Item]],
-    function: Callable[[Item], dict[str, np.ndarray]],
+    function: Callable[[Item], dict[str, Any]],
     work: Work,
     *,
     max_dropped: float,
@@ -101,17 +143,32 @@ def prepare_items(
 ) -> None:
     """Decode the items of every split with ``function`` and append them to ``store``, in order.
 
-    ``function`` is a picklable callable from an item to its modalities and extras; it raises ``MediaError``
-    for an item that cannot be used. Such items are recorded with the reason. More than ``max_dropped`` of a
-    split is an error that names them; ``how_to_get`` then says what to do. What an interrupted attempt had
-    finished is not done again.
+    ``function`` is a picklable callable from an item to its modalities and extras. It raises ``MediaError``
+    for an item that cannot be used; whatever else it raises, and the death of its process, counts as that,
+    too. Such items are recorded with the reason. More than ``max_dropped`` of a split is an error that names
+    them, and so is a class of which no item is left; ``how_to_get`` then says what to do. What an interrupted
+    attempt had finished is not done again, unless the files have changed since.
     """
+    decoded = {name: store.layout(name) for name in store.array_names()}
+    decoded = {name: layout for name, layout in decoded.items() if not store.is_label(name)}
     store.extra(CONTENT)
     for split, items in splits.items():
         check_items(split, items)
         check_present(split, items, max_dropped, how_to_get)
+    store.resume_from({split: digest([_state(item) for item in items]) for split, items in splits.items()})
     for split, items in splits.items():
-        _prepare_split(store, split, items, Decoder(function), work, max_dropped, how_to_get)
+        _prepare_split(store, split, items, Decoder(function, decoded), work, max_dropped, how_to_get)
+        _check_classes(store, split, items, how_to_get)
+
+
+def _state(item: Item) -> list[Any]:
+    """Return what tells whether an item is still what it was: its label, and its files' sizes and times."""
+    found: list[Any] = [item.id, dict(item.targets)]
+    for path in item.files:
+        if path.exists():
+            status = path.stat()
+            found.append([path.name, status.st_size, status.st_mtime_ns, status.st_ino])
+    return found
 
 
 def _prepare_split(
@@ -133,29 +190,59 @@ def _prepare_split(
             _append(store, split, waiting)
             waiting = []
             if store.dropped(split) > max_dropped * len(items):
-                _fail(store, split, len(items), max_dropped, how_to_get)
+                _fail(store, too_many(split, store.dropped_items(split), len(items), max_dropped, how_to_get))
         work.progress(split, done, len(items))
 
 
 def _append(store: ArrayStore, split: str, results: Sequence[tuple[Item, Decoded]]) -> None:
-    good = [(item, decoded.arrays) for item, decoded in results if decoded.arrays is not None]
-    dropped = [(decoded.id, decoded.reason) for _, decoded in results if decoded.arrays is None]
+    good = [(item, decoded) for item, decoded in results if decoded.arrays is not None]
     arrays: dict[str, np.ndarray] = {}
     for name in store.array_names():
-        if good and name in good[0][0].targets:
-            arrays[name] = np.array([item.targets[name] for item, _ in good], dtype=np.int64)
+        shape, dtype = store.layout(name)
+        if name == CONTENT:
+            rows = [np.int64(decoded.content) for _, decoded in good]
+        elif store.is_label(name):
+            rows = [np.int64(item.targets[name]) for item, _ in good]
         else:
-            shape, dtype = store.layout(name)
-            rows = [made[name] for _, made in good]
-            arrays[name] = np.stack(rows) if rows else np.empty((0, *shape), dtype)
-    store.append(split, [item.id for item, _ in good], dropped=dropped, **arrays)
+            rows = [decoded.arrays[name] for _, decoded in good]
+        # The last items of a split may all be dropped: then there are no rows to stack.
+        arrays[name] = np.stack(rows) if rows else np.empty((0, *shape), dtype)
+    store.append(
+        split,
+        [item.id for item, _ in good],
+        dropped=[(decoded.id, decoded.reason, decoded.content) for _, decoded in results if decoded.arrays is None],
+        faults=[(decoded.id, fault) for _, decoded in good for fault in decoded.faults],
+        **arrays,
+    )
 
 
-def _fail(store: ArrayStore, split: str, total: int, max_dropped: float, how_to_get: str) -> None:
-    dropped = store.dropped_items(split)
+def _fail(store: ArrayStore, error: UserError) -> None:
     # Once the files are mended, everything is decided anew.
     store.start_over()
-    raise too_many(split, dropped, total, max_dropped, how_to_get)
+    raise error
+
+
+def _check_classes(store: ArrayStore, split: str, items: Sequence[Item], how_to_get: str) -> None:
+    """Raise ``UserError`` where a class that a split's list names has no item left, whatever may be dropped."""
+    left = {item.id for item in items} - {name for name, _ in store.dropped_items(split)}
+    if not left:
+        _fail(store, UserError(f"{split}: none of its {len(items)} items can be used. {how_to_get}"))
+    for target in items[0].targets:
+        listed = Counter(item.targets[target] for item in items)
+        kept = {item.targets[target] for item in items if item.id in left}
+        gone = sorted(set(listed) - kept)
+        if gone:
+            names = ", ".join(f"{store.class_name(target, label)} ({listed[label]})" for label in gone[:5])
+            more = " ..." if len(gone) > 5 else ""
+            why = Counter(
+                reason for name, reason in store.dropped_items(split) if name in _ids(items, target, set(gone))
+            ).most_common(1)[0][0]
+            text = f"{split}: no item is left of {len(gone)} classes of {target}: {names}{more}; {why}. {how_to_get}"
+            _fail(store, UserError(text))
+
+
+def _ids(items: Sequence[Item], target: str, labels: set[int]) -> set[str]:
+    return {item.id for item in items if item.targets[target] in labels}
 
 
 def too_many(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from counterpoise.data.progress import Progress, quiet
+from counterpoise.data.sources import impostor_of
 from counterpoise.errors import UserError
 
 BLOCK = 1 << 20
@@ -174,7 +175,7 @@ def _transfer(url: str, part: _Part, size: int | None, report: Callable[[int, in
         with part.path.open("ab" if resumed else "wb") as file:
             while block := response.read(BLOCK):
                 if done == 0:
-                    _refuse_web_page(block, response, part)
+                    _refuse_impostor(block, response, part)
                 file.write(block)
                 done += len(block)
                 report(done, total)
@@ -194,12 +195,15 @@ def _validator(response: http.client.HTTPResponse) -> str | None:
     return response.headers.get("Last-Modified")
 
 
-def _refuse_web_page(block: bytes, response: http.client.HTTPResponse, part: _Part) -> None:
-    """Raise where a page for people (a log-in, a quota, a virus warning) came in place of the file."""
-    kind = response.headers.get("Content-Type", "")
-    start = block[:512].lstrip().lower()
+def _refuse_impostor(block: bytes, response: http.client.HTTPResponse, part: _Part) -> None:
+    """Raise where a page for people (a log-in, a quota, a virus warning) or a pointer came in place of the
+    file.
+    """
     if part.destination.suffix in (".html", ".htm"):
         return
-    if kind.startswith("text/html") or start.startswith((b"<!doctype html", b"<html")):
+    what = impostor_of(block[:512])
+    if what is None and response.headers.get("Content-Type", "").startswith("text/html"):
+        what = "a web page in place of the file"
+    if what is not None:
         part.discard()
-        raise FetchError("the server sent a web page instead of the file")
+        raise FetchError(f"the server sent {what}")

@@ -5,9 +5,10 @@ publisher.
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from counterpoise import files
@@ -16,7 +17,7 @@ from counterpoise.data.download import download
 from counterpoise.data.interface import Dataset
 from counterpoise.data.prepare import make_dataset, raw_files
 from counterpoise.data.progress import Progress, quiet
-from counterpoise.data.sources import RawFiles, Source, check_file, is_there
+from counterpoise.data.sources import RawFiles, Source, check_file, files_below, how_to_get, is_there
 from counterpoise.errors import UserError
 from counterpoise.locks import alone
 
@@ -28,6 +29,7 @@ def fetch_dataset(
     settings: Mapping[str, Any],
     raw_root: Path,
     *,
+    name: str = "",
     mirror: str | Path | None = None,
     data_roots: Mapping[str, Path] | None = None,
     verify: bool = False,
@@ -36,76 +38,131 @@ def fetch_dataset(
     """Bring every raw file of a dataset below ``raw_root`` and return the dataset's folder there.
 
     A file that is there and right is kept. A mirror that the caller names comes before the publisher's
-    addresses, which are then tried in order. A folder of the user's own (``data_roots``) is searched first
-    and never written to. ``verify`` compares the digest of large files and of media too. Raises ``UserError``
-    naming the file, or what the user must do for a file that has no address.
+    addresses, which are then tried in order. A folder of the user's own (``data_roots``, by the
+    configuration's ``name`` or the dataset's) is searched first and never written to. ``verify`` compares the
+    digest of large files and of media too. Raises ``UserError`` naming the file, or what the user must do for
+    a file that has no address.
     """
     data = make_dataset(component_name, settings)
-    raw = raw_files(data, raw_root, data_roots)
-    if mirror is not None and not mirrors.is_address(mirror) and not Path(mirror).is_dir():
-        raise UserError(f"mirror: no folder {mirror}")
+    raw = raw_files(data, raw_root, data_roots, name)
+    found = _Mirror(mirror, data.folder) if mirror is not None and data.folder else None
+    fetching = _Fetching(data, raw, found, verify)
     with alone(raw.home):
         for source in data.sources():
-            fetch_source(data, source, raw, mirror, verify, progress)
+            fetching.bring(source, progress)
         # The lists that are now there may name further files, thousands of small ones.
-        _fetch_many(data, data.listed_sources(raw), raw, mirror, verify, progress)
+        fetching.bring_many(data.listed_sources(raw), progress)
     return raw.home
 
 
-def _fetch_many(
-    data: Dataset, sources: Sequence[Source], raw: RawFiles, mirror: str | Path | None, verify: bool, progress: Progress
-) -> None:
-    with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
-        futures = [pool.submit(fetch_source, data, source, raw, mirror, verify, quiet) for source in sources]
-        try:
-            for done, future in enumerate(futures, start=1):
-                future.result()
-                progress(f"{data.info.name}: media", done, len(futures))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+class _Mirror:
+    """A dataset's folder in a mirror: a folder, or on a server that lists its files in ``SHA256SUMS``.
 
+    ``sums`` are the digests that a server lists, by the files' names below the dataset's folder.
+    """
 
-def fetch_source(
-    data: Dataset, source: Source, raw: RawFiles, mirror: str | Path | None, verify: bool, progress: Progress
-) -> None:
-    """Bring one file into place, check it, and unpack it where it is an archive."""
-    path = raw / source.path
-    if not is_there(source, raw):
-        _bring(data, source, raw.home / source.path, mirror, progress)
-        path = raw.home / source.path
-    if not raw.is_own(path) or verify:
-        check_file(path, source, always=verify)
-    if source.unpack and path.is_file() and not (raw / source.unpack).is_dir():
-        archives.extract(path, raw.home / source.unpack)
+    def __init__(self, place: str | Path, folder: str) -> None:
+        self._folder = folder
+        self._address = str(place) if mirrors.is_address(place) else None
+        self._root = Path(place).expanduser() / folder
+        self.sums: dict[str, str] = {}
+        if self._address is not None:
+            sums, start = mirrors.fetch_sums(self._address), f"{folder}/"
+            self.sums = {name.removeprefix(start): sums[name] for name in sums if name.startswith(start)}
+            self.names = sorted(self.sums)
+        elif self._root.parent.is_dir():
+            self.names = [path.relative_to(self._root).as_posix() for path in files_below(self._root)]
+        else:
+            raise UserError(f"mirror: no folder {place}")
+        self.files = set(self.names)
+        self.folders = {parent.as_posix() for name in self.names for parent in PurePosixPath(name).parents}
 
+    def url(self, name: str) -> str | None:
+        """Return where a server has a file; ``None`` for a folder."""
+        return None if self._address is None else mirrors.mirror_url(self._address, self._folder, name)
 
-def _bring(data: Dataset, source: Source, path: Path, mirror: str | Path | None, progress: Progress) -> None:
-    urls = list(source.urls)
-    # A folder, which has no suffix, cannot come from an address.
-    if mirror is not None and mirrors.is_address(mirror) and Path(source.path).suffix:
-        urls.insert(0, mirrors.mirror_url(str(mirror), data.folder, source.path))
-    elif (
-        mirror is not None
-        and not mirrors.is_address(mirror)
-        and _copy(source, Path(mirror) / data.folder / source.path, path)
-    ):
-        return
-    if urls:
-        download(urls, path, size=source.size, sha256=source.sha256, optional=source.optional, progress=progress)
-    elif not source.optional:
-        raise UserError(f"{path}: is not there; {source.manual or 'it has no public address'}")
-
-
-def _copy(source: Source, path: Path, destination: Path) -> bool:
-    """Copy a file or a folder ``path`` of a mirror, checked and atomically; return whether it was there."""
-    if path.is_file():
-        check_file(path, source, always=True)
+    def copy(self, name: str, destination: Path, source: Source, progress: Progress) -> None:
+        """Bring a file to ``destination``, checked and atomically."""
+        url = self.url(name)
+        if url is not None:
+            download([url], destination, sha256=self.sums.get(name), progress=progress)
+            return
+        if name == source.path:
+            check_file(self._root / name, source, always=True)
         with files.atomic_path(destination) as temporary:
-            shutil.copyfile(path, temporary)
-    elif path.is_dir():
-        with files.atomic_directory(destination) as temporary:
-            shutil.copytree(path, temporary, dirs_exist_ok=True, copy_function=shutil.copyfile)
-    else:
-        return False
-    return True
+            shutil.copyfile(self._root / name, temporary)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fetching:
+    """Bringing the files of one dataset into place."""
+
+    data: Dataset
+    raw: RawFiles
+    mirror: _Mirror | None
+    verify: bool
+
+    def bring_many(self, sources: Sequence[Source], progress: Progress) -> None:
+        """Bring many small files, several at a time."""
+        with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
+            futures = [pool.submit(self.bring, source, quiet) for source in sources]
+            try:
+                for done, future in enumerate(futures, start=1):
+                    future.result()
+                    progress(f"{self.data.info.name}: media", done, len(futures))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def bring(self, source: Source, progress: Progress) -> None:
+        """Bring one file into place, check it, and unpack it where it is an archive."""
+        raw = self.raw
+        if not is_there(source, raw) and not self._from_mirror(source, progress):
+            self._download(source, raw.home / source.path, progress)
+        path = raw / source.path
+        if path.is_file() and (not raw.is_own(path) or self.verify):
+            check_file(path, source, always=self.verify)
+        if source.unpack and path.is_file() and not (raw / source.unpack).is_dir():
+            archives.extract(path, raw.home / source.unpack)
+
+    def _from_mirror(self, source: Source, progress: Progress) -> bool:
+        """Copy from the mirror the file, or what takes its place there; return whether there was any."""
+        if self.mirror is None:
+            return False
+        names = self.mirror.names
+        for path in (source.path, *([source.unpack] if source.unpack else []), *source.instead):
+            if path in self.mirror.files:
+                self.mirror.copy(path, self.raw.home / path, source, progress)
+                return True
+            if path in self.mirror.folders:
+                inside = [name for name in names if name.startswith(f"{path}/")]
+                self._copy_folder(path, inside, source, progress)
+                return True
+        held = [name for name in names if source.holds and name.lower().endswith(source.holds)]
+        for done, name in enumerate(held, start=1):
+            if not (self.raw.home / name).is_file():
+                self.mirror.copy(name, self.raw.home / name, source, quiet)
+            progress(f"{self.data.info.name}: media", done, len(held))
+        return len(held) > 0
+
+    def _copy_folder(self, path: str, names: Sequence[str], source: Source, progress: Progress) -> None:
+        """Copy a whole folder: it appears at once, and what an interrupted attempt copied is kept."""
+        place = self.raw.home / path
+        partial = place.with_name(f".{place.name}.partial")
+        for done, name in enumerate(names, start=1):
+            destination = partial / name.removeprefix(f"{path}/")
+            if not destination.is_file():
+                self.mirror.copy(name, destination, source, quiet)
+            progress(f"{self.data.info.name}: {path}", done, len(names))
+        files.publish_directory(partial, place)
+
+    def _download(self, source: Source, path: Path, progress: Progress) -> None:
+        urls = list(source.urls)
+        # A mirror without a list of its files is asked for each of them. A folder, which has no suffix, cannot
+        # come from an address.
+        if self.mirror is not None and not self.mirror.names and Path(source.path).suffix:
+            urls[:0] = filter(None, [self.mirror.url(source.path)])
+        if urls:
+            download(urls, path, size=source.size, sha256=source.sha256, optional=source.optional, progress=progress)
+        elif not source.optional:
+            raise UserError(f"{path}: is not there; {how_to_get(source, self.data.info.name)}")

@@ -7,17 +7,22 @@ each is therefore a named, tested function and part of the dataset's settings.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
+from counterpoise.data.media import MediaError
+from counterpoise.errors import UserError
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class FrontEnd:
     """A front-end: sound at ``rate`` Hz, ``seconds`` long, to an array of ``shape`` and ``dtype``.
 
     Shorter sound is repeated (``fill="tile"``) or followed by silence (``"pad"``); longer sound is cut.
-    ``"whole"`` passes everything and leaves the length to the front-end.
+    ``"whole"`` passes everything and leaves the length to the front-end. ``channel`` is what the released
+    code takes of stereo: the mean, or the first.
     """
 
     name: str
@@ -28,6 +33,12 @@ class FrontEnd:
     dtype: str
     compute: Callable[[np.ndarray, int], np.ndarray]
     source: str
+    channel: str = "mean"
+
+    @property
+    def hears(self) -> float | None:
+        """How many seconds of sound matter; ``None``: all of it."""
+        return None if self.fill == "whole" else self.seconds
 
     def __call__(self, wave: np.ndarray) -> np.ndarray:
         """Return the array that the model hears for ``wave`` (samples,) float32 at :attr:`rate`."""
@@ -84,26 +95,41 @@ def standardised_spectrogram(wave: np.ndarray, rate: int) -> np.ndarray:
 def fbank(wave: np.ndarray, rate: int, bins: int = 128, frames: int = 1024) -> np.ndarray:
     """Return Kaldi's log-Mel filter bank (1, bins, frames) float32, padded with zeros or cut, then scaled.
 
-    Hanning window, 10 ms shift, no dither, the wave's mean removed; scaled by (x + 4.503877) / (2 *
-    5.141276), so that padding becomes a constant and not zero, as in the released extractor.
+    Hanning window of 25 ms, 10 ms shift, no dither, pre-emphasis 0.97, the wave's mean and each frame's
+    removed; scaled by (x + 4.503877) / (2 * 5.141276), so that padding becomes a constant and not zero, as in
+    the released extractor. Written out, because the original needs torch in every process that decodes.
+    Raises ``MediaError`` for sound shorter than a window.
     """
-    import torch
-    from torchaudio.compliance import kaldi
+    from scipy.fft import rfft
 
-    torch.set_num_threads(1)
-    signal = torch.from_numpy(wave.astype(np.float32))[None]
-    values = kaldi.fbank(
-        signal - signal.mean(),
-        htk_compat=True,
-        sample_frequency=rate,
-        use_energy=False,
-        window_type="hanning",
-        num_mel_bins=bins,
-        dither=0.0,
-        frame_shift=10,
-    ).numpy()
-    values = np.pad(values[:frames], ((0, max(0, frames - len(values))), (0, 0)))
+    length, hop = rate * 25 // 1000, rate * 10 // 1000
+    if len(wave) < length:
+        raise MediaError(f"{len(wave)} samples of sound at {rate} Hz, a window of the filter bank takes {length}")
+    size = 1 << (length - 1).bit_length()
+    sound = wave.astype(np.float64) - wave.mean(dtype=np.float64)
+    cut = np.lib.stride_tricks.sliding_window_view(sound, length)[::hop][:frames]  # (T, length)
+    cut = cut - cut.mean(axis=1, keepdims=True)
+    before = np.concatenate([cut[:, :1], cut[:, :-1]], axis=1)
+    window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / (length - 1))
+    power = np.abs(rfft((cut - 0.97 * before) * window, n=size, axis=1)) ** 2  # (T, size / 2 + 1)
+    mel = power[:, : size // 2] @ _mel_filters(bins, size, rate).T  # (T, bins)
+    values = np.log(np.maximum(mel, np.finfo(np.float32).eps))
+    values = np.pad(values, ((0, frames - len(values)), (0, 0)))
     return ((values + 4.503877) / (2 * 5.141276)).T[None].astype(np.float32)
+
+
+@functools.cache
+def _mel_filters(bins: int, size: int, rate: int) -> np.ndarray:
+    """Return Kaldi's triangles (bins, size / 2), evenly spaced in Mel from 20 Hz to half the rate."""
+
+    def mel(hertz: np.ndarray) -> np.ndarray:
+        return 1127.0 * np.log(1.0 + hertz / 700.0)
+
+    low, high = mel(np.array([20.0, rate / 2.0]))
+    edges = low + (high - low) / (bins + 1) * np.arange(bins + 2)
+    left, centre, right = (edges[k : k + bins, None] for k in range(3))
+    places = mel(np.arange(size // 2) * rate / size)[None]
+    return np.maximum(0.0, np.minimum((places - left) / (centre - left), (right - places) / (right - centre)))
 
 
 def raw_wave(wave: np.ndarray, rate: int) -> np.ndarray:
@@ -123,8 +149,17 @@ def frontend(name: str, seconds: float | None = None) -> FrontEnd:
     """
     rate = 22050 if name == "ogm" else 16000
     length = {"ogm": 3.0, "fbank": 10.24, "pmr": 10.0, "pmr_raw": 10.0, "stft16": 3.0, "wave": 3.0}[name]
+    if seconds is not None and name == "fbank":
+        raise UserError(
+            "audio_seconds: has no effect with front_end 'fbank', which has 1,024 frames of 10 ms; leave it out"
+        )
     length = length if seconds is None else seconds
     samples = round(rate * length)
+    shortest = {"pmr": 512, "pmr_raw": 512}.get(name, 1)
+    if samples < shortest:
+        raise UserError(
+            f"audio_seconds: {length:g} s leave nothing for front_end '{name}'; at least {shortest / rate:.2g}"
+        )
     stft_shape = (1, 257, 1 + samples // 353)
     psd_shape = (1, 257, (samples - 353) // 159)
     table = {
@@ -136,4 +171,14 @@ def frontend(name: str, seconds: float | None = None) -> FrontEnd:
         "wave": ("pad", (samples,), "int16", raw_wave, "MLB, wav2vec2"),
     }
     fill, shape, dtype, compute, source = table[name]
-    return FrontEnd(name, rate, length, fill, shape, dtype, compute, source)
+    return FrontEnd(
+        name=name,
+        rate=rate,
+        seconds=length,
+        fill=fill,
+        shape=shape,
+        dtype=dtype,
+        compute=compute,
+        source=source,
+        channel="first" if name == "fbank" else "mean",
+    )

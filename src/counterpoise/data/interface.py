@@ -22,6 +22,22 @@ class Dataset:
     info: ClassVar[DatasetInfo]
     folder: ClassVar[str] = ""
     """Folder of the raw files below ``data/raw`` and below a mirror; empty where nothing is fetched."""
+    listed_bytes: ClassVar[int] = 0
+    """About how much :meth:`listed_sources` comes to, for who asks before the lists are there."""
+
+    def check(self) -> None:
+        """Raise ``UserError`` where settings contradict each other; by default nothing."""
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the settings that change nothing as the others are, each with the reason.
+
+        Such a setting must have its default: it would name the same data differently.
+        """
+        return {}
+
+    def departures(self) -> list[str]:
+        """Return what in these settings makes the data another than the published set."""
+        return []
 
     def sources(self) -> list[Source]:
         """Return the files that these settings need, in the order in which they are fetched."""

@@ -24,6 +24,8 @@ def read_off(path: Path) -> tuple[np.ndarray, np.ndarray]:
         text = path.read_text(encoding="ascii", errors="replace")
     except FileNotFoundError as error:
         raise MediaError("the file is missing") from error
+    if not text:
+        raise MediaError("the file is empty")
     words = "\n".join(line.partition("#")[0] for line in text.splitlines()).split()
     if not words or not words[0].upper().startswith("OFF"):
         raise MediaError("it is not an OFF file")
@@ -34,9 +36,14 @@ def read_off(path: Path) -> tuple[np.ndarray, np.ndarray]:
         if not (0 < count < MAX_ITEMS and 0 < polygons < MAX_ITEMS):
             raise MediaError(f"it claims {count} vertices and {polygons} faces")
         vertices = numbers[3 : 3 + 3 * count].reshape(count, 3)
-        faces = _triangles(numbers[3 + 3 * count :].astype(np.int64), polygons)
+        corners = numbers[3 + 3 * count :]
+        if not (np.abs(corners) < MAX_ITEMS).all():
+            raise MediaError("a face is not of whole numbers")
+        faces = _triangles(corners.astype(np.int64), polygons)
     except (ValueError, IndexError) as error:
         raise MediaError("it is damaged or cut short") from error
+    if len(faces) == 0:
+        raise MediaError("it has no face with three corners")
     if faces.min() < 0 or faces.max() >= count:
         raise MediaError("a face names a vertex that is not there")
     if not np.isfinite(vertices).all():
@@ -50,6 +57,9 @@ def _triangles(numbers: np.ndarray, polygons: int) -> np.ndarray:
         return numbers.reshape(polygons, 4)[:, 1:]
     triangles, place = [], 0
     for _ in range(polygons):
+        if numbers[place] < 0:
+            raise ValueError("a face of fewer than no corners")
+        # A face of one or two corners, which some files have, is a point or a line: no triangle.
         corners = numbers[place + 1 : place + 1 + numbers[place]]
         if len(corners) != numbers[place]:
             raise ValueError("cut short")

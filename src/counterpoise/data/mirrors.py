@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import tempfile
 import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
 
 from counterpoise import files
+from counterpoise.data.clips import too_many
+from counterpoise.data.download import download
 from counterpoise.data.interface import Dataset
+from counterpoise.data.inventory import take_inventory
 from counterpoise.data.progress import Progress, quiet
-from counterpoise.data.sources import RawFiles, Source, check_file
+from counterpoise.data.sources import RawFiles, files_below, how_to_get
 from counterpoise.errors import UserError
 
 SUMS = "SHA256SUMS"
@@ -38,17 +42,16 @@ class MirrorReport:
 
 
 def pack(datasets: Iterable[tuple[Dataset, RawFiles]], mirror: Path, progress: Progress = quiet) -> int:
-    """Copy the raw files of ``datasets`` (each with where they are) into ``mirror``; return how
-    many.
+    """Copy what preparing ``datasets`` reads (each with where its raw files are) into ``mirror``; return how
+    many files that are.
 
-    Files are copied once; ``SHA256SUMS`` then covers every file of the mirror. A source that is not there is
-    an error that names the command to fetch it.
+    They keep the layout that they have. Files are copied once; ``SHA256SUMS`` then covers every file of the
+    mirror. Missing lists, or so many missing media that preparation would fail, are an error.
     """
     mirror = Path(mirror)
     wanted: dict[str, Path] = {}
     for data, raw in datasets:
-        for source in data.all_sources(raw):
-            wanted.update(_files_of(data, source, raw))
+        wanted.update(_packed(data, raw))
     sums = read_sums(mirror) if (mirror / SUMS).is_file() else {}
     for done, (name, path) in enumerate(sorted(wanted.items()), start=1):
         digest = files.sha256_file(path)
@@ -62,18 +65,21 @@ def pack(datasets: Iterable[tuple[Dataset, RawFiles]], mirror: Path, progress: P
     return len(wanted)
 
 
-def _files_of(data: Dataset, source: Source, raw: RawFiles) -> dict[str, Path]:
-    """Return the files of a source by their names in a mirror."""
-    path = raw / source.path
-    if path.is_dir():
-        inside = sorted(file for file in path.rglob("*") if file.is_file())
-        return {f"{data.folder}/{source.path}/{file.relative_to(path).as_posix()}": file for file in inside}
-    if path.is_file():
-        check_file(path, source, always=True)
-        return {f"{data.folder}/{source.path}": path}
-    if source.optional:
-        return {}
-    raise UserError(f"{path}: is not there; run: counterpoise data fetch {data.info.name}")
+def _packed(data: Dataset, raw: RawFiles) -> dict[str, Path]:
+    """Return the files of a dataset by their names in a mirror."""
+    found = take_inventory(data, raw)
+    for source in found.missing:
+        raise UserError(f"{raw / source.path}: is not there; {how_to_get(source, data.info.name)}")
+    gone = found.listed - found.items_there
+    if gone > getattr(data, "max_dropped", 0.0) * found.listed:
+        names = [
+            (item.id, "the file is missing")
+            for items in data.listed_items(raw).values()
+            for item in items
+            if not all(path.is_file() for path in item.files)
+        ]
+        raise too_many(data.info.name, names, found.listed, data.max_dropped, "Nothing was packed.")
+    return {f"{data.folder}/{name}": path for name, path in found.files.items()}
 
 
 def verify(mirror: Path, progress: Progress = quiet) -> MirrorReport:
@@ -88,7 +94,7 @@ def verify(mirror: Path, progress: Progress = quiet) -> MirrorReport:
         elif files.sha256_file(path) != digest:
             changed.append(name)
         progress("verifying", done, len(sums))
-    present = {str(path.relative_to(mirror)) for path in mirror.rglob("*") if path.is_file()}
+    present = {path.relative_to(mirror).as_posix() for path in files_below(mirror)}
     unlisted = sorted(present - set(sums) - {SUMS, "README.md"})
     good = len(sums) - len(missing) - len(changed)
     return MirrorReport(good, tuple(missing), tuple(changed), tuple(unlisted))
@@ -98,13 +104,31 @@ def read_sums(mirror: Path) -> dict[str, str]:
     """Return the digest of each file that a mirror folder lists in ``SHA256SUMS``."""
     path = Path(mirror) / SUMS
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not text") from error
+    return _parsed(text, str(path))
+
+
+def fetch_sums(mirror: str) -> dict[str, str]:
+    """Return the digest of each file that a mirror at an address lists; empty where it lists nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / SUMS
+        download([f"{mirror.rstrip('/')}/{SUMS}"], path, optional=True)
+        return _parsed(path.read_text(encoding="utf-8", errors="replace"), mirror) if path.is_file() else {}
+
+
+def _parsed(text: str, where: str) -> dict[str, str]:
     sums = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         digest, _, name = line.partition("  ")
+        name = name.removeprefix("*").removeprefix("./")
         if len(digest) != 64 or not name:
-            raise UserError(f"{path}: line {number} is not '<sha256>  <file>'")
-        sums[name.removeprefix("*").removeprefix("./")] = digest
+            raise UserError(f"{where}: line {number} is not '<sha256>  <file>'")
+        # The names become paths below the folder of raw data.
+        if name.startswith("/") or ".." in name.split("/") or "\0" in name:
+            raise UserError(f"{where}: line {number} names a file outside: {name!r}")
+        sums[name] = digest
     return sums

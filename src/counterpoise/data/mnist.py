@@ -12,7 +12,9 @@ from counterpoise.data.sources import RawFiles, Source
 from counterpoise.errors import UserError
 
 LICENCE = "CC BY-SA 3.0 (LeCun, Cortes, Burges)"
-ADDRESSES = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
+ADDRESSES = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+# Five times the largest of the files, unpacked.
+MAX_BYTES = 1 << 28
 PREFIXES = {"train": "train", "test": "t10k"}
 PUBLISHED = {
     "train-images-idx3-ubyte.gz": (9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
@@ -25,7 +27,14 @@ PUBLISHED = {
 def sources() -> list[Source]:
     """Return the four original files."""
     return [
-        Source(name, tuple(address + name for address in ADDRESSES), size, sha256, LICENCE)
+        Source(
+            path=name,
+            urls=tuple(address + name for address in ADDRESSES),
+            size=size,
+            sha256=sha256,
+            licence=LICENCE,
+            manual="run: counterpoise data fetch cg_mnist",
+        )
         for name, (size, sha256) in PUBLISHED.items()
     ]
 
@@ -36,7 +45,9 @@ def load(raw: RawFiles, split: str) -> tuple[np.ndarray, np.ndarray]:
     images = read_idx(raw / f"{prefix}-images-idx3-ubyte.gz", 3)
     labels = read_idx(raw / f"{prefix}-labels-idx1-ubyte.gz", 1).astype(np.int64)
     if len(images) != len(labels):
-        raise UserError(f"{raw}: {len(images)} {split} images but {len(labels)} labels")
+        raise UserError(f"{raw.home}: {len(images)} {split} images but {len(labels)} labels")
+    if len(labels) == 0:
+        raise UserError(f"{raw / f'{prefix}-labels-idx1-ubyte.gz'}: holds no digits")
     if labels.max() > 9:
         raise UserError(f"{raw / f'{prefix}-labels-idx1-ubyte.gz'}: label {labels.max()}; allowed: 0 to 9")
     return images, labels
@@ -45,9 +56,10 @@ def load(raw: RawFiles, split: str) -> tuple[np.ndarray, np.ndarray]:
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
     """Return the unsigned bytes of a gzipped IDX file of so many ``dimensions``."""
     try:
-        data = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            data = file.read(MAX_BYTES)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: is not there; run: counterpoise data fetch") from error
+        raise UserError(f"{path}: is not there; run: counterpoise data fetch cg_mnist") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path}: is damaged or cut short ({error}); delete it and fetch it again") from error
     except OSError as error:

@@ -24,6 +24,8 @@ _ALLOWED = {
     ("collections", "OrderedDict"),
 }
 
+HDF5 = b"\x89HDF\r\n\x1a\n"
+
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
@@ -40,6 +42,12 @@ def load_pickle(path: Path, encoding: str = "latin1") -> Any:
     """
     path = Path(path)
     with _pickle_errors(path), path.open("rb") as file:
+        if file.read(8) == HDF5:
+            raise UserError(
+                f"{path}: is HDF5 (a computational sequence of the CMU SDK), which is not read here; "
+                "name a pickle of aligned features, such as mosi_data.pkl of the MulT package"
+            )
+        file.seek(0)
         return _Unpickler(file, encoding=encoding).load()
 
 
@@ -64,5 +72,9 @@ def _pickle_errors(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise UserError(f"{path}: is not there") from error
-    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (MemoryError, OverflowError, RecursionError) as error:
+        raise UserError(f"{path}: is not a pickle of arrays: it asks for too much") from error
+    except (pickle.UnpicklingError, EOFError, LookupError, AttributeError, ImportError, ValueError, TypeError) as error:
         raise UserError(f"{path}: is not a pickle of arrays: {error}") from error

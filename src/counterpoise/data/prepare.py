@@ -2,39 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from counterpoise import files
-from counterpoise.components import component
+from counterpoise.components import component, components
+from counterpoise.data.clips import content_digest
 from counterpoise.data.interface import Dataset
-from counterpoise.data.prepared import PreparedData
+from counterpoise.data.prepared import PreparedData, data_again
 from counterpoise.data.progress import Progress, quiet
-from counterpoise.data.sources import RawFiles, check_file, is_there
-from counterpoise.data.store import ArrayStore
+from counterpoise.data.sources import RawFiles, check_file, how_to_get, is_published, is_there
+from counterpoise.data.store import CONTENT, ArrayStore
 from counterpoise.data.work import Work, available_cores
-from counterpoise.errors import UserError
-from counterpoise.identity import check_loaded, check_unchanged
+from counterpoise.errors import UserError, suggest
+from counterpoise.identity import check_loaded, check_unchanged, short_key, source_digest
 from counterpoise.locks import alone
 
 
 def make_dataset(component_name: str, settings: Mapping[str, Any]) -> Dataset:
-    """Return the dataset ``component_name`` with ``settings`` over its defaults, both checked."""
+    """Return the dataset ``component_name`` with ``settings`` over its defaults, all of them checked."""
     found = component("dataset", component_name)
-    return found.load()(**found.resolve(dict(settings), f"dataset {component_name}"))
+    where = f"dataset {component_name}"
+    data = found.load()(**found.resolve(dict(settings), where))
+    for name, why in data.without_effect().items():
+        if getattr(data, name) != found.settings[name].default:
+            raise UserError(f"{where}: {name}: has no effect {why}; leave it out")
+    try:
+        data.check()
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return data
 
 
-def raw_files(data: Dataset, raw_root: Path, data_roots: Mapping[str, Path] | None = None) -> RawFiles:
-    """Return where the raw files of ``data`` are: a folder of the user's own, named by the dataset, then
-    ``raw_root``.
+def prepared_key(component_name: str, settings: Mapping[str, Any], where: str) -> str:
+    """Return the key of prepared data: a digest of its component, settings and source (docs/design.md)."""
+    found = component("dataset", component_name, where)
+    resolved = found.resolve(dict(settings), f"{where}: settings")
+    source = source_digest((found.module,))
+    return short_key({"component": found.name, "settings": resolved, "source": source})
+
+
+def read_data_roots(given: Mapping[str, str | Path], configurations: Collection[str]) -> dict[str, Path]:
+    """Return the user's own folders by name, ``~`` expanded.
+
+    A name is that of a configuration, of a dataset (then it holds for all configurations of it), or of the
+    folder that several datasets share. Raises ``UserError`` for an unknown name or a folder that is not
+    there.
+    """
+    if not given:
+        return {}
+    known = components("dataset")
+    allowed = {*configurations, *known, *(found.load().folder for found in known.values())} - {""}
+    roots = {}
+    for name, folder in given.items():
+        if name not in allowed:
+            raise UserError(f"data_roots: unknown dataset '{name}'{suggest(name, allowed)}")
+        path = Path(folder).expanduser()
+        # YAML takes what follows ' #' for a comment: a path that has it must be in quotes.
+        cut = sorted(path.parent.glob(f"{path.name} #*")) if path.name else []
+        if cut:
+            raise UserError(f"data_roots: {name}: {path} or {cut[0]}? Put a path that contains ' #' in quotes")
+        if not path.is_dir():
+            raise UserError(f"data_roots: {name}: no folder {path}")
+        roots[name] = path
+    return roots
+
+
+def raw_files(data: Dataset, raw_root: Path, data_roots: Mapping[str, Path] | None = None, name: str = "") -> RawFiles:
+    """Return where the raw files of ``data`` are: a folder of the user's own, then ``raw_root``.
+
+    ``data_roots`` may name that folder by the configuration (``name``), by the dataset or by its folder.
     """
     home = Path(raw_root) / data.folder
-    for name in (data.info.name, data.folder):
-        if data_roots and name in data_roots:
-            own = Path(data_roots[name])
+    for known in (name, data.info.name, data.folder):
+        if data_roots and known in data_roots:
+            own = Path(data_roots[known]).expanduser()
             if not own.is_dir():
-                raise UserError(f"data_roots: {name}: no folder {own}")
+                raise UserError(f"data_roots: {known}: no folder {own}")
             return RawFiles((own, home))
     return RawFiles((home,))
 
@@ -51,45 +96,94 @@ def prepare_dataset(
     workers: int | None = None,
     progress: Progress = quiet,
 ) -> PreparedData:
-    """Make the prepared data of a dataset at ``destination`` (``.../<component_name>.<key>``) and return it.
+    """Make the prepared data of a dataset at ``destination`` (``.../<configuration>.<key>``) and return it.
 
     ``source`` is the digest of the preparing source that ``key`` was made of: it must be the one that is loaded, and
     still be on the disk at the end, because worker processes load it themselves.
 
     Media are decoded by ``workers`` processes (by default one per core); their number never changes a byte.
-    Data that is already there and whole is returned as it is. A preparation that was interrupted goes on
-    where it stopped. Raises ``UserError`` naming the raw file at fault; nothing half-made is ever at
-    ``destination``.
+    Data that is already there and whole is returned as it is, if it was made from the raw files that are
+    there now. A preparation that was interrupted goes on where it stopped. Raises ``UserError`` naming the
+    raw file at fault; nothing half-made is ever at ``destination``.
     """
     data = make_dataset(component_name, settings)
     destination = Path(destination)
-    if _is_prepared(destination, key):
-        return PreparedData.open(destination)
     resolved = component("dataset", component_name).resolve(dict(settings), f"dataset {component_name}")
     name = destination.name.removesuffix(f".{key}")
     if name == destination.name:
         raise UserError(f"{destination}: prepared data of key {key} must be in a folder named <dataset>.{key}")
+    if is_prepared(destination):
+        return _unchanged(data, raw_root, data_roots, destination)
     work = Work(workers=available_cores() if workers is None else workers, progress=progress)
-    raw = raw_files(data, raw_root, data_roots)
+    raw = raw_files(data, raw_root, data_roots, name)
     # A process whose workflow was killed may still be at it: its work is taken over, not doubled.
     modules = (component("dataset", component_name).module,)
     with alone(destination):
-        if not _is_prepared(destination, key):
-            if source is not None:
-                check_loaded(modules, source)
-            check_sources(data, raw)
-            with ArrayStore(destination, dataset=name, key=key, settings=resolved) as store:
-                data.prepare(raw, store, work)
-                record_sources(data, raw, store)
-                check_unchanged(modules)
+        if is_prepared(destination):
+            return _unchanged(data, raw_root, data_roots, destination)
+        if source is not None:
+            check_loaded(modules, source)
+        check_sources(data, raw)
+        with ArrayStore(destination, dataset=name, key=key, settings=resolved) as store:
+            data.prepare(raw, store, work)
+            record_sources(data, raw, store)
+            check_unchanged(modules)
     return PreparedData.open(destination)
 
 
-def _is_prepared(destination: Path, key: str) -> bool:
-    if not (destination / "manifest.json").exists():
+def is_prepared(folder: Path) -> bool:
+    """Return whether a folder holds the prepared data that it is named after."""
+    if not (folder / "manifest.json").is_file():
         return False
-    found = files.read_json(destination / "manifest.json", "manifest of prepared data")
-    return isinstance(found, dict) and found.get("key") == key
+    found = files.read_json(folder / "manifest.json", "manifest of prepared data")
+    return isinstance(found, dict) and f"{found.get('dataset')}.{found.get('key')}" == folder.name
+
+
+def _unchanged(data: Dataset, raw_root: Path, data_roots: Mapping[str, Path] | None, destination: Path) -> PreparedData:
+    """Return the prepared data; UserError where the raw files that are there are not those it was made from."""
+    prepared = PreparedData.open(destination)
+    changes = raw_changes(data, raw_files(data, raw_root, data_roots, prepared.dataset), prepared)
+    if changes:
+        raise UserError(f"{destination}: {changes_text(changes)}; to use them, {data_again(destination)}")
+    return prepared
+
+
+def changes_text(changes: list[str]) -> str:
+    """Return one line of what :func:`raw_changes` returned."""
+    more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+    return f"was made from other raw files than are there now ({', '.join(changes[:3])}{more})"
+
+
+def raw_changes(data: Dataset, raw: RawFiles, prepared: PreparedData) -> list[str]:
+    """Return which raw files are new or have changed since data was prepared from them.
+
+    Files that are gone are no change: prepared data does without. Only files that were touched since the
+    manifest was written are read, so this takes a look at each file's time.
+    """
+    since = (prepared.path / "manifest.json").stat().st_mtime_ns
+
+    def touched(path: Path) -> bool:
+        status = path.stat()
+        return max(status.st_mtime_ns, status.st_ctime_ns) > since
+
+    changes = []
+    for entry in prepared.manifest["sources"]:
+        path = raw / entry["name"]
+        if path.is_file() and touched(path) and files.sha256_file(path) != entry["sha256"]:
+            changes.append(f"{entry['name']} has changed")
+    if CONTENT not in prepared.extras or not all(source.optional or is_there(source, raw) for source in data.sources()):
+        return changes
+    for split, items in data.listed_items(raw).items():
+        known = dict(zip(prepared.ids(split), prepared.array(split, CONTENT).tolist(), strict=True))
+        dropped = [entry for entry in prepared.manifest["dropped"] if entry["split"] == split]
+        known |= {entry["id"]: entry.get("content", 0) for entry in dropped}
+        for item in items:
+            there = all(path.is_file() for path in item.files)
+            if there and known.get(item.id, 0) == 0:
+                changes.append(f"{item.id} is new")
+            elif there and any(touched(path) for path in item.files) and content_digest(item.files) != known[item.id]:
+                changes.append(f"{item.id} has changed")
+    return changes
 
 
 def check_sources(data: Dataset, raw: RawFiles) -> None:
@@ -100,24 +194,26 @@ def check_sources(data: Dataset, raw: RawFiles) -> None:
     for source in data.sources():
         path = raw / source.path
         if not is_there(source, raw) and not source.optional:
-            how = source.manual or f"run: counterpoise data fetch {data.info.name}"
-            raise UserError(f"{path}: is not there; {how}")
+            raise UserError(f"{path}: is not there; {how_to_get(source, data.info.name)}")
         if not raw.is_own(path):
             check_file(path, source)
 
 
 def record_sources(data: Dataset, raw: RawFiles, store: ArrayStore) -> None:
-    """Record in the manifest the digest of every raw file that is not media, and whether it is the published
-    one.
+    """Record in the manifest the digest of every raw file that is not media, whether it is the published one,
+    and what makes this another set than the published one.
     """
+    for what in data.departures():
+        store.departure(what)
     for source in data.sources():
-        path = raw / source.path
-        if path.is_file():
-            digest = files.sha256_file(path)
-            store.source(
-                source.path,
-                sha256=digest,
-                size=path.stat().st_size,
-                licence=source.licence,
-                published=None if source.sha256 is None else digest == source.sha256,
-            )
+        path = next((raw / name for name in (source.path, *source.instead) if (raw / name).is_file()), None)
+        # What is unpacked or decoded is recorded item by item, not as the archive that it came in.
+        if path is None or source.unpack:
+            continue
+        published = is_published(path, source)
+        name = raw.name(path)
+        if published is False:
+            store.departure(f"{name} is not the published file")
+        store.source(
+            name, sha256=files.sha256_file(path), size=path.stat().st_size, licence=source.licence, published=published
+        )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
+import functools
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -12,7 +14,8 @@ from counterpoise import files
 from counterpoise.data.axes import from_file
 from counterpoise.errors import UserError, suggest
 
-SCHEMA = 1
+SCHEMA = 2
+HASHING_THREADS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +26,12 @@ class PreparedData:
     manifest: dict[str, Any]
 
     @classmethod
-    def open(cls, path: Path) -> PreparedData:
+    def open(cls, path: Path) -> Self:
         """Read the manifest of ``path`` and check it against the folder's name and the files in it.
 
         Raises ``UserError`` naming the file where the manifest is missing, truncated, of another schema or
-        key, or where an array is missing or has another size, shape or type. Digests are checked by
-        :meth:`verify`.
+        key, or where an array is missing, has another size, shape or type, or other bytes than were written.
+        Bytes are read once per process and file.
         """
         path = Path(path)
         where = path / "manifest.json"
@@ -36,10 +39,9 @@ class PreparedData:
         try:
             data = cls(path, manifest)
             data._check()
+            data.verify()
         except (KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{where}: not a manifest of prepared data: {error!r}; delete {path} and prepare again"
-            ) from error
+            raise UserError(f"{where}: not a manifest of prepared data: {error!r}; {data_again(path)}") from error
         return data
 
     @property
@@ -93,7 +95,7 @@ class PreparedData:
         try:
             return from_file(np.load(path, mmap_mode=mode, allow_pickle=False), self.modalities.get(name))
         except (OSError, ValueError) as error:
-            raise UserError(f"{path}: cannot be read ({error}); delete {self.path} and prepare again") from error
+            raise UserError(f"{path}: cannot be read ({error}); {data_again(self.path)}") from error
 
     def ids(self, split: str) -> list[str]:
         """Return the names of the samples of a split, in the order of its arrays."""
@@ -101,12 +103,16 @@ class PreparedData:
 
     def verify(self) -> None:
         """Compare every file with its digest; raise ``UserError`` at the first that differs."""
-        for split in self.splits:
-            for entry in self._split(split)["arrays"].values():
-                path = self.path / entry["file"]
-                found = files.sha256_file(path)
-                if found != entry["sha256"]:
-                    raise UserError(f"{path}: sha256 is {found}, the manifest says {entry['sha256']}; prepare again")
+        entries = [entry for split in self.splits for entry in self._split(split)["arrays"].values()]
+        with concurrent.futures.ThreadPoolExecutor(HASHING_THREADS) as pool:
+            found = pool.map(_file_digest, [self.path / entry["file"] for entry in entries])
+            for entry, digest in zip(entries, found, strict=True):
+                if digest != entry["sha256"]:
+                    path = self.path / entry["file"]
+                    raise UserError(
+                        f"{path}: its bytes are not those that were prepared (sha256 {digest[:12]}..., the manifest "
+                        f"says {entry['sha256'][:12]}...); {data_again(self.path)}"
+                    )
 
     def _split(self, split: str) -> dict[str, Any]:
         splits = self.manifest["splits"]
@@ -117,7 +123,9 @@ class PreparedData:
     def _check(self) -> None:
         where = self.path / "manifest.json"
         if self.manifest["schema"] != SCHEMA:
-            raise UserError(f"{where}: schema {self.manifest['schema']}, this version reads {SCHEMA}; prepare again")
+            raise UserError(
+                f"{where}: schema {self.manifest['schema']}, this version reads {SCHEMA}; {data_again(self.path)}"
+            )
         expected = f"{self.dataset}.{self.key}"
         if self.path.name != expected:
             raise UserError(f"{where}: holds '{expected}', but its folder is named '{self.path.name}'")
@@ -136,5 +144,21 @@ class PreparedData:
         if array.shape != shape or array.dtype != dtype:
             path = self.path / self._split(split)["arrays"][name]["file"]
             raise UserError(
-                f"{path}: holds {array.dtype} {array.shape}, the manifest says {dtype} {shape}; prepare again"
+                f"{path}: holds {array.dtype} {array.shape}, the manifest says {dtype} {shape}; {data_again(self.path)}"
             )
+
+
+def data_again(path: Path) -> str:
+    """Return what makes the prepared data at ``path`` anew."""
+    return f"delete {path} and run: counterpoise data prepare {path.name.rpartition('.')[0]}"
+
+
+def _file_digest(path: Path) -> str:
+    status = path.stat()
+    return _known_digest(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@functools.lru_cache(maxsize=4096)
+def _known_digest(path: Path, *version: int) -> str:
+    """Return a file's digest; ``version`` are its size, time and number, so that a new file is read anew."""
+    return files.sha256_file(path)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from counterpoise import files
@@ -10,9 +13,13 @@ from counterpoise.errors import UserError
 
 # Files up to this size are hashed each time they are used; larger ones when they arrive and when asked for.
 ALWAYS_HASHED = 1 << 26
+# Lists are text of some hundred kB; only files of such size are compared without their line ends.
+TEXT_BYTES = 1 << 23
+# What other systems leave beside the files that somebody packed or copied.
+LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
     """One file to fetch, or a folder that the user provides.
 
@@ -20,7 +27,8 @@ class Source:
     ``size`` (bytes) and ``sha256`` are ``None`` where the publisher's bytes are not pinned; the digest found
     is then recorded in the manifest instead of checked. ``unpack`` is the folder that an archive is extracted
     to. ``manual`` says what the user must do where there is no address. ``optional``: preparation can do
-    without it.
+    without it. ``instead`` are paths that take its place, and ``holds`` endings of files that do: where the
+    user has the files that an archive holds, however sorted, the archive is not needed.
     """
 
     path: str
@@ -32,6 +40,7 @@ class Source:
     manual: str = ""
     optional: bool = False
     instead: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +75,77 @@ class RawFiles:
         """Return whether ``path`` lies in a folder of the user's own."""
         return any(path.is_relative_to(folder) for folder in self.folders[:-1])
 
+    def name(self, path: Path) -> str:
+        """Return a file's name relative to the folder that it is in, as a mirror has it."""
+        for folder in self.folders:
+            if path.is_relative_to(folder):
+                return path.relative_to(folder).as_posix()
+        return path.name
+
+    def below(self, *endings: str) -> Iterator[Path]:
+        """Yield every file with one of ``endings`` (in small letters; with their dot), folder by folder."""
+        for folder in self.folders:
+            yield from files_below(folder, endings)
+
+    def by_stem(self, *endings: str, fold: bool = True, within: str = "") -> dict[str, Path]:
+        """Return every file with one of ``endings`` by its name without ending, however files are sorted.
+
+        ``fold``: names are in small letters, for lists and folders that spell them differently. ``within``:
+        where there is a folder of that name, only files somewhere below such a one count. Of several files
+        of one name the first counts, the user's own folder coming first.
+        """
+        every = list(self.below(*endings))
+        if within:
+            every = [path for path in every if within in self.name(path).lower().split("/")[:-1]] or every
+        found: dict[str, Path] = {}
+        for path in every:
+            found.setdefault(path.stem.lower() if fold else path.stem, path)
+        return found
+
+
+def files_below(folder: Path, endings: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Yield the files below ``folder`` with one of ``endings`` (none: all), sorted, links followed.
+
+    A folder that several links lead to is visited once, so that a link back up ends the search there. Hidden
+    files and what other systems leave (``__MACOSX``, ``._x``) do not count.
+    """
+    seen: set[tuple[int, int]] = set()
+    for place, subfolders, names in os.walk(folder, followlinks=True):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        subfolders[:] = sorted(name for name in subfolders if not is_litter(name))
+        for name in sorted(names):
+            if not is_litter(name) and (not endings or name.lower().endswith(endings)):
+                yield Path(place, name)
+
+
+def is_litter(name: str) -> bool:
+    """Return whether a file or folder is hidden or left by another system, and so none of a dataset's."""
+    return name.startswith(".") or name in LITTER
+
+
+def impostor(path: Path) -> str | None:
+    """Return what stands in the place of a file that was not really delivered, by its first bytes.
+
+    ``None`` where it may be the file itself.
+    """
+    with path.open("rb") as file:
+        start = file.read(512)
+    return impostor_of(start)
+
+
+def impostor_of(start: bytes) -> str | None:
+    """See :func:`impostor`; ``start`` are a file's first bytes."""
+    if start.startswith(b"version https://git-lfs.github.com/spec/"):
+        return "a git-lfs pointer in place of the file (git lfs pull brings the file, where its budget allows)"
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "a web page in place of the file (a log-in, a quota or an error)"
+    return None
+
 
 def place(source: Source, raw: RawFiles) -> Path | None:
     """Return where a source's file is, or the folder that it unpacks to, or what takes its place; else
@@ -74,6 +154,8 @@ def place(source: Source, raw: RawFiles) -> Path | None:
     for path in (source.path, *([source.unpack] if source.unpack else []), *source.instead):
         if (raw / path).exists():
             return raw / path
+    if source.holds:
+        return next((path.parent for path in raw.below(*source.holds)), None)
     return None
 
 
@@ -82,18 +164,46 @@ def is_there(source: Source, raw: RawFiles) -> bool:
     return place(source, raw) is not None
 
 
+def how_to_get(source: Source, dataset: str) -> str:
+    """Return what the user does about a source that is missing."""
+    return source.manual or (f"run: counterpoise data fetch {dataset}" if source.urls else "it has no public address")
+
+
 def check_file(path: Path, source: Source, *, always: bool = False) -> None:
     """Raise ``UserError`` where the file ``path`` is not the published one.
 
-    The size is always compared; the digest for files of up to 64 MiB, or for all with ``always``.
+    The size is always compared; the digest for files of up to 64 MiB, or for all with ``always``. Line ends
+    of lists do not count.
     """
     if path.is_dir() or not path.exists():
         return
     found = path.stat().st_size
+    other = impostor(path)
     again = "delete it and fetch it again"
-    if source.size is not None and found != source.size:
+    if other is not None and not path.name.endswith((".html", ".htm")):
+        raise UserError(f"{path}: is {other}; {again}")
+    if source.size is not None and found != source.size and (found > TEXT_BYTES or not is_published(path, source)):
         raise UserError(f"{path}: has {found} bytes, the published file has {source.size}; {again}")
-    if source.sha256 is not None and (always or found <= ALWAYS_HASHED):
+    if source.sha256 is not None and (always or found <= ALWAYS_HASHED) and not is_published(path, source):
         digest = files.sha256_file(path)
-        if digest != source.sha256:
-            raise UserError(f"{path}: sha256 is {digest}, the published file's is {source.sha256}; {again}")
+        raise UserError(f"{path}: sha256 is {digest}, the published file's is {source.sha256}; {again}")
+
+
+def is_published(path: Path, source: Source) -> bool | None:
+    """Return whether a file is the one that its publisher pins, line ends aside; ``None``: nothing is pinned."""
+    if source.sha256 is None:
+        return None
+    if path.stat().st_size > TEXT_BYTES:
+        return files.sha256_file(path) == source.sha256
+    content = path.read_bytes()
+    return source.sha256 in {hashlib.sha256(text).hexdigest() for text in (content, *_line_ends(content))}
+
+
+def _line_ends(content: bytes) -> Iterator[bytes]:
+    """Yield a text with the line ends of other systems, with and without a mark and a last line end."""
+    text = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n").rstrip(b"\n")
+    for mark in (b"", b"\xef\xbb\xbf"):
+        for last in (b"\n", b""):
+            plain = text + last
+            yield mark + plain
+            yield mark + plain.replace(b"\n", b"\r\n")

@@ -1,135 +1,142 @@
-"""What of every dataset is here: files that are there, missing or wrong, their size and licence, what is
-prepared.
-"""
+"""What of every dataset is here: files and media that are there, missing or wrong, and what is prepared."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from counterpoise import files
-from counterpoise.components import component
 from counterpoise.data.interface import Dataset
-from counterpoise.data.prepare import make_dataset, raw_files
+from counterpoise.data.inventory import take_inventory
+from counterpoise.data.prepare import changes_text, is_prepared, make_dataset, raw_changes, raw_files
+from counterpoise.data.prepared import PreparedData
 from counterpoise.data.progress import Progress, quiet
-from counterpoise.data.sources import RawFiles, Source, check_file, is_there, place
+from counterpoise.data.sources import RawFiles, Source, check_file, is_published, place
 from counterpoise.errors import UserError
-from counterpoise.identity import short_key, source_digest
-from counterpoise.planning.configs import Configs, DatasetConfig
-
-PREPARATION = "counterpoise.data.prepare"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DatasetStatus:
-    """One dataset configuration: how many raw files there are, which are missing or wrong, and what it would
-    take.
+    """One dataset configuration: which raw files there are, which are missing or wrong, and what to do next.
 
-    ``pinned`` counts the files that are there of which the publisher's digest is known; ``verified`` says
-    whether all of them were compared with it. ``size`` is the bytes of files that are there. ``prepared`` is
-    the folder of prepared data that fits the configuration as it is now, where there is one.
+    ``files`` counts what preparation would read, ``size`` are its bytes. Of the ``listed`` items (clips,
+    shapes, scenes; 0 where no list names any) ``items`` have all their files. ``pinned`` counts the files that
+    are there of which the publisher's digest is known; ``verified`` says whether all of them were compared
+    with it. ``remarks`` are about files of the user's own, which are used as they are. ``prepared`` is the
+    folder of prepared data that fits the configuration as it is now, where there is one; ``stale`` says what
+    has changed since it was made.
     """
 
     name: str
-    title: str
     licence: str
-    there: int
+    files: int
+    size: int
+    listed: int
+    items: int
     missing: tuple[str, ...]
     wrong: tuple[str, ...]
+    remarks: tuple[str, ...]
     pinned: int
     verified: bool
-    size: int
     prepared: Path | None
-    command: str
+    stale: str
+    next_step: str
 
     @property
     def complete(self) -> bool:
         """Whether everything that is needed is there and nothing is wrong."""
-        return not self.missing and not self.wrong
-
-
-def dataset_names(root: Path) -> list[str]:
-    """Return the dataset configurations of the project at ``root``."""
-    return sorted(path.stem for path in (root / "configs/datasets").glob("*.yaml"))
-
-
-def prepared_key(config: DatasetConfig, where: str) -> str:
-    """Return the key of prepared data: a digest of its component, settings and source (docs/design.md)."""
-    found = component("dataset", config.component, where)
-    settings = found.resolve(config.settings, f"{where}: settings")
-    source = source_digest((found.module, PREPARATION))
-    return short_key({"component": found.name, "settings": settings, "source": source})
-
-
-def prepared_folder(root: Path, name: str) -> Path:
-    """Return where the prepared data of a dataset configuration is or would be."""
-    configs = Configs(root / "configs")
-    key = prepared_key(configs.dataset(name), str(configs.path("datasets", name)))
-    return root / "data/prepared" / f"{name}.{key}"
+        return not self.missing and not self.wrong and self.items == self.listed
 
 
 def dataset_status(
-    root: Path,
     name: str,
+    component_name: str,
+    settings: Mapping[str, Any],
     *,
+    raw_root: Path,
+    prepared: Path,
     data_roots: Mapping[str, Path] | None = None,
     verify: bool = False,
     progress: Progress = quiet,
 ) -> DatasetStatus:
-    """Look at the raw and prepared data of the configuration ``name`` of the project at ``root``.
+    """Look at the raw and prepared data of the configuration ``name``.
 
-    ``verify`` compares the digests of large files and of media too, which reads all of them.
+    ``prepared`` is where its prepared data is or would be. ``verify`` compares the digests of large files and
+    of media too, which reads all of them.
     """
-    config = Configs(root / "configs").dataset(name)
-    data = make_dataset(config.component, config.settings)
-    raw = raw_files(data, root / "data/raw", data_roots)
-    sources = _known_sources(data, raw)
-    there, missing, wrong = set(), [], []
+    data = make_dataset(component_name, settings)
+    raw = raw_files(data, raw_root, data_roots, name)
+    wrong: list[str] = []
+    remarks: list[str] = []
+    try:
+        found = take_inventory(data, raw)
+    except UserError as error:
+        # A list that cannot be read is said; the other files are looked at all the same.
+        wrong.append(str(error))
+        found = None
+    sources = [*data.sources(), *(data.listed_sources(raw) if found is not None and not found.missing else [])]
+    pinned = 0
     for done, source in enumerate(sources, start=1):
         progress(name, done, len(sources))
         path = place(source, raw)
-        if path is not None:
-            there.add(path)
-            wrong += _wrong(raw / source.path, source, verify)
-        elif not source.optional:
-            missing.append(source.path)
-    prepared = prepared_folder(root, name)
+        if path is not None and path.is_file():
+            pinned += source.sha256 is not None
+            if raw.is_own(path):
+                remarks += _remark(path, source)
+            else:
+                wrong += _wrong(path, source, verify)
+    ready = is_prepared(prepared)
+    missing = tuple(source for source in (found.missing if found is not None else ()))
     return DatasetStatus(
         name=name,
-        title=config.title,
         licence=data.info.licence,
-        there=len(there),
-        missing=tuple(missing),
+        files=len(found.files) if found is not None else 0,
+        size=found.size if found is not None else 0,
+        listed=found.listed if found is not None else 0,
+        items=found.items_there if found is not None else 0,
+        missing=tuple(source.path for source in missing),
         wrong=tuple(wrong),
-        pinned=sum(source.sha256 is not None and place(source, raw) is not None for source in sources),
+        remarks=tuple(remarks),
+        pinned=pinned,
         verified=verify,
-        size=sum(_size(path) for path in there),
-        prepared=prepared if _is_prepared(prepared) else None,
-        command=f"counterpoise data {'prepare' if not missing else 'fetch'} {name}",
+        prepared=prepared if ready else None,
+        stale=_stale(data, raw, prepared) if ready and found is not None else "",
+        next_step=_next_step(name, missing, ready),
     )
 
 
 def to_fetch(
-    component_name: str, settings: Mapping[str, object], raw_root: Path, data_roots: Mapping[str, Path]
+    component_name: str, settings: Mapping[str, object], raw_root: Path, data_roots: Mapping[str, Path], name: str = ""
 ) -> tuple[int, int, int]:
     """Return of a dataset's files that are not there yet: how many, their bytes, and how many of unknown
     size.
     """
     data = make_dataset(component_name, dict(settings))
-    raw = raw_files(data, raw_root, data_roots)
-    missing = [source for source in _known_sources(data, raw) if not source.optional]
-    missing = [source for source in missing if place(source, raw) is None]
-    sizes = [source.size for source in missing]
-    return len(sizes), sum(size for size in sizes if size is not None), sizes.count(None)
+    raw = raw_files(data, raw_root, data_roots, name)
+    lists = [source for source in data.sources() if not source.optional and place(source, raw) is None]
+    more = data.listed_sources(raw) if not lists else []
+    missing = lists + [source for source in more if place(source, raw) is None]
+    size = sum(source.size for source in missing if source.size is not None)
+    return len(missing), size + (data.listed_bytes if lists else 0), sum(source.size is None for source in missing)
 
 
-def _known_sources(data: Dataset, raw: RawFiles) -> list[Source]:
-    """Return the dataset's files as far as the lists that are there name them."""
-    sources = data.sources()
-    if all(source.optional or is_there(source, raw) for source in sources):
-        return data.all_sources(raw)
-    return sources
+def _next_step(name: str, missing: tuple[Source, ...], ready: bool) -> str:
+    """Return the command that goes on, or what to do by hand where no command can."""
+    if ready:
+        return ""
+    by_hand = [source.manual for source in missing if not source.urls]
+    if by_hand:
+        return by_hand[0]
+    return f"counterpoise data {'fetch' if missing else 'prepare'} {name}"
+
+
+def _stale(data: Dataset, raw: RawFiles, prepared: Path) -> str:
+    try:
+        changes = raw_changes(data, raw, PreparedData.open(prepared))
+    except UserError as error:
+        return str(error)
+    return changes_text(changes) if changes else ""
 
 
 def _wrong(path: Path, source: Source, verify: bool) -> list[str]:
@@ -140,14 +147,8 @@ def _wrong(path: Path, source: Source, verify: bool) -> list[str]:
     return []
 
 
-def _size(path: Path) -> int:
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size
-
-
-def _is_prepared(folder: Path) -> bool:
-    if not (folder / "manifest.json").is_file():
-        return False
-    found = files.read_json(folder / "manifest.json", "manifest of prepared data")
-    return isinstance(found, dict) and f"{found.get('dataset')}.{found.get('key')}" == folder.name
+def _remark(path: Path, source: Source) -> list[str]:
+    """Return what there is to say of a file of the user's own, which nobody else shall delete or replace."""
+    if is_published(path, source) is False:
+        return [f"{path}: is not the published file; it is used as it is, and results say so"]
+    return []

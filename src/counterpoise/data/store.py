@@ -21,14 +21,16 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from counterpoise import files
-from counterpoise.data.axes import CHANNELS_LAST, channel_axis, from_file, to_file
+from counterpoise.data.axes import CHANNELS_LAST, from_file, to_file
 from counterpoise.errors import UserError
+from counterpoise.identity import digest
 
-SCHEMA = 1
+SCHEMA = 2
 ID_TYPE = np.dtype("S64")
 MODALITY_TYPES = ("uint8", "int16", "float32")
 HEADER_BYTES = 256
-BLOCK_BYTES = 1 << 25
+CONTENT = "content"
+"""The extra that holds the digest of the files of each sample."""
 
 
 class ArrayStore:
@@ -54,6 +56,7 @@ class ArrayStore:
         self._extras: dict[str, dict[str, Any]] = {}
         self._sources: list[dict[str, Any]] = []
         self._leaks: list[dict[str, Any]] = []
+        self._departures: list[str] = []
         self._notes: dict[str, Any] = {}
         self._journal: dict[str, Any] = {}
         self._ids: dict[str, set[bytes]] = {}
@@ -68,10 +71,16 @@ class ArrayStore:
             self._lock = os.open(self.partial, os.O_RDONLY)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             os.close(self._lock)
             self._lock = None
             raise UserError(f"{self.destination}: is being prepared by another process") from error
+        except OSError as error:
+            os.close(self._lock)
+            self._lock = None
+            raise UserError(
+                f"{self.partial}: the file system has no locks ({error.strerror}); prepare on a local disk, then copy"
+            ) from error
         self._journal = self._read_journal()
         return self
 
@@ -91,7 +100,7 @@ class ArrayStore:
         """Return what an interrupted attempt had finished; one of other data or an unreadable one counts as
         none.
         """
-        fresh = {"identity": self._canonical_identity(), "splits": {}, "dropped": []}
+        fresh = self._fresh_journal()
         path = self.partial / "journal.json"
         if path.exists():
             with contextlib.suppress(ValueError):
@@ -99,6 +108,9 @@ class ArrayStore:
                 if found.get("identity") == fresh["identity"]:
                     return found
         return fresh
+
+    def _fresh_journal(self) -> dict[str, Any]:
+        return {"identity": self._canonical_identity(), "splits": {}, "dropped": [], "faults": [], "inputs": {}}
 
     def _canonical_identity(self) -> dict[str, Any]:
         return json.loads(json.dumps(self._identity))
@@ -136,6 +148,10 @@ class ArrayStore:
             **facts,
         }
 
+    def normalise(self, name: str, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Set what normalises a modality once its values are known (:func:`counterpoise.data.normalise.measure`)."""
+        self._modalities[name]["mean"], self._modalities[name]["std"] = list(mean), list(std)
+
     def target(self, name: str, *, names: Sequence[str]) -> None:
         """Declare a classification target with these class ``names``; its array is int64 (N,)."""
         self._targets[name] = {"classes": len(names), "names": list(names), "kind": "classification"}
@@ -155,6 +171,10 @@ class ArrayStore:
         entry = {"name": name, "sha256": sha256, "bytes": size, "licence": licence, "published": published}
         self._sources.append(entry)
 
+    def departure(self, what: str) -> None:
+        """Record what makes this another data set than the published one (a list of the user's own)."""
+        self._departures.append(what)
+
     def leak(self, kind: str, **facts: Any) -> None:
         """Record that splits share something (``kind``: ``same id``, ``same speaker`` ...)."""
         self._leaks.append({"kind": kind, **facts})
@@ -166,6 +186,14 @@ class ArrayStore:
     def array_names(self) -> list[str]:
         """Return every declared array but the ids."""
         return [*self._modalities, *self._targets, *self._extras]
+
+    def is_label(self, name: str) -> bool:
+        """Return whether an array holds classes of samples."""
+        return self._targets.get(name, {}).get("kind") == "classification"
+
+    def class_name(self, target: str, label: int) -> str:
+        """Return the name of a target's class."""
+        return self._targets[target]["names"][label]
 
     # ---- rows ----
 
@@ -187,9 +215,21 @@ class ArrayStore:
         """Return id and reason of the items of ``split`` that were left out."""
         return [(entry["id"], entry["reason"]) for entry in self._journal["dropped"] if entry["split"] == split]
 
+    def resume_from(self, inputs: Mapping[str, str]) -> None:
+        """Go on with what an interrupted attempt appended, if it worked on the same ``inputs`` (digests of what
+        each split is made from); else start over.
+        """
+        if self._journal["inputs"] != dict(inputs):
+            self.start_over()
+            self._journal["inputs"] = dict(inputs)
+
     def start_over(self) -> None:
-        """Forget everything that was appended, so that the next attempt begins anew."""
-        self._journal = {"identity": self._canonical_identity(), "splits": {}, "dropped": []}
+        """Forget everything that was appended."""
+        for handle in self._handles.values():
+            handle.close()
+        self._handles.clear()
+        self._ids.clear()
+        self._journal = self._fresh_journal()
         with self._disk_errors():
             files.write_json(self.partial / "journal.json", self._journal)
 
@@ -198,16 +238,18 @@ class ArrayStore:
         split: str,
         ids: Sequence[str],
         *,
-        dropped: Sequence[tuple[str, str]] = (),
+        dropped: Sequence[tuple[str, str] | tuple[str, str, int]] = (),
+        faults: Sequence[tuple[str, str]] = (),
         consumed: int | None = None,
         **arrays: np.ndarray,
     ) -> None:
         """Append samples: ``ids`` and, for every declared modality, target and extra, an array with one row
         per id.
 
-        ``dropped`` lists ``(id, reason)`` of items that are not there. ``consumed`` is the number of input
-        items that this call settles (by default samples and dropped together); when the call returns they are
-        on the disk.
+        ``dropped`` lists ``(id, reason)`` of items that are not there, with the digest of their files where they
+        have any; ``faults`` lists ``(id, what is wrong)`` of samples that are there all the same. ``consumed``
+        is the number of input items that this call settles (by default samples and dropped together); when the
+        call returns they are on the disk.
         """
         expected = set(self.array_names())
         if set(arrays) != expected:
@@ -218,13 +260,15 @@ class ArrayStore:
         with self._disk_errors():
             for name, array in checked.items():
                 handle = self._handle(split, name)
-                handle.write(memoryview(array.reshape(-1)).cast("B"))
+                handle.write(array.data.cast("B") if array.size > 0 else b"")
                 handle.flush()
                 os.fsync(handle.fileno())
             progress["rows"] += len(ids)
             progress["consumed"] += len(ids) + len(dropped) if consumed is None else consumed
-            entries = [{"split": split, "id": name, "reason": reason} for name, reason in dropped]
-            self._journal["dropped"].extend(entries)
+            for name, reason, *content in dropped:
+                entry = {"split": split, "id": name, "reason": reason}
+                self._journal["dropped"].append(entry | ({"content": content[0]} if content else {}))
+            self._journal["faults"].extend({"split": split, "id": name, "fault": fault} for name, fault in faults)
             files.write_json(self.partial / "journal.json", self._journal)
 
     def _checked(self, split: str, name: str, array: np.ndarray, ids: Sequence[str]) -> np.ndarray:
@@ -234,12 +278,12 @@ class ArrayStore:
             raise ValueError(f"{split}/{name}: shape {array.shape} given, {(len(ids), *shape)} expected")
         if array.dtype != dtype and not (name not in self._modalities and np.issubdtype(array.dtype, np.integer)):
             raise ValueError(f"{split}/{name}: dtype {array.dtype} given, {dtype} expected")
-        if array.dtype.kind == "f":
+        if array.dtype.kind == "f" and len(ids) > 0:
             finite = np.isfinite(array).reshape(len(ids), -1).all(axis=1)
             if not finite.all():
                 raise UserError(f"{split}/{name}: sample {ids[int(np.argmin(finite))]} holds NaN or infinite values")
         classes = self._targets.get(name, {}).get("classes")
-        if self._targets.get(name, {}).get("kind") == "classification" and len(ids) > 0:
+        if self.is_label(name) and len(ids) > 0:
             bad = (array < 0) | (array >= classes)
             if bad.any():
                 row = int(np.argmax(bad))
@@ -311,49 +355,8 @@ class ArrayStore:
         sample = np.broadcast_to(np.uint8(0), self.layout(name)[0])
         return to_file(sample, self._modalities.get(name)).shape
 
-    def measure(self, name: str, split: str = "train", lengths: str | None = None) -> None:
-        """Set a modality's per-channel ``mean`` and ``std`` to those of ``split``.
-
-        ``lengths`` names an extra that says how many samples of each sequence are real; for waves, whose
-        samples are one channel.
-
-        Integer arrays are summed exactly, others in float64 in a fixed order; both are rounded to 7 digits so
-        that no processor's last bit reaches the manifest.
-        """
-        dtype = self.layout(name)[1]
-        total, squares, count = 0, 0, 0
-        for part in self._measured_parts(name, split, lengths):
-            total = total + part.sum(axis=1)
-            squares = squares + (part * part).sum(axis=1)
-            count += part.shape[1]
-        if count == 0:
-            raise UserError(f"{split}/{name}: no samples to take a mean of")
-        scale = {"uint8": 255.0, "int16": 32768.0}.get(dtype.name, 1.0)
-        mean = np.asarray(total, dtype=np.float64) / count
-        variance = np.maximum(np.asarray(squares, dtype=np.float64) / count - mean * mean, 0.0)
-        std = np.sqrt(variance)
-        entry = self._modalities[name]
-        entry["mean"] = [float(f"{value:.7g}") for value in mean / scale]
-        # A channel that never varies carries nothing; dividing by one keeps it finite.
-        entry["std"] = [float(f"{value:.7g}") if value > 0 else 1.0 for value in std / scale]
-
-    def _measured_parts(self, name: str, split: str, lengths: str | None) -> Iterator[np.ndarray]:
-        """Yield the values of a modality (channels, values), some megabytes at a time."""
-        shape, dtype = self.layout(name)
-        kind = np.int64 if dtype.kind in "iu" else np.float64
-        block = max(1, BLOCK_BYTES // max(1, math.prod(shape) * kind().itemsize))
-        for start in range(0, self.rows(split), block):
-            part = self._read_rows(split, name, start, block)
-            if lengths is not None:
-                real = self._read_rows(split, lengths, start, block)
-                values = np.concatenate([row[:length] for row, length in zip(part, real, strict=True)])
-                yield values[None].astype(kind)
-            else:
-                channels = np.moveaxis(part, channel_axis(shape) + 1, 0)
-                yield channels.reshape(shape[channel_axis(shape)], -1).astype(kind)
-
-    def _read_rows(self, split: str, name: str, start: int, count: int) -> np.ndarray:
-        """Return some rows as a copy: a memory map's pages would stay with the process."""
+    def read_rows(self, split: str, name: str, start: int, count: int) -> np.ndarray:
+        """Return up to ``count`` rows from ``start`` as a copy: a memory map's pages would stay with the process."""
         shape, dtype = self._file_shape(name), self.layout(name)[1]
         count = min(count, self.rows(split) - start)
         with self._path(split, name).open("rb") as file:
@@ -377,9 +380,12 @@ class ArrayStore:
                 "targets": self._targets,
                 "extras": self._extras,
                 "splits": {split: self._split_entry(split) for split in splits},
-                "dropped": self._dropped_entries(splits),
+                "dropped": self._sorted_entries("dropped", splits),
+                "faults": self._sorted_entries("faults", splits),
                 "leaks": self._leaks,
                 "sources": sorted(self._sources, key=lambda entry: entry["name"]),
+                "departures": self._departures,
+                "raw": {"digest": self._raw_digest(splits)},
                 "notes": self._notes,
             }
             text = json.dumps(manifest, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
@@ -387,12 +393,24 @@ class ArrayStore:
             (self.partial / "journal.json").unlink(missing_ok=True)
             files.publish_directory(self.partial, self.destination)
 
-    def _dropped_entries(self, splits: Sequence[str]) -> list[dict[str, str]]:
-        return [
-            {"split": split, "id": name, "reason": reason}
-            for split in splits
-            for name, reason in sorted(self.dropped_items(split))
-        ]
+    def _sorted_entries(self, kind: str, splits: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the journal's entries of a ``kind`` by split and id, whatever order they came in."""
+        order = {split: place for place, split in enumerate(splits)}
+        entries = sorted(self._journal[kind], key=lambda entry: (order[entry["split"]], entry["id"]))
+        # A journal that was read back has its keys in another order.
+        return [dict(sorted(entry.items())) for entry in entries]
+
+    def _raw_digest(self, splits: Sequence[str]) -> str:
+        """Return the digest of everything that the arrays were read from: lists, and the files of each item."""
+        sources = sorted([entry["name"], entry["sha256"]] for entry in self._sources)
+        items = []
+        for split in splits:
+            if CONTENT in self._extras:
+                ids = [name.decode() for name in self.read(split, "id").tolist()]
+                items += [[split, *pair] for pair in zip(ids, self.read(split, CONTENT).tolist(), strict=True)]
+            entries = [entry for entry in self._journal["dropped"] if entry["split"] == split]
+            items += [[split, entry["id"], entry.get("content", 0)] for entry in entries]
+        return digest({"sources": sources, "items": sorted(items)})
 
     def _finish_file(self, split: str, name: str) -> None:
         handle = self._handle(split, name)

@@ -6,6 +6,7 @@ import concurrent.futures
 import dataclasses
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -19,9 +20,9 @@ BYTES_AHEAD = 1 << 28
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """How many processes to use, and where to show how far they are."""
+    """How many processes to use, and where to show how far they are. 0: none but this one."""
 
-    workers: int = 1
+    workers: int = 0
     progress: Progress = quiet
 
     def map(
@@ -37,13 +38,13 @@ class Work:
         the least.
 
         An item on which a process dies (a codec's fault, or killed for its memory) yields ``crashed(item)``;
-        the others are not affected. An exception that ``function`` raises is raised here. With one worker
-        everything happens in this process.
+        the others are not affected. That takes at least one process besides this one. An exception that
+        ``function`` raises is raised here. Processes end with this one, however it ends.
         """
-        if self.workers <= 1:
+        if self.workers <= 0:
             yield from map(function, items)
-            return
-        yield from _Pool(self.workers, function, items, crashed, nbytes).results()
+        elif items:
+            yield from _Pool(self.workers, function, items, crashed, nbytes).results()
 
 
 def _home(function: Callable[[Any], Any]) -> str:
@@ -75,7 +76,7 @@ class _Pool:
         # is shared by its processes: libraries take their memory once, however many processes there are.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([_home(self._function)])
-        return concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+        return concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
 
     def results(self) -> Iterator[Any]:
         waiting: deque[tuple[Any, concurrent.futures.Future]] = deque()
@@ -136,10 +137,18 @@ class _Pool:
 _END = object()
 
 
-def _one_thread() -> None:
-    """Keep numerical libraries of a worker to one thread: the processes already use every core."""
+def _begin() -> None:
+    """Keep numerical libraries of a worker to one thread (the processes already use every core), and end with
+    the process that started it: a worker waits for work on a pipe that stays open when its parent is killed.
+    """
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def available_cores() -> int:

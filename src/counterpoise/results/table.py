@@ -324,6 +324,15 @@ def read_values(path: Path) -> pd.DataFrame:
         if len(wrong) > 0:
             line = int(wrong[0])
             raise UserError(f"{path}:{line + 2}: '{column}' is '{printable(found[column][line])[:60]}', no such name")
+    named = [*COLUMNS[:7], "selection", "output", "metric"]
+    wrong = np.flatnonzero(((found["value"] != "") & (found[named] == "").any(axis=1)).to_numpy())
+    if len(wrong) > 0:
+        line = int(wrong[0])
+        lacking = next(column for column in named if found[column][line] == "")
+        raise UserError(f"{path}:{line + 2}: has a value, but '{lacking}' is empty")
+    twice = np.flatnonzero(found.duplicated([*COLUMNS[:4], "key", "seed", "selection", "output", "metric"]).to_numpy())
+    if len(twice) > 0:
+        raise UserError(f"{path}:{int(twice[0]) + 2}: this value is there twice")
     return _typed(found)
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from counterpoise.components import component
 from counterpoise.errors import UserError
 from counterpoise.files import json_text, read_json, sha256_file, write_text
 from counterpoise.planning.plan import Cell, Plan
@@ -33,6 +34,8 @@ from counterpoise.runs.failure import NAME as FAILURE
 from counterpoise.runs.layout import layout_of
 
 NOTE = "work/changed.txt"
+CONTENT = "content"
+"""The array of prepared data that holds the digest of each sample's files (:mod:`counterpoise.data.store`)."""
 LARGE = 64_000_000
 """Bytes from which on a file that is older than its record counts as what the record names."""
 
@@ -65,6 +68,34 @@ def find_changed(plan: Plan, root: Path) -> dict[str, str]:
                 broken |= {f"{place}/{name}": reason for name, reason in found.items()}
     reason = next(iter(broken.values()), "") or since_then or report_problem(plan, root, basis)
     return broken | ({f"{home}/{BASIS}": reason} if reason else {})
+
+
+def check_raw_data(plan: Plan, root: Path) -> None:
+    """Raise ``UserError`` where prepared data of the plan was made from other raw files than are there now.
+
+    Arrays are there by their path, so no job looks at the raw files again. Files that are gone are no change.
+    """
+    for data in plan.datasets:
+        path = Path(root) / data.directory
+        if not (path / "manifest.json").is_file():
+            continue
+        manifest = read_json(path / "manifest.json", "manifest of prepared data")
+        pinned = any(source.get("published") is not None for source in manifest.get("sources", ()))
+        own = not component("dataset", data.component).info.modalities  # files of one's own, which nobody pins
+        if not pinned and not own and CONTENT not in manifest.get("extras", {}):
+            continue  # made of what is installed, not of files; and the imports below take time
+        from counterpoise.data.prepare import changes_text, make_dataset, raw_changes, raw_files
+        from counterpoise.data.prepared import PreparedData, data_again
+
+        roots = {name: Path(folder).expanduser() for name, folder in plan.benchmark.data_roots.items()}
+        roots = {name: folder for name, folder in roots.items() if folder.is_dir()}
+        dataset = make_dataset(data.component, data.settings)
+        raw = raw_files(dataset, Path(root) / "data/raw", roots, data.name)
+        changes = raw_changes(dataset, raw, PreparedData(path, manifest))
+        if changes:
+            # Another version of one's own files is other data, under another key: runs on the old ones stay right.
+            again = f"raise 'version' in configs/datasets/{data.name}.yaml" if own else data_again(Path(data.directory))
+            raise UserError(f"{data.directory}: {changes_text(changes)}; to use them, {again}")
 
 
 def report_problem(plan: Plan, root: Path, basis: Basis | None) -> str:

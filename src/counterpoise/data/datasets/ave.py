@@ -14,10 +14,10 @@ from counterpoise.data.store import ArrayStore
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
 
+# The lists in MLB's repository are the published ones. DI-MML's have one line less.
 LISTS = (
+    "https://raw.githubusercontent.com/kkontras/MLB/357b5ce1bcb7eac41f9483095f861c1431173d6f/datasets/AVE/",
     "https://raw.githubusercontent.com/kkontras/MLB/main/datasets/AVE/",
-    "https://raw.githubusercontent.com/fanyunfeng-bit/DI-MML/83b9b7acc47ac9f1666e72ed984eacd18cfd3d5c/data/AVE/",
-    "https://raw.githubusercontent.com/YapengTian/AVE-ECCV18/master/data/",
 )
 ARCHIVE = "https://drive.usercontent.google.com/download?id=1FjKwe79e0u96vdjIVwfRQ1V6SoDHe7kK&export=download&confirm=t"
 PUBLISHED = {
@@ -55,6 +55,7 @@ CLASSES = (
     "Accordion",
     "Mandolin",
 )
+SUFFIXES = (".mp4",)
 HOW_TO_GET = "run: counterpoise data fetch ave, or name the AVE_Dataset folder in data_roots"
 
 
@@ -92,11 +93,17 @@ class Ave(ClipDataset):
 
     def sources(self) -> list[Source]:
         found = [
-            Source(name, tuple(place + name for place in LISTS), size, sha256, "CC BY 4.0")
+            Source(
+                path=name,
+                urls=tuple(place + name for place in LISTS),
+                size=size,
+                sha256=sha256,
+                licence="CC BY 4.0",
+                instead=(f"AVE_Dataset/{name}",),
+            )
             for name, (size, sha256) in PUBLISHED.items()
         ]
-        videos = ("AVE", "AVE_Dataset/AVE")
-        return [*found, Source("AVE_Dataset.zip", (ARCHIVE,), unpack="AVE_Dataset", instead=videos)]
+        return [*found, Source(path="AVE_Dataset.zip", urls=(ARCHIVE,), unpack="AVE_Dataset", holds=SUFFIXES)]
 
     def class_names(self) -> tuple[str, ...]:
         return CLASSES
@@ -105,27 +112,37 @@ class Ave(ClipDataset):
         return self.clip_reader(sampling=self.sampling)
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
-        splits = {split: self._items(raw, split) for split in ("train", "val", "test")}
+        present = raw.by_stem(*SUFFIXES, fold=False)
+        splits = {split: self._items(raw, split, present) for split in ("train", "val", "test")}
         if self.remove_leaks:
             elsewhere = {item.id for split in ("val", "test") for item in splits[split]}
             splits["train"] = [item for item in splits["train"] if item.id not in elsewhere]
         return splits
 
-    def _items(self, raw: RawFiles, split: str) -> list[Item]:
-        path = raw / f"{split}Set.txt"
-        folder = raw.first("AVE", "AVE_Dataset/AVE", "AVE_Dataset/AVE_Dataset/AVE")
+    def _items(self, raw: RawFiles, split: str, present: Mapping[str, Path]) -> list[Item]:
+        path = self._list(raw, split)
         classes = {name: number for number, name in enumerate(CLASSES)}
         items: dict[str, Item] = {}
-        for number, row in enumerate(self._rows(path), start=1):
+        for number, row in self._rows(path):
             label, name, start, end = self._parse(row, path, number, classes)
             if end > start and name not in items:
                 facts = {"start": float(start), "end": float(end)}
-                items[name] = Item(name, {"event": label}, (folder / f"{name}.mp4",), name, facts)
+                media = present.get(name, raw.home / f"AVE_Dataset/AVE/{name}.mp4")
+                items[name] = Item(name, {"event": label}, (media,), name, facts)
         return list(items.values())
 
     @staticmethod
-    def _rows(path: Path) -> list[list[str]]:
-        return [line.split("&") for line in lists.read_text(path, "split list").splitlines() if line]
+    def _list(raw: RawFiles, split: str) -> Path:
+        return raw.first(f"{split}Set.txt", f"AVE_Dataset/{split}Set.txt")
+
+    @staticmethod
+    def _rows(path: Path) -> list[tuple[int, list[str]]]:
+        """Return the number and the fields of each line."""
+        rows = [(number, line.split("&")) for number, line in lists.read_lines(path, "split list")]
+        for number, row in rows:
+            if len(row) != 5:
+                raise UserError(f"{path}: line {number} is not class&id&quality&start&end")
+        return rows
 
     def take_notes(self, raw: RawFiles, splits: Mapping[str, Sequence[Item]], store: ArrayStore) -> None:
         """Say in the manifest which ids a list repeats and which of its events have no length."""
@@ -133,17 +150,16 @@ class Ave(ClipDataset):
             self._note_oddities(raw, split, store)
 
     def _note_oddities(self, raw: RawFiles, split: str, store: ArrayStore) -> None:
-        rows = self._rows(raw / f"{split}Set.txt")
+        path = self._list(raw, split)
+        rows = [row for _, row in self._rows(path)]
         repeated = sorted(name for name, count in Counter(row[1] for row in rows).items() if count > 1)
         store.note(f"{split}: listed", len(rows))
-        store.note(f"{split}: events without length", [row[1] for row in rows if int(row[4]) <= int(row[3])])
+        store.note(f"{split}: events without length", [row[1] for row in rows if float(row[4]) <= float(row[3])])
         store.note(f"{split}: listed more than once", repeated)
 
     @staticmethod
     def _parse(row: list[str], path: Path, number: int, classes: dict[str, int]) -> tuple[int, str, int, int]:
         line = f"line {number}"
-        if len(row) != 5:
-            raise UserError(f"{path}: {line} is not class&id&quality&start&end")
         start = lists.whole_number(row[3], path, f"{line}: start", maximum=10)
         end = lists.whole_number(row[4], path, f"{line}: end", maximum=10)
         return lists.label(row[0], classes, path, line), row[1], start, end

@@ -6,6 +6,7 @@ import numpy as np
 
 from counterpoise.data import colour, digits
 from counterpoise.data.interface import Dataset
+from counterpoise.data.normalise import measure
 from counterpoise.data.sources import RawFiles
 from counterpoise.data.splits import stratified_split
 from counterpoise.data.store import ArrayStore
@@ -70,5 +71,5 @@ class CGDigits(Dataset):
             ids = [f"{row:04d}" for row in rows]
             colour.check_pairs(gray[rows], painted, ids)
             store.append(split, ids, gray=gray[rows][:, None], colour=painted, digit=labels[rows].astype(np.int64))
-        store.measure("gray")
-        store.measure("colour")
+        measure(store, "gray")
+        measure(store, "colour")

@@ -11,6 +11,7 @@ import numpy as np
 from counterpoise import files
 from counterpoise.data import colour, mnist
 from counterpoise.data.interface import Dataset
+from counterpoise.data.normalise import measure
 from counterpoise.data.pickles import load_object_array
 from counterpoise.data.sources import RawFiles, Source
 from counterpoise.data.splits import stratified_split
@@ -80,7 +81,16 @@ class CGMnist(Dataset):
     def sources(self) -> list[Source]:
         if self.source == "recipe":
             return mnist.sources()
-        return [*mnist.sources(), Source(KIM_ARCHIVE, (KIM_ADDRESS,), unpack="mnist_10color_jitter")]
+        return [
+            *mnist.sources(),
+            Source(path=KIM_ARCHIVE, urls=(KIM_ADDRESS,), unpack="mnist_10color_jitter", holds=(".npy",)),
+        ]
+
+    def without_effect(self) -> dict[str, str]:
+        if self.source == "recipe":
+            return {"authors_variance": "with source 'recipe'"}
+        recipe = ("variance", "palette", "mask_threshold")
+        return dict.fromkeys(recipe, "with source 'authors', whose colours are made already")
 
     def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
         released = self.normalisation == "released"
@@ -107,8 +117,8 @@ class CGMnist(Dataset):
                     colour.check_pairs(gray[part], painted, ids)
                     store.append(split, ids, gray=gray[part][:, None], colour=painted, digit=labels[part])
         if not released:
-            store.measure("gray")
-            store.measure("colour")
+            measure(store, "gray")
+            measure(store, "colour")
 
     def _splits(self, half: str, labels: np.ndarray) -> dict[str, np.ndarray]:
         if half == "test":
@@ -139,7 +149,7 @@ class CGMnist(Dataset):
     def _authors_images(self, raw: RawFiles, half: str, labels: np.ndarray, store: ArrayStore) -> np.ndarray:
         """Return the authors' images (N, 28, 28, 3) of a half; their labels must be MNIST's, in order."""
         name = f"mnist_10color_jitter_var_{self.authors_variance}.npy"
-        found = sorted((raw / "mnist_10color_jitter").rglob(name))
+        found = [path for path in raw.below(".npy") if path.name == name]
         if not found:
             raise UserError(
                 f"{raw / 'mnist_10color_jitter' / name}: is not there; run: counterpoise data fetch cg_mnist"
@@ -154,5 +164,10 @@ class CGMnist(Dataset):
         if not np.array_equal(own, labels):
             raise UserError(f"{found[0]}: {half}_label is not in the order of MNIST's labels")
         if half == "train":
-            store.source(name, sha256=files.sha256_file(found[0]), size=found[0].stat().st_size, licence="not stated")
+            store.source(
+                raw.name(found[0]),
+                sha256=files.sha256_file(found[0]),
+                size=found[0].stat().st_size,
+                licence="not stated",
+            )
         return images

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from counterpoise.data import lists
 from counterpoise.data.interface import Dataset
+from counterpoise.data.normalise import measure
 from counterpoise.data.pickles import load_pickle
 from counterpoise.data.sources import RawFiles, Source
 from counterpoise.data.store import ArrayStore
@@ -69,27 +70,47 @@ class CmuMosi(Dataset):
 
     def sources(self) -> list[Source]:
         if self.features == "mult":
-            how = f"fetch {self.pickle} from the MulT package (github.com/yaohungt/Multimodal-Transformer)"
-            return [Source(self.pickle, licence=LICENCE, manual=how)]
-        found = [Source(name, (_poria_url(name),), size, sha256, LICENCE) for name, (size, sha256) in PUBLISHED.items()]
-        found.append(Source("utterances.csv", licence=LICENCE, optional=True))
+            how = (
+                f"fetch {self.pickle} of the MulT package by hand "
+                "(github.com/yaohungt/Multimodal-Transformer names the folder; docs/datasets.md)"
+            )
+            return [Source(path=self.pickle, licence=LICENCE, manual=how)]
+        found = [
+            Source(path=name, urls=(_poria_url(name),), size=size, sha256=sha256, licence=LICENCE)
+            for name, (size, sha256) in PUBLISHED.items()
+        ]
+        found.append(Source(path="utterances.csv", licence=LICENCE, optional=True))
         if self.split == "standard":
-            name = "cmu_mosi_std_folds.py"
             folds = tuple(f"https://raw.githubusercontent.com/{home}/{SDK_FOLDS}" for home in SDK_HOMES)
-            found.append(Source("std_folds.json", licence="MIT", optional=True))
-            found.append(Source(name, folds, licence="MIT", instead=("std_folds.json",)))
+            found.append(Source(path="cmu_mosi_std_folds.py", urls=folds, licence="MIT", instead=("std_folds.json",)))
         return found
+
+    def check(self) -> None:
+        if self.features == "mult" and self.split != "standard":
+            raise UserError("split: features 'mult' have the standard split only; set split: standard")
+        if self.features == "mult" and self.pickle.endswith(".csd"):
+            raise UserError(
+                f"pickle: {self.pickle} is a computational sequence of the CMU SDK (HDF5), which is not read here; "
+                "name a pickle of aligned features, such as mosi_data.pkl of the MulT package"
+            )
+        numbers = [value for value in self.thresholds if isinstance(value, int | float)]
+        if len(self.thresholds) != 2 or len(numbers) != 2 or not numbers[0] <= numbers[1]:
+            raise UserError(f"thresholds: {self.thresholds}: must be two numbers, the smaller first")
+
+    def without_effect(self) -> dict[str, str]:
+        idle = {"thresholds": "with labels 'binary'"} if self.labels == "binary" else {"neutral": "with labels 'three'"}
+        if self.features == "poria":
+            idle |= dict.fromkeys(("pickle", "pool"), "with features 'poria'")
+        return idle
 
     def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
         store.target("sentiment", names=CLASSES[self.labels])
         if self.features == "mult":
-            if self.split != "standard":
-                raise UserError("cmu_mosi: split: features 'mult' have the standard split only; set split: standard")
             self._prepare_mult(raw, store)
         else:
             self._prepare_poria(raw, store)
         for name in self.info.modalities:
-            store.measure(name)
+            measure(store, name)
 
     # ---- utterance-level vectors ----
 
@@ -98,10 +119,10 @@ class CmuMosi(Dataset):
         for name, width in WIDTHS.items():
             store.modality(name, shape=(width,), dtype="float32")
         opinions = self._opinions(raw, rows)
-        splits = self._poria_splits(raw, rows, store)
-        for split, members in splits.items():
-            kept = [name for name in members if opinions[name] is not None]
-            dropped = [(name, "its label is 0 (setting neutral)") for name in members if opinions[name] is None]
+        for split, members in self._poria_splits(raw, rows, store).items():
+            kept = [name for name in members if isinstance(opinions[name], int)]
+            dropped = [(name, opinions[name]) for name in members if not isinstance(opinions[name], int)]
+            self._check_kept(split, [opinions[name] for name in kept], dropped)
             arrays = {name: np.stack([rows[member][name] for member in kept]) for name in WIDTHS}
             labels = np.array([opinions[member] for member in kept])
             store.append(split, kept, dropped=dropped, sentiment=labels, **arrays)
@@ -123,8 +144,8 @@ class CmuMosi(Dataset):
         )
         return splits
 
-    def _opinions(self, raw: RawFiles, rows: dict[str, Any]) -> dict[str, int | None]:
-        """Return each utterance's class, ``None`` where it is left out."""
+    def _opinions(self, raw: RawFiles, rows: dict[str, Any]) -> dict[str, int | str]:
+        """Return each utterance's class, or the reason why it is left out."""
         if self.labels == "binary" and self.neutral == "positive":
             return {name: row["label"] for name, row in rows.items()}
         path = raw / "utterances.csv"
@@ -133,20 +154,32 @@ class CmuMosi(Dataset):
                 f"{path}: is not there; its labels in [-3, 3] are needed for "
                 f"labels: {self.labels}, neutral: {self.neutral}"
             )
-        reader = csv.DictReader(lists.read_text(path, "label file").splitlines())
-        values = {row["id"]: float(row["label_regression"]) for row in reader}
+        values = {
+            row["id"]: lists.number(row["label_regression"], path, f"line {number}")
+            for number, row in lists.read_table(path, ("id", "label_regression"), "label file")
+        }
         missing = [name for name in rows if name not in values]
         if missing:
             raise UserError(f"{path}: no label for {len(missing)} utterances: {', '.join(missing[:5])}")
         return {name: self._class(values[name]) for name in rows}
 
-    def _class(self, value: float) -> int | None:
+    def _class(self, value: float) -> int | str:
+        """Return the class of a label in [-3, 3], or the reason why its utterance is left out."""
+        if not -3 <= value <= 3:
+            return f"its label is {value:g}, not from -3 to 3"
         if self.labels == "three":
             low, high = self.thresholds
             return 0 if value < low else 2 if value > high else 1
-        if value == 0:
-            return {"positive": 1, "negative": 0, "drop": None}[self.neutral]
-        return int(value > 0)
+        if value == 0 and self.neutral == "drop":
+            return "its label is 0 (setting neutral)"
+        return int(value > 0 or (value == 0 and self.neutral == "positive"))
+
+    def _check_kept(self, split: str, labels: Sequence[int], dropped: Sequence[tuple[str, str]]) -> None:
+        """Raise ``UserError`` where a class of a split has no utterance."""
+        gone = [name for number, name in enumerate(CLASSES[self.labels]) if number not in labels]
+        if gone:
+            why = f"; {len(dropped)} are left out: {dropped[0][1]}" if dropped else "; see labels and thresholds"
+            raise UserError(f"cmu_mosi: {split}: no utterance is {' or '.join(gone)}{why}")
 
     # ---- word-aligned sequences ----
 
@@ -162,16 +195,17 @@ class CmuMosi(Dataset):
             shape = (width,) if self.pool == "mean" else (steps, width)
             store.modality(name, shape=shape, dtype="float32")
         for split, part in parts.items():
+            ids = [f"{split}/{place:04d}" for place in range(len(part["labels"]))]
             opinions = [self._class(float(value)) for value in part["labels"]]
-            kept = [place for place, opinion in enumerate(opinions) if opinion is not None]
-            ids = [f"{split}/{place:04d}" for place in range(len(opinions))]
+            for place in np.flatnonzero(part["broken"]):
+                opinions[place] = "its features are not numbers"
+            kept = [place for place, opinion in enumerate(opinions) if isinstance(opinion, int)]
             dropped = [
-                (name, "its label is 0 (setting neutral)")
-                for name, opinion in zip(ids, opinions, strict=True)
-                if opinion is None
+                (name, opinion) for name, opinion in zip(ids, opinions, strict=True) if not isinstance(opinion, int)
             ]
-            arrays = {name: self._pooled(part[name][kept]) for name in self.info.modalities}
             labels = np.array([opinions[place] for place in kept], dtype=np.int64)
+            self._check_kept(split, labels.tolist(), dropped)
+            arrays = {name: self._pooled(part[name][kept]) for name in self.info.modalities}
             store.append(split, [ids[place] for place in kept], dropped=dropped, sentiment=labels, **arrays)
 
     def _pooled(self, values: np.ndarray) -> np.ndarray:
@@ -197,7 +231,11 @@ def _read_vectors(raw: RawFiles) -> dict[str, dict[str, Any]]:
     the others (test), positive ones first, each group in the transcripts' order; the labels in both are
     compared.
     """
-    transcripts = lists.read_rows(raw / "transcripts.csv", 4, "transcripts")
+    path = raw / "transcripts.csv"
+    transcripts = lists.read_rows(path, 4, "transcripts")
+    for row in transcripts:
+        lists.whole_number(row[2], path, f"utterance {row[0]}: video", minimum=1)
+        lists.whole_number(row[3], path, f"utterance {row[0]}: label", maximum=1)
     rows: dict[str, dict[str, Any]] = {}
     for half in ("train", "test"):
         members = [row for row in transcripts if (int(row[2]) <= TRAIN_VIDEOS) == (half == "train")]
@@ -225,6 +263,10 @@ def _read_matrix(path: Path, width: int) -> tuple[np.ndarray, list[int]]:
         matrix = np.array(rows, dtype=np.float64)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
+    broken = ~np.isfinite(matrix).all(axis=1)
+    if broken.any():
+        # Rows are matched with transcripts by their place, so none can be left out.
+        raise UserError(f"{path}: row {1 + int(np.argmax(broken))} holds NaN or infinite values")
     labels = matrix[:, -1]
     if not np.isin(labels, (0, 1)).all():
         raise UserError(f"{path}: unknown label {labels[~np.isin(labels, (0, 1))][0]}; allowed: 0, 1")
@@ -236,17 +278,23 @@ def _standard_folds(raw: RawFiles) -> dict[str, set[str]]:
     if (raw / "std_folds.json").is_file():
         path = raw / "std_folds.json"
         found = lists.read_json(path, "list of folds")
-        folds = {"train": found["train"], "val": found["valid"], "test": found["test"]}
+        names = {"train": "train", "valid": "val", "test": "test"}
+        folds = {ours: found[theirs] for theirs, ours in names.items() if isinstance(found, dict) and theirs in found}
     else:
         path = raw / "cmu_mosi_std_folds.py"
         names = {"standard_train_fold": "train", "standard_valid_fold": "val", "standard_test_fold": "test"}
         folds = {}
-        for node in ast.parse(lists.read_text(path, "list of folds")).body:
-            target = node.targets[0] if isinstance(node, ast.Assign) else None
-            if isinstance(target, ast.Name) and target.id in names:
-                folds[names[target.id]] = ast.literal_eval(node.value)
+        try:
+            for node in ast.parse(lists.read_text(path, "list of folds")).body:
+                target = node.targets[0] if isinstance(node, ast.Assign) else None
+                if isinstance(target, ast.Name) and target.id in names:
+                    folds[names[target.id]] = ast.literal_eval(node.value)
+        except (SyntaxError, ValueError, RecursionError) as error:
+            raise UserError(f"{path}: is not CMU's list of folds ({error})") from error
     if set(folds) != {"train", "val", "test"}:
         raise UserError(f"{path}: has no train, valid and test fold")
+    if not all(isinstance(videos, list) and all(isinstance(v, str) for v in videos) for videos in folds.values()):
+        raise UserError(f"{path}: a fold is not a list of videos")
     return {name: set(videos) for name, videos in folds.items()}
 
 
@@ -259,7 +307,9 @@ def _fold_of(utterance: str, folds: dict[str, set[str]]) -> str:
 
 
 def _mult_part(path: Path, data: Any, key: str) -> dict[str, np.ndarray]:
-    """Return a split of the MulT pickle: text, audio, visual float32 (N, T, D) and labels (N,)."""
+    """Return a split of the MulT pickle: text, audio, visual float32 (N, T, D), labels (N,), and ``broken`` (N,),
+    which is true where features are NaN.
+    """
     try:
         part = data[key]
         arrays = {
@@ -272,6 +322,11 @@ def _mult_part(path: Path, data: Any, key: str) -> dict[str, np.ndarray]:
     for name, values in arrays.items():
         if values.ndim != 3 or len(values) != len(labels):
             raise UserError(f"{path}: {key}: {name} is {values.shape}, expected ({len(labels)}, steps, width)")
+    broken = np.zeros(len(labels), dtype=bool)
+    for name, values in arrays.items():
+        if values.dtype.kind not in "fiu":
+            raise UserError(f"{path}: {key}: {name} holds {values.dtype}, not numbers")
+        broken |= np.isnan(values).any(axis=(1, 2))
     # The release marks silence by minus infinity in the audio features.
     finite = {name: np.where(np.isfinite(values), values, 0.0).astype(np.float32) for name, values in arrays.items()}
-    return {**finite, "labels": labels}
+    return {**finite, "labels": labels, "broken": broken}

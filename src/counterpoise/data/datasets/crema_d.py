@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from counterpoise.data import lists
 from counterpoise.data.audiovisual import ClipDataset, ClipReader
@@ -16,10 +17,16 @@ OGM = tuple(
     for commit in ("65a8324464207f5efd41533cb362648c0cdee8a8", "main")
 )
 MLB = tuple(
-    f"https://raw.githubusercontent.com/kkontras/MLB/{commit}/datasets/CREMAD/data_splits_VALV.pkl"
-    for commit in ("68ad48d45fe001499e1506fa9e36a793ef0e5d84", "main")
+    f"https://raw.githubusercontent.com/kkontras/MLB/{commit}/datasets/CREMAD/data_splits_VALV.json"
+    for commit in ("357b5ce1bcb7eac41f9483095f861c1431173d6f", "main")
 )
-MEDIA = "https://media.githubusercontent.com/media/CheyneyComputerScience/CREMA-D/master/"
+# The maintainer's mirror first: the repository on GitHub is over its budget for large files since March 2025 and then
+# sends a page or a pointer in place of a file, which is noticed.
+MEDIA = (
+    "https://gitlab.com/cs-cooper-lab/crema-d-mirror/-/raw/main/",
+    "https://gitlab.com/cs-cooper-lab/crema-d-mirror/-/raw/master/",
+    "https://media.githubusercontent.com/media/CheyneyComputerScience/CREMA-D/master/",
+)
 LICENCE = "ODbL 1.0 (database), DbCL 1.0 (contents)"
 MEDIA_LIST = "official_media_sha256.csv"
 SPLIT_FILES = {
@@ -31,8 +38,8 @@ SPLIT_FILES = {
 EMOTIONS = {"ANG": 0, "DIS": 1, "FEA": 2, "HAP": 3, "NEU": 4, "SAD": 5}
 NAMES = ["anger", "disgust", "fear", "happy", "neutral", "sad"]
 HOW_TO_GET = (
-    "run: counterpoise data fetch crema_d (7.5 GB), or clone github.com/CheyneyComputerScience/CREMA-D "
-    "with git-lfs and name it in data_roots"
+    "run: counterpoise data fetch crema_d (7.5 GB), or clone gitlab.com/cs-cooper-lab/crema-d-mirror "
+    "with git-lfs and name its folder in data_roots"
 )
 
 
@@ -56,6 +63,7 @@ class CremaD(ClipDataset):
     folder = "crema_d"
     group = "actor"
     how_to_get = HOW_TO_GET
+    listed_bytes = 7_500_000_000
 
     split: str = setting("ogm", choices=("ogm", "mlb"), doc="OGM-GE's lists, or a fold of MLB's")
     fold: int = setting(1, minimum=1, maximum=5, doc="mlb: which of the five folds; MLB uses 1 to 3")
@@ -76,19 +84,30 @@ class CremaD(ClipDataset):
         for name in names:
             size, sha256 = SPLIT_FILES[name]
             urls = MLB if self.split == "mlb" else tuple(place + name.removeprefix("ogm_ge/") for place in OGM)
-            found.append(Source(name, urls, size, sha256, "MIT" if self.split == "ogm" else "not stated"))
-        return [*found, Source(MEDIA_LIST, licence=LICENCE, optional=True)]
+            licence = "MIT" if self.split == "ogm" else "not stated"
+            found.append(Source(path=name, urls=urls, size=size, sha256=sha256, licence=licence))
+        return [*found, Source(path=MEDIA_LIST, licence=LICENCE, optional=True)]
+
+    def without_effect(self) -> dict[str, str]:
+        return {"fold": "with split 'ogm', which has no folds"} if self.split == "ogm" else {}
 
     def listed_sources(self, raw: RawFiles) -> list[Source]:
         known = {}
         if (raw / MEDIA_LIST).is_file():
-            rows = lists.read_rows(raw / MEDIA_LIST, 3, "list of official files")
-            known = {path: (int(size), sha256) for path, sha256, size in rows[1:]}
+            path = raw / MEDIA_LIST
+            for number, (name, sha256, size) in enumerate(lists.read_rows(path, 3, "list of official files")):
+                if number > 0:
+                    known[name] = (lists.whole_number(size, path, f"file {name}: size"), sha256)
+        present = self._present(raw)
         found = []
         for name in sorted({item.id for items in self.listed_items(raw).values() for item in items}):
             for path in (f"AudioWAV/{name}.wav", f"VideoFlash/{name}.flv"):
                 size, sha256 = known.get(path, (None, None))
-                found.append(Source(path, (MEDIA + path,), size, sha256, LICENCE))
+                urls = tuple(address + path for address in MEDIA)
+                instead = tuple(
+                    raw.name(there) for there in filter(None, [present.get(Path(path).suffix + name.lower())])
+                )
+                found.append(Source(path=path, urls=urls, size=size, sha256=sha256, licence=LICENCE, instead=instead))
         return found
 
     def class_names(self) -> list[str]:
@@ -101,36 +120,45 @@ class CremaD(ClipDataset):
         return self.split == "ogm"
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
+        present = self._present(raw)
         if self.split == "ogm":
-            return {half: self._from_csv(raw, half) for half in ("train", "test")}
+            return {half: self._from_csv(raw, half, present) for half in ("train", "test")}
         path = raw / "mlb/data_splits_VALV.json"
         folds = lists.read_json(path, "list of folds")
         try:
             fold = folds[str(self.fold)]
-            names = {split: list(fold[split]) for split in ("train", "val", "test")}
-        except (KeyError, TypeError) as error:
+            names = {split: [str(name) for name in fold[split]] for split in ("train", "val", "test")}
+        except (LookupError, TypeError) as error:
             raise UserError(f"{path}: fold {self.fold} has no train, val and test") from error
-        return {split: self._from_names(raw, path, members) for split, members in names.items()}
+        return {split: self._from_names(raw, path, members, present) for split, members in names.items()}
 
-    def _from_csv(self, raw: RawFiles, half: str) -> list[Item]:
+    @staticmethod
+    def _present(raw: RawFiles) -> dict[str, Path]:
+        """Return the media by ending and name, wherever in the folder they are."""
+        return {suffix + stem: path for suffix in (".flv", ".wav") for stem, path in raw.by_stem(suffix).items()}
+
+    def _from_csv(self, raw: RawFiles, half: str, present: Mapping[str, Path]) -> list[Item]:
         path = raw / f"ogm_ge/{half}.csv"
         items = []
         for number, (name, emotion) in enumerate(lists.read_rows(path, 2, "split list"), start=1):
             label = lists.label(emotion, EMOTIONS, path, f"line {number}")
-            items.append(self._item(raw, path, name, label))
+            items.append(self._item(raw, path, name, label, present))
         return items
 
-    def _from_names(self, raw: RawFiles, path: object, names: Sequence[str]) -> list[Item]:
+    def _from_names(self, raw: RawFiles, path: object, names: Sequence[str], present: Mapping[str, Path]) -> list[Item]:
         # An entry may carry the raters' consensus behind a hyphen; MLB's label is the one in the file name.
         stems = [name.split("-")[0].removesuffix(".wav") for name in names]
-        return [self._item(raw, path, stem, None) for stem in stems]
+        return [self._item(raw, path, stem, None, present) for stem in stems]
 
-    def _item(self, raw: RawFiles, path: object, name: str, label: int | None) -> Item:
+    def _item(self, raw: RawFiles, path: object, name: str, label: int | None, present: Mapping[str, Path]) -> Item:
         parts = name.split("_")
         if len(parts) != 4:
             raise UserError(f"{path}: '{name}' is not actor_sentence_EMOTION_level")
         own = lists.label(parts[2], EMOTIONS, path, f"clip {name}")
         if label is not None and label != own:
             raise UserError(f"{path}: clip {name} is labelled {NAMES[label]}, its name says {NAMES[own]}")
-        media = (raw / f"VideoFlash/{name}.flv", raw / f"AudioWAV/{name}.wav")
+        media = (
+            present.get(f".flv{name.lower()}", raw.home / f"VideoFlash/{name}.flv"),
+            present.get(f".wav{name.lower()}", raw.home / f"AudioWAV/{name}.wav"),
+        )
         return Item(name, {"emotion": own}, media, parts[0])

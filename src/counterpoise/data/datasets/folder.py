@@ -14,6 +14,7 @@ import numpy as np
 
 from counterpoise.data.interface import Dataset
 from counterpoise.data.lists import read_text
+from counterpoise.data.normalise import measure
 from counterpoise.data.sources import RawFiles, Source
 from counterpoise.data.splits import stratified_split
 from counterpoise.data.store import MODALITY_TYPES, ArrayStore
@@ -89,7 +90,7 @@ class Folder(Dataset):
                 coded = np.array([numbers[label] for label in labels[block]], dtype=np.int64)
                 store.append(split, ids[block], label=coded, **taken)
         for name in self.modalities if self.normalise else ():
-            store.measure(name)
+            measure(store, name)
 
     def _check(self) -> None:
         where = f"dataset folder '{self.path}'"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -82,13 +82,21 @@ class Grid(ClipDataset):
     max_dropped: float = setting(0.0, minimum=0.0, maximum=1.0, doc="share of clips that may be unusable")
 
     def sources(self) -> list[Source]:
-        times = f"{ZENODO}alignments.zip?download=1"
         return [
-            Source("s1", licence=LICENCE, optional=True),
-            Source("alignments.csv", licence=LICENCE, optional=True),
-            Source("s1.zip", (f"{ZENODO}s1.zip?download=1",), licence=LICENCE, unpack="s1"),
-            Source("alignments.zip", (times,), licence=LICENCE, unpack="alignments", instead=("alignments.csv",)),
+            Source(path="alignments.csv", licence=LICENCE, optional=True),
+            Source(path="s1.zip", urls=(f"{ZENODO}s1.zip?download=1",), licence=LICENCE, unpack="s1", holds=(".mpg",)),
+            Source(
+                path="alignments.zip",
+                urls=(f"{ZENODO}alignments.zip?download=1",),
+                licence=LICENCE,
+                unpack="alignments",
+                instead=("alignments.csv",),
+                holds=(".align",),
+            ),
         ]
+
+    def departures(self) -> list[str]:
+        return ["only the clips that were at hand (clips: present)"] if self.clips == "present" else []
 
     def class_names(self) -> list[str]:
         return list(GRAMMAR[self.word].values())
@@ -110,25 +118,24 @@ class Grid(ClipDataset):
         return {split: [items[row] for row in members] for split, members in rows.items()}
 
     def _items(self, raw: RawFiles) -> list[Item]:
-        folder = raw.first("s1", "s1/s1")
-        present = {path.stem for path in folder.glob("*.mpg")}
+        present = raw.by_stem(".mpg", within="s1")
         times = self._times(raw)
         names = sorted(present if self.clips == "present" else times or present)
         if not names:
-            raise UserError(f"{folder}: no .mpg clips; run: counterpoise data fetch grid")
-        return [self._item(folder / f"{name}.mpg", times.get(name, {})) for name in names]
+            raise UserError(f"{raw.home}: no .mpg clips of speaker s1; run: counterpoise data fetch grid")
+        return [self._item(present.get(name, raw.home / f"s1/{name}.mpg"), name, times.get(name, {})) for name in names]
 
-    def _item(self, path: object, times: dict[str, tuple[float, float]]) -> Item:
-        key = path.stem[WORDS.index(self.word) : WORDS.index(self.word) + 1]
+    def _item(self, path: Path, name: str, times: dict[str, tuple[float, float]]) -> Item:
+        key = name[WORDS.index(self.word) : WORDS.index(self.word) + 1]
         names = GRAMMAR[self.word]
-        if len(path.stem) != len(WORDS) or key not in names:
+        if len(name) != len(WORDS) or key not in names:
             raise UserError(f"{path}: its name is not command colour preposition letter digit adverb")
         facts = {}
         if self.window == "word":
             if names[key] not in times:
                 raise UserError(f"{path}: the alignments say nothing of its word '{names[key]}'")
             facts = dict(zip(("start", "end"), times[names[key]], strict=True))
-        return Item(path.stem, {"word": list(names).index(key)}, (path,), "s1", facts)
+        return Item(name, {"word": list(names).index(key)}, (path,), "s1", facts)
 
     def _times(self, raw: RawFiles) -> dict[str, dict[str, tuple[float, float]]]:
         """Return start and end in seconds of each clip's words, from the table or from the corpus's own
@@ -137,11 +144,22 @@ class Grid(ClipDataset):
         table = raw / "alignments.csv"
         found: dict[str, dict[str, tuple[float, float]]] = {}
         if table.is_file():
-            for row in csv.DictReader(lists.read_text(table, "alignments").splitlines()):
-                span = (float(row["start_25k"]) / RATE, float(row["end_25k"]) / RATE)
-                found.setdefault(row["clip"], {})[row["word"]] = span
+            for number, row in lists.read_table(table, ("clip", "start_25k", "end_25k", "word"), "alignments"):
+                span = _span(row["start_25k"], row["end_25k"], table, number)
+                found.setdefault(row["clip"].lower(), {})[row["word"]] = span
             return found
-        for path in sorted(raw.first("alignments/s1", "alignments/alignments/s1").glob("*.align")):
-            for start, end, word in lists.read_rows(path, 3, "alignment", delimiter=" "):
-                found.setdefault(path.stem, {})[word] = (float(start) / RATE, float(end) / RATE)
+        for name, path in raw.by_stem(".align", within="s1").items():
+            rows = [line.split() for _, line in lists.read_lines(path, "alignment")]
+            for number, row in enumerate(rows, start=1):
+                if len(row) != 3:
+                    raise UserError(f"{path}: line {number} has {len(row)} fields, 3 expected (alignment)")
+                found.setdefault(name, {})[row[2]] = _span(row[0], row[1], path, number)
         return found
+
+
+def _span(start: str, end: str, path: Path, number: int) -> tuple[float, float]:
+    """Return the seconds from ``start`` to ``end`` of a line."""
+    first, last = (lists.number(value, path, f"line {number}") / RATE for value in (start, end))
+    if not 0 <= first <= last:
+        raise UserError(f"{path}: line {number}: from {start} to {end}")
+    return first, last

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +58,9 @@ CLASSES = (
 )
 SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
 HOW_TO_GET = (
-    "name a Kinetics-400 folder in data_roots (github.com/cvdfoundation/kinetics-dataset); many are gone: "
-    "raise max_dropped to go on with the survivors; the manifest counts them per class"
+    "name a folder with the train and test parts of Kinetics-400 in data_roots "
+    "(github.com/cvdfoundation/kinetics-dataset; docs/datasets.md); where clips are gone for good, raise max_dropped "
+    "to go on with the others, which the manifest counts per class"
 )
 
 
@@ -102,12 +102,22 @@ class KineticsSounds(ClipDataset):
     max_dropped: float = setting(0.05, minimum=0.0, maximum=1.0, doc="share of a split that may be unusable")
 
     def sources(self) -> list[Source]:
-        return [
-            Source(name, tuple(place + name for place in OGM), *LISTS[name], licence="MIT")
-            if name in LISTS
-            else Source(name, manual="your own list, as named in the settings")
-            for name in (self.train_list, self.test_list)
-        ]
+        found = []
+        for name in (self.train_list, self.test_list):
+            if name in LISTS:
+                size, sha256 = LISTS[name]
+                urls = tuple(place + name for place in OGM)
+                found.append(Source(path=name, urls=urls, size=size, sha256=sha256, licence="MIT"))
+            else:
+                found.append(Source(path=name, manual="put your own list, which the settings name, there"))
+        return [*found, Source(path="clips", manual=HOW_TO_GET, licence=self.info.licence, holds=SUFFIXES)]
+
+    def departures(self) -> list[str]:
+        own = [name for name in (self.train_list, self.test_list) if name not in LISTS]
+        return [f"{name} is a list of one's own" for name in own]
+
+    def without_effect(self) -> dict[str, str]:
+        return {"split_seed": "without val_fraction"} if self.val_fraction == 0 else {}
 
     def class_names(self) -> tuple[str, ...]:
         return CLASSES
@@ -124,7 +134,7 @@ class KineticsSounds(ClipDataset):
         return np.bincount(labels, minlength=len(CLASSES)).tolist()
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
-        present = dict(clips_below(raw.folders))
+        present = raw.by_stem(*SUFFIXES, fold=False)
         train = self._items(raw / self.train_list, present)
         test = self._items(raw / self.test_list, present)
         labels = np.array([item.targets["action"] for item in train])
@@ -136,7 +146,7 @@ class KineticsSounds(ClipDataset):
         for number, (name, _, label) in enumerate(lists.read_rows(path, 3, "split list"), start=1):
             action = lists.whole_number(label, path, f"line {number}: class", maximum=len(CLASSES) - 1)
             found = next((present[stem] for stem in possible_stems(name) if stem in present), None)
-            media = path.parent / f"{name}.mp4" if found is None else found
+            media = path.parent / f"clips/{name}.mp4" if found is None else found
             items.append(Item(name, {"action": action}, (media,), name[:11]))
         return items
 
@@ -151,19 +161,3 @@ def possible_stems(name: str) -> list[str]:
     if len(video) == 11 and start.isdigit():
         return [name, f"{video}_{int(start):06d}_{int(start) + 10:06d}", video]
     return [name, name[:11]]
-
-
-def clips_below(folders: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
-    """Yield stem and path of every video below ``folders``, whether sorted into class folders or not.
-
-    Of several files with one stem the first in sorted order counts.
-    """
-    seen = set()
-    for folder in folders:
-        for place, subfolders, names in os.walk(folder):
-            subfolders.sort()
-            for name in sorted(names):
-                stem, suffix = os.path.splitext(name)
-                if suffix.lower() in SUFFIXES and stem not in seen:
-                    seen.add(stem)
-                    yield stem, Path(place, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from counterpoise.data import lists
 from counterpoise.data.audiovisual import IMAGENET_MEAN, IMAGENET_STD
 from counterpoise.data.clips import Item, prepare_items, report_leaks
 from counterpoise.data.interface import Dataset
-from counterpoise.data.media import MediaError
+from counterpoise.data.media import MAX_PIXELS, MediaError
 from counterpoise.data.meshes import read_off, render
-from counterpoise.data.sources import RawFiles, Source
+from counterpoise.data.sources import RawFiles, Source, impostor
 from counterpoise.data.splits import stratified_split
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.work import Work
@@ -28,8 +29,13 @@ PUBLISHED = {
     "test.txt": (187406, "31d9eeae282eecbb628c0d0849479111416cf99a5bc685c69e984ed9da54aab8"),
 }
 RENDERS = "modelnet40_images_new_12x"
-RENDERS_ADDRESS = "http://supermoe.cs.umass.edu/shape_recog/shaded_images.tar.gz"
-MESHES_ADDRESS = "http://modelnet.cs.princeton.edu/ModelNet40.zip"
+# MVCNN's own server (supermoe.cs.umass.edu) has been gone since 2024; this copy is by the authors of TAP.
+RENDERS_ADDRESS = "https://cloud.tsinghua.edu.cn/f/dd9ef45fb00e427eae23/?dl=1"
+# Reported out of order in 2025; no other copy of this file is known.
+MESHES_ADDRESSES = (
+    "https://modelnet.cs.princeton.edu/ModelNet40.zip",
+    "http://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet40.zip",
+)
 HOW_TO_GET = "run: counterpoise data fetch modelnet40, or name the folder that holds the files in data_roots"
 
 
@@ -64,11 +70,18 @@ class ModelNet40(Dataset):
     max_dropped: float = setting(0.001, minimum=0.0, maximum=1.0, doc="share of a split that may be unusable")
 
     def sources(self) -> list[Source]:
-        found = [Source(name, (LISTS + name,), *PUBLISHED[name], licence="not stated") for name in PUBLISHED]
+        found = [
+            Source(path=name, urls=(LISTS + name,), size=size, sha256=sha256, licence="not stated")
+            for name, (size, sha256) in PUBLISHED.items()
+        ]
         if self.source == "renders":
-            images = Source("shaded_images.tar.gz", (RENDERS_ADDRESS,), unpack=RENDERS, licence="research")
-            return [*found, images]
-        return [*found, Source("ModelNet40.zip", (MESHES_ADDRESS,), unpack="ModelNet40", licence="research")]
+            archive, urls, folder, holds = "shaded_images.tar.gz", (RENDERS_ADDRESS,), RENDERS, (".png",)
+        else:
+            archive, urls, folder, holds = "ModelNet40.zip", MESHES_ADDRESSES, "ModelNet40", (".off",)
+        return [*found, Source(path=archive, urls=urls, unpack=folder, licence="research", holds=holds)]
+
+    def without_effect(self) -> dict[str, str]:
+        return {"split_seed": "without val_fraction"} if self.val_fraction == 0 else {}
 
     def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
         store.target("shape", names=self._classes(raw))
@@ -80,7 +93,7 @@ class ModelNet40(Dataset):
         report_leaks(store, splits, group="shape")
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
-        train, test = self._items(raw, "train"), self._items(raw, "test")
+        train, test = (self._items(raw, half) for half in ("train", "test"))
         labels = np.array([item.targets["shape"] for item in train])
         rows = stratified_split(labels, {"val": self.val_fraction}, self.split_seed)
         return {**{split: [train[row] for row in members] for split, members in rows.items()}, "test": test}
@@ -107,18 +120,19 @@ class ModelNet40(Dataset):
         return [names[label] for label in sorted(names)]
 
     def _items(self, raw: RawFiles, half: str) -> list[Item]:
+        present = raw.by_stem(".off" if self.source == "meshes" else ".png", within=half)
         return [
-            Item(f"{half}/{name}", {"shape": label}, self._files(raw, folder, half, name), name)
+            Item(f"{half}/{name}", {"shape": label}, self._files(raw, folder, half, name, present), name)
             for folder, name, label in self._rows(raw, half)
         ]
 
-    def _files(self, raw: RawFiles, folder: str, half: str, name: str) -> tuple[Path, ...]:
+    def _files(self, raw: RawFiles, folder: str, half: str, name: str, present: Mapping[str, Path]) -> tuple[Path, ...]:
         if self.source == "meshes":
-            path = f"ModelNet40/{folder}/{half}/{name}.off"
-            return (raw.first(path, f"ModelNet40/{path}"),)
-        views = (self.front, self.back)
-        paths = [f"{RENDERS}/{folder}/{half}/{name}.obj.shaded_v{view + 1:03d}.png" for view in views]
-        return tuple(raw.first(path, f"{RENDERS}/{path}") for path in paths)
+            home, names = f"ModelNet40/{folder}/{half}", [f"{name}.off"]
+        else:
+            views = (self.front, self.back)
+            home, names = f"{RENDERS}/{folder}/{half}", [f"{name}.obj.shaded_v{view + 1:03d}.png" for view in views]
+        return tuple(present.get(Path(file).stem.lower(), raw.home / home / file) for file in names)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,10 +156,15 @@ class ViewReader:
 
         if not path.is_file():
             raise MediaError(f"the view {path.name} is missing")
+        other = impostor(path)
+        if other is not None:
+            raise MediaError(f"the view {path.name} is {other}")
         try:
             with Image.open(path) as opened:
+                if opened.width * opened.height > MAX_PIXELS:
+                    raise MediaError(f"the view {path.name} has {opened.width} x {opened.height} pixels")
                 image = opened.convert("RGB")
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
             raise MediaError(f"the view {path.name} is not an image") from error
         if image.size != (self.size, self.size):
             image = image.resize((self.size, self.size), Image.Resampling.BILINEAR)

@@ -6,6 +6,7 @@ import numpy as np
 
 from counterpoise.data import digits, pairs
 from counterpoise.data.interface import Dataset
+from counterpoise.data.normalise import measure
 from counterpoise.data.sources import RawFiles
 from counterpoise.data.splits import stratified_split
 from counterpoise.data.store import ArrayStore
@@ -60,7 +61,7 @@ class MultiDigits(Dataset):
             self._add_noise(picture, stream(self.generation_seed, "noise", split))
             ids = [f"{a:04d}-{b:04d}-{place % count}" for place, (a, b) in enumerate(zip(left, right, strict=True))]
             store.append(split, ids, image=picture[:, None], left=labels[left], right=labels[right])
-        store.measure("image")
+        measure(store, "image")
 
     def _add_noise(self, picture: np.ndarray, random: np.random.RandomState) -> None:
         """Replace pixels of the right half of ``picture`` (N, H, W) in place."""

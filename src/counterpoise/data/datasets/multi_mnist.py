@@ -8,6 +8,7 @@ import numpy as np
 
 from counterpoise.data import mnist, pairs
 from counterpoise.data.interface import Dataset
+from counterpoise.data.normalise import measure
 from counterpoise.data.sources import RawFiles, Source
 from counterpoise.data.splits import stratified_split
 from counterpoise.data.store import ArrayStore
@@ -77,7 +78,7 @@ class MultiMnist(Dataset):
             for split, rows in (splits or {"test": np.arange(len(labels))}).items():
                 self._add_split(store, half, split, rows, images, labels, (row, column))
         if not released:
-            store.measure("image")
+            measure(store, "image")
 
     def _offset(self) -> tuple[int, int]:
         room = self.canvas - SIDE

@@ -10,7 +10,7 @@ import numpy as np
 from counterpoise.data.clips import Item, prepare_items, report_leaks
 from counterpoise.data.interface import Dataset
 from counterpoise.data.media import MediaError
-from counterpoise.data.sources import RawFiles, Source
+from counterpoise.data.sources import RawFiles, Source, impostor
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
@@ -19,6 +19,8 @@ from counterpoise.errors import UserError
 ADDRESS = "https://www.dropbox.com/sh/86nssgwm6hm3vkb/AACrnUQ4GxpdrBbLjb6n-mWNa?dl=1"
 HEIGHT, WIDTH, CLASSES = 288, 384, 13
 COUNTS = {"train": 795, "val": 654}
+# No room of NYUv2 is deeper: its sensor reaches 10 m.
+MAX_METRES = 100.0
 NAMES = [
     "bed",
     "books",
@@ -60,8 +62,11 @@ class NyuV2(Dataset):
     max_dropped: float = setting(0.0, minimum=0.0, maximum=1.0, doc="share of a split that may be unusable")
 
     def sources(self) -> list[Source]:
-        unpacked = ("train/image", "nyuv2/train/image")
-        return [Source("nyuv2.zip", (ADDRESS,), licence="research", unpack="nyuv2", instead=unpacked)]
+        return [Source(path="nyuv2.zip", urls=(ADDRESS,), licence="research", unpack="nyuv2", holds=(".npy",))]
+
+    def departures(self) -> list[str]:
+        own = (self.train_images, self.test_images)
+        return [] if own == tuple(COUNTS.values()) else [f"{own[0]} and {own[1]} images in place of 795 and 654"]
 
     def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
         # Stored as published, floats on [0, 1], and not normalised further: MTAN trains on them so.
@@ -87,8 +92,9 @@ class NyuV2(Dataset):
         }
 
     def _items(self, raw: RawFiles, half: str, count: int) -> list[Item]:
-        folder = raw.first(half, f"nyuv2/{half}", f"nyuv2/nyuv2/{half}")
-        names = sorted((path.stem for path in (folder / "image").glob("*.npy")), key=_by_number)
+        arrays = [path for path in raw.below(".npy") if path.parts[-3:-1] == (half, "image")]
+        folder = arrays[0].parent.parent if arrays else raw.home / half
+        names = sorted((path.stem for path in arrays if path.parent.parent == folder), key=_by_number)
         if len(names) != count:
             raise UserError(f"{folder / 'image'}: {len(names)} images, {count} expected. {HOW_TO_GET}")
         kinds = ("image", "label", "depth")
@@ -111,6 +117,10 @@ class SceneReader:
             raise MediaError(f"its labels are {label.shape}, expected {(HEIGHT, WIDTH)}")
         if not np.isin(np.unique(label), np.arange(-1, CLASSES)).all():
             raise MediaError(f"its labels go from {label.min():g} to {label.max():g}, allowed are -1 to {CLASSES - 1}")
+        if image.min() < -0.01 or image.max() > 1.01:
+            raise MediaError(f"its image goes from {image.min():g} to {image.max():g}, expected 0 to 1 (MTAN's arrays)")
+        if depth.min() < 0 or depth.max() > MAX_METRES:
+            raise MediaError(f"its depth goes from {depth.min():g} to {depth.max():g}, expected metres, 0 for unknown")
         return {
             "image": image.astype(np.float32),
             "segmentation": label.astype(np.int8),
@@ -119,15 +129,22 @@ class SceneReader:
 
     @staticmethod
     def _load(path: Path) -> np.ndarray:
+        name = f"{path.parent.name}/{path.name}"
         if not path.is_file():
-            raise MediaError(f"{path.parent.name}/{path.name} is missing")
+            raise MediaError(f"{name} is missing")
+        other = impostor(path)
+        if other is not None:
+            raise MediaError(f"{name} is {other}")
         try:
-            array = np.load(path, allow_pickle=False)
+            # Mapped first: a header that claims a terabyte takes no memory.
+            array = np.load(path, allow_pickle=False, mmap_mode="r")
         except (ValueError, EOFError, OSError) as error:
-            raise MediaError(f"{path.parent.name}/{path.name} is not an array ({error})") from error
+            raise MediaError(f"{name} is not an array ({error})") from error
+        if array.size > 4 * HEIGHT * WIDTH:
+            raise MediaError(f"{name} is {array.shape}")
         if not np.isfinite(array).all():
-            raise MediaError(f"{path.parent.name}/{path.name} holds NaN or infinite values")
-        return array
+            raise MediaError(f"{name} holds NaN or infinite values")
+        return np.array(array)
 
     @staticmethod
     def _channels_first(array: np.ndarray, channels: int, what: str) -> np.ndarray:

@@ -1,14 +1,20 @@
 """The counts in the documentation are those of the lists and the data."""
 
+import importlib.util
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
-from counterpoise.data import counts
-from counterpoise.data.counts import BEGIN, END, Count, as_markdown, count_datasets, put_into
 from counterpoise.data.prepare import make_dataset
-from counterpoise.data.status import dataset_names
 from counterpoise.planning.configs import Configs
+
+GENERATOR = Path(__file__).parents[2] / "docs/generators/dataset_counts.py"
+_specification = importlib.util.spec_from_file_location("dataset_counts", GENERATOR)
+counts = importlib.util.module_from_spec(_specification)
+sys.modules["dataset_counts"] = counts
+_specification.loader.exec_module(counts)
 
 # Settings that say how a sample is presented, not which samples there are. What is not named here makes
 # another row of the table.
@@ -31,19 +37,18 @@ NOT_COUNTED = {"nyuv2", "cmu_mosi_mult"}
 @pytest.mark.slow
 def test_the_documented_counts_are_those_of_the_mirror(repository, shared):
     text = (repository / "docs/datasets.md").read_text(encoding="utf-8")
-    table = as_markdown(count_datasets(repository, shared / "mirror"))
-    again = "run: counterpoise data counts --mirror <mirror> --write docs/datasets.md"
-    assert put_into(text, table) == text, again
+    table = counts.as_markdown(counts.count_datasets(repository, shared / "mirror"))
+    assert counts.put_into(text, table) == text, "run: python docs/generators/dataset_counts.py <mirror>"
 
 
 def test_a_table_is_put_between_its_marks_and_nothing_else_changes():
-    text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    assert put_into(text, "new") == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+    text = f"before\n{counts.BEGIN}\nold\n{counts.END}\nafter\n"
+    assert counts.put_into(text, "new") == f"before\n{counts.BEGIN}\nnew\n{counts.END}\nafter\n"
 
 
 def test_the_digits_are_counted_without_a_mirror(repository, tmp_path):
-    counts = [count for count in count_datasets(repository, tmp_path) if count.dataset == "cg_digits"]
-    assert sum(count.samples for count in counts) == 1797
+    found = [count for count in counts.count_datasets(repository, tmp_path) if count.dataset == "cg_digits"]
+    assert sum(count.samples for count in found) == 1797
 
 
 def test_every_dataset_has_its_row_in_the_documentation(repository, tmp_path, monkeypatch):
@@ -52,15 +57,17 @@ def test_every_dataset_has_its_row_in_the_documentation(repository, tmp_path, mo
     def stands_for(name, data, component, settings, raw, mirror):
         presented = PRESENTATION | SAME_LISTS.get(component, set())
         chosen = sorted((key, str(value)) for key, value in settings.items() if key not in presented)
-        yield Count(name, str(chosen), 1, 1, 1, 1, None, "listed")
+        yield counts.Count(
+            dataset=name, split=str(chosen), samples=1, classes=1, least=1, most=1, groups=None, how="listed"
+        )
 
-    names = [name for name in dataset_names(repository) if name not in NOT_COUNTED]
     configs = Configs(repository / "configs")
+    names = [name for name in configs.names("datasets") if name not in NOT_COUNTED]
     for config in map(configs.dataset, names):
         (tmp_path / make_dataset(config.component, config.settings).folder).mkdir(exist_ok=True)
-    monkeypatch.setattr(counts, "dataset_names", lambda root: names)
+    monkeypatch.setattr(Configs, "names", lambda self, folder: names)
     monkeypatch.setattr(counts, "is_there", lambda source, raw: True)
     monkeypatch.setattr(counts, "_count", stands_for)
-    table = (repository / "docs/datasets.md").read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
+    table = (repository / "docs/datasets.md").read_text(encoding="utf-8").split(counts.BEGIN)[1].split(counts.END)[0]
     shown = set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE))
-    assert shown == {count.dataset for count in count_datasets(repository, tmp_path)}
+    assert shown == {count.dataset for count in counts.count_datasets(repository, tmp_path)}

@@ -1,0 +1,107 @@
+"""Raw files: found however they are sorted, known for what they are, and not taken for what they are not."""
+
+import pytest
+
+from counterpoise.data.sources import RawFiles, Source, check_file, files_below, impostor, is_published, place
+from counterpoise.errors import UserError
+from counterpoise.files import sha256_file
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:9269ed5eb1710836\nsize 414429\n"
+
+
+def touch(path, content=b"x"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def names(folder, *endings):
+    return [path.relative_to(folder).as_posix() for path in files_below(folder, endings)]
+
+
+def test_links_are_followed_and_a_link_back_up_ends_the_search(tmp_path):
+    touch(tmp_path / "elsewhere/clips/a.mp4")
+    touch(tmp_path / "mine/b.mp4")
+    (tmp_path / "mine/linked").symlink_to(tmp_path / "elsewhere/clips")
+    (tmp_path / "mine/again").symlink_to(tmp_path / "elsewhere/clips")
+    (tmp_path / "mine/up").symlink_to(tmp_path / "mine")
+    assert names(tmp_path / "mine", ".mp4") == ["b.mp4", "again/a.mp4"]
+
+
+def test_what_other_systems_leave_is_none_of_the_files(tmp_path):
+    for name in ("a.mpg", "._a.mpg", "__MACOSX/a.mpg", ".git/b.mpg", "Thumbs.db", "c.MPG"):
+        touch(tmp_path / name)
+    assert names(tmp_path, ".mpg") == ["a.mpg", "c.MPG"]
+
+
+def test_files_are_known_by_name_whatever_the_folders_and_capitals_are(tmp_path):
+    touch(tmp_path / "own/UCF-101/HandstandPushups/v_HandStandPushups_g01_c01.avi")
+    touch(tmp_path / "home/v_Typing_g01_c01.AVI")
+    raw = RawFiles((tmp_path / "own", tmp_path / "home"))
+    assert set(raw.by_stem(".avi")) == {"v_handstandpushups_g01_c01", "v_typing_g01_c01"}
+    assert "v_Typing_g01_c01" in raw.by_stem(".avi", fold=False)
+
+
+def test_the_users_own_file_comes_before_the_fetched_one(tmp_path):
+    for folder in ("own", "home"):
+        touch(tmp_path / folder / "a.mpg")
+    raw = RawFiles((tmp_path / "own", tmp_path / "home"))
+    assert raw.by_stem(".mpg")["a"] == tmp_path / "own/a.mpg"
+
+
+def test_only_files_below_a_named_folder_count_where_there_is_one(tmp_path):
+    for name in ("s1/bbaf2n.mpg", "s2/bbaf2n.mpg", "s2/lbax4n.mpg"):
+        touch(tmp_path / name)
+    assert set(RawFiles((tmp_path,)).by_stem(".mpg", within="s1")) == {"bbaf2n"}
+    # A folder that is itself that one has no such folder in it.
+    assert set(RawFiles((tmp_path / "s2",)).by_stem(".mpg", within="s1")) == {"bbaf2n", "lbax4n"}
+
+
+def test_files_that_an_archive_holds_take_its_place(tmp_path):
+    source = Source(path="AVE_Dataset.zip", unpack="AVE_Dataset", holds=(".mp4",))
+    raw = RawFiles((tmp_path,))
+    assert place(source, raw) is None
+    touch(tmp_path / "videos/a.mp4")
+    assert place(source, raw) == tmp_path / "videos"
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (POINTER, "a git-lfs pointer"),
+        (b"\n <!DOCTYPE html><title>Quota exceeded</title>", "a web page"),
+        (b"\xef\xbb\xbf<html>", "a web page"),
+        (b"1001_DFA_ANG_XX,ANG\n", None),
+        (b"", None),
+    ],
+)
+def test_what_stands_in_the_place_of_a_file_is_known_by_its_first_bytes(tmp_path, content, what):
+    found = impostor(touch(tmp_path / "a", content))
+    assert found is None if what is None else found.startswith(what)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text,
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: text.rstrip(b"\n"),
+        lambda text: b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"),
+    ],
+)
+def test_line_ends_make_no_other_list(tmp_path, change):
+    text = b"Archery/v_Archery_g01_c01.avi 3\nTyping/v_Typing_g01_c01.avi 95\n"
+    published = touch(tmp_path / "published", text)
+    source = Source(path="list.txt", size=len(text), sha256=sha256_file(published))
+    mine = touch(tmp_path / "mine", change(text))
+    assert is_published(mine, source) is True
+    check_file(mine, source)
+    mine.write_bytes(text.replace(b"g01_c01.avi 95", b"g01_c02.avi 95"))
+    assert is_published(mine, source) is False
+    with pytest.raises(UserError, match="sha256 is"):
+        check_file(mine, source)
+
+
+def test_a_pointer_in_place_of_a_file_is_said_by_name(tmp_path):
+    with pytest.raises(UserError, match="a git-lfs pointer in place of the file"):
+        check_file(touch(tmp_path / "a.flv", POINTER), Source(path="a.flv"))
