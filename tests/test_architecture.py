@@ -42,9 +42,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("data", "engine", "judging", "methods", "models", "papers", "planning"),
         *("publication", "reporting", "results", "runs", "testing"),
     },
+    # What programs use beside the command line, which it shares the finding of projects with.
+    "api": {"cli", "judging", "papers", "planning", "publication", "results"},
     "__main__": {"cli"},
 }
-WITHOUT_TORCH = BOTTOM | {"papers", "planning", "results", "judging", "reporting", "publication"}
+WITHOUT_TORCH = BOTTOM | {"api", "papers", "planning", "results", "judging", "reporting", "publication"}
 TORCH = {"torch", "torchvision", "torchaudio", "torchmetrics", "torchjd"}
 DECLARATIONS = {"method", "dataset", "encoder", "fusion"}
 
