@@ -20,6 +20,8 @@ from counterpoise.validation import validate
 
 BENCHMARK = Path("configs/benchmarks/small.yaml")
 CLASSES, TEST_SIZE = 4, 20
+RAW = "d" * 64
+"""What runs say of the raw files that they are made of."""
 
 
 class SmallProject:
@@ -121,6 +123,7 @@ class SmallProject:
             "identity": {"config": cell.config, "source": cell.source, "data": cell.data.key},
             **{name: getattr(cell, name) for name in ("dataset", "model", "method", "variant", "protocol")},
             "prepared_data": cell.data.directory.name,
+            "raw_data": RAW,
             "status": "completed",
             "reason": None,
             "epochs_run": cell.config["protocol"]["epochs"],
@@ -158,5 +161,5 @@ class SmallProject:
         folder = self.root / cell.data.directory
         folder.mkdir(parents=True)
         sources = [{"name": f"digits-{number}.csv", "sha256": f"{number}" * 64} for number in range(7)]
-        (folder / "manifest.json").write_text(json.dumps({"sources": sources}))
+        (folder / "manifest.json").write_text(json.dumps({"sources": sources, "raw": {"digest": RAW}}))
         return folder
