@@ -52,6 +52,13 @@ class SmallProject:
             },
         )
 
+    @classmethod
+    def at(cls, root: Path) -> SmallProject:
+        """Return the project that is at ``root`` already, with a benchmark of its own: to put runs into it."""
+        project = cls.__new__(cls)
+        project.root = Path(root)
+        return project
+
     def write(self, path: str | Path, data: Any) -> Path:
         """Write a file: text as it is, anything else as YAML."""
         file = self.root / path
@@ -159,7 +166,7 @@ class SmallProject:
     def prepared(self, cell: Cell) -> Path:
         """Write a manifest of prepared data."""
         folder = self.root / cell.data.directory
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         sources = [{"name": f"digits-{number}.csv", "sha256": f"{number}" * 64} for number in range(7)]
         (folder / "manifest.json").write_text(json.dumps({"sources": sources, "raw": {"digest": RAW}}))
         return folder
