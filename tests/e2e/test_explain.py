@@ -6,7 +6,7 @@ import json
 
 import pytest
 from miniature import BENCHMARK, TABLES, Project
-from untrained import finish
+from small_project import SmallProject
 
 from counterpoise.planning.plan import make_plan
 
@@ -29,23 +29,27 @@ def test_an_explanation_asks_for_its_flips_and_the_benchmark_for_none(tmp_path, 
     project = only_one_row(tmp_path / "explained", repository)
     plan = make_plan(project.root, project.root / BENCHMARK)
     (cell,) = plan.cells
+    made = SmallProject.at(project.root)
+    made.prepared(cell)
     for seed in plan.seeds:
-        finish(project, plan, cell, seed, 0.7 + 0.01 * seed)
+        made.run(cell, seed, 10 + seed)  # of 20 that are right
     asked = project.planned_jobs("--configfile", BENCHMARK, "--", MARKDOWN)
     assert (asked["train"] + asked["train_keeping"], asked["prepare"]) == (4, 1)
-    assert not project.planned_jobs("--configfile", BENCHMARK)["train"]
+    assert project.planned_jobs("--configfile", BENCHMARK) == {"report": 1}
 
-    for flipped in plan.flipped.values():
+    flips = [flip.cell for flip in plan.flips(cell) if flip.cell is not None and flip.cell.name != cell.name]
+    for flipped in flips:
+        made.prepared(flipped)
         for seed in plan.seeds:
-            finish(project, plan, flipped, seed, 0.75 + 0.02 * seed)
+            made.run(flipped, seed, 12 + 2 * seed)
     assert project.run("--", MARKDOWN) == 0, project.said()[-4000:]
     found = json.loads((project.root / MARKDOWN).with_suffix(".json").read_text())
     effects = {e["factor"]: round(e["effect"], 6) for e in found["effects"] if e["effect"] is not None}
-    assert effects == {"gamma": 5.5, "noise": 5.5}
+    assert effects == {"gamma": 12.5, "noise": 12.5}
     again = project.planned_jobs("--configfile", BENCHMARK, "--", MARKDOWN)
     assert again == {"explain": 1}, "it is written whenever it is asked for, and runs nothing"
     done = project.counterpoise("explain", NUMBER)
-    assert "switching variance from 0.03 to 0.2 changes it by +5.50" in done.stdout, done.stderr
+    assert "switching variance from 0.03 to 0.2 changes it by +12.50" in done.stdout, done.stderr
 
 
 @pytest.mark.slow_full

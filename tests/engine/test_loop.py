@@ -87,7 +87,7 @@ def test_a_run_that_is_killed_goes_on_from_its_last_save(tmp_path, whole):
         if epoch == 2:
             raise Killed
 
-    checkpoints = Checkpoints(tmp_path, "key", 0)
+    checkpoints = Checkpoints(tmp_path, "key", 0, "raw")
     control = Control(report=kill, save=checkpoints.save, save_seconds=250, clock=lambda: next(ticks))
     with pytest.raises(Killed):
         trainer().run(control)
@@ -112,7 +112,7 @@ def test_a_wall_clock_that_jumps_changes_nothing(monkeypatch, whole):
 
 
 def test_a_stopped_run_has_saved_where_it_is(tmp_path):
-    checkpoints = Checkpoints(tmp_path, "key", 0)
+    checkpoints = Checkpoints(tmp_path, "key", 0, "raw")
     running = trainer()
     with pytest.raises(Interrupted):
         running.run(Control(stop=stop_after(3), save=checkpoints.save))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 from small_project import BENCHMARK, SmallProject
 
 from counterpoise.cli.derive import write_benchmark
+from counterpoise.errors import UserError
 from counterpoise.planning.plan import make_plan
 from counterpoise.results.basis import read_basis
 from counterpoise.runs.changed import NOTE, find_changed, write_note
+from counterpoise.runs.collect import collect
 
 BASIS = "results/small/basis.json"
 
@@ -132,3 +135,18 @@ def test_a_note_is_newer_than_what_must_be_made_again(project, when):
     assert write_note({BASIS: "a reason", "not/there": "another"}, project.root) == NOTE
     assert (project.root / NOTE).stat().st_mtime > (project.root / BASIS).stat().st_mtime
     assert "a reason" in (project.root / NOTE).read_text()
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["read before", "not read yet"])
+def test_runs_of_data_that_was_prepared_again_from_other_raw_files_are_found(project, written):
+    manifest = project.prepared(project.cell("uniform")) / "manifest.json"
+    if written:
+        write_benchmark(plan(project), project.root)
+    assert changed(project) == (set() if written else {BASIS})
+    manifest.write_text(json.dumps({"raw": {"digest": "e" * 64}}))
+    runs = {f"{c.run_directory(seed)}/record.json" for c in project.plan().cells for seed in (0, 1)}
+    assert changed(project) == {*runs, BASIS}
+    with pytest.raises(UserError, match=r"made from other raw files.*counterpoise run"):
+        write_benchmark(plan(project), project.root)
+    with pytest.raises(UserError, match=r"made from other raw files than now; to mend it: rm -r"):
+        collect(plan(project), project.root)

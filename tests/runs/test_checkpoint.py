@@ -27,7 +27,7 @@ def state(step: int) -> RunState:
 
 @pytest.fixture
 def checkpoints(tmp_path) -> Checkpoints:
-    return Checkpoints(tmp_path / "states", "key", 3)
+    return Checkpoints(tmp_path / "states", "key", 3, "raw")
 
 
 def newest(checkpoints: Checkpoints, suffix: str) -> Path:
@@ -127,9 +127,12 @@ def test_tensors_without_a_description_are_no_state(checkpoints):
     assert checkpoints.load()[0].plain["step"] == 3
 
 
-@pytest.mark.parametrize(("key", "seed", "named"), [("other", 3, "key"), ("key", 4, "seed")])
-def test_another_runs_state_is_never_taken(checkpoints, key, seed, named):
-    Checkpoints(checkpoints.folder, key, seed).save(state(1))
+@pytest.mark.parametrize(
+    ("key", "seed", "raw", "named"),
+    [("other", 3, "raw", "key"), ("key", 4, "raw", "seed"), ("key", 3, "other", "raw_data")],
+)
+def test_another_runs_state_is_never_taken(checkpoints, key, seed, raw, named):
+    Checkpoints(checkpoints.folder, key, seed, raw).save(state(1))
     found, passed_over = checkpoints.load()
     assert found is None
     assert f"'{named}'" in passed_over[0]

@@ -56,7 +56,7 @@ class BigProject:
                 path.parent.mkdir(parents=True, exist_ok=True)
             (self.root / "data/raw" / f"{data.directory.name}.json").touch()
             (self.root / data.directory).mkdir(exist_ok=True)
-            (self.root / data.directory / "manifest.json").touch()
+            (self.root / data.directory / "manifest.json").write_text("{}")
         for cell in plan.cells:
             for seed in plan.seeds:
                 self._finish_run(cell, seed)
@@ -80,6 +80,7 @@ class BigProject:
             **{name: getattr(cell, name) for name in ("dataset", "model", "method", "variant", "protocol")},
             "identity": {"config": cell.config, "source": cell.source, "data": cell.data.key},
             "prepared_data": cell.data.directory.name,
+            "raw_data": NOTHING,
             "status": "completed",
             "epochs_run": 5,
             "steps_run": 5,

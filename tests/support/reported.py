@@ -129,6 +129,7 @@ class Reported:
             "identity": {"config": cell.config, "source": cell.source, "data": cell.data.rpartition(".")[2]},
             **{name: getattr(cell, name) for name in ("dataset", "model", "method", "variant", "protocol")},
             "prepared_data": f"data/prepared/{cell.data}",
+            "raw_data": "0" * 64,
             "status": "completed",
             "epochs_run": self.epochs,
             "steps_run": 10 * self.epochs,

@@ -20,6 +20,8 @@ from counterpoise.validation import validate
 
 BENCHMARK = Path("configs/benchmarks/small.yaml")
 CLASSES, TEST_SIZE = 4, 20
+RAW = "d" * 64
+"""What runs say of the raw files that they are made of."""
 
 
 class SmallProject:
@@ -49,6 +51,13 @@ class SmallProject:
                 ],
             },
         )
+
+    @classmethod
+    def at(cls, root: Path) -> SmallProject:
+        """Return the project that is at ``root`` already, with a benchmark of its own: to put runs into it."""
+        project = cls.__new__(cls)
+        project.root = Path(root)
+        return project
 
     def write(self, path: str | Path, data: Any) -> Path:
         """Write a file: text as it is, anything else as YAML."""
@@ -121,6 +130,7 @@ class SmallProject:
             "identity": {"config": cell.config, "source": cell.source, "data": cell.data.key},
             **{name: getattr(cell, name) for name in ("dataset", "model", "method", "variant", "protocol")},
             "prepared_data": cell.data.directory.name,
+            "raw_data": RAW,
             "status": "completed",
             "reason": None,
             "epochs_run": cell.config["protocol"]["epochs"],
@@ -156,7 +166,7 @@ class SmallProject:
     def prepared(self, cell: Cell) -> Path:
         """Write a manifest of prepared data."""
         folder = self.root / cell.data.directory
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         sources = [{"name": f"digits-{number}.csv", "sha256": f"{number}" * 64} for number in range(7)]
-        (folder / "manifest.json").write_text(json.dumps({"sources": sources}))
+        (folder / "manifest.json").write_text(json.dumps({"sources": sources, "raw": {"digest": RAW}}))
         return folder

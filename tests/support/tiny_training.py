@@ -84,7 +84,7 @@ def run_with_stops(make: Callable[[], Trainer], folder: Any, every: int) -> tupl
     """
     interruptions = 0
     while True:
-        checkpoints = Checkpoints(folder, "key", 0)
+        checkpoints = Checkpoints(folder, "key", 0, "raw")
         running = make()
         saved, passed_over = checkpoints.load()
         assert passed_over == []

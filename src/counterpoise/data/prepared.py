@@ -55,6 +55,11 @@ class PreparedData:
         return self.manifest["key"]
 
     @property
+    def raw_digest(self) -> str:
+        """Digest of everything that the arrays were read from."""
+        return self.manifest["raw"]["digest"]
+
+    @property
     def modalities(self) -> dict[str, dict[str, Any]]:
         """Shape, dtype, mean and std of each modality, in the dataset's order."""
         return self.manifest["modalities"]

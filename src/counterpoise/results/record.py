@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,7 +64,9 @@ class RunRecord(_Stored):
 
     ``attempts`` lists every process that contributed to it, the last one last. ``seconds`` counts what all of them
     trained. ``selections`` maps a selection rule to what it chose, ``output_targets`` and ``output_kinds`` each
-    output to its target and the target's kind. ``files`` has the digests of the files beside the record.
+    output to its target and the target's kind. ``raw_data`` is the digest of the raw files that the prepared data was
+    made from: it is not in the key, because raw files are there only once they were fetched. ``files`` has the digests
+    of the files beside the record.
     """
 
     schema_version: Literal[2] = Field(SCHEMA, alias="schema")
@@ -76,6 +79,7 @@ class RunRecord(_Stored):
     variant: str
     protocol: str
     prepared_data: str
+    raw_data: str
     status: Literal["completed", "diverged"]
     reason: str | None = None
     epochs_run: int = Field(ge=0)
@@ -126,6 +130,18 @@ def read_record(folder: Path, key: str, seed: int) -> RunRecord:
                 f"{path}: '{name}' is {value!r}, must be {expected!r} as in its path; delete {folder} to run again"
             )
     return validate(RunRecord, data, str(path))
+
+
+def data_problem(record: RunRecord, manifest: Mapping[str, Any]) -> str:
+    """Return in what the prepared data of a run's name is not what it was trained on; empty where it is, or not known.
+
+    Args:
+        manifest: that of the prepared data that is there now, empty where there is none.
+    """
+    now = manifest.get("raw", {}).get("digest")
+    if now in (None, record.raw_data):
+        return ""
+    return f"it was trained on {record.prepared_data} when that was made from other raw files than now"
 
 
 def absent_files(folder: Path, record: RunRecord) -> list[str]:

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from counterpoise.components import component
 from counterpoise.errors import UserError
@@ -29,7 +30,7 @@ from counterpoise.results.basis import (
 )
 from counterpoise.results.explained import explanations_folder
 from counterpoise.results.layout import Layout
-from counterpoise.results.record import RECORD, read_record
+from counterpoise.results.record import RECORD, data_problem, read_record
 from counterpoise.runs.failure import NAME as FAILURE
 from counterpoise.runs.layout import layout_of
 
@@ -53,8 +54,13 @@ def find_changed(plan: Plan, root: Path) -> dict[str, str]:
     since = 0 if basis is None else basis.read_at
     broken: dict[str, str] = {}
     since_then = ""
+    layout = layout_of(plan, root)
+    asked = asked_for(layout, root)
+    # The layout has the manifests: as long as it is the same, runs that were read then are of the data that is there.
+    same_data = basis is not None and basis.asked == asked
     for cell in plan.cells:
         for seed in plan.seeds:
+            manifest = layout.data[cell.data_of(seed).directory.name].manifest
             place = cell.run_directory(seed)
             stamps = known.get(f"{cell.name}/seed-{seed}", {})
             outcome = outcome_file(root / place)
@@ -64,9 +70,17 @@ def find_changed(plan: Plan, root: Path) -> dict[str, str]:
                 since_then = f"{place / outcome} is newer"
                 stamps = {}
             if outcome == RECORD:
-                found = _broken_files(root / place, cell.key, seed, stamps if RECORD in stamps else None, since)
+                found, problem = {}, ""
+                if RECORD not in stamps:
+                    # Not read yet, or trained again since then: the record itself says what belongs to it.
+                    problem = record_problem(root / place, cell.key, seed, manifest)
+                else:
+                    found = _broken_files(root / place, stamps, since)
+                    if RECORD not in found and not same_data:
+                        problem = _trained_on_other(root / place, cell.key, seed, manifest)
+                found |= {RECORD: problem} if problem else {}
                 broken |= {f"{place}/{name}": reason for name, reason in found.items()}
-    reason = next(iter(broken.values()), "") or since_then or report_problem(plan, root, basis)
+    reason = next(iter(broken.values()), "") or since_then or report_problem(plan, root, basis, asked)
     return broken | ({f"{home}/{BASIS}": reason} if reason else {})
 
 
@@ -98,9 +112,8 @@ def check_raw_data(plan: Plan, root: Path) -> None:
             raise UserError(f"{data.directory}: {changes_text(changes)}; to use them, {again}")
 
 
-def report_problem(plan: Plan, root: Path, basis: Basis | None) -> str:
+def report_problem(plan: Plan, root: Path, basis: Basis | None, asked: str) -> str:
     """Return why the derived folder of a benchmark must be made again, runs apart; empty where it need not."""
-    asked = asked_for(layout_of(plan, root), root)
     name = plan.benchmark.name
     return derived_problem(results_folder(root, name), basis, asked, explanations_folder(root, name))
 
@@ -154,12 +167,8 @@ def write_note(reasons: Mapping[str, str], root: Path) -> str:
     return NOTE
 
 
-def _broken_files(folder: Path, key: str, seed: int, stamps: Mapping[str, Stamp] | None, since: int) -> dict[str, str]:
-    """Return what is wrong with a run's files, by the file that stands for what must be made again."""
-    if stamps is None:
-        # Not read yet, or trained again since then: the record itself says what belongs to it.
-        problem = record_problem(folder, key, seed)
-        return {RECORD: problem} if problem else {}
+def _broken_files(folder: Path, stamps: Mapping[str, Stamp], since: int) -> dict[str, str]:
+    """Return what is wrong with files of a run that was read, by the file that stands for what must be made again."""
     found = {}
     for file, expected in stamps.items():
         problem = file_problem(folder / file, expected, since)
@@ -170,12 +179,20 @@ def _broken_files(folder: Path, key: str, seed: int, stamps: Mapping[str, Stamp]
     return found
 
 
-def record_problem(folder: Path, key: str, seed: int) -> str:
-    """Return in what the files of a run do not fit its record or its path, or nothing."""
+def _trained_on_other(folder: Path, key: str, seed: int, manifest: Mapping[str, Any]) -> str:
+    problem = data_problem(read_record(folder, key, seed), manifest)
+    return f"{folder / RECORD}: {problem}" if problem else ""
+
+
+def record_problem(folder: Path, key: str, seed: int, manifest: Mapping[str, Any]) -> str:
+    """Return in what the files of a run do not fit its record, its path or its data's manifest, or nothing."""
     try:
         record = read_record(folder, key, seed)
     except UserError as error:
         return str(error)
+    problem = data_problem(record, manifest)
+    if problem:
+        return f"{folder / RECORD}: {problem}"
     recorded_at = (folder / RECORD).stat().st_mtime_ns
     for name, digest in record.files.items():
         path = folder / name

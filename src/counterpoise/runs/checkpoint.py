@@ -27,10 +27,11 @@ KEPT = 2
 class Checkpoints:
     """The saved states of one run, below ``work/<cell>/seed-<n>/``."""
 
-    def __init__(self, folder: Path, key: str, seed: int) -> None:
+    def __init__(self, folder: Path, key: str, seed: int, raw_data: str) -> None:
         self.folder = Path(folder)
         self.key = key
         self.seed = seed
+        self.raw_data = raw_data
 
     def save(self, state: RunState) -> None:
         """Save a state and drop all but the newest :data:`KEPT`."""
@@ -42,6 +43,7 @@ class Checkpoints:
             "schema": SCHEMA,
             "key": self.key,
             "seed": self.seed,
+            "raw_data": self.raw_data,
             "sha256": files.sha256_file(tensors),
             "tensors": list(state.tensors),
             "state_sha256": _digest(state.plain),
@@ -69,7 +71,7 @@ class Checkpoints:
     def _read(self, number: int) -> RunState:
         path = self._path(number, "json")
         found = files.read_json(path, "run state")
-        expected = {"schema": SCHEMA, "key": self.key, "seed": self.seed}
+        expected = {"schema": SCHEMA, "key": self.key, "seed": self.seed, "raw_data": self.raw_data}
         for name, value in expected.items():
             if not isinstance(found, dict) or found.get(name) != value:
                 raise UserError(f"{path}: not the state of this run: '{name}' is not {value!r}")

@@ -14,7 +14,7 @@ from counterpoise.identity import short_key, source_digest
 from counterpoise.planning.plan import Cell, Plan
 from counterpoise.results.layout import Layout
 from counterpoise.results.measure import Measured, measure_files
-from counterpoise.results.record import read_record
+from counterpoise.results.record import RunRecord, data_problem, read_record
 from counterpoise.results.run_files import DIAGNOSTICS, PREDICTIONS, RECORD, TIMINGS
 from counterpoise.results.table import Results, RunEntry, as_table, cell_names
 from counterpoise.runs.failure import read_failure
@@ -57,6 +57,11 @@ def _collect(plan: Plan, root: Path, layout: Layout, cells: Iterable[Cell], prev
         measured = Measured()
         if entry.status == "completed":
             mend = f"to mend it: rm -r {run.folder}, then {again}"
+            problem = data_problem(
+                RunRecord.model_validate(entry.record), layout.data[run.data.directory.name].manifest
+            )
+            if problem:
+                raise UserError(f"{run.folder / RECORD}: {problem}; {mend}")
             basis = short_key({"files": _files_behind(run, entry, mend), **settings})
             entry = entry.model_copy(update={"basis": basis})
             measured = known.get((entry.cell, entry.seed, basis)) or measure_files(

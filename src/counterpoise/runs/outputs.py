@@ -59,6 +59,7 @@ def _record(
         variant=cell.variant,
         protocol=cell.protocol,
         prepared_data=run.data.directory.name,
+        raw_data=data.raw_digest,
         status="diverged" if progress.diverged else "completed",
         reason=progress.diverged or None,
         epochs_run=progress.epoch,

@@ -16,12 +16,13 @@ from counterpoise.engine.exactness import exactness
 from counterpoise.engine.loop import Trainer
 from counterpoise.engine.training import make_trainer
 from counterpoise.errors import UserError
+from counterpoise.files import read_json
 from counterpoise.identity import check_loaded
 from counterpoise.locks import Stopped
 from counterpoise.models.pretrained import PretrainedWeights
 from counterpoise.planning.checks import refusal_of_data
 from counterpoise.protocol import Protocol
-from counterpoise.results.record import RECORD, RunRecord, read_record
+from counterpoise.results.record import RECORD, RunRecord, data_problem, read_record
 from counterpoise.runs.attempt import WorkFolder, is_whole, publish
 from counterpoise.runs.checkpoint import Checkpoints
 from counterpoise.runs.machine import attempt_here
@@ -70,14 +71,16 @@ def _finished_copy(work: WorkFolder, run: Run) -> RunRecord | None:
 
 
 def _is_complete(run: Run, record: RunRecord) -> bool:
-    """Return whether a record names weights, where they are wanted."""
-    return WEIGHTS in record.files or not run.keep_weights
+    """Return whether a record names weights, where they are wanted, and is of the prepared data that is there now."""
+    path = run.data_folder / "manifest.json"
+    manifest = read_json(path, "manifest of prepared data") if path.is_file() else {}
+    return (WEIGHTS in record.files or not run.keep_weights) and not data_problem(record, manifest)
 
 
 def _train(run: Run, device: torch.device, control: Control, work: WorkFolder) -> None:
     data = PreparedData.open(run.data_folder)
     protocol = Protocol.model_validate(run.cell.config["protocol"])
-    checkpoints = Checkpoints(work.states, run.cell.key, run.seed)
+    checkpoints = Checkpoints(work.states, run.cell.key, run.seed, data.raw_digest)
     with exactness(protocol, device):
         trainer = trainer_of(run, data, protocol, device)
         saved, passed_over = checkpoints.load()
