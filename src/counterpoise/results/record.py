@@ -66,7 +66,7 @@ class RunRecord(_Stored):
     output to its target and the target's kind. ``files`` has the digests of the files beside the record.
     """
 
-    schema_version: Literal[2] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[2] = Field(2, alias="schema")
     key: str
     seed: int = Field(ge=0)
     identity: Identity
