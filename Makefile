@@ -1,5 +1,7 @@
 # make reproduce   the default benchmark, from raw data to the report
 # make test        the tests
+# make check       formatting, lint, types, generated pages, links: everything but the tests
+# make release     wheel and sdist in dist/, each tried in a fresh environment
 # Both first make .venv and install into it with the exact versions of constraints.txt. They do so again only
 # when pyproject.toml or constraints.txt has changed, and an interrupted installation is taken up by the next call.
 
@@ -15,7 +17,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 # Packages of the caller's own must not shadow the pinned ones.
 unexport PYTHONPATH
 
-.PHONY: reproduce test test-slurm lint bench clean
+.PHONY: reproduce test test-slurm check generated release bench clean
 .DELETE_ON_ERROR:
 
 reproduce: $(VENV)/.installed
@@ -31,9 +33,30 @@ test-slurm: export COUNTERPOISE_TEST_INSTALLS := 1
 test-slurm: $(VENV)/.installed-with-tests
 	$(IN_VENV) $(BIN)/python -m pytest -m slurm $(ARGS)
 
-lint: $(VENV)/.installed-with-tests
+# Not `snakemake --lint`: it wants a conda environment or container for each rule, and here one pinned environment
+# makes all numbers.
+check: $(VENV)/.installed-with-tests
+	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/python .ci/type_errors.py
+	$(BIN)/python .ci/up_to_date.py
+	$(IN_VENV) $(BIN)/python -m pytest -q tests/test_readme.py tests/test_environment.py tests/test_architecture.py
+
+# Pages that are written from the source. The counts of datasets need their data, and have a test of their own.
+generated: $(VENV)/.installed
+	$(BIN)/python docs/generators/papers_page.py docs/papers.md
+	$(BIN)/python -m counterpoise.methods.reference docs/methods.md
+
+release: $(VENV)/.installed-with-tests
+	rm -rf dist build/try
+	$(BIN)/python -m pip install --quiet -c constraints.txt build
+	$(BIN)/python -m build --outdir dist .
+	for file in dist/*.whl dist/*.tar.gz; do \
+	    $(PYTHON) -m venv --clear build/try && \
+	    build/try/bin/python -m pip install --quiet -c constraints.txt "$$file" && \
+	    (cd build && try/bin/counterpoise --version && try/bin/counterpoise check mmpareto) || exit 1; \
+	done
 
 # One process and one thread: what else runs at the same time is part of a measurement. CSV files: results/performance/
 bench: export OMP_NUM_THREADS := 1
