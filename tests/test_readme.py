@@ -39,7 +39,7 @@ def test_its_map_names_what_is_there(readme, repository):
 
 
 def test_its_links_lead_somewhere(repository):
-    pages = [repository / "README.md", *(repository / "docs").rglob("*.md")]
+    pages = [*repository.glob("*.md"), *(repository / "docs").rglob("*.md")]
     broken = [
         f"{page.relative_to(repository)}: {target}"
         for page in pages
