@@ -103,7 +103,7 @@ class Plan:
         return f"{probe}{separator}{named if run is None else run.modalities.get(named, named)}"
 
     @functools.cached_property
-    def keeping(self) -> frozenset[str]:
+    def keep_weights(self) -> frozenset[str]:
         """The names of the cells whose runs keep their network's weights: something is made of them."""
         parents = {parent.name for cell in self.cells for _, parent in cell.parents}
         return self.probed | parents | set(self.measured) | self._kept_flips[0] | self._kept_flips[1]

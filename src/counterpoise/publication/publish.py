@@ -319,8 +319,3 @@ def _records(root: Path) -> Iterator[Path]:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def published_size(root: Path) -> int:
-    """Return how many bytes all records of a project have together."""
-    return sum(map(_size, _records(Path(root))))
