@@ -1,8 +1,11 @@
-# make reproduce   the default benchmark, from raw data to the report
+# make demo        the default benchmark, from raw data to the report; it compares no number of a paper
+# make reproduce   the same, and says at its end what was not compared
 # make test        the tests
 # make check       formatting, lint, types, generated pages, links: everything but the tests
 # make release     wheel and sdist in dist/, each tried in a fresh environment
-# Both first make .venv and install into it with the exact versions of constraints.txt. They do so again only
+# make docs        the documentation as a site, in build/docs
+# make generated   what is written from the source: reference pages, pages of papers and methods, the README's table
+# All first make .venv and install into it with the exact versions of constraints.txt. They do so again only
 # when pyproject.toml or constraints.txt has changed, and an interrupted installation is taken up by the next call.
 
 PYTHON ?= python3
@@ -17,11 +20,15 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 # Packages of the caller's own must not shadow the pinned ones.
 unexport PYTHONPATH
 
-.PHONY: reproduce test test-slurm check generated release bench clean
+.PHONY: demo reproduce test test-slurm check docs generated release bench clean
 .DELETE_ON_ERROR:
 
-reproduce: $(VENV)/.installed
+demo: $(VENV)/.installed
 	$(IN_VENV) $(BIN)/snakemake --cores $(CORES) $(ARGS)
+
+reproduce: demo
+	@echo "Not compared: any number of the papers. This was the demo, on digits that stand in for their data;"
+	@echo "'counterpoise run -b mosi' runs a table whose numbers are compared, docs/papers.md lists all."
 
 test: export OMP_NUM_THREADS := 1
 test: $(VENV)/.installed-with-tests
@@ -33,6 +40,16 @@ test-slurm: export COUNTERPOISE_TEST_INSTALLS := 1
 test-slurm: $(VENV)/.installed-with-tests
 	$(IN_VENV) $(BIN)/python -m pytest -m slurm $(ARGS)
 
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(VENV)/.installed-with-docs
+	$(BIN)/mkdocs build --strict
+
+generated: $(VENV)/.installed
+	$(BIN)/python docs/generators/reference.py docs/reference
+	$(BIN)/python docs/generators/papers_page.py docs/papers.md
+	$(BIN)/python -m counterpoise.methods.reference docs/methods.md
+	$(BIN)/python docs/generators/readme_results.py README.md
+
 # Not `snakemake --lint`: it wants a conda environment or container for each rule, and here one pinned environment
 # makes all numbers.
 check: $(VENV)/.installed-with-tests
@@ -41,12 +58,7 @@ check: $(VENV)/.installed-with-tests
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python .ci/type_errors.py
 	$(BIN)/python .ci/up_to_date.py
-	$(IN_VENV) $(BIN)/python -m pytest -q tests/test_readme.py tests/test_environment.py tests/test_architecture.py
-
-# Pages that are written from the source. The counts of datasets need their data, and have a test of their own.
-generated: $(VENV)/.installed
-	$(BIN)/python docs/generators/papers_page.py docs/papers.md
-	$(BIN)/python -m counterpoise.methods.reference docs/methods.md
+	$(IN_VENV) $(BIN)/python -m pytest -q tests/test_readme.py tests/test_docs.py tests/test_environment.py tests/test_architecture.py
 
 release: $(VENV)/.installed-with-tests
 	rm -rf dist build/try
@@ -81,4 +93,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.created
 
 $(VENV)/.installed-with-tests: pyproject.toml constraints.txt | $(VENV)/.created
 	$(BIN)/python -m pip install -c constraints.txt -e ".[test,slurm]"
+	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-with-docs: pyproject.toml constraints.txt | $(VENV)/.created
+	$(BIN)/python -m pip install -c constraints.txt -e ".[docs]"
 	@touch $(VENV)/.installed $@

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def pages() -> dict[str, bytes]:
     """Return the text of every page, by its path."""
-    paths = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "docs").rglob("*.json"))]
     return {str(path.relative_to(ROOT)): path.read_bytes() for path in paths}
 
 

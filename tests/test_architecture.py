@@ -16,7 +16,7 @@ PACKAGE = "counterpoise"
 # The shared bottom: every layer may import these, and they import nothing above themselves.
 BOTTOM = {
     *(PACKAGE, "errors", "files", "locks", "loading", "declare", "identity", "validation", "path_names"),
-    *("components", "protocol", "weights", "metrics"),
+    *("components", "comparability", "protocol", "weights", "metrics"),
 }
 
 # layer -> the layers that it may import, besides itself and the bottom. A new one is entered on purpose.
@@ -42,9 +42,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("data", "engine", "judging", "methods", "models", "papers", "planning"),
         *("publication", "reporting", "results", "runs", "testing"),
     },
+    # What programs use beside the command line, which it shares the finding of projects with.
+    "api": {"cli", "judging", "papers", "planning", "publication", "results"},
     "__main__": {"cli"},
 }
-WITHOUT_TORCH = BOTTOM | {"papers", "planning", "results", "judging", "reporting", "publication"}
+WITHOUT_TORCH = BOTTOM | {"api", "papers", "planning", "results", "judging", "reporting", "publication"}
 TORCH = {"torch", "torchvision", "torchaudio", "torchmetrics", "torchjd"}
 DECLARATIONS = {"method", "dataset", "encoder", "fusion"}
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from importlib.metadata import version
 
 import pytest
@@ -139,7 +142,7 @@ def test_help_is_what_it_says_without_a_command(capsys):
 def test_commands_are_few_and_in_named_groups():
     commands = typer.main.get_command(app).commands
     shown = {name: command for name, command in commands.items() if not command.hidden}
-    assert len(shown) <= 22
+    assert len(shown) <= 21
     panels = {command.rich_help_panel for command in shown.values()}
     assert panels == {"Run", "Results", "Records", "Data", "Extend", "List"}
     assert {"train", "measure", "fetch", "prepare", "fetch-weights"} == set(commands) - set(shown)
@@ -175,7 +178,80 @@ def test_outside_of_a_project_the_way_in_is_said(tmp_path_factory, monkeypatch, 
     assert main(["plan"]) == 2
     said = capsys.readouterr().err
     assert "not inside a Counterpoise project" in said
-    assert "--root" in said
+    assert "counterpoise init" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["list", "papers"], "mmpareto"),
+        (["list", "benchmarks"], "digits"),
+        (["values", "mmpareto", "-f", "csv"], "table3,"),
+        (["audit", "mlb"], "# Audit of MLB"),
+    ],
+)
+def test_what_comes_with_the_package_is_there_outside_of_a_project(
+    tmp_path_factory, monkeypatch, capsys, arguments, said
+):
+    nowhere = tmp_path_factory.mktemp("nowhere")
+    monkeypatch.chdir(nowhere)
+    assert main(arguments) == 0
+    assert said in capsys.readouterr().out
+    assert list(nowhere.iterdir()) == []
+
+
+def test_a_project_can_be_made_anywhere_and_is_whole(tmp_path, repository, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "mine"]) == 0
+    assert "counterpoise run" in capsys.readouterr().out
+    project = tmp_path / "mine"
+    for name in ("Snakefile", ".gitignore", "configs/benchmarks/digits.yaml", "profiles/default/profile.yaml"):
+        assert (project / name).read_bytes() == (repository / name).read_bytes()
+    monkeypatch.chdir(project)
+    assert main(["plan"]) == 0
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "all", "--cores", "1"]
+    subprocess.run(command, check=True, capture_output=True, cwd=project)
+    assert main(["init"]) == 2
+    assert "is there already; nothing was written" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_wheel_has_what_a_project_is_made_of(tmp_path, repository):
+    """Built from a copy, so that nothing is left in the checkout; used from a folder that is no project."""
+    copy = tmp_path / "copy"
+    for name in ("src", "configs", "workflow"):
+        shutil.copytree(repository / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("Snakefile", ".gitignore", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(repository / name, copy / name)
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--quiet",
+        "-w",
+        "out",
+        "./copy",
+    ]
+    done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, check=False)
+    if "setuptools" in done.stderr and "No module" in done.stderr:
+        pytest.skip("needs setuptools in this environment")
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (tmp_path / "out").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    assert (tmp_path / "installed/counterpoise/py.typed").is_file()
+    nowhere = tmp_path / "nowhere"
+    nowhere.mkdir()
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+    for arguments, said in ((["list", "papers"], "mlb"), (["init", "mine"], "Snakefile")):
+        command = [sys.executable, "-m", "counterpoise", *arguments]
+        done = subprocess.run(command, cwd=nowhere, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, said in done.stdout) == (0, True), done.stderr
+    assert (nowhere / "mine/configs/papers/mlb/paper.yaml").is_file()
+    assert (nowhere / "mine/profiles/slurm/profile.yaml").is_file()
 
 
 @pytest.mark.parametrize(

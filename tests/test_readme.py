@@ -1,65 +1,55 @@
-"""What the README tells a reader to type exists."""
+"""The README is short, and its table of results is what the published records say."""
 
 from __future__ import annotations
 
-import re
+import json
+import shutil
 from pathlib import Path
 
 import pytest
-import torch
-import typer.main
+from readme_results import END, START, filled, table
 
-from counterpoise.cli.app import app
-from counterpoise.components import ENTRY_POINTS, read_components
+from counterpoise.errors import UserError
 
 
-@pytest.fixture(scope="module")
-def readme(repository: Path) -> str:
-    return (repository / "README.md").read_text(encoding="utf-8")
+def test_it_is_short(repository):
+    assert len((repository / "README.md").read_text(encoding="utf-8").split()) < 700
 
 
-def test_its_make_targets_exist(readme, repository):
-    targets = set(re.findall(r"^([a-z]+):", (repository / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"^make ([a-z]+)", readme, re.MULTILINE))
-    assert {"reproduce", "test"} <= named <= targets
+def test_its_results_are_those_of_the_records(repository):
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    assert filled(text, repository) == text, "write it again: python docs/generators/readme_results.py README.md"
 
 
-def test_its_commands_exist(readme):
-    named = set(re.findall(r"^counterpoise ([a-z-]+)", readme, re.MULTILINE))
-    assert "diff" in named
-    assert named <= set(typer.main.get_command(app).commands)
+@pytest.fixture
+def project(tmp_path, repository) -> Path:
+    shutil.copytree(repository / "configs/papers", tmp_path / "configs/papers")
+    return tmp_path
 
 
-def test_its_map_names_what_is_there(readme, repository):
-    rows = readme.partition("## What is where")[2].partition("MIT licence")[0]
-    paths = re.findall(r"`([\w./]+)`", "".join(row.split("|")[1] for row in rows.splitlines() if "|" in row))
-    assert len(paths) > 10
-    source = repository / "src" / "counterpoise"
-    assert [path for path in paths if not (repository / path).exists() and not (source / path).exists()] == []
-
-
-def test_its_links_lead_somewhere(repository):
-    pages = [*repository.glob("*.md"), *(repository / "docs").rglob("*.md")]
-    broken = [
-        f"{page.relative_to(repository)}: {target}"
-        for page in pages
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
-        if not (page.parent / target).exists()
+def test_papers_without_records_are_named(project):
+    rows = table(project).splitlines()[2:]
+    assert rows == [
+        "| | MLB | prints bars, no numbers: only its claims can be tested |",
+        "| | MMPareto | no record is published: nothing has been compared |",
     ]
-    assert broken == []
 
 
-def test_its_example_is_a_method(readme, tmp_path):
-    block = re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1]
-    lines = [line.removeprefix("   ") for line in block.splitlines()]
-    file = tmp_path / "halfway.py"
-    file.write_text("\n".join(lines), encoding="utf-8")
-    (component,) = read_components("method", "halfway", file)
-    assert f'"{ENTRY_POINTS["method"]}"' in readme
-    assert component.resolve({"share": 0.25}, "example") == {"share": 0.25}
+def test_a_record_says_its_answer_and_shows_its_first_picture(project, repository):
+    record = project / "results/published/mosi"
+    shutil.copytree(repository / "configs/papers", record / "papers")
+    layout = {"tables": [{"paper": "mmpareto", "table": "table7"}]}
+    (record / "layout.json").write_text(json.dumps(layout))
+    (record / "summary.json").write_text(json.dumps({"papers": {"mmpareto": {"answer": "3 of 4 numbers compared."}}}))
+    (record / "figures/mmpareto").mkdir(parents=True)
+    (record / "figures/mmpareto/dots.png").touch()
+    text = table(project)
+    assert "| [mosi](results/published/mosi/README.md) | MMPareto: table7 | 3 of 4 numbers compared. |" in text
+    assert "no record is published" not in text
+    assert text.endswith("![MMPareto, dots](results/published/mosi/figures/mmpareto/dots.png)")
 
-    namespace: dict = {}
-    exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), namespace)
-    halfway = namespace[component.class_name](share=0.25)
-    weights, _ = halfway.weights(torch.eye(2).expand(3, 2, 2), torch.ones(2), {})
-    assert weights.tolist() == [[1.0, 0.25]] * 3
+
+def test_a_readme_without_the_marks_is_refused(project):
+    with pytest.raises(UserError, match="must have the lines"):
+        filled(f"{START}\n", project)
+    assert filled(f"a\n{START}\nold\n{END}\nb\n", project).endswith(f"{END}\nb\n")

@@ -1,7 +1,7 @@
 """How often the verdicts are wrong and how often they find what is there, by simulated studies.
 
 ``python docs/generators/error_rates.py docs/statistics.md`` writes the tables into the document between its two
-marks. Everything is drawn from one seed, so the same versions of numpy and scipy give the same tables.
+marks, in some minutes. Everything is drawn from one seed, so the same versions of numpy and scipy give the same tables.
 """
 
 from __future__ import annotations
@@ -13,19 +13,23 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 from tabulate import tabulate
 
 from counterpoise.errors import UserError
 from counterpoise.files import write_text
 from counterpoise.judging import statistics
 from counterpoise.judging.claims import combine
-from counterpoise.judging.verdicts import Rule, decide
+from counterpoise.judging.pattern import f_test
+from counterpoise.papers.paper import Paper, load_paper
 
 SEED = 20240614
-STUDIES = 10000
+STUDIES = 4000
 SEEDS = (3, 5, 10)
 MARGIN = 2.0
+ALPHA = 0.05
 BEGIN, END = "<!-- simulated: begin -->", "<!-- simulated: end -->"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Floats]
 
@@ -40,6 +44,28 @@ def heavy(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     return rng.standard_t(5, shape) / np.sqrt(5 / 3)
 
 
+def left_tail(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Return draws with an exponential tail to the left, of mean 0 and standard deviation 1."""
+    return 1.0 - rng.exponential(size=shape)
+
+
+def lognormal_left(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Return draws with a lognormal tail to the left (shape 0.75), of mean 0 and standard deviation 1."""
+    sigma = 0.75
+    mean, std = np.exp(sigma**2 / 2), np.exp(sigma**2 / 2) * np.sqrt(np.exp(sigma**2) - 1)
+    return (mean - np.exp(sigma * rng.standard_normal(shape))) / std
+
+
+def two_modes(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Return draws around two values, of mean 0 and standard deviation 1."""
+    return 0.95 * rng.choice([-1.0, 1.0], shape) + np.sqrt(1 - 0.95**2) * rng.standard_normal(shape)
+
+
+def collapsing(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Return draws of which one in ten is 10 spreads below the others (spread of those: 1); their mean is 0."""
+    return rng.standard_normal(shape) - 10.0 * (rng.random(shape) < 0.1) + 1.0
+
+
 def shares(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     """Return normal draws rounded to what 744 test examples can show, where 1 is one point."""
     step = 100 / 744
@@ -50,13 +76,20 @@ def shares(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 class NumberRates:
     """The share of studies with each verdict."""
 
-    reproduced: float
+    within: float
     consistent: float
     deviates: float
 
 
 def number_rates(
-    n: int, std: float, gap: float, one_run: bool = True, draw: Draw = normal, studies: int = STUDIES
+    n: int,
+    std: float,
+    gap: float,
+    one_run: bool = True,
+    draw: Draw = normal,
+    studies: int = STUDIES,
+    paper_std: float = 0.0,
+    best_of: int = 1,
 ) -> NumberRates:
     """Return how often a printed number gets each verdict.
 
@@ -66,86 +99,170 @@ def number_rates(
         gap: how far the paper's value lies from our true mean, in points.
         one_run: whether the printed value is one run around that, or lies there exactly.
         draw: the distribution over seeds.
+        paper_std: another standard deviation of the paper's runs; 0: ours.
+        best_of: of how many runs the paper prints the best.
     """
     rng = np.random.default_rng(SEED)
     ours = std * draw(rng, (studies, n))
-    printed = gap + (std * draw(rng, (studies,)) if one_run else np.zeros(studies))
-    # Equal runs would be 'undecided'; the tiny spread makes them count against the rule instead.
+    printed = np.full(studies, gap)
+    if one_run:
+        printed = printed + (paper_std or std) * draw(rng, (studies, best_of)).max(1)
+    # Equal runs would borrow a spread; the tiny one makes them count against the rule instead.
     spread = np.maximum(ours.std(1, ddof=1), statistics.TOLERANCE)
-    equivalent, outside = decide(ours.mean(1), spread, n, printed, Rule(margin=MARGIN))
-    deviates = outside & ~equivalent
-    return NumberRates(
-        reproduced=equivalent.mean(), consistent=(~equivalent & ~outside).mean(), deviates=deviates.mean()
-    )
+    found = statistics.level_test(ours.mean(1), spread, n, printed, margin=MARGIN, alpha=ALPHA)
+    within = found.p_equal < ALPHA
+    deviates = (found.p_outside < ALPHA) & ~within
+    return NumberRates(within=within.mean(), consistent=(~within & ~deviates).mean(), deviates=deviates.mean())
+
+
+def paper_rates(n: int, std: float, numbers: int = 226, studies: int = STUDIES) -> tuple[float, float, float]:
+    """Return, for a paper that is exactly right: mean false ``deviates``, P(any), and P(any) after Holm."""
+    rng = np.random.default_rng(SEED)
+    ours = std * rng.standard_normal((numbers, studies, n))
+    printed = std * rng.standard_normal((numbers, studies))
+    found = statistics.level_test(ours.mean(-1), ours.std(-1, ddof=1), n, printed, margin=MARGIN, alpha=ALPHA)
+    within = found.p_equal < ALPHA
+    wrong = (found.p_outside < ALPHA) & ~within
+    corrected = statistics.holm(np.where(within, 1.0, found.p_outside))
+    return wrong.sum(0).mean(), wrong.any(0).mean(), ((corrected < ALPHA) & wrong).any(0).mean()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimRates:
-    """Shares of studies: any false support, any false refutation; the mean share of true claims supported."""
+    """Shares of studies with any false support and any false refutation; the mean number of claims supported."""
 
     false_support: float
     false_refutation: float
-    power: float
+    supported: float
 
 
-# A made-up table of seven rows and two columns. Claims: the last row is best in both columns; two
-# rows are worse than the second, the second is better than the first. Each is (row, rivals, columns, sign).
-_CLAIMS = ((6, (0, 1, 2, 3, 4, 5), (0, 1), 1.0), (2, (1,), (0,), -1.0), (3, (1,), (0,), -1.0), (1, (0,), (0,), 1.0))
-_ROWS, _COLUMNS = 7, 2
+def claim_rates(
+    n: int, std: float, as_printed: bool, draw: Draw = normal, studies: int = 1000, paper: str = "mmpareto"
+) -> ClaimRates:
+    """Return how often a paper's own claims are answered wrongly and rightly, all of its tables having run.
 
-
-def claim_p_values(values: Floats) -> tuple[Floats, Floats]:
-    """Return (claims, studies) p-values for and against, from (studies, rows, columns, seeds) values."""
-    found = []
-    for row, rivals, columns, sign in _CLAIMS:
-        pairs = [sign * (values[:, row, c] - values[:, rival, c]) for c in columns for rival in rivals]
-        found.append(combine(*zip(*map(statistics.paired_p, pairs), strict=True), "all"))
-    support, refute = zip(*found, strict=True)
-    return np.array(support), np.array(refute)
-
-
-def claim_rates(n: int, effect: float, draw: Draw = normal, studies: int = STUDIES) -> ClaimRates:
-    """Return how often a family of four claims is answered wrongly and rightly.
-
-    The first claim holds by ``effect`` standard deviations of a paired difference. Where the effect is
-    0, and in the other claims always, the rows are equal, so that both supporting and refuting them is
-    false.
+    Args:
+        std: standard deviation over seeds of each row, in printed points.
+        as_printed: whether the rows' true means are the printed numbers, or all rows are equal. Where they are equal,
+            supporting and refuting are both false, but for claims with a bound.
     """
-    values = _table(np.random.default_rng(SEED), n, effect, draw, studies)
-    support, refute = (statistics.holm(p_values) < 0.05 for p_values in claim_p_values(values))
-    true = int(effect > 0)
+    data = load_paper(CONFIGS, paper)
+    rng = np.random.default_rng(SEED)
+    values = {name: _table(data, name, n, std, as_printed, draw, rng, studies) for name in data.tables}
+    found, bounded = [], []
+    for claim in data.claims:
+        if claim.test.kind != "untested":
+            p_values = _claim(data, claim, values)
+            if p_values is not None:
+                found.append(p_values)
+                bounded.append(claim.test.by > 0)
+    stacked = np.array(found)  # (claims, 2, studies)
+    adjusted = statistics.holm(stacked.reshape(-1, studies)).reshape(stacked.shape)
+    support, refute = (adjusted < ALPHA).swapaxes(0, 1)
+    free = ~np.array(bounded)
     return ClaimRates(
-        false_support=support[true:].any(0).mean(),
+        false_support=0.0 if as_printed else support[free].any(0).mean(),
         false_refutation=refute.any(0).mean(),
-        power=support[:true].sum(0).mean(),
+        supported=support.sum(0).mean(),
     )
 
 
-def _table(rng: np.random.Generator, n: int, effect: float, draw: Draw, studies: int) -> Floats:
-    """Return (studies, rows, columns, seeds) values of unit paired spread, the last row ahead by ``effect``.
+def _table(
+    paper: Paper, name: str, n: int, std: float, as_printed: bool, draw: Draw, rng: np.random.Generator, studies: int
+) -> dict[tuple[str, str], Floats]:
+    """Return (studies, seeds) values for each printed place; columns of a row go together, depths have their scale."""
+    table = paper.table(name)
+    found = {}
+    for row in table.row_ids:
+        shared = draw(rng, (studies, n))
+        for column in table.columns:
+            printed = table.value(row, column.id).value
+            if printed is None or column.metric not in paper.margins:
+                continue
+            scale = std * paper.margins[column.metric] / MARGIN
+            own = draw(rng, (studies, n))
+            found[row, column.id] = (printed if as_printed else 0.0) + scale * (
+                np.sqrt(0.5) * shared + np.sqrt(0.5) * own
+            )
+    return found
 
-    A seed shifts all its rows alike, and the two columns of a row go together.
+
+def _claim(paper: Paper, claim, values: dict[str, dict[tuple[str, str], Floats]]) -> Floats | None:
+    test, table = claim.test, paper.table(claim.test.table)
+    p_values = []
+    for column in test.columns:
+        sign = 1.0 if table.column(column).better == "higher" else -1.0
+        if test.kind == "worse":
+            sign = -sign
+        bound = -test.by if test.kind == "not_worse" else test.by
+        for rival in test.than or [row for row in table.row_ids if row != test.row]:
+            ours, other = (values[table.table].get((row, column)) for row in (test.row, rival))
+            if ours is not None and other is not None:
+                p_values.append(statistics.paired_p(sign * (ours - other), bound))
+    return np.array(combine(*zip(*p_values, strict=True), test.over)) if p_values else None
+
+
+def example_rates(n: int, ratio: float, studies: int = 600, groups: int = 0) -> tuple[float, float, float]:
+    """Return false findings of a difference for new examples: by seeds alone, seeds × examples, and with clusters.
+
+    Two equal rows on 400 examples: ``ratio`` is the standard deviation of the examples' effect on the mean over that
+    of the seeds'. ``groups``: the examples' effects are those of so many clusters.
     """
-    means = np.zeros((_ROWS, 1, 1))
-    means[-1] = effect
-    shared = draw(rng, (studies, 1, 1, n))
-    row, column = draw(rng, (studies, _ROWS, 1, n)), draw(rng, (studies, _ROWS, _COLUMNS, n))
-    return means + shared + (np.sqrt(0.9) * row + np.sqrt(0.1) * column) / np.sqrt(2)
+    rng = np.random.default_rng(SEED)
+    examples, wrong = 400, np.zeros(3)
+    index = np.arange(examples) % groups if groups else np.arange(examples)
+    count = groups or examples
+    for _ in range(studies):
+        effect = ratio * np.sqrt(count) * rng.standard_normal(count)[index]
+        # ratio compares with one seed's effect over √n, the seeds' part of the mean's error
+        values = np.sqrt(n) * rng.standard_normal((n, 1)) + effect + rng.standard_normal((n, examples))
+        seeds = values.mean(1)
+        by_seed = 2 * stats.t.sf(abs(seeds.mean()) / (seeds.std(ddof=1) / np.sqrt(n)), n - 1)
+        crossed = statistics.crossed_error(values)
+        clustered = statistics.crossed_error(values, index)
+        wrong += [
+            by_seed < ALPHA,
+            2 * stats.t.sf(abs(seeds.mean()) / crossed.error, crossed.degrees) < ALPHA,
+            2 * stats.t.sf(abs(seeds.mean()) / clustered.error, clustered.degrees) < ALPHA,
+        ]
+    return tuple(wrong / studies)
+
+
+def column_rates(n: int, rows: int = 7, studies: int = 2000) -> tuple[float, float, float]:
+    """Return how often a pattern of a right paper is called different, a pattern of unrelated orders (spread two sd) is
+    found, and a ranking of unrelated orders is called related.
+    """
+    rng = np.random.default_rng(SEED)
+    size = power = related = 0
+    for _ in range(studies):
+        ours, theirs = rng.standard_normal((rows, n)), rng.standard_normal(rows)
+        noise, degrees = ours.var(1, ddof=1).mean() * (1 / n + 1), rows * (n - 1)
+        size += f_test(ours.mean(1) - theirs, noise, degrees)[1] < ALPHA
+        true, printed = 2 * rng.standard_normal(rows), 2 * rng.standard_normal(rows)
+        power += f_test(ours.mean(1) + true - theirs - printed, noise, degrees)[1] < ALPHA
+        tau, p_value = statistics.kendall(theirs + printed, ours.mean(1) + true)
+        related += p_value < ALPHA and tau > 0
+    return size / studies, power / studies, related / studies
 
 
 def as_markdown(studies: int = STUDIES) -> str:
     """Return the tables of the document."""
     error = 100 * np.sqrt(0.05 * 0.95 / studies)
     parts = [
-        f"Each rate is over {studies:,} simulated studies (Monte Carlo standard error of a rate of 5 %: "
-        f"{error:.2f} points); margin {MARGIN:g} points, α = 0.05. “sd” is the standard deviation over "
-        "seeds, in points.",
-        "### Numbers: error rates",
-        _number_errors(studies),
+        f"Rates of numbers are over {studies:,} simulated studies (Monte Carlo standard error of a rate of 5 %: "
+        f"{error:.2f} points), margin {MARGIN:g} points, α = 0.05. “sd” is the spread over seeds, in points.",
+        "### Numbers: error rates, normal and not",
+        number_errors(studies),
         "### Numbers: power",
-        _number_power(studies),
-        "### Claims: family-wise errors and power",
-        _claim_table(studies),
+        number_power(studies),
+        "### A whole paper of 226 numbers that is exactly right",
+        paper_table(min(studies, 1000)),
+        "### Claims of MMPareto, all tables run, one Holm family",
+        claim_table(min(studies, 1000)),
+        "### New examples: false findings of a difference between equal rows",
+        example_table(min(studies, 600)),
+        "### Columns of seven rows: patterns and rankings",
+        column_table(min(studies, 2000)),
     ]
     return "\n\n".join(parts)
 
@@ -159,66 +276,83 @@ def update(path: Path) -> None:
     write_text(path, f"{head}{BEGIN}\n\n{as_markdown()}\n\n{END}{rest.partition(END)[2]}")
 
 
-def _number_errors(studies: int) -> str:
-    spreads = (
-        ("normal, sd 0.5", 0.5, normal),
-        ("normal, sd 1", 1.0, normal),
-        ("normal, sd 2", 2.0, normal),
-        ("normal, sd 4", 4.0, normal),
-        ("heavy tails, sd 2", 2.0, heavy),
-        ("shares of 744, sd 1", 1.0, shares),
+def number_errors(studies: int) -> str:
+    """Return the table of false verdicts on numbers."""
+    cases = (
+        ("normal, sd 0.5", 0.5, {}),
+        ("normal, sd 1", 1.0, {}),
+        ("normal, sd 2", 2.0, {}),
+        ("normal, sd 4", 4.0, {}),
+        ("heavy tails, sd 2", 2.0, {"draw": heavy}),
+        ("shares of 744, sd 1", 1.0, {"draw": shares}),
+        ("exponential left tail, sd 2", 2.0, {"draw": left_tail}),
+        ("lognormal left, sd 2", 2.0, {"draw": lognormal_left}),
+        ("two modes, sd 2", 2.0, {"draw": two_modes}),
+        ("one seed in ten collapses by 10, sd 1", 1.0, {"draw": collapsing}),
+        ("the paper's sd twice ours (1)", 1.0, {"paper_std": 2.0}),
+        ("the paper prints its best of 10, sd 1", 1.0, {"best_of": 10}),
     )
     rows = []
-    for name, std, draw in spreads:
-        for n in SEEDS:
-            same = number_rates(n, std, 0.0, draw=draw, studies=studies)
-            exact = number_rates(n, std, MARGIN, one_run=False, draw=draw, studies=studies)
-            noisy = number_rates(n, std, MARGIN, draw=draw, studies=studies)
-            rates = (same.deviates, exact.reproduced, noisy.reproduced)
-            rows.append([name, n, *map(_percent, rates)])
-    head = ["spread over seeds", "n", "false `deviates`", "false `reproduced`", "paper's mean a margin off"]
-    return _table_text(rows, head)
+    for name, std, more in cases:
+        rates = [number_rates(n, std, 0.0, studies=studies, **more).deviates for n in SEEDS]
+        draw = more.get("draw", normal)
+        rates += [number_rates(n, std, MARGIN, one_run=False, draw=draw, studies=studies).within for n in SEEDS]
+        rows.append([name, *map(_percent, rates)])
+    head = [f"false `deviates`, n = {n}" for n in SEEDS] + [f"false `within margin`, n = {n}" for n in SEEDS]
+    return _table_text(rows, ["seeds", *head])
 
 
-def _number_power(studies: int) -> str:
+def number_power(studies: int) -> str:
+    """Return the table of what is found."""
     rows = []
     for std in (0.5, 1.0, 2.0):
         for n in SEEDS:
-            exact = number_rates(n, std, 0.0, one_run=False, studies=studies).reproduced
-            same = number_rates(n, std, 0.0, studies=studies).reproduced
+            exact = number_rates(n, std, 0.0, one_run=False, studies=studies).within
+            same = number_rates(n, std, 0.0, studies=studies).within
             far = [number_rates(n, std, gap, studies=studies).deviates for gap in (3.0, 5.0, 10.0)]
             rows.append([std, n, *map(_percent, (exact, same, *far))])
-    head = [
-        "sd",
-        "n",
-        "`reproduced`, printed is our mean",
-        "`reproduced`, printed is a run of ours",
-        "`deviates`, 3 points off",
-        "5 points off",
-        "10 points off",
-    ]
+    head = ["sd", "n", "within, printed is our mean", "within, printed is a run of ours"]
+    return _table_text(rows, [*head, "`deviates`, 3 points off", "5 points off", "10 points off"])
+
+
+def paper_table(studies: int) -> str:
+    """Return the table of false deviations in a whole paper."""
+    rows = []
+    for std in (1.0, 2.0):
+        for n in SEEDS:
+            mean, some, corrected = paper_rates(n, std, studies=studies)
+            rows.append([std, n, f"{mean:.1f}", _percent(some), _percent(corrected)])
+    return _table_text(rows, ["sd", "n", "false `deviates`", "P(any)", "P(exit code 3), after Holm"])
+
+
+def claim_table(studies: int) -> str:
+    """Return the table of a paper's claims."""
+    rows = []
+    for n in SEEDS:
+        equal, tails = claim_rates(n, 1.0, False, studies=studies), claim_rates(n, 1.0, False, collapsing, studies)
+        right = [claim_rates(n, std, True, studies=studies).supported for std in (1.0, 2.0)]
+        rates = (equal.false_support, equal.false_refutation, tails.false_support, tails.false_refutation)
+        rows.append([n, *map(_percent, rates), *(f"{count:.1f}" for count in right)])
+    head = ["n", "any false `supported`, rows equal", "any false `refuted`", "`supported`, a seed in ten collapses"]
+    more = ["`refuted`, a seed in ten collapses", "supported if the paper is right, sd 1", "sd 2"]
+    return _table_text(rows, [*head, *more])
+
+
+def example_table(studies: int) -> str:
+    """Return the table of differences judged for new examples."""
+    rows = []
+    for n in SEEDS:
+        for ratio, groups in ((0.5, 0), (2.0, 0), (2.0, 20)):
+            rates = example_rates(n, ratio, studies, groups)
+            rows.append([n, ratio, groups or "none", *map(_percent, rates)])
+    head = ["n", "examples' sd / seeds'", "clusters", "seeds alone", "seeds × examples", "clustered"]
     return _table_text(rows, head)
 
 
-def _claim_table(studies: int) -> str:
-    rows = []
-    for n in SEEDS:
-        equal = claim_rates(n, 0.0, studies=studies)
-        tails = claim_rates(n, 0.0, draw=heavy, studies=studies)
-        ahead = [claim_rates(n, effect, studies=studies) for effect in (1.0, 2.0, 4.0)]
-        beside = max(rates.false_support for rates in ahead)
-        errors = (equal.false_support, equal.false_refutation, tails.false_support, beside)
-        rows.append([n, *map(_percent, (*errors, *(rates.power for rates in ahead)))])
-    head = [
-        "n",
-        "any false `supported`, all rows equal",
-        "any false `refuted`",
-        "`supported`, heavy tails",
-        "`supported` beside a true claim",
-        "best found, 1 sd ahead",
-        "2 sd",
-        "4 sd",
-    ]
+def column_table(studies: int) -> str:
+    """Return the table of patterns and rankings."""
+    rows = [[n, *map(_percent, column_rates(n, studies=studies))] for n in SEEDS]
+    head = ["n", "pattern `differs`, paper right", "pattern `differs`, unrelated orders", "ranking related, unrelated"]
     return _table_text(rows, head)
 
 

@@ -41,7 +41,10 @@ class MethodInfo:
 
 @dataclasses.dataclass(frozen=True)
 class DatasetInfo:
-    """A dataset: ``task`` is ``multimodal`` (one target) or ``multitask`` (several targets)."""
+    """A dataset: ``task`` is ``multimodal`` (one target) or ``multitask`` (several targets).
+
+    Where ``modalities`` is empty, the setting ``modalities`` has their names as its keys.
+    """
 
     name: str
     title: str

@@ -27,9 +27,16 @@ from counterpoise.errors import UserError
 PACKAGE = "counterpoise"
 ROOT = Path(counterpoise.__file__).parent
 KEY_LENGTH = 12
-# The package's own file offers an API. Errors and declarations compute nothing: what is declared (a setting's default,
-# its bounds) reaches a run through its resolved configuration, which is in its key.
-NOT_FOLLOWED = {PACKAGE, f"{PACKAGE}.errors", f"{PACKAGE}.declare"}
+# These compute no number. The package's own file offers an API; what is declared (a setting's default, its bounds)
+# reaches a run through its resolved configuration, which is in its key; the others find files, write them and show
+# progress, and what is written is checked by digest.
+NOT_FOLLOWED = {PACKAGE} | {
+    f"{PACKAGE}.{module}"
+    for module in (
+        *("errors", "declare", "files", "identity", "loading", "locks", "path_names", "validation", "components"),
+        *("data.progress", "data.sources", "data.work"),
+    )
+}
 
 
 def canonical_json(data: Any) -> str:

@@ -1,4 +1,4 @@
-"""The verdicts' error rates and power, measured on thousands of simulated studies with known truth."""
+"""The verdicts' error rates and power, measured on simulated studies with known truth."""
 
 from __future__ import annotations
 
@@ -7,44 +7,56 @@ from pathlib import Path
 
 import error_rates
 import pytest
-from error_rates import MARGIN, claim_rates, heavy, number_rates, shares
+from error_rates import MARGIN, claim_rates, column_rates, example_rates, heavy, number_rates, paper_rates, shares
 
 from counterpoise.errors import UserError
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "statistics.md"
-STUDIES = 5000
-# A rate of exactly 5 % comes out above 5 % in every second simulation: three standard errors are let pass.
-LIMIT = 0.05 + 3 * math.sqrt(0.05 * 0.95 / STUDIES)
+STUDIES = 2000
+FEW = 300
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 10])
-@pytest.mark.parametrize("std", [0.3, 1.0, 2.0, 5.0])
+def limit(studies: int) -> float:
+    """A rate of exactly 5 % comes out above 5 % in every second simulation: three standard errors are let pass."""
+    return 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+@pytest.mark.parametrize("std", [0.3, 2.0, 5.0])
 def test_a_paper_run_of_our_own_distribution_deviates_in_at_most_5_percent(n, std):
-    assert number_rates(n, std, 0.0, studies=STUDIES).deviates < LIMIT
+    assert number_rates(n, std, 0.0, studies=STUDIES).deviates < limit(STUDIES)
 
 
 def test_rounding_to_the_test_set_does_not_raise_the_error_rates():
-    assert number_rates(5, 1.0, 0.0, draw=shares, studies=STUDIES).deviates < LIMIT
-    assert number_rates(5, 1.0, MARGIN, one_run=False, draw=shares, studies=STUDIES).reproduced < LIMIT
+    assert number_rates(5, 1.0, 0.0, draw=shares, studies=STUDIES).deviates < limit(STUDIES)
+    assert number_rates(5, 1.0, MARGIN, one_run=False, draw=shares, studies=STUDIES).within < limit(STUDIES)
 
 
 def test_heavy_tails_raise_the_error_rate_by_little():
     assert number_rates(5, 2.0, 0.0, draw=heavy, studies=STUDIES).deviates < 0.08
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 10])
-@pytest.mark.parametrize("std", [0.3, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("draw", [error_rates.left_tail, error_rates.lognormal_left, error_rates.two_modes, heavy])
+def test_the_off_normal_draws_have_mean_0_and_standard_deviation_1(draw):
+    values = draw(error_rates.np.random.default_rng(0), (400_000,))
+    assert values.mean() == pytest.approx(0.0, abs=0.02)
+    assert values.std() == pytest.approx(1.0, abs=0.03)
+
+
+def test_the_simulation_sees_that_a_collapse_breaks_the_margin():
+    rates = number_rates(5, 1.0, MARGIN, one_run=False, draw=error_rates.collapsing, studies=STUDIES)
+    assert rates.within > 0.2  # docs/statistics.md says so: the rule is not claimed to survive this
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+@pytest.mark.parametrize("std", [0.3, 2.0, 5.0])
 @pytest.mark.parametrize("gap", [MARGIN, -MARGIN])
-def test_a_gap_of_the_margin_is_called_reproduced_in_at_most_5_percent(n, std, gap):
-    assert number_rates(n, std, gap, one_run=False, studies=STUDIES).reproduced < LIMIT
-
-
-def test_a_gap_well_beyond_the_margin_is_hardly_ever_called_reproduced():
-    assert number_rates(5, 1.0, 2 * MARGIN, one_run=False, studies=STUDIES).reproduced < 0.01
+def test_a_gap_of_the_margin_is_within_it_in_at_most_5_percent(n, std, gap):
+    assert number_rates(n, std, gap, one_run=False, studies=STUDIES).within < limit(STUDIES)
 
 
 def test_true_agreement_and_true_gaps_are_found_more_often_with_more_seeds():
-    agreement = [number_rates(n, 1.0, 0.0, one_run=False, studies=STUDIES).reproduced for n in (3, 5, 10)]
+    agreement = [number_rates(n, 1.0, 0.0, one_run=False, studies=STUDIES).within for n in (3, 5, 10)]
     gaps = [number_rates(n, 1.0, 5.0, studies=STUDIES).deviates for n in (3, 5, 10)]
     for power in (agreement, gaps):
         assert power == sorted(power)
@@ -52,32 +64,45 @@ def test_true_agreement_and_true_gaps_are_found_more_often_with_more_seeds():
         assert power[-1] > 0.95
 
 
-@pytest.mark.parametrize("draw", [error_rates.normal, heavy])
-@pytest.mark.parametrize("n", [2, 3, 5, 10])
-def test_any_false_answer_in_a_family_of_equal_rows_stays_below_5_percent(n, draw):
-    rates = claim_rates(n, 0.0, draw, studies=STUDIES)
-    assert rates.false_support < LIMIT
-    assert rates.false_refutation < LIMIT
+@pytest.mark.parametrize("n", [3, 10])
+def test_a_paper_that_is_right_is_said_to_deviate_in_at_most_5_percent_however_many_numbers_it_has(n):
+    mean, some, corrected = paper_rates(n, 2.0, studies=FEW)
+    assert mean > 5  # uncorrected, some always deviate
+    assert some > 0.95
+    assert corrected < limit(FEW)
 
 
-@pytest.mark.parametrize("effect", [0.5, 2.0, 8.0])
-def test_a_true_claim_in_the_family_does_not_let_false_ones_through(effect):
-    assert claim_rates(5, effect, studies=STUDIES).false_support < LIMIT
+def test_any_false_answer_among_the_papers_own_claims_stays_below_5_percent():
+    rates = claim_rates(5, 1.0, as_printed=False, studies=FEW)
+    assert rates.false_support + rates.false_refutation < limit(FEW)
 
 
-def test_without_correction_the_family_would_exceed_5_percent():
-    """The simulation is able to see what the correction is for."""
-    values = error_rates._table(error_rates.np.random.default_rng(1), 5, 0.0, error_rates.normal, STUDIES)
-    support, _ = error_rates.claim_p_values(values)
-    assert (support < 0.05).any(0).mean() > 2 * 0.05
+def test_true_claims_of_the_paper_are_found_more_often_with_more_seeds_and_rarely_refuted():
+    found = [claim_rates(n, 1.0, as_printed=True, studies=FEW) for n in (3, 10)]
+    assert found[0].supported < found[1].supported
+    assert all(rates.false_refutation < limit(FEW) for rates in found)
 
 
-def test_claims_are_found_more_often_with_more_seeds():
-    power = [claim_rates(n, 2.0, studies=STUDIES).power for n in (3, 5, 10)]
-    assert power == sorted(power)
-    assert power[-1] > 0.95
+def test_seeds_alone_find_differences_that_new_examples_do_not_have_and_seeds_by_examples_do_not():
+    alone, crossed, _ = example_rates(5, 2.0, studies=FEW)
+    assert alone > 0.2
+    assert crossed < limit(FEW) + 0.02
 
 
+def test_clusters_that_are_known_are_needed():
+    _, ignored, clustered = example_rates(5, 2.0, studies=FEW, groups=20)
+    assert ignored > 0.15
+    assert clustered < limit(FEW) + 0.03
+
+
+def test_patterns_and_rankings_have_their_size():
+    size, power, related = column_rates(5, studies=FEW)
+    assert size < limit(FEW)
+    assert power > 0.8
+    assert related < 0.05
+
+
+@pytest.mark.slow_full
 def test_the_document_shows_what_the_simulation_gives():
     text = DOCUMENT.read_text()
     block = text.partition(error_rates.BEGIN)[2].partition(error_rates.END)[0].strip()

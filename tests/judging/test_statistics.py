@@ -16,27 +16,46 @@ from counterpoise.judging import statistics
 ACCURACIES = np.array([70.3, 71.9, 69.8, 70.9])
 
 
-def summary(values: np.ndarray) -> tuple[float, float, int]:
-    return values.mean(), values.std(ddof=1), len(values)
+def level(values: np.ndarray, printed, **more):
+    values = np.asarray(values)
+    n = values.shape[-1]
+    return statistics.level_test(values.mean(-1), values.std(-1, ddof=1), n, printed, **{"margin": 2.0, **more})
 
 
 @pytest.mark.parametrize("target", [70.0, 71.5, 74.0])
 def test_equivalence_is_statsmodels_tost(target):
     theirs = DescrStatsW(ACCURACIES).ttost_mean(target - 2.0, target + 2.0)[0]
-    assert statistics.equivalence_p(*summary(ACCURACIES), target, 2.0) == pytest.approx(theirs, rel=1e-9)
+    assert level(ACCURACIES, target).p_equal == pytest.approx(theirs, rel=1e-9)
 
 
 def test_prediction_interval_holds_one_more_run_as_often_as_it_says():
     rng = np.random.default_rng(1)
     runs = rng.normal(70.0, 1.3, (20000, 4))
-    low, high = statistics.prediction_interval(runs[:, :3].mean(1), runs[:, :3].std(1, ddof=1), 3)
-    assert np.mean((runs[:, 3] > low) & (runs[:, 3] < high)) == pytest.approx(0.95, abs=0.006)
+    found = level(runs[:, :3], runs[:, 3])
+    inside = (runs[:, 3] > found.low) & (runs[:, 3] < found.high)
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.006)
+    assert np.array_equal(inside, found.p_outside > 0.05)
 
 
 def test_prediction_interval_of_a_mean_of_runs_is_narrower():
-    one = np.diff(statistics.prediction_interval(*summary(ACCURACIES), runs=1))
-    three = np.diff(statistics.prediction_interval(*summary(ACCURACIES), runs=3))
-    assert three < one
+    one, three = (level(ACCURACIES, 70.0, runs=runs) for runs in (1, 3))
+    assert three.high - three.low < one.high - one.low
+
+
+def test_two_test_sets_that_are_drawn_anew_are_in_the_interval():
+    """Our test set and the paper's are two draws: each adds its own sampling error."""
+    rng = np.random.default_rng(2)
+    studies, error = 20000, 1.5
+    ours = rng.normal(70.0, 0.5, (studies, 5)) + rng.normal(0.0, error, (studies, 1))
+    printed = rng.normal(70.0, 0.5, studies) + rng.normal(0.0, error, studies)
+    assert np.mean(level(ours, printed, test_error=error).p_outside < 0.05) == pytest.approx(0.05, abs=0.006)
+    assert np.mean(level(ours, printed).p_outside < 0.05) > 0.3
+
+
+def test_the_spread_pooled_over_rows_weighs_them_by_their_degrees_of_freedom():
+    std, degrees = statistics.pooled_spread([1.0, 2.0], [2, 4])
+    assert (std, degrees) == (pytest.approx(((1 + 3 * 4) / 4) ** 0.5), 4)
+    assert statistics.pooled_spread([], []) == (0.0, 0)
 
 
 def test_paired_p_is_scipys_paired_t_test():
@@ -90,8 +109,8 @@ def test_detectable_difference_has_the_power_it_promises():
     rng = np.random.default_rng(3)
     runs = rng.normal(0.0, std, (20000, n))
     printed = rng.normal(gap, std, 20000)
-    low, high = statistics.prediction_interval(runs.mean(1), runs.std(1, ddof=1), n)
-    assert np.mean((printed < low) | (printed > high)) == pytest.approx(statistics.POWER, abs=0.01)
+    found = level(runs, printed).p_outside < 0.05
+    assert np.mean(found) == pytest.approx(0.8, abs=0.015)
 
 
 def test_seeds_for_equivalence_have_the_power_they_promise():
@@ -99,7 +118,7 @@ def test_seeds_for_equivalence_have_the_power_they_promise():
     rng = np.random.default_rng(4)
     for seeds, enough in ((n, True), (n - 1, False)):
         runs = rng.normal(0.5, 1.0, (20000, seeds))
-        shown = statistics.equivalence_p(runs.mean(1), runs.std(1, ddof=1), seeds, 0.0, 2.0) < 0.05
+        shown = level(runs, 0.0).p_equal < 0.05
         assert (shown.mean() > statistics.POWER - 0.01) == enough
 
 
@@ -129,20 +148,13 @@ def test_binomial_error_at_a_known_point():
 @pytest.mark.parametrize("ours", [[1, 2, 3, 4], [4, 3, 2, 1], [2, 1, 4, 3], [1, 1, 2, 2], [3, 3, 3, 1]])
 def test_kendall_is_scipys_tau_b(ours):
     printed = [60.5, 75.7, 75.7, 81.9]
-    assert statistics.kendall(printed, ours) == pytest.approx(stats.kendalltau(printed, ours).statistic)
+    theirs = stats.kendalltau(printed, ours)
+    assert statistics.kendall(printed, ours) == pytest.approx((theirs.statistic, theirs.pvalue))
+
+
+def test_the_p_value_of_a_ranking_is_exact():
+    assert statistics.kendall(range(5), range(5))[1] == pytest.approx(2 / math.factorial(5))
 
 
 def test_kendall_of_rows_that_all_tie_is_not_a_number():
-    assert math.isnan(statistics.kendall([1, 2, 3], [5, 5, 5]))
-
-
-def test_rankings_that_no_resample_changes_have_a_point_interval():
-    runs = [[1.0, 1.1, 0.9], [5.0, 5.2, 4.9], [9.0, 9.1, 8.8]]
-    assert statistics.kendall_interval([10, 20, 30], runs, np.random.default_rng(0)) == (1.0, 1.0, 1.0)
-
-
-def test_the_bootstrap_is_the_same_for_the_same_generator():
-    runs = np.random.default_rng(5).normal(0, 1, (6, 4))
-    first, again = (statistics.kendall_interval(range(6), runs, np.random.default_rng(7)) for _ in range(2))
-    assert first == again
-    assert first[1] <= first[0] <= first[2]
+    assert math.isnan(statistics.kendall([1, 2, 3], [5, 5, 5])[0])

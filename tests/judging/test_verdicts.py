@@ -45,9 +45,11 @@ def test_outside_the_interval_and_not_equivalent_deviates_by_its_size():
     assert "below the paper" in found.reason
 
 
-def test_without_a_margin_nothing_is_called_reproduced():
-    found = judge_number(PRINTED, seeds(71.1, 71.2, 71.0), Rule(margin=None))
-    assert found.verdict is Verdict.CONSISTENT
+@pytest.mark.parametrize("value", [71.1, 20.0])
+def test_a_metric_of_the_machine_is_shown_and_not_judged(value):
+    found = judge_number(PRINTED, seeds(value, value + 0.1, value - 0.1), Rule(margin=None))
+    assert found.verdict is Verdict.NOT_JUDGED
+    assert found.delta == pytest.approx(value - 71.1)
 
 
 def test_a_printed_mean_of_more_runs_has_a_narrower_interval():

@@ -68,7 +68,7 @@ NOT_MEASURED = """\
 No GPU was at hand. TF32 and bf16 on a device, jobs that share one, achieved FLOP/s and memory are not measured;
 seeds stacked in one process are not built. What is known of a step on a device is that it waits for
 nothing, branches on no value (every method's runs under `FakeTensorMode`) and makes no tensor on the host
-(every method's runs on torch's meta device); both are properties that `counterpoise check-method` asks of a
+(every method's runs on torch's meta device); both are properties that `counterpoise check` asks of a
 new method too.
 """
 

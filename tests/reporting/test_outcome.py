@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from counterpoise.judging.verdicts import Verdict
 from counterpoise.reporting.outcome import answer, claims_sentence, not_run, numbers_of, progress_of, sentence
 
 
@@ -21,11 +22,12 @@ def test_where_nothing_was_compared_nothing_is_said_to_reproduce(make_study):
     assert "2 ran on stand-ins" in numbers_of(found.rows).sentence()
 
 
-def test_one_seed_is_no_comparison(study):
+def test_one_seed_by_itself_reproduces_nothing_and_a_far_one_deviates(study):
     study.runs("pcgrad", [0.7935])
     numbers = numbers_of(study.compare().rows)
-    assert numbers.compared == 0
-    assert "2 have too few seeds to judge by" in numbers.sentence()
+    assert numbers.count(Verdict.REPRODUCED) == numbers.count(Verdict.WITHIN) == 0
+    study.runs("pcgrad", [0.30])
+    assert numbers_of(study.compare().rows).count(Verdict.DEVIATES) == 2
 
 
 def test_deviations_come_first(study):

@@ -27,7 +27,7 @@ CLIPS = 64
 BATCH = 32
 STORED = (256, 342)
 TRAIN = InputTransform(size=(224, 224), crop_scale=(0.08, 1.0), flip=0.5)
-READER = ClipReader("ogm", None, 3, 1.0, "first", STORED)
+READER = ClipReader(front_end="ogm", seconds=None, frames=3, fps=1.0, sampling="first", size=STORED)
 IMAGENET = transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 RELEASED_TRAIN = transforms.Compose(
     [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), transforms.ToTensor(), IMAGENET]

@@ -49,7 +49,7 @@ class MadeResults:
     ) -> None:
         self.paper = load_once(CONFIGS, paper) if isinstance(paper, str) else paper
         self.metrics = ("accuracy", "macro_f1", "ece")
-        self.n_test = 1000
+        self.n_test: int | None = None  # the size that the paper's dataset is known to have; 1,000 for any other
         self.runs_folder = Path("results/runs")
         self.correct: dict[tuple[str, int, str, str], np.ndarray] = {}
         self.details: dict[tuple[str, int, str, str], dict[str, np.ndarray]] = {}
@@ -148,7 +148,7 @@ class MadeResults:
                 "output": output,
                 "metric": metric,
                 "value": share,
-                "n_test": self.n_test,
+                "n_test": self._size(cell),
             }
             for selection, shares in {self.layout.selection: outputs, **others}.items()
             for output, share in shares.items()
@@ -173,8 +173,12 @@ class MadeResults:
         self._values.pop((cell.name, seed), None)
 
     def _entry(self, cell: LayoutCell, seed: int, status: str, reason: str = "") -> RunEntry:
-        n_test = self.n_test if status in ("completed", "diverged") else None
+        n_test = self._size(cell) if status in ("completed", "diverged") else None
         return RunEntry(cell=cell.name, seed=seed, status=status, reason=reason, n_test=n_test)
+
+    def _size(self, cell: LayoutCell) -> int:
+        facts = self.paper.datasets.get(cell.dataset)
+        return self.n_test or (facts.test_sizes[0].size if facts and facts.test_sizes else 1000)
 
     # -- what is made of them --------------------------------------------------------------------------------
 

@@ -7,28 +7,57 @@ from typing import Annotated
 
 import typer
 
+from counterpoise.cli.project import RootOption, find_root, make_project
+
 PANEL = "Extend"
 
 app = typer.Typer()
-new = typer.Typer(help="Write a working start of a method of your own.")
+new = typer.Typer(help="Write a working start of a method, an encoder or a dataset of your own.")
 app.add_typer(new, name="new", rich_help_panel=PANEL)
 
 
-@new.callback()
-def _start() -> None:
-    """Write a working start of a method of your own."""
+@app.command(rich_help_panel=PANEL)
+def init(folder: Annotated[Path, typer.Argument(help="default: this one")] = Path()) -> None:
+    """Make a project folder: configurations to edit and the workflow that runs them. No clone is needed."""
+    made = make_project(folder)
+    print(f"{folder.resolve()}: {', '.join(made)}")
+    print("next: counterpoise plan; counterpoise run")
+
+
+FolderOption = Annotated[Path, typer.Option("--root", help="where to write; in this checkout: built in")]
 
 
 @new.command("method")
 def new_method(
     name: str,
     family: Annotated[str, typer.Option(help="loss, modulation or integration")] = "loss",
-    folder: Annotated[Path, typer.Option("--root", help="where to write; in this checkout: built in")] = Path(),
+    folder: FolderOption = Path(),
 ) -> None:
     """Write a working method and its test: in this checkout built in, elsewhere a package of its own."""
-    from counterpoise.testing.new_method import new_method as write
+    from counterpoise.testing.new import new_method as write
 
-    for path in write(name, folder, family):
+    _print_paths(write(name, folder, family))
+
+
+@new.command("encoder")
+def new_encoder(name: str, folder: FolderOption = Path()) -> None:
+    """Write a working encoder and its test: in this checkout built in, elsewhere a package of its own."""
+    from counterpoise.testing.new import new_encoder as write
+
+    _print_paths(write(name, folder))
+
+
+@new.command("dataset")
+def new_dataset(name: str, root: RootOption = None) -> None:
+    """Write a dataset of files of your own, with made-up ones, and a benchmark with a table of methods on it."""
+    from counterpoise.testing.new import new_dataset as write
+
+    _print_paths(write(name, find_root(root)))
+    print(f"next: counterpoise run -b {name}; then put your files in place of those in data/raw/{name}")
+
+
+def _print_paths(paths: list[Path]) -> None:
+    for path in paths:
         print(path)
 
 

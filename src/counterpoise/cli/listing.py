@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from counterpoise.cli.project import JsonOption, RootOption, benchmark_names, find_root
+from counterpoise.cli.project import JsonOption, RootOption, benchmark_names, project_or_packaged
 from counterpoise.errors import UserError, suggest
 
 app = typer.Typer()
@@ -25,7 +25,7 @@ def list_names(
     """List papers, benchmarks, methods, datasets, models or published records, each with its title."""
     if what not in _LISTS:
         raise UserError(f"list {what}: nothing of this name{suggest(what, _LISTS)}")
-    rows = _LISTS[what](find_root(root))
+    rows = _LISTS[what](project_or_packaged(root))
     if as_json:
         from counterpoise.files import json_text
 

@@ -43,6 +43,7 @@ def plan_lines(
     yield from _block("data", _data_lines(plan, root, downloads))
     yield from _block("estimate", [*estimate_lines(to_do, records), *notes])
     yield from _block("memory", _memory_lines(plan, to_do))
+    yield from _block("verdicts", power_lines(plan))
     if cells:
         yield "cells, with the state of each seed:"
         yield from _cell_lines(runs)
@@ -226,6 +227,42 @@ def estimate_lines(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> l
     ]
     if found.unknown:
         lines.append(f"without {found.unknown} runs of which no like is recorded: unknown")
+    return lines
+
+
+def power_lines(plan: Plan) -> list[str]:
+    """Return the verdicts to expect for the plan's seeds if each paper is exactly right, by the spread over seeds."""
+    from counterpoise.judging.power import expected_verdicts
+
+    lines = []
+    for name, paper in plan.papers.items():
+        places = {(v.table, v.row, v.column) for v in plan.values if v.paper == name and v.cell and not v.stand_in}
+        other = {
+            (v.table, v.row, v.column)
+            for v in plan.values
+            if v.paper == name and any(found.level == "other" for found in v.differs)
+        }
+        margins = [
+            margin
+            for table, row, column in sorted(places - other)
+            if row in paper.table(table).row_ids
+            and paper.table(table).value(row, column).kind == "number"
+            and paper.table(table).column(column).unit == "percent"
+            and (margin := paper.table(table).margin(column, paper)) is not None
+        ]
+        if not margins:
+            lines.append(f"{name}: no number here is comparable in level with the paper's")
+            continue
+        found = expected_verdicts(margins, len(plan.seeds), paper.printed_runs, paper.alpha)
+        if not found:
+            lines.append(f"{name}: one seed has no spread to judge {len(margins)} numbers by")
+            continue
+        lines.append(f"{name}: of {len(margins)} comparable numbers, if the paper is exactly right, with a spread of")
+        lines += [
+            f"  {one.std:g} points: {one.within:.0f} within the margin, {one.deviates:.1f} deviate by chance, "
+            f"{one.neither:.0f} open; finds gaps from {one.gap:.2g} on"
+            for one in found
+        ]
     return lines
 
 

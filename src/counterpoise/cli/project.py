@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import counterpoise
 from counterpoise.errors import UserError, suggest
 
 if TYPE_CHECKING:
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 DEFAULT_BENCHMARK = "digits"
 BENCHMARKS = Path("configs/benchmarks")
+PROJECT = ("Snakefile", "configs", "workflow", ".gitignore")
+PROFILES = "profiles"
 
 
 def find_root(given: Path | None = None, start: Path | None = None) -> Path:
@@ -35,8 +40,52 @@ def find_root(given: Path | None = None, start: Path | None = None) -> Path:
             return Path() if folder == Path.cwd().resolve() else folder
     raise UserError(
         f"{here}: not inside a Counterpoise project (no {BENCHMARKS} here or above): "
-        "change into a clone of it, or name one by --root"
+        "'counterpoise init' makes one here; or change into one, or name it by --root"
     )
+
+
+def packaged_project() -> Path:
+    """Return the folder with the configurations and the workflow that come with the package.
+
+    In a wheel they are beside its modules; an installation from a checkout finds those of the checkout.
+    """
+    package = Path(counterpoise.__file__).parent
+    for folder in (package / "project", package.parents[1]):
+        if (folder / BENCHMARKS).is_dir():
+            return folder
+    raise UserError(f"{package}: this installation has no configurations; install it again, from a wheel or a clone")
+
+
+def project_or_packaged(given: Path | None = None) -> Path:
+    """Return the project as :func:`find_root` does, and outside of any what comes with the package: to read only."""
+    try:
+        return find_root(given)
+    except UserError:
+        if given is not None:
+            raise
+        return packaged_project()
+
+
+def make_project(folder: Path) -> list[str]:
+    """Make a project: configurations to edit and the workflow. Return what was made.
+
+    Raises:
+        UserError: something of it is there already; nothing is then written.
+    """
+    home = packaged_project()
+    names = [name for name in PROJECT if (home / name).exists()]
+    for name in (*names, PROFILES):
+        if os.path.lexists(folder / name):
+            raise UserError(f"{folder / name}: is there already; nothing was written")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        if (home / name).is_dir():
+            shutil.copytree(home / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        else:
+            shutil.copyfile(home / name, folder / name)
+    # Snakemake looks for its default profile there.
+    shutil.copytree(folder / "workflow/profiles", folder / PROFILES)
+    return [*names, PROFILES]
 
 
 def benchmark_names(root: Path) -> list[str]:

@@ -19,6 +19,8 @@ from counterpoise.cli.project import (
     RootOption,
     SetOption,
     find_root,
+    packaged_project,
+    project_or_packaged,
     request,
 )
 from counterpoise.errors import UserError, suggest
@@ -242,13 +244,20 @@ def explain(
 
 @app.command(rich_help_panel=PANEL)
 def audit(paper: Annotated[str, typer.Argument(help="a paper of configs/papers")], root: RootOption = None) -> None:
-    """Check a paper's printed numbers for internal consistency: test sizes, repeated values, counts, marks."""
-    from counterpoise.papers.paper import load_paper
-    from counterpoise.reporting.audit import write_audit
+    """Check a paper's printed numbers for internal consistency: test sizes, repeated values, counts, marks.
 
-    home = find_root(root)
-    path = write_audit(load_paper(home / "configs", paper), home)
-    print(path.read_text(encoding="utf-8"), end="")
+    In a project, results/audit/PAPER.md has it, too.
+    """
+    from counterpoise.judging.audit import audit_paper
+    from counterpoise.papers.paper import load_paper
+    from counterpoise.reporting.audit import as_markdown, write_audit
+
+    home = project_or_packaged(root)
+    found = load_paper(home / "configs", paper)
+    if root is not None or home != packaged_project():
+        print(write_audit(found, home).read_text(encoding="utf-8"), end="")
+    else:  # what comes with the package is not written to
+        print(as_markdown(found, audit_paper(found)), end="")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -262,7 +271,7 @@ def values(
 
     if output_format not in ("csv", "table"):
         raise UserError(f"--format {output_format}: unknown format{suggest(output_format, ('csv', 'table'))}")
-    rows = printed_values(load_paper(find_root(root) / "configs", paper))
+    rows = printed_values(load_paper(project_or_packaged(root) / "configs", paper))
     names = ("table", "method", "dataset", "metric", "value")
     if output_format == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")

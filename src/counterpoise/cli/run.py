@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from counterpoise.cli.project import (
     DEFAULT_BENCHMARK,
     BenchmarkOption,
     JsonOption,
+    Request,
     RootOption,
     SetOption,
     data_roots,
@@ -41,22 +43,27 @@ def run(
 
     Calls snakemake; further options and targets are passed on to it.
     """
+    asked = request(benchmark, settings, root)
+    asked.plan()  # whatever is wrong with the configuration is said in one line, not in Snakemake's words
+    options = [*(["--dry-run"] if dry_run else []), *context.args]
+    raise typer.Exit(run_workflow(asked, cores=cores, profile=profile, options=options))
+
+
+def run_workflow(asked: Request, *, cores: str, profile: str | None, options: Sequence[str] = ()) -> int:
+    """Call snakemake for a benchmark and return its exit code; ``options`` are further ones of it."""
     import os
     import subprocess
 
-    asked = request(benchmark, settings, root)
-    asked.plan()  # whatever is wrong with the configuration is said in one line, not in Snakemake's words
     command = ["snakemake", "--configfile", str(asked.benchmark)]
     if asked.overrides:
         command += ["--config", *(f"{key}={value!r}" for key, value in asked.overrides.items())]
     if profile is not None:
         named = Path("workflow/profiles") / profile
         command += ["--profile", str(named if (asked.root / named).is_dir() else profile)]
-    command += ["--cores", cores, *(["--dry-run"] if dry_run else []), *context.args]
+    command += ["--cores", cores, *options]
     # The command of this very installation comes first on the path, for the shells of the rules.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    done = subprocess.run(command, cwd=asked.root, env={**os.environ, "PATH": path}, check=False)
-    raise typer.Exit(done.returncode)
+    return subprocess.run(command, cwd=asked.root, env={**os.environ, "PATH": path}, check=False).returncode
 
 
 @app.command(rich_help_panel=PANEL)

@@ -7,13 +7,16 @@ knows nothing of models, methods or training.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from counterpoise.data.clips import Item
 from counterpoise.data.sources import RawFiles, Source
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.work import Work
 from counterpoise.declare import DatasetInfo
+
+if TYPE_CHECKING:
+    # Only where clips are decoded does a dataset rest on how: its own module imports that.
+    from counterpoise.data.clips import Item
 
 
 class Dataset:

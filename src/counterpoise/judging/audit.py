@@ -27,6 +27,7 @@ class Check(StrEnum):
     """What a finding is about. The order is that of reports."""
 
     GRANULARITY = "granularity"
+    ROWS = "rows"
     RESOLUTION = "resolution"
     DUPLICATES = "duplicates"
     COUNTS = "counts"
@@ -35,7 +36,11 @@ class Check(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact about what is printed. ``notable`` is False where everything is as one would expect."""
+    """One fact about what is printed.
+
+    ``notable`` is False where everything is as one would expect, where the fact rests on an assumption of ours, and
+    where another finding says the same.
+    """
 
     check: Check
     where: str
@@ -62,7 +67,14 @@ class Fit:
 
 def audit_paper(paper: Paper) -> list[Finding]:
     """Return all findings on a paper, check by check, in the paper's order."""
-    return [*_granularity(paper), *_resolution(paper), *_duplicates(paper), *_counts(paper), *_marks(paper)]
+    return [
+        *_granularity(paper),
+        *_rows(paper),
+        *_resolution(paper),
+        *_duplicates(paper),
+        *_counts(paper),
+        *_marks(paper),
+    ]
 
 
 def is_fraction(percent: float, size: int) -> bool:
@@ -95,19 +107,70 @@ def best_size(percentages: Sequence[float]) -> Fit:
 
 
 def _granularity(paper: Paper) -> Iterator[Finding]:
+    """Yield how the accuracies of a dataset fit known sizes, and the size that they fit best; a star once per dataset.
+
+    A mean of r runs on N examples is a whole fraction of r · N.
+    """
     for dataset, facts in paper.datasets.items():
         by_table = {name: _percentages(table, dataset) for name, table in paper.tables.items()}
         sources = {name: found for name, found in by_table.items() if found}
+        together = "all tables" if len(sources) > 1 else next(iter(sources), "")
         if len(sources) > 1:
             sources["all tables"] = _all_percentages(paper, dataset)
         for name, found in sources.items():
             for known in facts.test_sizes:
-                fit = fit_size(list(found), known.size)
-                yield _fit_finding(f"{name}, {facts.title}", fit, found, f"size known from {known.source}")
+                fit = fit_size(list(found), known.size * paper.printed_runs)
+                counts = name == together and not known.assumed
+                source = f"size {'assumed' if known.assumed else 'known'} from {known.source}"
+                yield _fit_finding(f"{name}, {facts.title}", fit, found, source, counts)
             best = best_size(list(found))
-            if best.size not in [known.size for known in facts.test_sizes] and best.p_value < SURPRISING:
+            sizes = [known.size * paper.printed_runs for known in facts.test_sizes]
+            if best.size not in sizes and best.p_value < SURPRISING:
                 scanned = f"best of the sizes {SCAN[0]}–{SCAN[-1]}, p corrected for the scan"
-                yield _fit_finding(f"{name}, {facts.title}", best, found, scanned)
+                yield _fit_finding(f"{name}, {facts.title}", best, found, scanned, name == together)
+
+
+def _rows(paper: Paper) -> Iterator[Finding]:
+    """Yield whether the accuracies that are no k/N come from a few rows: those cannot each be one run on N examples.
+
+    Over all datasets whose size is known or found, each with its own N.
+    """
+    fits: dict[str, list[bool]] = {}
+    for dataset in paper.datasets:
+        size = _size_behind(paper, dataset)
+        if size is not None and chance(size) < 1.0:
+            for row, found in _fits_by_row(paper, dataset, size).items():
+                fits.setdefault(row, []).extend(found)
+    hits, total = (sum(part(found) for found in fits.values()) for part in (sum, len))
+    if len(fits) < 2 or not 0 < hits < total:
+        return
+    p_values = {}
+    for row, found in fits.items():
+        own, n = sum(found), len(found)
+        table = [[own, n - own], [hits - own, total - n - (hits - own)]]
+        p_values[row] = float(stats.fisher_exact(table, alternative="less").pvalue)
+    worst = min(p_values, key=p_values.__getitem__)
+    p_value = min(1.0, p_values[worst] * len(fits))
+    ordered = sorted(fits, key=lambda row: sum(fits[row]) / len(fits[row]))
+    shares = ", ".join(f"{row} {sum(fits[row])} of {len(fits[row])}" for row in ordered)
+    text = f"{worst}: {sum(fits[worst])} of {len(fits[worst])} accuracies are k/N, of the other rows "
+    text += f"{hits - sum(fits[worst])} of {total - len(fits[worst])}"
+    evidence = f"Fisher's exact test of {worst} against the others, times {len(fits)} rows: p = {p_value:.1g}; {shares}"
+    yield Finding(Check.ROWS, "all tables", text, evidence, p_value < SURPRISING, p_value)
+
+
+def _fits_by_row(paper: Paper, dataset: str, size: int) -> dict[str, list[bool]]:
+    """Return, by row, whether each of its two-decimal accuracies on a dataset is some k/``size``, each value once."""
+    found: dict[str, dict[float, bool]] = {}
+    for table in paper.tables.values():
+        for row in table.row_ids:
+            for column in table.columns:
+                printed = table.value(row, column.id)
+                if column.metric != "accuracy" or printed.value is None or printed.decimals != 2:
+                    continue
+                if table.group(row, column.id).dataset == dataset:
+                    found.setdefault(row, {})[printed.value] = is_fraction(printed.value, size)
+    return {row: list(fits.values()) for row, fits in found.items()}
 
 
 def _percentages(table: PaperTable, dataset: str) -> dict[float, str]:
@@ -130,17 +193,23 @@ def _all_percentages(paper: Paper, dataset: str) -> dict[float, str]:
     return found
 
 
-def _fit_finding(where: str, fit: Fit, places: dict[float, str], source: str) -> Finding:
+def _fit_finding(where: str, fit: Fit, places: dict[float, str], source: str, counts: bool) -> Finding:
     if chance(fit.size) == 1.0:
         return Finding(Check.GRANULARITY, where, f"N = {fit.size:,} fits any two-decimal percentage", source, False)
     misses = "; ".join(f"{value:.2f} ({places[value]})" for value in fit.misses) or "none"
     share = f"{fit.hits} of {fit.total} distinct accuracies are k/{fit.size:,}"
     text = f"{share} (p = {fit.p_value:.1g})"
-    return Finding(Check.GRANULARITY, where, text, f"{source}; not k/N: {misses}", bool(fit.misses), fit.p_value)
+    return Finding(
+        Check.GRANULARITY, where, text, f"{source}; not k/N: {misses}", counts and bool(fit.misses), fit.p_value
+    )
 
 
 def _resolution(paper: Paper) -> Iterator[Finding]:
-    """Yield how large each column's lead is, in test examples and in standard errors of one accuracy."""
+    """Yield how large each column's lead is, in test examples and in standard errors of a difference.
+
+    The two accuracies are of one test set. What pairs them is not printed, so the error is that of two independent
+    ones, which a paired one rarely exceeds.
+    """
     for table in paper.tables.values():
         for column in table.columns:
             size = _known_size(paper, column)
@@ -148,21 +217,27 @@ def _resolution(paper: Paper) -> Iterator[Finding]:
             if column.metric != "accuracy" or size is None or len(numbers) < 2:
                 continue
             (best, first), (second, other) = _ordered(column, numbers)[:2]
-            error = 100 * binomial_error(first / 100, size)
+            errors = [binomial_error(share / 100, size * paper.printed_runs) for share in (first, other)]
+            error = 100 * math.hypot(*errors)
             examples = round(abs(first - other) * size / 100)
             lead = abs(first - other)
             text = f"{best} leads {second} by {lead:.2f} points: {examples} of {size:,} examples"
-            evidence = f"{lead / error:.1f} standard errors of one accuracy ({error:.2f} points)"
-            yield Finding(Check.RESOLUTION, f"{table.table}, {column.id}", text, evidence, lead < 2 * error)
+            evidence = f"{lead / error:.2f} standard errors of a difference of two accuracies ({error:.2f} points)"
+            yield Finding(Check.RESOLUTION, f"{table.table}, {column.id}", text, evidence, lead < 1.96 * error)
 
 
 def _known_size(paper: Paper, column: Column) -> int | None:
-    """Return the test-set size behind a column: the first known one, unless only another one fits."""
-    facts = paper.datasets.get(column.dataset or "")
+    """Return the test-set size behind a column."""
+    return _size_behind(paper, column.dataset or "")
+
+
+def _size_behind(paper: Paper, dataset: str) -> int | None:
+    """Return the test-set size behind a dataset's numbers: the first known one, unless only another one fits."""
+    facts = paper.datasets.get(dataset)
     if facts is None or not facts.test_sizes:
         return None
     known = facts.test_sizes[0].size
-    found = list(_all_percentages(paper, column.dataset))
+    found = list(_all_percentages(paper, dataset))
     if not found or chance(known) == 1.0 or fit_size(found, known).p_value < SURPRISING:
         return known
     best = best_size(found)
@@ -177,8 +252,15 @@ def _duplicates(paper: Paper) -> Iterator[Finding]:
                 continue
             for value in sorted(set(numbers.values())):
                 rows = [row for row, other in numbers.items() if other == value]
-                if len(rows) > 1:
+                if len(rows) > 1 and not _said_before(table, column, rows):
                     yield _duplicate(paper, table, column, numbers, value, rows)
+
+
+def _said_before(table: PaperTable, column: Column, rows: list[str]) -> bool:
+    """Whether the same rows tie in an earlier column of the group, whose finding names this one."""
+    earlier = table.column_ids[: table.column_ids.index(column.id)]
+    same_group = [name for name in earlier if table.column(name).group == column.group]
+    return any(len({table.value(row, name).printed for row in rows}) == 1 for name in same_group)
 
 
 def _duplicate(

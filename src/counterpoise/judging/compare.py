@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from counterpoise.errors import UserError, suggest
-from counterpoise.judging import statistics
+from counterpoise.judging.added import AddedResult, judge_added
 from counterpoise.judging.claims import Answer, ClaimResult, answer_claims
+from counterpoise.judging.contrast import GainResult, judge_gains
 from counterpoise.judging.entries import Entry, entries_of
-from counterpoise.judging.verdicts import NumberVerdict, Rule, Verdict, judge_number
+from counterpoise.judging.level import CurvePoint, judge_levels, margin_curves
+from counterpoise.judging.pattern import Pattern, judge_patterns
+from counterpoise.judging.ranking import Ranking, judge_rankings
+from counterpoise.judging.verdicts import Discrimination, NumberVerdict, Verdict
 from counterpoise.papers.paper import Paper
 from counterpoise.results.layout import Layout
 from counterpoise.results.table import Results
@@ -32,9 +33,19 @@ COLUMNS = (
     "mean",
     "std",
     "n",
+    "median",
+    "iqm",
+    "collapsed",
+    "comparability",
+    "margin",
     "delta",
     "low",
     "high",
+    "equal_low",
+    "equal_high",
+    "p_value",
+    "p_corrected",
+    "counted",
     "verdict",
     "reason",
 )
@@ -44,12 +55,14 @@ CLAIM_COLUMNS = (
     "section",
     "table",
     "row",
-    "family",
     "verdict",
     "observed",
     "n",
     "p_support",
     "p_refute",
+    "p_equal",
+    "equal_within",
+    "new_examples",
     "seeds_needed",
     "reason",
     "quote",
@@ -63,13 +76,65 @@ RANKING_COLUMNS = (
     "rows",
     "n",
     "tau",
-    "low",
-    "high",
+    "p_value",
+    "best",
+    "p_best",
+    "improvement",
     "stand_in",
     "reason",
 )
+GAIN_COLUMNS = (
+    "paper",
+    "table",
+    "column",
+    "row",
+    "baseline",
+    "printed",
+    "gain",
+    "low",
+    "high",
+    "n",
+    "same_sign",
+    "p_value",
+    "p_corrected",
+    "verdict",
+)
+POWER_COLUMNS = (
+    "paper",
+    "table",
+    "column",
+    "margin",
+    "right",
+    "rows",
+    "wrong",
+    "pairs",
+    "pattern_rows",
+    "pattern_f",
+    "pattern_p",
+    "flat_p",
+)
+ADDED_COLUMNS = (
+    "paper",
+    "table",
+    "column",
+    "row",
+    "other",
+    "difference",
+    "low",
+    "high",
+    "n",
+    "p_value",
+    "p_corrected",
+    "verdict",
+)
+MARGIN_COLUMNS = ("paper", "table", "margin", "within", "deviates", "neither")
 SEED_COLUMNS = ("paper", "table", "row", "column", "dataset", "better", "stand_in", "seed", "status", "value")
-BOOTSTRAP_SEED = 20240531
+_NUMBER_FIELDS = (
+    *("mean", "std", "n", "median", "iqm", "margin", "delta", "low", "high", "equal_low", "equal_high"),
+    *("p_value", "p_corrected"),
+)
+COMPARED = (Verdict.REPRODUCED, Verdict.WITHIN, Verdict.CONSISTENT, Verdict.DEVIATES)
+"""Verdicts that say something about a number's level."""
 ALL_WELL, DEVIATIONS, REFUTED, NOTHING_COMPARED = 0, 3, 4, 5
 
 
@@ -79,6 +144,7 @@ class ComparisonRow:
 
     entry: Entry
     number: NumberVerdict
+    alpha: float = 0.05
 
     @property
     def verdict(self) -> Verdict:
@@ -88,11 +154,19 @@ class ComparisonRow:
     @property
     def sampling_error(self) -> float | None:
         """The binomial standard error of one run on this test set, in points; None but for accuracy."""
-        entry, mean = self.entry, self.number.mean
-        if entry.column.metric != "accuracy" or entry.n_test is None or mean is None:
-            return None
-        share = min(max(mean / entry.column.scale, 0.0), 1.0)
-        return entry.column.scale * statistics.binomial_error(share, entry.n_test)
+        return self.entry.test_error if self.entry.column.metric == "accuracy" else None
+
+    @property
+    def deviates(self) -> bool:
+        """Whether the number deviates at the level corrected over all compared numbers, or its runs diverged.
+
+        Only what counts: on no stand-in, and of a row's variants the first.
+        """
+        if not self.entry.counted or self.entry.stand_in:
+            return False
+        if self.verdict is Verdict.DIVERGED:
+            return True
+        return self.verdict is Verdict.DEVIATES and self.number.p_corrected < self.alpha
 
     def record(self) -> dict[str, str]:
         """Return the row of the comparison file."""
@@ -105,7 +179,10 @@ class ComparisonRow:
             "dataset": entry.dataset,
             "metric": entry.column.metric,
             "printed": entry.printed.printed,
-            **{name: _text(getattr(number, name)) for name in ("mean", "std", "n", "delta", "low", "high")},
+            **{name: _text(getattr(number, name)) for name in _NUMBER_FIELDS},
+            "collapsed": " ".join(map(str, number.collapsed)),
+            "comparability": entry.comparability.level if entry.cell else "",
+            "counted": _text(entry.counted),
             "verdict": str(number.verdict),
             "reason": number.reason,
         }
@@ -132,28 +209,6 @@ class ComparisonRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranking:
-    """How far our order of a column's rows agrees with the printed one: Kendall's τ with its interval."""
-
-    paper: str
-    table: str
-    variant: str
-    column: str
-    dataset: str
-    rows: int
-    n: int
-    tau: float | None
-    low: float | None
-    high: float | None
-    stand_in: bool
-    reason: str = ""
-
-    def record(self) -> dict[str, str]:
-        """Return the row of the rankings file."""
-        return {name: _text(getattr(self, name)) for name in RANKING_COLUMNS}
-
-
-@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """A paper compared with the results of a benchmark; ``layout`` is that of the results.
 
@@ -166,6 +221,11 @@ class Comparison:
     rows: list[ComparisonRow]
     claims: list[ClaimResult]
     rankings: list[Ranking]
+    powers: list[Discrimination]
+    gains: list[GainResult]
+    patterns: list[Pattern]
+    added: list[AddedResult]
+    curves: list[CurvePoint]
 
     def rows_of(self, table: str) -> list[ComparisonRow]:
         """Return the rows of one table."""
@@ -174,23 +234,39 @@ class Comparison:
     @property
     def exit_code(self) -> int:
         """0 if something was compared and nothing deviates, 3 if a number deviates or diverges, 4 if a claim is
-        refuted, 5 if nothing was compared: no number and no claim.
+        refuted, 5 if nothing was compared: no number's level, and no claim has an answer.
 
-        Stand-ins do not count: what happens on them says nothing about the paper's numbers.
+        Everything that sets it is corrected over the whole paper (Holm), the claims in both directions. Stand-ins do
+        not count: what happens on them says nothing about the paper's numbers.
         """
-        if any(claim.answer is Answer.REFUTED and not claim.stand_in for claim in self.claims):
+        answers = {claim.answer for claim in self.claims if not claim.stand_in}
+        if Answer.REFUTED in answers:
             return REFUTED
-        wrong = (Verdict.DEVIATES, Verdict.DIVERGED)
-        if any(row.verdict in wrong and not row.entry.stand_in for row in self.rows):
+        if any(row.deviates for row in self.rows):
             return DEVIATIONS
-        compared = any(row.verdict in (Verdict.REPRODUCED, Verdict.CONSISTENT) for row in self.rows)
-        answered = any(claim.answer is Answer.SUPPORTED and not claim.stand_in for claim in self.claims)
-        return ALL_WELL if compared or answered else NOTHING_COMPARED
+        if self.compared or answers & {Answer.SUPPORTED, Answer.EQUAL}:
+            return ALL_WELL
+        return NOTHING_COMPARED
+
+    @property
+    def counted(self) -> list[ComparisonRow]:
+        """The printed entries, each once whatever variants ran."""
+        return [row for row in self.rows if row.entry.counted]
+
+    @property
+    def compared(self) -> list[ComparisonRow]:
+        """The numbers whose level was compared with the paper's."""
+        return [row for row in self.counted if row.verdict in COMPARED]
+
+    @property
+    def false_expected(self) -> float:
+        """How many of the compared numbers would be called deviating by chance if the paper were exactly right."""
+        return self.paper.alpha * len(self.compared)
 
     @property
     def number_counts(self) -> dict[str, int]:
-        """How many printed entries got each verdict; every verdict is there, in the order of reports."""
-        counts = Counter(row.verdict for row in self.rows)
+        """How many printed entries got each verdict, each once; every verdict is there, in the order of reports."""
+        counts = Counter(row.verdict for row in self.counted)
         return {str(verdict): counts[verdict] for verdict in Verdict}
 
     @property
@@ -203,7 +279,7 @@ class Comparison:
     def summary(self) -> dict[str, Any]:
         """Return the counts and what they rest on, as JSON data."""
         return {
-            "schema": 1,
+            "schema": 2,
             "paper": self.paper.paper,
             "benchmark": self.layout.name,
             "seeds": list(self.layout.seeds),
@@ -211,6 +287,9 @@ class Comparison:
             "alpha": self.paper.alpha,
             "numbers": {name.replace(" ", "_").replace("-", "_"): n for name, n in self.number_counts.items()},
             "claims": {name.replace(" ", "_").replace("-", "_"): n for name, n in self.claim_counts.items()},
+            "compared": len(self.compared),
+            "deviating_after_holm": sum(row.deviates for row in self.rows),
+            "false_deviations_expected": round(self.false_expected, 2),
             "exit_code": self.exit_code,
         }
 
@@ -226,8 +305,12 @@ class Comparison:
         return {
             f"{paper}.csv": self.csv(),
             f"{paper}.claims.csv": as_csv(CLAIM_COLUMNS, claims),
-            f"{paper}.rankings.csv": as_csv(RANKING_COLUMNS, (r.record() for r in self.rankings)),
+            f"{paper}.rankings.csv": _records(RANKING_COLUMNS, paper, self.rankings),
             f"{paper}.seeds.csv": as_csv(SEED_COLUMNS, seeds),
+            f"{paper}.gains.csv": as_csv(GAIN_COLUMNS, (_gain_record(paper, gain) for gain in self.gains)),
+            f"{paper}.columns.csv": as_csv(POWER_COLUMNS, _column_records(self)),
+            f"{paper}.margins.csv": _records(MARGIN_COLUMNS, paper, self.curves),
+            f"{paper}.added.csv": _records(ADDED_COLUMNS, paper, self.added),
         }
 
 
@@ -242,28 +325,22 @@ def judge(paper: Paper, results: Results) -> Comparison:
         hint = suggest(paper.paper, layout.papers)
         raise UserError(f"the benchmark '{layout.name}' has no table of the paper '{paper.paper}'{hint}")
     entries = entries_of(paper, results)
+    numbers, powers = judge_levels(paper, entries)
     return Comparison(
         layout=layout,
         paper=paper,
-        rows=[ComparisonRow(entry=entry, number=judge_entry(paper, entry)) for entry in entries],
-        claims=answer_claims(paper, entries),
-        rankings=_rankings(paper, entries),
+        rows=[
+            ComparisonRow(entry=entry, number=number, alpha=paper.alpha)
+            for entry, number in zip(entries, numbers, strict=True)
+        ],
+        claims=answer_claims(paper, entries, results),
+        rankings=judge_rankings(entries),
+        powers=powers,
+        gains=judge_gains(paper, entries, results),
+        patterns=judge_patterns(paper, entries),
+        added=judge_added(paper, results),
+        curves=margin_curves(paper, entries),
     )
-
-
-def judge_entry(paper: Paper, entry: Entry) -> NumberVerdict:
-    """Return the verdict on one entry under the rule that the paper's file declares."""
-    if entry.printed.kind in ("not_defined", "not_applicable"):
-        return NumberVerdict(verdict=Verdict.NOT_DEFINED, reason=f"the paper prints '{entry.printed.printed}'")
-    if entry.ours is None:
-        return NumberVerdict(verdict=Verdict.NOT_RUN, reason=entry.reason)
-    rule = Rule(
-        margin=entry.table.margin(entry.column.id, paper),
-        printed_runs=paper.printed_runs,
-        alpha=paper.alpha,
-        highest=100.0 if entry.column.unit == "percent" else math.inf,
-    )
-    return judge_number(entry.printed, entry.ours, rule, entry.stand_in)
 
 
 def as_csv(columns: Sequence[str], records: Iterable[dict[str, str]]) -> str:
@@ -282,74 +359,47 @@ def _claim_record(paper: str, claim: ClaimResult) -> dict[str, str]:
         "section": claim.claim.section,
         "table": claim.claim.test.table,
         "row": claim.row,
-        "family": claim.claim.family,
         "verdict": claim.verdict,
         "observed": _text(claim.observed),
         "n": _text(claim.n),
         "p_support": _text(claim.p_support),
         "p_refute": _text(claim.p_refute),
+        "p_equal": _text(claim.p_equal),
+        "equal_within": _text(claim.equal_within),
+        "new_examples": "" if claim.new_examples is None else claim.new_examples.words,
         "seeds_needed": _text(claim.seeds_needed),
         "reason": claim.reason,
         "quote": claim.claim.quote,
     }
 
 
-def _rankings(paper: Paper, entries: Sequence[Entry]) -> list[Ranking]:
-    """Return a ranking for each column that has any run, once per variant of the rows that have several."""
-    found = []
-    for table in paper.tables.values():
-        for column in table.columns:
-            mine = [e for e in entries if e.table is table and e.column.id == column.id and e.printed.kind == "number"]
-            if any(entry.ours is not None for entry in mine) and column.group is not None:
-                found += [_ranking(paper, mine, variant) for variant in _variants(mine)]
-    return found
-
-
-def _variants(entries: Sequence[Entry]) -> list[str | None]:
-    return list(dict.fromkeys(entry.variant for entry in entries if entry.variant is not None)) or [None]
-
-
-def _ranking(paper: Paper, entries: Sequence[Entry], variant: str | None) -> Ranking:
-    """Return the ranking of one column; ``variant`` stands for the rows that run in several."""
-    chosen: dict[str, Entry] = {}
-    for entry in entries:
-        if entry.row not in chosen or entry.variant == variant:
-            chosen[entry.row] = entry
-    ranked = [entry for entry in chosen.values() if entry.ours is not None and entry.ours.finished]
-    seeds = sorted(set.intersection(*(set(entry.ours.finished) for entry in ranked))) if ranked else []
-    left_out = len(chosen) - len(ranked)
-    reason = f"{left_out} rows without runs left out" if left_out else ""
-    tau = low = high = None
-    if len(ranked) < 3:
-        reason = "fewer than three rows have run"
-    elif not seeds:
-        reason = "no seed has finished in every row"
-    else:
-        printed = [entry.printed.value for entry in ranked]
-        runs = [[entry.ours.finished[seed] for seed in seeds] for entry in ranked]
-        rng = np.random.default_rng(BOOTSTRAP_SEED)
-        tau, low, high = (_finite(value) for value in statistics.kendall_interval(printed, runs, rng))
-        if len(seeds) < 2:
-            low, high, reason = None, None, "one seed: no interval"
-    first = entries[0]
-    return Ranking(
-        paper=paper.paper,
-        table=first.table.table,
-        variant=variant or "",
-        column=first.column.id,
-        dataset=ranked[0].dataset if ranked else first.dataset,
-        rows=len(ranked),
-        n=len(seeds),
-        tau=tau,
-        low=low,
-        high=high,
-        stand_in=any(entry.stand_in for entry in ranked),
-        reason=reason,
+def _records(columns: Sequence[str], paper: str, found: Iterable[Any]) -> str:
+    """Return CSV text of records whose fields are called as the columns."""
+    return as_csv(
+        columns,
+        ({name: paper if name == "paper" else _text(getattr(record, name)) for name in columns} for record in found),
     )
 
 
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _gain_record(paper: str, gain: GainResult) -> dict[str, str]:
+    entry = gain.entry
+    named = {"paper": paper, "table": entry.table.table, "column": entry.column.id, "row": entry.label}
+    return named | {name: _text(getattr(gain, name)) for name in GAIN_COLUMNS if name not in named}
+
+
+def _column_records(comparison: Comparison) -> Iterator[dict[str, str]]:
+    """Yield what is known of columns as a whole: discriminating power and pattern."""
+    powers = {(power.table, power.column): power for power in comparison.powers}
+    patterns = {(pattern.table, pattern.column): pattern for pattern in comparison.patterns}
+    for place in dict.fromkeys([*powers, *patterns]):
+        power, pattern = powers.get(place), patterns.get(place)
+        record = {"paper": comparison.paper.paper, "table": place[0], "column": place[1]}
+        if power is not None:
+            record |= {name: _text(getattr(power, name)) for name in ("margin", "right", "rows", "wrong", "pairs")}
+        if pattern is not None:
+            values = (pattern.rows, pattern.f, pattern.p_value, pattern.p_flat)
+            record |= dict(zip(("pattern_rows", "pattern_f", "pattern_p", "flat_p"), map(_text, values), strict=True))
+        yield record
 
 
 def _text(value: Any) -> str:

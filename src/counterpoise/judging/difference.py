@@ -218,7 +218,7 @@ def _ranking(key: tuple[str, str, str], rows: Mapping[str, NumberChange]) -> Ran
     sign = 1.0 if rows[names[0]].b.better == "higher" else -1.0
     before = np.array([sign * rows[name].a.seeds.mean for name in names])
     after = np.array([sign * rows[name].b.seeds.mean for name in names])
-    tau = float(statistics.kendall(before, after))
+    tau, _ = statistics.kendall(before, after)
     swapped = tuple(
         (names[one], names[other])
         for one, other in combinations(range(len(names)), 2)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from counterpoise.judging.gate import Comparability, comparability_of
+from counterpoise.judging.statistics import binomial_error
 from counterpoise.papers.paper import Column, Paper, PaperTable, PrintedValue
 from counterpoise.results.layout import NOT_IN_BENCHMARK, LayoutCell, LayoutValue
 from counterpoise.results.seeds import SeedValues
@@ -16,6 +18,7 @@ class Entry:
 
     ``output`` is the output of the runs that it is measured on, ``n_test`` the size of their test set (None before
     any has finished). ``other_training`` is the title of a protocol that takes the place of the paper's.
+    ``counted``: of a row's variants, the first one listed; a printed number counts once, whatever variants ran.
     """
 
     table: PaperTable
@@ -30,6 +33,21 @@ class Entry:
     reason: str = ""
     stand_in: bool = False
     other_training: str = ""
+    comparability: Comparability = field(default_factory=Comparability)
+    counted: bool = True
+
+    @property
+    def test_error(self) -> float | None:
+        """The binomial standard error of one run on this test set, in printed units.
+
+        Of accuracy it is exact; of macro F1, which is no share of examples, it is that of an accuracy as high. None for
+        other metrics and before any run has finished.
+        """
+        mean = None if self.ours is None else self.ours.mean
+        if self.column.metric not in ("accuracy", "macro_f1") or self.n_test is None or mean is None:
+            return None
+        share = min(max(mean / self.column.scale, 0.0), 1.0)
+        return self.column.scale * binomial_error(share, self.n_test)
 
     @property
     def label(self) -> str:
@@ -58,14 +76,22 @@ def entries_of(paper: Paper, results: Results) -> list[Entry]:
             # By variant first: the columns of one variant stand together, in the paper's order.
             variants: dict[str | None, list[Entry]] = {}
             for column in table.columns:
-                for value in places.get((table.table, row, column.id)) or [None]:
-                    entry = _entry(results, table, row, column, value)
+                for place, value in enumerate(places.get((table.table, row, column.id)) or [None]):
+                    entry = _entry(paper, results, table, row, column, value, counted=place == 0)
                     variants.setdefault(entry.variant, []).append(entry)
             found += [entry for entries in variants.values() for entry in entries]
     return found
 
 
-def _entry(results: Results, table: PaperTable, row: str, column: Column, value: LayoutValue | None) -> Entry:
+def _entry(
+    paper: Paper,
+    results: Results,
+    table: PaperTable,
+    row: str,
+    column: Column,
+    value: LayoutValue | None,
+    counted: bool,
+) -> Entry:
     """Return one entry; ``value`` is what the layout says about its place, None where it says nothing."""
     if value is None or value.cell is None:
         return Entry(
@@ -75,18 +101,22 @@ def _entry(results: Results, table: PaperTable, row: str, column: Column, value:
             column=column,
             dataset=table.group(row, column.id).dataset,
             reason=NOT_IN_BENCHMARK if value is None else value.reason,
+            counted=counted,
         )
-    selection = results.layout.selection
+    selection, cell, n_test = results.layout.selection, results.cell(value.cell), results.n_test(value.cell)
+    dataset, data = table.group(row, column.id).dataset, results.layout.data[cell.data]
     return Entry(
         table=table,
         row=row,
         variant=value.variant,
         column=column,
-        dataset=results.cell(value.cell).dataset,
-        cell=results.cell(value.cell),
-        n_test=results.n_test(value.cell),
+        dataset=cell.dataset,
+        cell=cell,
+        n_test=n_test,
         ours=results.seeds(value.cell, selection, value.output, column.measure, column.scale),
         output=value.output,
         stand_in=value.stand_in,
         other_training=value.other_training,
+        comparability=comparability_of(paper, dataset, value, cell, data, n_test),
+        counted=counted,
     )

@@ -17,8 +17,8 @@ from counterpoise.errors import UserError
 from counterpoise.identity import short_key
 from counterpoise.judging import statistics
 from counterpoise.judging.claims import paired_differences
-from counterpoise.judging.compare import judge_entry
 from counterpoise.judging.entries import entries_of
+from counterpoise.judging.level import judge_entry
 from counterpoise.judging.verdicts import NumberVerdict, Verdict
 from counterpoise.papers.paper import Column, Paper
 from counterpoise.results.explained import Flip, Question

@@ -1,13 +1,15 @@
 """The statistics of verdicts: small functions, most of them over whole arrays of studies.
 
-Everything is normal theory over seeds: the runs of a cell are independent draws of one normal
-distribution. What each test is used for is written down in ``docs/statistics.md``.
+Runs of a cell are taken as independent draws of one normal distribution. What each test is used for, and where that
+assumption fails, is written down in ``docs/statistics.md``.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,34 +17,112 @@ from scipy import optimize, stats
 
 POWER = 0.8
 MOST_SEEDS = 1000
-RESAMPLES = 2000
 TOLERANCE = 1e-9
 Floats = NDArray[np.float64]
 
 
-def prediction_interval(
-    mean: ArrayLike, std: ArrayLike, n: ArrayLike, runs: int = 1, level: float = 0.95
-) -> tuple[Floats, Floats]:
-    """Return the interval that holds the mean of ``runs`` more runs with probability ``level``.
+@dataclass(frozen=True, kw_only=True)
+class LevelTest:
+    """How our mean stands to a printed number; arrays over studies.
 
-    ``n`` runs with the given ``mean`` and standard deviation (divisor n − 1) were seen; n must be 2 or more.
-    Source: Geisser, Predictive Inference (1993), section 2.
+    ``low`` and ``high`` bound the 95 % prediction interval of the printed number, ``equal_low`` and ``equal_high`` the
+    90 % interval of the true difference ours − printed that TOST uses. ``p_outside`` is two-sided, ``p_equal`` TOST's.
     """
-    mean, std, n = (np.asarray(value, float) for value in (mean, std, n))
-    half = stats.t.ppf(0.5 + level / 2, n - 1) * std * np.sqrt(1 / n + 1 / runs)
-    return mean - half, mean + half
+
+    low: Floats
+    high: Floats
+    equal_low: Floats
+    equal_high: Floats
+    p_outside: Floats
+    p_equal: Floats
 
 
-def equivalence_p(mean: ArrayLike, std: ArrayLike, n: ArrayLike, target: ArrayLike, margin: float) -> Floats:
-    """Return the p-value of TOST (two one-sided t-tests): the true mean is within ``margin`` of ``target``.
+def level_test(
+    mean: ArrayLike,
+    std: ArrayLike,
+    n: ArrayLike,
+    printed: ArrayLike,
+    *,
+    margin: float,
+    runs: int = 1,
+    alpha: float = 0.05,
+    degrees: ArrayLike | None = None,
+    rounding: float = 0.0,
+    printed_std: float | None = None,
+    test_error: ArrayLike = 0.0,
+) -> LevelTest:
+    """Compare the mean of ``n`` runs with a printed mean of ``runs`` runs: prediction interval and TOST.
 
-    Source: Schuirmann, J. Pharmacokinet. Biopharm. 15 (1987). Equals statsmodels' ``DescrStatsW.ttost_mean``.
+    Args:
+        std: standard deviation of our runs (divisor n − 1), above 0.
+        degrees: the degrees of freedom of ``std``; default n − 1.
+        rounding: half a unit of the last printed digit: the printed number is anywhere within it.
+        printed_std: the paper's own standard deviation over its runs; default: ours.
+        test_error: the sampling error of each of two test sets, where ours is another draw than the paper's.
+
+    Sources: Geisser, Predictive Inference (1993), section 2; Schuirmann, J. Pharmacokinet. Biopharm. 15 (1987). With
+    several sources of variance, Satterthwaite's degrees of freedom.
     """
-    mean, std, n, target = (np.asarray(value, float) for value in (mean, std, n, target))
-    error = std / np.sqrt(n)
-    above = stats.t.sf((mean - target + margin) / error, n - 1)
-    below = stats.t.cdf((mean - target - margin) / error, n - 1)
-    return np.maximum(above, below)
+    mean, std, n, printed = (np.asarray(value, float) for value in (mean, std, n, printed))
+    degrees = n - 1 if degrees is None else np.asarray(degrees, float)
+    own, draws = std**2 / n, 2 * np.asarray(test_error, float) ** 2
+    if printed_std is None:
+        parts = [(std**2 * (1 / n + 1 / runs), degrees)]
+    else:
+        theirs = runs - 1 if runs > 1 else np.inf
+        parts = [(own, degrees), (np.asarray(printed_std**2 / runs), np.asarray(theirs, float))]
+    error, freedom = _combined([*parts, (draws, np.inf)])
+    mean_error, mean_freedom = _combined([(own, degrees), (draws, np.inf)])
+    half = stats.t.ppf(1 - alpha / 2, freedom) * error
+    equal_half = stats.t.ppf(1 - alpha, mean_freedom) * mean_error
+    gap = np.abs(mean - printed)
+    return LevelTest(
+        low=mean - half,
+        high=mean + half,
+        equal_low=mean - printed - equal_half - rounding,
+        equal_high=mean - printed + equal_half + rounding,
+        p_outside=np.minimum(2 * stats.t.sf(np.maximum(gap - rounding, 0.0) / error, freedom), 1.0),
+        p_equal=stats.t.cdf((gap + rounding - margin) / mean_error, mean_freedom),
+    )
+
+
+def _combined(parts: list[tuple[ArrayLike, ArrayLike]]) -> tuple[Floats, Floats]:
+    """Return the standard error of a sum of (variance, degrees of freedom), and its degrees of freedom."""
+    variances = [np.asarray(variance, float) for variance, _ in parts]
+    total = sum(variances)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = sum((variance / total) ** 2 / degrees for variance, (_, degrees) in zip(variances, parts, strict=True))
+        return np.sqrt(total), np.where(weight > 0, 1 / np.maximum(weight, 1e-12), np.inf)
+
+
+def pooled_spread(stds: ArrayLike, n: ArrayLike) -> tuple[float, int]:
+    """Return the standard deviation pooled over cells with 2 or more runs each, and its degrees of freedom."""
+    stds, degrees = np.asarray(stds, float), np.asarray(n, int) - 1
+    total = int(degrees.sum())
+    return (math.sqrt(float((degrees * stds**2).sum()) / total) if total else 0.0), total
+
+
+def interquartile_mean(values: ArrayLike) -> float:
+    """Return the mean of the middle half of the values; that of all where there are fewer than four."""
+    return float(stats.trim_mean(np.asarray(values, float), 0.25))
+
+
+COLLAPSE_SHARE, COLLAPSE_SPREADS = 0.05, 5.0
+
+
+def collapsed(values: Mapping[int, float], better: str, scale: float) -> tuple[int, ...]:
+    """Return the seeds that collapsed: runs that completed, far worse than the others of their cell.
+
+    The rule: worse than the median of three or more runs by more than a twentieth of the metric's range (5 points) and
+    by more than 5 robust standard deviations (1.4826 times the median absolute deviation).
+    """
+    if len(values) < 3:
+        return ()
+    numbers = np.array(list(values.values()))
+    worse = (np.median(numbers) - numbers) * (1 if better == "higher" else -1)
+    spread = 1.4826 * float(np.median(np.abs(numbers - np.median(numbers))))
+    least = max(COLLAPSE_SHARE * scale, COLLAPSE_SPREADS * spread)
+    return tuple(seed for seed, by in zip(values, worse, strict=True) if by > least)
 
 
 def paired_p(differences: ArrayLike, bound: float = 0.0) -> tuple[Floats, Floats]:
@@ -62,6 +142,18 @@ def paired_p(differences: ArrayLike, bound: float = 0.0) -> tuple[Floats, Floats
     above = np.where(signs_only, stats.binom.sf((differences > TOLERANCE).sum(-1) - 1, n, 0.5), stats.t.sf(t, n - 1))
     below = np.where(signs_only, stats.binom.sf((differences < -TOLERANCE).sum(-1) - 1, n, 0.5), stats.t.cdf(t, n - 1))
     return above, below
+
+
+def mean_equivalence_p(differences: ArrayLike, bound: float) -> float:
+    """Return the p-value of TOST that the mean difference is within ±``bound``; 1 where it cannot be shown.
+
+    Equals statsmodels' ``ttost_paired``. Differences that are all equal, or infinite, show no spread to judge by.
+    """
+    differences = np.asarray(differences, float)
+    if differences.size < 2 or not np.isfinite(differences).all() or np.ptp(differences) < TOLERANCE:
+        return 1.0
+    error = differences.std(ddof=1) / math.sqrt(differences.size)
+    return float(stats.t.cdf((abs(differences.mean()) - bound) / error, differences.size - 1))
 
 
 def mean_interval(differences: ArrayLike, level: float = 0.95) -> tuple[float, float] | None:
@@ -135,42 +227,67 @@ def seeds_to_show_order(difference: float, std: float, alpha: float, power: floa
     return _first(lambda n: _t_power(abs(difference) * math.sqrt(n) / std, n - 1, alpha) >= power)
 
 
+def spread_range(n: int, level: float = 0.8) -> tuple[float, float]:
+    """Return the factors within which the true variance is of one estimated from ``n`` normal draws."""
+    low, high = stats.chi2.ppf([0.5 - level / 2, 0.5 + level / 2], n - 1)
+    return float((n - 1) / high), float((n - 1) / low)
+
+
 def binomial_error(share: float, n: int) -> float:
     """Return the standard error of a share of ``n`` independent test examples (0 at shares 0 and 1)."""
     return math.sqrt(share * (1 - share) / n)
 
 
-def kendall(printed: ArrayLike, ours: ArrayLike) -> Floats:
-    """Return Kendall's τ-b of ``printed`` (rows) with each ranking in ``ours`` (..., rows); NaN if all tie.
+def kendall(printed: ArrayLike, ours: ArrayLike) -> tuple[float, float]:
+    """Return Kendall's τ-b of two rankings and the two-sided p-value against unrelated ones, exact without ties."""
+    found = stats.kendalltau(printed, ours)
+    return float(found.statistic), float(found.pvalue)
 
-    The same number as ``scipy.stats.kendalltau``, for a whole array of resampled rankings at once.
+
+@dataclass(frozen=True, kw_only=True)
+class CrossedError:
+    """The variance of a mean over seeds × examples, for new seeds and new examples alike.
+
+    ``floor`` is what no number of seeds removes: the examples' own standard error. ``groups``: how many clusters of
+    examples it counts, or how many examples.
     """
-    printed, ours = np.asarray(printed, float), np.asarray(ours, float)
-    first, second = np.triu_indices(printed.size, 1)
-    a = np.sign(printed[first] - printed[second])
-    b = np.sign(ours[..., first] - ours[..., second])
-    pairs = np.sqrt((a != 0).sum() * (b != 0).sum(-1).astype(float))
-    return np.divide((a * b).sum(-1), pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
+
+    error: float
+    degrees: float
+    floor: float
+    groups: int
 
 
-def kendall_interval(
-    printed: ArrayLike, runs: ArrayLike, rng: np.random.Generator, level: float = 0.95
-) -> tuple[float, float, float]:
-    """Return τ of the printed ranking with that of our means, and its bootstrap interval over seeds.
+def crossed_error(values: ArrayLike, groups: ArrayLike | None = None) -> CrossedError:
+    """Return the standard error of the mean of ``values`` (seeds, examples), both of them drawn at random.
 
-    ``runs`` is (rows, seeds); a resample draws seeds with replacement, the same ones for every row,
-    because runs of one seed share their split and order of examples. Percentile interval, ``RESAMPLES``
-    draws.
+    Two-way clustering: the variance by seeds plus that by examples minus that of their crossing, never less than either
+    of the first two. ``groups`` (examples,) names what belongs together: one video, one speaker.
+    Source: Cameron, Gelbach, Miller, J. Bus. Econ. Stat. 29 (2011).
     """
-    runs = np.asarray(runs, float)
-    seeds = rng.integers(runs.shape[1], size=(RESAMPLES, runs.shape[1]))
-    resampled = kendall(printed, runs[:, seeds].mean(-1).T)
-    resampled = resampled[np.isfinite(resampled)]
-    tau = float(kendall(printed, runs.mean(-1)))
-    if resampled.size == 0:
-        return tau, math.nan, math.nan
-    low, high = np.quantile(resampled, [0.5 - level / 2, 0.5 + level / 2])
-    return tau, float(low), float(high)
+    values = np.asarray(values, float)
+    seeds, examples = values.shape
+    centred = values - values.mean()
+    by_seed = centred.sum(1)
+    _, index = np.unique(np.arange(examples) if groups is None else np.asarray(groups), return_inverse=True)
+    count = int(index.max()) + 1
+    crossed = np.stack([np.bincount(index, weights=row, minlength=count) for row in centred])  # (S, G)
+    size = seeds * examples
+    seed_part = float((by_seed**2).sum()) / size**2 * seeds / (seeds - 1)
+    group_part = float((crossed.sum(0) ** 2).sum()) / size**2 * count / (count - 1)
+    # what is left of a (seed, group) sum after its seed's and its group's own effects
+    rest = crossed - crossed.mean(0) - by_seed[:, None] / count
+    rest_part = float((rest**2).sum()) / size**2 * (seeds * count) / ((seeds - 1) * (count - 1))
+    variance = max(seed_part + group_part - rest_part, seed_part, group_part)
+    parts = ((seed_part, seeds - 1), (group_part, count - 1))
+    weight = sum(part**2 / degrees for part, degrees in parts)
+    total = sum(part for part, _ in parts)
+    return CrossedError(
+        error=math.sqrt(variance),
+        degrees=total**2 / weight if weight > 0 else float(seeds - 1),
+        floor=math.sqrt(max(group_part - rest_part, 0.0)),
+        groups=count,
+    )
 
 
 def _t_power(shift: float, degrees: int, alpha: float) -> float:

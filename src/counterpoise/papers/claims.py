@@ -48,11 +48,6 @@ class Claim(PaperData):
     section: str
     test: ClaimTest
     note: str = ""
-    family_name: str = Field("", alias="family", description="where Holm's correction runs; default: table")
-
-    @property
-    def family(self) -> str:
-        return self.family_name or self.test.table or "untested"
 
 
 class ClaimsFile(PaperData):

@@ -25,6 +25,7 @@ class TestSize(PaperData):
 
     size: int = Field(gt=0)
     source: str
+    assumed: bool = Field(False, description="our assumption; nothing in the paper says so")
 
 
 class DatasetFacts(PaperData):

@@ -32,6 +32,9 @@ class PaperHead(PaperData):
     alpha: float = Field(0.05, gt=0.0, lt=1.0)
     margins: dict[str, float]
     margins_reason: str
+    equal_share: float = Field(
+        0.25, gt=0.0, lt=1.0, description="the share of a metric's margin within which two rows are practically equal"
+    )
     metrics: dict[str, PaperMetric] = Field({})
     datasets: dict[str, DatasetFacts] = Field({})
 
@@ -42,6 +45,10 @@ class PaperHead(PaperData):
             if margin <= 0:
                 raise ValueError(f"the margin of '{metric}' must be above 0, got {margin}")
         return margins
+
+    def practically_equal(self, metric: str) -> float | None:
+        """Return the difference between two rows that counts as practically none; None for a metric of a machine."""
+        return None if metric not in self.margins else self.equal_share * self.margins[metric]
 
     def metric_title(self, name: str) -> str:
         """Return what a metric of the paper's columns is called: ``macro F1``, ``pixel accuracy``."""

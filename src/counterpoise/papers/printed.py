@@ -23,6 +23,7 @@ class PrintedValue(PaperData):
     bold: bool = False
     underline: bool = False
     drop: bool = Field(False, description="the paper's (↓): a drop against the uniform baseline")
+    spread: float | None = Field(None, gt=0, description="the ± beside it: the standard deviation over its runs")
 
     @field_validator("printed")
     @classmethod
@@ -55,6 +56,11 @@ class PrintedValue(PaperData):
         if not match:
             return 0
         return max(len(match["decimals"] or "") - int(match["exponent"] or 0), 0)
+
+    @property
+    def rounding(self) -> float:
+        """Half a unit of the last printed digit: the number before rounding is anywhere within it."""
+        return 0.5 * 10.0**-self.decimals
 
 
 UNPRINTED = PrintedValue(printed="")

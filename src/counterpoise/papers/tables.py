@@ -202,8 +202,21 @@ class PaperTable(PaperData):
         return column.metric == "accuracy" and column.output != "joint" and "joint" in beside
 
     def margin(self, column_id: str, paper: PaperHead) -> float | None:
-        """Return the declared equivalence margin of a column in printed units, None if there is none."""
-        return paper.margins.get(self.column(column_id).metric)
+        """Return a column's equivalence margin in printed units, None where the metric has none.
+
+        It is the smaller of what the paper's file declares for the metric and half the range of the printed numbers: a
+        margin as wide as the differences between rows could tell none of them apart.
+        """
+        declared = paper.margins.get(self.column(column_id).metric)
+        printed = [value for row in self.row_ids if (value := self.value(row, column_id).value) is not None]
+        spread = max(printed) - min(printed) if printed else 0.0
+        return declared if declared is None or spread == 0 else min(declared, spread / 2)
+
+    @property
+    def baseline(self) -> str:
+        """The row that gains are printed over: where drops are marked against, or the uniform baseline's; or none."""
+        named = {row.method: row.id for row in reversed(self.rows)}
+        return self.drops_against or named.get("uniform") or named.get("joint", "")
 
 
 Found = TypeVar("Found", Column, Row)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from counterpoise.comparability import DeclaredDifference
 from counterpoise.errors import UserError
 from counterpoise.identity import canonical_json
 from counterpoise.planning.factors import FOLDERS as WITH_FACTORS
@@ -42,6 +43,7 @@ class DatasetConfig(_Config):
     stand_in_for: str | None = None
     note: str = ""
     settings: dict[str, Any] = {}
+    comparability: list[DeclaredDifference] = []
 
 
 class HeadConfig(_Config):
@@ -71,6 +73,7 @@ class ModelConfig(_Config):
     head: HeadConfig = HeadConfig()
     init: Literal["torch", "xavier"] = "torch"
     note: str = ""
+    comparability: list[DeclaredDifference] = []
 
 
 class MethodOverride(_Config):

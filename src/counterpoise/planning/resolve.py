@@ -322,7 +322,9 @@ class Resolver:
             source=source,
             key=short_key({"component": found.name, "settings": settings, "source": source}),
         )
-        return data, found.info
+        # Data of one's own has the modalities that its settings name.
+        info = found.info if found.info.modalities else replace(found.info, modalities=tuple(settings["modalities"]))
+        return data, info
 
     def _read_sizes(self, data: PreparedDataset) -> dict[str, int] | None:
         """Return the sizes of the splits of prepared data, None where it is not prepared, or its manifest is torn."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from counterpoise.comparability import Difference
 from counterpoise.components import component, components
 from counterpoise.errors import UserError, suggest
 from counterpoise.papers.paper import ColumnGroup, PaperTable
-from counterpoise.planning.benchmark import TableRun
+from counterpoise.planning.benchmark import ColumnRun, TableRun
 from counterpoise.planning.cells import Cell
 from counterpoise.planning.resolve import CellNames, Resolver
 
@@ -21,7 +22,8 @@ class PlannedValue:
 
     ``variant`` is ``None`` where the row runs in one variant. ``stand_in`` says that another dataset takes
     the paper dataset's place, or another training its protocol's, so that the value is never compared with
-    the printed one. ``other_training`` is that protocol's title.
+    the printed one. ``other_training`` is that protocol's title, ``differs`` what the
+    files of dataset and model declare.
     """
 
     paper: str
@@ -33,6 +35,7 @@ class PlannedValue:
     reason: str = ""
     stand_in: bool = False
     other_training: str = ""
+    differs: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,7 @@ class _Outcome:
     reason: str = ""
     stand_in: bool = False
     other_training: str = ""
+    differs: tuple[Difference, ...] = ()
 
 
 def plan_table(resolver: Resolver, run: TableRun, table: PaperTable) -> Iterator[PlannedValue]:
@@ -84,6 +88,7 @@ def plan_table(resolver: Resolver, run: TableRun, table: PaperTable) -> Iterator
                     reason=outcome.reason,
                     stand_in=outcome.stand_in,
                     other_training=outcome.other_training,
+                    differs=outcome.differs,
                 )
 
 
@@ -104,7 +109,15 @@ def _outcome(resolver: Resolver, run: TableRun, row: _Row, variant: str, group: 
         reason=reason,
         stand_in=other_data or bool(other_training) or resolver.benchmark.scale == "tiny",
         other_training=other_training,
+        differs=() if cell is None else _declared(resolver, column, cell),
     )
+
+
+def _declared(resolver: Resolver, column: ColumnRun, cell: Cell) -> tuple[Difference, ...]:
+    """Return what the files of a column's dataset and model say about how they differ from the paper's."""
+    dataset, model = resolver.configs.dataset(column.dataset), resolver.configs.model(column.model)
+    found = [entry for entry in dataset.comparability if entry.applies(cell.data.settings)]
+    return tuple(entry.difference for entry in [*found, *model.comparability])
 
 
 def _rows(run: TableRun, table: PaperTable, where: str) -> list[_Row]:

@@ -16,8 +16,8 @@ from counterpoise.judging.claims import Answer, ClaimResult
 from counterpoise.judging.compare import Comparison, ComparisonRow, judge
 from counterpoise.judging.entries import Entry
 from counterpoise.judging.verdicts import Verdict
-from counterpoise.reporting.outcome import answer, claims_sentence, numbers_of
-from counterpoise.reporting.words import marked
+from counterpoise.reporting.outcome import answer, claims_sentence, numbers_of, table_summary
+from counterpoise.reporting.words import marked, table_name
 from counterpoise.results.record import RunRecord
 from counterpoise.results.table import Results
 from counterpoise.validation import validate
@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 
 # Two runs of one method differ by more than this many standard deviations once in twenty.
 PAIR_OF_RUNS = 1.96 * 2**0.5
-COMPARED = (Verdict.REPRODUCED, Verdict.CONSISTENT, Verdict.UNDECIDED, Verdict.DEVIATES, Verdict.DIVERGED)
+COMPARED = (
+    Verdict.REPRODUCED,
+    Verdict.WITHIN,
+    Verdict.CONSISTENT,
+    Verdict.UNDECIDED,
+    Verdict.DEVIATES,
+    Verdict.DIVERGED,
+    Verdict.NOT_COMPARABLE,
+)
 NOTES = "notes.md"
 QUIET = (Answer.NOT_RUN, Answer.NOT_TESTED)
 
@@ -194,10 +202,15 @@ def paper_facts(results: Results, comparison: Comparison) -> PaperFacts:
     spreads = [found for entries in columns.values() for found in _spread(entries)]
     optimism = [found for entries in columns.values() for found in _optimism(results, entries)]
     claims = [claim for claim in comparison.claims if claim.answer not in QUIET]
+    summaries = {name: table_summary(comparison, name) for name in comparison.paper.tables}
     return PaperFacts(
         comparison=comparison,
         answer=answer(comparison),
-        sentences=[numbers_of(comparison.rows).sentence(), claims_sentence(comparison)],
+        sentences=[
+            numbers_of(comparison.rows).sentence(),
+            claims_sentence(comparison),
+            *(f"{table_name(name)}: {said}" for name, said in summaries.items() if said),
+        ],
         numbers=rows,
         claims=claims,
         stand_ins=list(dict.fromkeys(stand_ins)),

@@ -57,6 +57,10 @@ LINE_NAMES = {
     ".claims.csv": ("claim", "row"),
     ".rankings.csv": ("table", "variant", "column"),
     ".seeds.csv": ("table", "row", "column", "seed"),
+    ".gains.csv": ("table", "row", "column"),
+    ".columns.csv": ("table", "column"),
+    ".margins.csv": ("table", "margin"),
+    ".added.csv": ("table", "column", "row", "other"),
 }
 COMPARISON_LINE, TABLE_LINE = ("table", "row", "column"), ("row",)
 # Columns in words, which another version of the source may put differently.

@@ -17,9 +17,13 @@ EXPLANATIONS = {
         "are so many by chance? A number that cannot may be an average, come from another test set, or be "
         "misprinted."
     ),
+    Check.ROWS: (
+        "Whether the accuracies that are no whole fraction come from a few rows. A row whose numbers are not k/N was "
+        "not measured like the others: several runs averaged, another test set, or a number from elsewhere."
+    ),
     Check.RESOLUTION: (
-        "How far the best number of a column is ahead, in test examples and in binomial standard errors of a "
-        "single accuracy. Marked where the lead is less than two of them."
+        "How far the best number of a column is ahead, in test examples and in binomial standard errors of "
+        "the difference of two accuracies. Marked where the lead is less than 1.96 of them."
     ),
     Check.DUPLICATES: "Rows of one column with the same number, and how often that happens by chance.",
     Check.COUNTS: "Counts that the text states, against their source.",

@@ -6,24 +6,27 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from counterpoise.judging.compare import Comparison, ComparisonRow
-from counterpoise.judging.verdicts import Verdict
+from counterpoise.judging.claims import Answer
+from counterpoise.judging.compare import COMPARED, Comparison, ComparisonRow
+from counterpoise.judging.verdicts import MOST_WRONG, Discrimination, Verdict
 from counterpoise.reporting.words import counted, listed
 from counterpoise.results.table import Results
 
-COMPARED = (Verdict.REPRODUCED, Verdict.CONSISTENT, Verdict.DEVIATES, Verdict.DIVERGED)
+SAID = (*COMPARED, Verdict.DIVERGED)
 """Verdicts that say something about the paper's number. A stand-in, or too few seeds, says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """How many printed numbers got each verdict.
+    """How many printed numbers got each verdict, each counted once; ``deviating`` deviate after Holm, or diverged.
 
     Of those that diverged, ``diverged_stand_ins`` ran on a stand-in: that says nothing about the paper's number.
     """
 
     counts: Mapping[Verdict, int]
     diverged_stand_ins: int = 0
+    deviating: int = 0
+    false_expected: float = 0.0
 
     @property
     def printed(self) -> int:
@@ -33,12 +36,7 @@ class Numbers:
     @property
     def compared(self) -> int:
         """The numbers that a verdict says something about."""
-        return sum(self.count(verdict) for verdict in COMPARED) - self.diverged_stand_ins
-
-    @property
-    def deviating(self) -> int:
-        """The compared numbers that deviate, or whose runs diverged."""
-        return self.count(Verdict.DEVIATES) + self.count(Verdict.DIVERGED) - self.diverged_stand_ins
+        return sum(self.count(verdict) for verdict in SAID) - self.diverged_stand_ins
 
     def count(self, verdict: Verdict) -> int:
         """How many got a verdict."""
@@ -48,17 +46,20 @@ class Numbers:
         """``18 of 244 numbers compared: 12 reproduced, 4 consistent, 2 deviate. 226 were not run.``"""
         of_paper = {**self.counts, Verdict.DIVERGED: self.count(Verdict.DIVERGED) - self.diverged_stand_ins}
         of_paper[Verdict.STAND_IN] = self.count(Verdict.STAND_IN) + self.diverged_stand_ins
-        parts = [_part(of_paper.get(verdict, 0), *WORDS[verdict]) for verdict in COMPARED]
+        parts = [_part(of_paper.get(verdict, 0), *WORDS[verdict]) for verdict in SAID]
         head = f"{self.compared} of {counted(self.printed, 'number')} compared"
         head += f": {listed([part for part in parts if part])}." if self.compared else "."
         rest = [_part(of_paper.get(verdict, 0), *words) for verdict, words in NOT_COMPARED.items()]
         said = listed([part for part in rest if part])
+        if self.count(Verdict.DEVIATES):
+            head += f" About {self.false_expected:.1g} would deviate by chance if the paper were exactly right."
         return f"{head} {said}." if said else head
 
 
 NOT_NUMBERS = (Verdict.NOT_DEFINED, Verdict.NOT_PRINTED)
 WORDS = {
     Verdict.REPRODUCED: ("is reproduced", "are reproduced"),
+    Verdict.WITHIN: ("is within a margin that wrong rows pass, too", "are within a margin that wrong rows pass, too"),
     Verdict.CONSISTENT: ("is consistent", "are consistent"),
     Verdict.DEVIATES: ("deviates", "deviate"),
     Verdict.DIVERGED: ("diverged", "diverged"),
@@ -69,17 +70,25 @@ SEVERAL = {
 }
 NOT_COMPARED = {
     Verdict.UNDECIDED: ("has too few seeds to judge by", "have too few seeds to judge by"),
+    Verdict.NOT_COMPARABLE: ("is not comparable in level", "are not comparable in level"),
     Verdict.STAND_IN: ("ran on a stand-in", "ran on stand-ins"),
+    Verdict.NOT_JUDGED: ("depends on the machine", "depend on the machine"),
     Verdict.FAILED: ("failed", "failed"),
     Verdict.NOT_RUN: ("was not run", "were not run"),
 }
 
 
 def numbers_of(rows: Iterable[ComparisonRow]) -> Numbers:
-    """Count the verdicts of some rows."""
-    rows = list(rows)
+    """Count the verdicts of some rows, each printed number once whatever variants ran."""
+    rows = [row for row in rows if row.entry.counted]
     stand_ins = sum(row.verdict is Verdict.DIVERGED and row.entry.stand_in for row in rows)
-    return Numbers(counts=Counter(row.verdict for row in rows), diverged_stand_ins=stand_ins)
+    compared = [row for row in rows if row.verdict in COMPARED]
+    return Numbers(
+        counts=Counter(row.verdict for row in rows),
+        diverged_stand_ins=stand_ins,
+        deviating=sum(row.deviates for row in rows),
+        false_expected=sum(row.alpha for row in compared),
+    )
 
 
 def answer(comparison: Comparison) -> str:
@@ -88,7 +97,9 @@ def answer(comparison: Comparison) -> str:
     refuted = sum(claim.verdict == "refuted" for claim in comparison.claims)
     wrong = numbers.deviating
     if not numbers.compared:
-        return "Not answered here: nothing was compared"
+        other = numbers.count(Verdict.NOT_COMPARABLE) > 0
+        text = f"Not answered here: {'no number is comparable in level' if other else 'nothing was compared'}"
+        return f"{text}; {counted(refuted, 'claim')} refuted" if refuted else text
     if wrong:
         text = f"{wrong} of {counted(numbers.compared, 'compared number')} {'deviates' if wrong == 1 else 'deviate'}"
     else:
@@ -166,3 +177,63 @@ def not_run(comparison: Comparison) -> list[NotRun]:
 
 def _part(count: int, one: str, several: str) -> str:
     return f"{count} {one if count == 1 else several}" if count else ""
+
+
+def table_summary(comparison: Comparison, name: str) -> str:
+    """Return what a table's numbers say, and what they cannot say: level, pattern, gains, equal rows; "" without runs.
+
+    ``Not comparable in level (...). Level: 13 of 14 within the margin, but so are 89 % of wrong pairings. ...``
+    """
+    rows = [row for row in comparison.rows_of(name) if row.entry.counted]
+    powers = [power for power in comparison.powers if power.table == name]
+    parts = [_gate_part(rows), *_level_parts(powers), _pattern_part(comparison, name), _gain_part(comparison, name)]
+    return " ".join([*filter(None, parts), *_equal_parts(comparison, name)])
+
+
+def _gate_part(rows: Sequence[ComparisonRow]) -> str:
+    reasons = dict.fromkeys(
+        row.entry.comparability.reason for row in rows if row.verdict is Verdict.NOT_COMPARABLE and row.number.n
+    )
+    return f"Not comparable in level: {'; '.join(reasons)}." if reasons else ""
+
+
+def _level_parts(powers: Sequence[Discrimination]) -> Iterable[str]:
+    if not powers:
+        return
+    right, count = sum(power.right for power in powers), sum(power.rows for power in powers)
+    wrong, pairs = sum(power.wrong for power in powers), sum(power.pairs for power in powers)
+    margins = sorted({f"{power.margin:.3g}" for power in powers})
+    text = f"Level: {right} of {count} within ±{margins[0]}{f' to ±{margins[-1]}' if len(margins) > 1 else ''}"
+    if pairs:
+        joined = "but so are" if wrong > MOST_WRONG * pairs else "and"
+        text += f", {joined} {wrong / pairs:.0%} of wrong pairings{'' if joined.startswith('but') else ' are, too'}"
+    yield f"{text}."
+
+
+def _pattern_part(comparison: Comparison, name: str) -> str:
+    said = []
+    for pattern in comparison.patterns:
+        if pattern.table != name or pattern.stand_in:
+            continue
+        if pattern.p_value < comparison.paper.alpha:
+            said.append(f"{pattern.column} differs (p = {pattern.p_value:.2g})")
+        else:
+            flat = ", also with no differences at all" if pattern.p_flat >= comparison.paper.alpha else ""
+            said.append(f"{pattern.column} compatible (p = {pattern.p_value:.2g}{flat})")
+    return f"Pattern: {listed(said)}." if said else ""
+
+
+def _gain_part(comparison: Comparison, name: str) -> str:
+    gains = [gain for gain in comparison.gains if gain.entry.table.table == name]
+    if not gains:
+        return ""
+    same = sum(gain.same_sign for gain in gains)
+    away = sum(gain.p_corrected is not None and gain.p_corrected < comparison.paper.alpha for gain in gains)
+    text = f"Gains over {gains[0].baseline}: {same} of {len(gains)} with the printed sign"
+    return f"{text}, {away} {'deviates' if away == 1 else 'deviate'}." if away else f"{text}."
+
+
+def _equal_parts(comparison: Comparison, name: str) -> Iterable[str]:
+    for claim in comparison.claims:
+        if claim.claim.test.table == name and claim.answer is Answer.EQUAL:
+            yield f"{claim.claim.id}: practically equal within ±{claim.equal_within:g} on this test set."

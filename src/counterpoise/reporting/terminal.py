@@ -12,11 +12,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from counterpoise.judging.added import AddedResult
 from counterpoise.judging.claims import ClaimResult
-from counterpoise.judging.compare import Comparison, ComparisonRow, Ranking
+from counterpoise.judging.compare import Comparison, ComparisonRow
+from counterpoise.judging.contrast import GainResult
+from counterpoise.judging.ranking import Ranking
 from counterpoise.judging.verdicts import Verdict
-from counterpoise.reporting.outcome import answer, claims_sentence, numbers_of
-from counterpoise.reporting.words import COLOURS, counted, marked, number_text, spread_text, table_name
+from counterpoise.reporting.outcome import answer, claims_sentence, numbers_of, table_summary
+from counterpoise.reporting.words import COLOURS, counted, interval_text, marked, number_text, spread_text, table_name
 
 UNFOLDED = 100_000
 """Columns of a file or a pipe, which have no width: no line is folded there, so that ``grep`` finds whole ones."""
@@ -24,7 +27,7 @@ QUIET = (Verdict.NOT_RUN, Verdict.NOT_DEFINED)
 UNTESTED = ("not run", "not tested")
 MEANING = {
     0: "nothing deviates from the paper",
-    3: "a number deviates or diverged",
+    3: "a number deviates (corrected over all) or diverged",
     4: "a claim is refuted",
     5: "nothing was compared",
 }
@@ -61,6 +64,13 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         rows = [row for row in comparison.rows_of(name) if row.verdict not in QUIET]
         if rows:
             _print_numbers(console, name, rows)
+            said = table_summary(comparison, name)
+            if said:
+                console.print(escape(f"{table_name(name)}: {said}"))
+    if comparison.gains:
+        _print_gains(console, comparison.gains)
+    if comparison.added:
+        _print_added(console, comparison.added)
     if comparison.rankings:
         _print_rankings(console, comparison.rankings)
     tested = [claim for claim in comparison.claims if claim.verdict not in UNTESTED]
@@ -100,12 +110,36 @@ def _print_rankings(console: Console, rankings: Sequence[Ranking]) -> None:
     for (note,), group in _grouped(rankings, lambda ranking: (_ranking_note(ranking),)):
         if note:
             console.print(escape(f"{note}:"))
-        table = make_table("column", "table", "τ", "interval", "rows", "n")
+        table = make_table("column", "table", "τ", "p", "P(best)", "P(better)", "rows", "n")
         for ranking in group:
-            interval = "–" if ranking.low is None else f"{ranking.low:+.2f} … {ranking.high:+.2f}"
-            tau = number_text(ranking.tau, "+.2f")
-            table.add_row(ranking.column, ranking.table, tau, interval, str(ranking.rows), str(ranking.n))
+            shares = (number_text(share, ".2f") for share in (ranking.p_best, ranking.improvement))
+            tau, p_value = number_text(ranking.tau, "+.2f"), number_text(ranking.p_value, ".2g")
+            table.add_row(ranking.column, ranking.table, tau, p_value, *shares, str(ranking.rows), str(ranking.n))
         console.print(Padding(table, (0, 0, 0, 2), expand=False))
+
+
+def _print_gains(console: Console, gains: Sequence[GainResult]) -> None:
+    for (table, column, baseline), group in _grouped(
+        gains, lambda g: (g.entry.table.table, g.entry.column.id, g.baseline)
+    ):
+        console.print(f"\n[bold]Gains over {escape(baseline)}[/bold], {table_name(table)}, {escape(column)}")
+        shown = make_table("row", "paper", "ours", "interval", "n", "verdict")
+        for gain in group:
+            interval = interval_text(gain.low, gain.high, "+.2f")
+            numbers = (f"{gain.printed:+.2f}", f"{gain.gain:+.2f}", interval, str(gain.n))
+            shown.add_row(escape(gain.entry.label), *numbers, _coloured(str(gain.verdict)))
+        console.print(Padding(shown, (0, 0, 0, 2), expand=False))
+
+
+def _print_added(console: Console, added: Sequence[AddedResult]) -> None:
+    for (table, column, row), group in _grouped(added, lambda a: (a.table, a.column, a.row)):
+        console.print(f"\n[bold]{escape(row)}[/bold] (not in the paper), {table_name(table)}, {escape(column)}")
+        shown = make_table("against", "difference", "interval", "n", "p (Holm)", "verdict")
+        for one in group:
+            p_value = number_text(one.p_corrected, ".2g")
+            interval = interval_text(one.low, one.high, "+.2f")
+            shown.add_row(escape(one.other), f"{one.difference:+.2f}", interval, str(one.n), p_value, one.verdict)
+        console.print(Padding(shown, (0, 0, 0, 2), expand=False))
 
 
 def _ranking_note(ranking: Ranking) -> str:
@@ -119,7 +153,8 @@ def _print_claims(console: Console, claims: Sequence[ClaimResult]) -> None:
         for claim in group:
             row = f", {claim.row}" if claim.row else ""
             quote = f"“{claim.claim.quote}” ({claim.claim.section})"
-            console.print(Padding(escape(f"{claim.claim.id}{row}: {quote}"), (0, 0, 0, 2), expand=False))
+            new = "" if claim.new_examples is None else f"; for new examples: {claim.new_examples.words}"
+            console.print(Padding(escape(f"{claim.claim.id}{row}: {quote}{new}"), (0, 0, 0, 2), expand=False))
 
 
 def make_table(*columns: str) -> Table:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from counterpoise.comparability import Difference
 from counterpoise.path_names import CellName, FileName, Key, SafeName, Seed
 
 SCHEMA = 1
@@ -124,7 +125,8 @@ class LayoutValue(_Stored):
 
     ``variant`` is None where the row runs in one variant. ``stand_in``: another dataset or training takes the
     paper's place, so the value is never compared with the printed one; ``other_training`` is that protocol's title.
-    ``row`` may be one that the paper does not have (the benchmark adds it).
+    ``row`` may be one that the paper does not have (the benchmark adds it). ``differs`` are the declared differences
+    from what the paper ran; what can be derived from data and runs is found by whoever judges.
     """
 
     paper: SafeName
@@ -137,6 +139,7 @@ class LayoutValue(_Stored):
     reason: str = ""
     stand_in: bool = False
     other_training: str = ""
+    differs: tuple[Difference, ...] = ()
 
 
 class FigureSeries(_Stored):

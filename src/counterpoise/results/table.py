@@ -55,6 +55,8 @@ COLUMNS = (
     "value",
     "n_test",
 )
+GROUPS = "groups"
+"""What the arrays in ``correct.npz`` are called that name the groups of test examples, before ``|`` and the data."""
 Status = Literal["completed", "diverged", "failed", "out_of_memory", "missing"]
 
 
@@ -111,7 +113,9 @@ class Results:
 
     ``values`` is the results table; ``correct`` maps (cell, seed, selection, output) to one bool per test example,
     in the order of the test split; ``details`` maps the same to arrays by name (``confusion``: ``(C, C)`` counts,
-    labels down; ``reliability``: ``(bins, 3)`` of count, mean confidence, accuracy). ``runs_folder`` is where the
+    labels down; ``reliability``: ``(bins, 3)`` of count, mean confidence, accuracy). ``groups`` says, by the name of
+    prepared data, which of its test examples belong together (one video, one speaker), where the data knows.
+    ``runs_folder`` is where the
     runs' own files are.
     """
 
@@ -120,6 +124,7 @@ class Results:
     runs: tuple[RunEntry, ...]
     correct: Mapping[tuple[str, int, str, str], NDArray[np.bool_]] = field(default_factory=dict)
     details: Mapping[tuple[str, int, str, str], Mapping[str, NDArray[Any]]] = field(default_factory=dict)
+    groups: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     runs_folder: Path = Path("results/runs")
 
     @functools.cached_property
@@ -205,6 +210,7 @@ def write_results(results: Results, folder: Path) -> None:
     packed = {}
     for (cell, seed, selection, output), right in sorted(results.correct.items()):
         packed[_array_name(cell, seed, selection, output)] = np.packbits(right)
+    packed |= {f"{GROUPS}|{data}": groups for data, groups in sorted(results.groups.items())}
     write_bytes(folder / CORRECT, pack_arrays(packed))
     arrays = {
         f"{_array_name(*place)}|{kind}": array
@@ -240,8 +246,14 @@ def read_results(folder: Path, runs_folder: Path | None = None) -> Results:
     values = read_values(folder / VALUES)
     _check_values(values, by_run, folder / VALUES)
     sizes = {name: run.n_test for name, run in by_run.items()}
-    correct = {}
+    correct, groups = {}, {}
     for name, packed in read_arrays(folder / CORRECT).items():
+        if name.startswith(f"{GROUPS}|"):
+            data = name.removeprefix(f"{GROUPS}|")
+            if data not in layout.data or packed.ndim != 1 or packed.dtype.kind not in "iu":
+                raise UserError(f"{folder / CORRECT}: '{printable(name)}' are no groups of data of {LAYOUT}")
+            groups[data] = packed.astype(np.int64)
+            continue
         place = _place(name, folder / CORRECT)
         size = sizes.get(place[:2])
         if size is None or packed.dtype != np.uint8 or packed.shape != (math.ceil(size / 8),):
@@ -257,7 +269,15 @@ def read_results(folder: Path, runs_folder: Path | None = None) -> Results:
         details.setdefault(place, {})[kind] = array
     if runs_folder is None:
         runs_folder = folder / "runs" if (folder / "runs").is_dir() else folder.parent / "runs"
-    return Results(layout=layout, values=values, runs=runs, correct=correct, details=details, runs_folder=runs_folder)
+    return Results(
+        layout=layout,
+        values=values,
+        runs=runs,
+        correct=correct,
+        details=details,
+        groups=groups,
+        runs_folder=runs_folder,
+    )
 
 
 def _check_values(values: pd.DataFrame, runs: Mapping[tuple[str, int], RunEntry], where: Path) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from counterpoise.components import component
 from counterpoise.errors import UserError
 from counterpoise.files import json_text, read_json, sha256_file, write_text
 from counterpoise.planning.plan import Cell, Plan
@@ -80,7 +81,8 @@ def check_raw_data(plan: Plan, root: Path) -> None:
             continue
         manifest = read_json(path / "manifest.json", "manifest of prepared data")
         pinned = any(source.get("published") is not None for source in manifest.get("sources", ()))
-        if not pinned and CONTENT not in manifest.get("extras", {}):
+        own = not component("dataset", data.component).info.modalities  # files of one's own, which nobody pins
+        if not pinned and not own and CONTENT not in manifest.get("extras", {}):
             continue  # made of what is installed, not of files; and the imports below take time
         from counterpoise.data.prepare import changes_text, make_dataset, raw_changes, raw_files
         from counterpoise.data.prepared import PreparedData, data_again
@@ -91,9 +93,9 @@ def check_raw_data(plan: Plan, root: Path) -> None:
         raw = raw_files(dataset, Path(root) / "data/raw", roots, data.name)
         changes = raw_changes(dataset, raw, PreparedData(path, manifest))
         if changes:
-            raise UserError(
-                f"{data.directory}: {changes_text(changes)}; to use them, {data_again(Path(data.directory))}"
-            )
+            # Another version of one's own files is other data, under another key: runs on the old ones stay right.
+            again = f"raise 'version' in configs/datasets/{data.name}.yaml" if own else data_again(Path(data.directory))
+            raise UserError(f"{data.directory}: {changes_text(changes)}; to use them, {again}")
 
 
 def report_problem(plan: Plan, root: Path, basis: Basis | None) -> str:

@@ -76,6 +76,7 @@ def _value(plan: Plan, value: PlannedValue) -> LayoutValue:
         reason=value.reason,
         stand_in=value.stand_in,
         other_training=value.other_training,
+        differs=value.differs,
     )
 
 

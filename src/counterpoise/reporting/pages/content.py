@@ -6,9 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from counterpoise.judging.added import AddedResult
 from counterpoise.judging.audit import Finding, audit_paper
 from counterpoise.judging.claims import Answer, ClaimResult
 from counterpoise.judging.compare import Comparison, ComparisonRow
+from counterpoise.judging.contrast import GainResult
+from counterpoise.judging.level import CurvePoint
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.papers.paper import Paper
 from counterpoise.reporting.outcome import (
@@ -20,9 +25,10 @@ from counterpoise.reporting.outcome import (
     not_run,
     numbers_of,
     progress_of,
+    table_summary,
 )
 from counterpoise.reporting.pages.cell import CellPage, cell_page, page_name, values_by_cell
-from counterpoise.reporting.pages.charts import DotPlot, Strip, Values, dot_plot, strip
+from counterpoise.reporting.pages.charts import DotPlot, LineChart, Strip, Values, dot_plot, line_chart, strip
 from counterpoise.reporting.pages.evidence import Evidence, as_yaml, evidence_of
 from counterpoise.reporting.pages.explained import Explained, ExplainedNumber, match_explanations, row_name
 from counterpoise.reporting.tables.view import TableView
@@ -64,6 +70,10 @@ class TablePage:
     plots: tuple[DotPlot, ...]
     numbers: Numbers
     strip: Strip | None
+    summary: str
+    gains: tuple[GainResult, ...]
+    added: tuple[AddedResult, ...]
+    curve: LineChart | None
 
     @property
     def name(self) -> str:
@@ -240,7 +250,26 @@ def _table_page(comparisons: Sequence[Comparison], view: TableView) -> TablePage
         plots=tuple(_plots(view.paper, rows))[:MOST_PLOTS],
         numbers=numbers_of(rows),
         strip=_strip(view.paper, rows),
+        summary=table_summary(comparison, view.table.table),
+        gains=tuple(gain for gain in comparison.gains if gain.entry.table.table == view.table.table),
+        added=tuple(one for one in comparison.added if one.table == view.table.table),
+        curve=_margin_curve([point for point in comparison.curves if point.table == view.table.table]),
     )
+
+
+def _margin_curve(points: Sequence[CurvePoint]) -> LineChart | None:
+    """Return how the table's verdicts would count at other margins, None where nothing of it was tested."""
+    if not points:
+        return None
+    margins = np.array([point.margin for point in points])
+    counts = {
+        "within the margin": [point.within for point in points],
+        "deviates": [point.deviates for point in points],
+        "neither": [point.neither for point in points],
+    }
+    lines = {name: [np.stack([margins, np.array(count, float)])] for name, count in counts.items()}
+    most = float(sum(count[0] for count in counts.values()))
+    return line_chart("Verdicts by margin", lines, "margin, printed units", "numbers", bounds=(0.0, max(most, 1.0)))
 
 
 def _plots(paper: Paper, rows: Sequence[ComparisonRow]) -> Iterator[DotPlot]:
@@ -264,7 +293,7 @@ def _values(paper: Paper, row: ComparisonRow) -> Values:
         mean=number.mean,
         low=number.low,
         high=number.high,
-        printed=None if entry.stand_in else entry.printed.value,
+        printed=None if entry.stand_in or row.verdict is Verdict.NOT_COMPARABLE else entry.printed.value,
         margin=entry.table.margin(entry.column.id, paper),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from counterpoise.comparability import OTHER, SAME
 from counterpoise.judging.compare import ComparisonRow
 from counterpoise.judging.entries import Entry
 from counterpoise.judging.statistics import binomial_error
@@ -27,6 +28,7 @@ def table_notes(
     yield from _rule(paper, table, entries)
     yield from _sampling(results, paper, running)
     yield from _stand_ins(results, paper, running)
+    yield from _not_comparable(paper, running)
     yield from _folds(results, paper, running)
     yield from _not_run(paper, entries)
     yield from _failed(running)
@@ -95,6 +97,18 @@ def _stand_ins(results: Results, paper: Paper, running: Sequence[Entry]) -> Iter
     stand_ins = [entry for entry in running if entry.stand_in]
     for name, what in dict.fromkeys((_group_name(paper, entry), _what_differs(results, entry)) for entry in stand_ins):
         yield f"Stand-in: {name} ran {what}; not comparable with the paper's numbers."
+
+
+def _not_comparable(paper: Paper, running: Sequence[Entry]) -> Iterator[str]:
+    """Say what the gate found, once for each column group."""
+    found = dict.fromkeys(
+        (_group_name(paper, entry), entry.comparability.level, entry.comparability.reason)
+        for entry in running
+        if not entry.stand_in and entry.comparability.level != SAME
+    )
+    for name, level, reason in found:
+        words = "not comparable in level" if level == OTHER else level
+        yield f"{name}: {words} ({reason})."
 
 
 def _what_differs(results: Results, entry: Entry) -> str:

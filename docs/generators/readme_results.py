@@ -1,0 +1,52 @@
+"""Fill the table of results in README.md: ``python docs/generators/readme_results.py README.md``.
+
+It says what the published records say, in the words of their summaries, and names papers that no record is about.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from counterpoise import files
+from counterpoise.errors import UserError
+from counterpoise.papers.paper import load_paper, paper_names
+
+START, END = "<!-- results -->", "<!-- end of results -->"
+
+
+def table(root: Path) -> str:
+    """Return the table, and a picture where a record has a figure."""
+    rows, seen, picture = [], set(), ""
+    for path in sorted((root / "results/published").glob("*/summary.json")):
+        folder = path.parent.relative_to(root)
+        layout = files.read_json(path.parent / "layout.json", "layout of results")
+        for paper, found in files.read_json(path, "summary of results")["papers"].items():
+            title = load_paper(path.parent, paper).short_title
+            tables = ", ".join(entry["table"] for entry in layout["tables"] if entry["paper"] == paper)
+            rows.append(f"| [{path.parent.name}]({folder}/README.md) | {title}: {tables} | {found['answer']} |")
+            seen.add(paper)
+            pictures = sorted((path.parent / "figures" / paper).glob("*.png"))
+            if pictures and not picture:
+                picture = f"\n\n![{title}, {pictures[0].stem}]({pictures[0].relative_to(root)})"
+    for name in paper_names(root / "configs"):
+        paper = load_paper(root / "configs", name)
+        if all(found.unprinted for found in paper.tables.values()):
+            rows.append(f"| | {paper.short_title} | prints bars, no numbers: only its claims can be tested |")
+        elif name not in seen:
+            rows.append(f"| | {paper.short_title} | no record is published: nothing has been compared |")
+    return "\n".join(["| record | tables | what came out |", "|---|---|---|", *rows]) + picture
+
+
+def filled(text: str, root: Path) -> str:
+    """Return the README with its table as the records are now."""
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise UserError(f"README.md: must have the lines '{START}' and '{END}'")
+    return f"{before}{START}\n{table(root)}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    readme = Path(sys.argv[1])
+    files.write_text(readme, filled(readme.read_text(encoding="utf-8"), readme.resolve().parent))

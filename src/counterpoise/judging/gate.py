@@ -1,0 +1,73 @@
+"""The gate: before a number is judged, whether ours and the paper's can be compared in level at all.
+
+Four aspects: test set, split, features or weights, training. Each is the same, the same recipe with another draw, or
+another. Another one anywhere and nothing is said about the level; another draw of the test set, and the test set's
+sampling error enters the interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from counterpoise.comparability import OTHER, OTHER_DRAW, SAME, Difference, Level
+from counterpoise.papers.paper import Paper
+from counterpoise.results.layout import LayoutCell, LayoutData, LayoutValue
+
+FEW_DROPPED = 0.01
+"""Up to this share of a test set may be missing, unreadable items say, before it is another test set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparability:
+    """In what ours differs from the paper's; nothing listed means that nothing is known to differ."""
+
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def level(self) -> Level:
+        """The worst of the aspects."""
+        found = {difference.level for difference in self.differences}
+        return OTHER if OTHER in found else OTHER_DRAW if OTHER_DRAW in found else SAME
+
+    @property
+    def reason(self) -> str:
+        """What decides the level, aspect by aspect."""
+        deciding = [found for found in self.differences if found.level == self.level]
+        return "; ".join(f"{found.aspect}: {found.reason}" for found in deciding)
+
+
+def comparability_of(
+    paper: Paper, dataset: str, value: LayoutValue, cell: LayoutCell, data: LayoutData, n_test: int | None
+) -> Comparability:
+    """Return what the layout declares and what the data shows.
+
+    Args:
+        dataset: the paper's name of the dataset that the printed number is of.
+        n_test: the size of the test set that our runs were measured on, None before any has finished.
+    """
+    found = [*value.differs, *_derived(paper, dataset, value, cell, data, n_test)]
+    return Comparability(differences=tuple(found))
+
+
+def _derived(
+    paper: Paper, dataset: str, value: LayoutValue, cell: LayoutCell, data: LayoutData, n_test: int | None
+) -> Iterator[Difference]:
+    declared = {found.aspect for found in value.differs}
+    if value.other_training:
+        yield Difference(aspect="training", level=OTHER, reason=value.other_training, source="the protocol's file")
+    elif value.stand_in:
+        yield Difference(aspect="test set", level=OTHER, reason=f"a stand-in: {data.title}", source="the data's file")
+    facts = paper.datasets.get(dataset)
+    sizes = sorted({known.size for known in facts.test_sizes}) if facts else []
+    if n_test is None or not sizes or n_test in sizes or value.stand_in or "test set" in declared:
+        return
+    known = " or ".join(f"{size:,}" for size in sizes)
+    nearest = min(sizes, key=lambda size: abs(size - n_test))
+    few = bool(data.manifest.get("dropped")) and 0 <= nearest - n_test <= FEW_DROPPED * nearest
+    yield Difference(
+        aspect="test set",
+        level=OTHER_DRAW if few else OTHER,
+        reason=f"{n_test:,} examples; the paper's has {known}{', a few were left out as unreadable' if few else ''}",
+        source=f"the runs of {cell.dataset}",
+    )

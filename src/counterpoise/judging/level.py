@@ -1,0 +1,171 @@
+"""The first question asked of a table: is each of our means where the paper's number is, and would any other be?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from counterpoise.judging import statistics
+from counterpoise.judging.entries import Entry
+from counterpoise.judging.verdicts import (
+    Discrimination,
+    NumberVerdict,
+    Rule,
+    Spread,
+    Verdict,
+    holm_corrected,
+    judge_number,
+    passes,
+    spread_of,
+    without_power,
+)
+from counterpoise.papers.paper import Paper
+
+CURVE = tuple(round(0.25 * step, 2) for step in range(1, 17))
+"""Margins, in printed units, that the curve of verdict counts is drawn over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """How a table's numbers would be judged at another margin, whatever the gate says of them."""
+
+    table: str
+    margin: float
+    within: int
+    deviates: int
+    neither: int
+
+
+def columns_of(entries: Iterable[Entry]) -> dict[tuple[str, str], list[Entry]]:
+    """Return entries by table and column, in order."""
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        found.setdefault((entry.table.table, entry.column.id), []).append(entry)
+    return found
+
+
+def judge_levels(paper: Paper, entries: Sequence[Entry]) -> tuple[list[NumberVerdict], list[Discrimination]]:
+    """Return a verdict for each entry, and the discriminating power of each column with a margin and runs."""
+    shared = shared_spreads(entries)
+    rules = [rule_of(paper, entry, shared.get((entry.table.table, entry.column.id))) for entry in entries]
+    numbers = [_judge(entry, rule) for entry, rule in zip(entries, rules, strict=True)]
+    numbers = holm_corrected(numbers, [entry.counted for entry in entries])
+    by_column: dict[tuple[str, str], list[int]] = {}
+    for place, entry in enumerate(entries):
+        by_column.setdefault((entry.table.table, entry.column.id), []).append(place)
+    powers = []
+    for places in by_column.values():
+        power = _discrimination([(entries[i], rules[i]) for i in places])
+        if power is not None:
+            powers.append(power)
+            for place in places:
+                numbers[place] = without_power(numbers[place], power)
+    return numbers, powers
+
+
+def judge_entry(paper: Paper, entry: Entry) -> NumberVerdict:
+    """Return the verdict on one entry by itself: no other row lends a spread or asks what it could tell apart."""
+    return _judge(entry, rule_of(paper, entry, None))
+
+
+def rule_of(paper: Paper, entry: Entry, shared: Spread | None) -> Rule:
+    """Return the rule for one entry: what the paper's file declares, and the spread that its column lends."""
+    percent = entry.column.unit == "percent"
+    declared = paper.margins.get(entry.column.metric)
+    if shared is None and entry.test_error is not None and declared is not None:
+        # No row has a spread. What is assumed in its place is wide enough that nothing can be shown equivalent.
+        std = math.hypot(declared, entry.test_error)
+        shared = Spread(std=std, degrees=math.inf, source=f"no spread over seeds is known: {std:.2g} is assumed")
+    return Rule(
+        margin=entry.table.margin(entry.column.id, paper),
+        printed_runs=paper.printed_runs,
+        alpha=paper.alpha,
+        highest=100.0 if percent else math.inf,
+        shared=shared,
+        test_error=entry.test_error,
+        better=entry.column.better,
+        range=100.0 if percent else None,
+    )
+
+
+def shared_spreads(entries: Iterable[Entry]) -> dict[tuple[str, str], Spread]:
+    """Return, by table and column, the spread pooled over the rows; none where no row has any."""
+    found = {}
+    for place, column in columns_of(entries).items():
+        known = [entry.ours for entry in column if entry.ours is not None and entry.ours.std is not None]
+        std, degrees = statistics.pooled_spread([ours.std for ours in known], [ours.n for ours in known])
+        if std > 0:
+            found[place] = Spread(std=std, degrees=degrees, source="spread pooled over the column's rows")
+    return found
+
+
+def margin_curves(paper: Paper, entries: Sequence[Entry]) -> list[CurvePoint]:
+    """Return, for each table with runs, the counts of verdicts at every margin of :data:`CURVE`."""
+    shared = shared_spreads(entries)
+    counts: dict[tuple[str, float], list[int]] = {}
+    for entry in _tested(entries):
+        rule = rule_of(paper, entry, shared.get((entry.table.table, entry.column.id)))
+        if rule.margin is None or spread_of(entry.ours, rule) is None:
+            continue
+        for margin in CURVE:
+            found = judge_number(entry.printed, entry.ours, replace(rule, margin=margin))
+            place = {Verdict.REPRODUCED: 0, Verdict.DEVIATES: 1}.get(found.verdict, 2)
+            counts.setdefault((entry.table.table, margin), [0, 0, 0])[place] += 1
+    return [
+        CurvePoint(table=table, margin=margin, within=within, deviates=deviates, neither=neither)
+        for (table, margin), (within, deviates, neither) in counts.items()
+    ]
+
+
+def _judge(entry: Entry, rule: Rule) -> NumberVerdict:
+    if entry.printed.kind in ("not_defined", "not_applicable"):
+        return NumberVerdict(verdict=Verdict.NOT_DEFINED, reason=f"the paper prints '{entry.printed.printed}'")
+    if entry.ours is None:
+        return NumberVerdict(verdict=Verdict.NOT_RUN, reason=entry.reason)
+    return judge_number(entry.printed, entry.ours, rule, entry.stand_in, entry.comparability)
+
+
+def _tested(entries: Iterable[Entry]) -> list[Entry]:
+    """Return the entries with runs and a printed number, each number once; stand-ins are none."""
+    return [
+        entry
+        for entry in entries
+        if entry.counted
+        and not entry.stand_in
+        and entry.printed.kind == "number"
+        and entry.ours is not None
+        and entry.ours.finished
+        and not entry.ours.diverged
+    ]
+
+
+def _discrimination(column: Sequence[tuple[Entry, Rule]]) -> Discrimination | None:
+    """Return how many wrong pairings pass; None where nothing in the column has runs, a margin and a spread."""
+    kept = {id(entry) for entry in _tested(entry for entry, _ in column)}
+    ran = [(entry, rule) for entry, rule in column if id(entry) in kept and rule.margin is not None]
+    printed = [entry.printed for entry, _ in column if entry.counted and entry.printed.kind == "number"]
+    wrong = pairs = right = rows = 0
+    for entry, rule in ran:
+        spread = spread_of(entry.ours, rule)
+        if spread is None:
+            continue
+        test = (entry.ours.mean, spread, entry.ours.n)
+        rows += 1
+        right += passes(*test, entry.printed, rule, entry.comparability)
+        # A row that prints the same number is no wrong pairing: nothing could tell the two apart.
+        others = [other for other in printed if other.value != entry.printed.value]
+        pairs += len(others)
+        wrong += sum(passes(*test, other, rule, entry.comparability) for other in others)
+    if not rows:
+        return None
+    first = ran[0][0]
+    return Discrimination(
+        table=first.table.table,
+        column=first.column.id,
+        margin=ran[0][1].margin,
+        wrong=wrong,
+        pairs=pairs,
+        right=right,
+        rows=rows,
+    )

@@ -1,0 +1,27 @@
+"""What a plan may expect of its seeds is what the verdicts then give."""
+
+from __future__ import annotations
+
+import pytest
+
+from counterpoise.judging.power import expected_verdicts
+
+
+def test_the_counts_are_those_of_all_numbers():
+    for found in expected_verdicts([2.0] * 10 + [0.5] * 4, 5):
+        assert found.within + found.deviates + found.neither == pytest.approx(14)
+
+
+def test_more_seeds_and_less_spread_show_more():
+    few, many = (expected_verdicts([2.0] * 10, n) for n in (3, 10))
+    assert all(a.within <= b.within for a, b in zip(few, many, strict=True))
+    assert [found.within for found in many] == sorted((found.within for found in many), reverse=True)
+    assert [found.gap for found in many] == sorted(found.gap for found in many)
+
+
+def test_a_paper_that_is_right_deviates_in_one_number_of_twenty_at_most():
+    assert all(found.deviates < 0.06 * 100 for found in expected_verdicts([2.0] * 100, 5))
+
+
+def test_one_seed_promises_nothing():
+    assert expected_verdicts([2.0], 1) == []
