@@ -1,6 +1,8 @@
 # make demo        the default benchmark, from raw data to the report; it compares no number of a paper
 # make reproduce   the same, and says at its end what was not compared
 # make test        the tests
+# make check       formatting, lint, types, generated pages, links: everything but the tests
+# make release     wheel and sdist in dist/, each tried in a fresh environment
 # make docs        the documentation as a site, in build/docs
 # make generated   what is written from the source: reference pages, pages of papers and methods, the README's table
 # All first make .venv and install into it with the exact versions of constraints.txt. They do so again only
@@ -18,7 +20,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 # Packages of the caller's own must not shadow the pinned ones.
 unexport PYTHONPATH
 
-.PHONY: demo reproduce test test-slurm docs generated lint bench clean
+.PHONY: demo reproduce test test-slurm check docs generated release bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -48,9 +50,25 @@ generated: $(VENV)/.installed
 	$(BIN)/python -m counterpoise.methods.reference docs/methods.md
 	$(BIN)/python docs/generators/readme_results.py README.md
 
-lint: $(VENV)/.installed-with-tests
+# Not `snakemake --lint`: it wants a conda environment or container for each rule, and here one pinned environment
+# makes all numbers.
+check: $(VENV)/.installed-with-tests
+	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/python .ci/type_errors.py
+	$(BIN)/python .ci/up_to_date.py
+	$(IN_VENV) $(BIN)/python -m pytest -q tests/test_readme.py tests/test_docs.py tests/test_environment.py tests/test_architecture.py
+
+release: $(VENV)/.installed-with-tests
+	rm -rf dist build/try
+	$(BIN)/python -m pip install --quiet -c constraints.txt build
+	$(BIN)/python -m build --outdir dist .
+	for file in dist/*.whl dist/*.tar.gz; do \
+	    $(PYTHON) -m venv --clear build/try && \
+	    build/try/bin/python -m pip install --quiet -c constraints.txt "$$file" && \
+	    (cd build && try/bin/counterpoise --version && try/bin/counterpoise check mmpareto) || exit 1; \
+	done
 
 # One process and one thread: what else runs at the same time is part of a measurement. CSV files: results/performance/
 bench: export OMP_NUM_THREADS := 1

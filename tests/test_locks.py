@@ -14,7 +14,7 @@ import pytest
 
 from counterpoise import locks
 from counterpoise.errors import UserError
-from counterpoise.locks import Lock, Stopped, alone, locked
+from counterpoise.locks import Lock, Stopped, locked, one_at_a_time
 
 
 def hold(path: str, ready, silent: bool) -> None:
@@ -124,5 +124,5 @@ def test_a_lock_whose_file_was_deleted_meanwhile_guards_the_new_one(tmp_path, mo
 
 
 def test_what_is_made_alone_leaves_its_neighbours_in_peace(tmp_path):
-    with alone(tmp_path / "data"), alone(tmp_path / "other"):
+    with one_at_a_time(tmp_path / "data"), one_at_a_time(tmp_path / "other"):
         assert not Lock(tmp_path / ".data.lock").take()

@@ -102,11 +102,11 @@ class _Settings(BaseModel):
 
 def _field(info: SettingInfo) -> Any:
     bounds = info.bounds
-    annotation = info.type
+    annotation: Any = info.type
     if bounds.choices is not None:
         annotation = Literal[tuple(bounds.choices)]
-    limits = {"gt": bounds.above, "lt": bounds.below, "ge": bounds.minimum, "le": bounds.maximum}
-    limits = {key: value for key, value in limits.items() if value is not None}
+    bounded = {"gt": bounds.above, "lt": bounds.below, "ge": bounds.minimum, "le": bounds.maximum}
+    limits: dict[str, Any] = {key: value for key, value in bounded.items() if value is not None}
     if limits:
         annotation = Annotated[annotation, Field(**limits)]
     if typing.get_origin(annotation) is tuple:  # a tuple is a list in YAML
@@ -142,10 +142,10 @@ def components(kind: str) -> dict[str, Component]:
         _add(found, read_components(kind, module, file))
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS[kind]):
         module = entry.value.partition(":")[0]
-        file = module_file(module)
-        if file is None:
+        outside = module_file(module)
+        if outside is None:
             raise UserError(f"entry point {entry.name} of group {ENTRY_POINTS[kind]}: no module '{module}'")
-        _add(found, read_components(kind, module, file))
+        _add(found, read_components(kind, module, outside))
     return found
 
 
@@ -187,9 +187,10 @@ def _read_class(kind: str, module: str, file: Path, node: ast.ClassDef, call: as
         _check_family(info.family, node, f"{file}:{call.lineno}: @method")
     settings = {}
     for statement in node.body:
-        if isinstance(statement, ast.AnnAssign) and _is_setting(statement.value):
-            name = statement.target.id
-            settings[name] = _read_setting(name, statement, file)
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            value = statement.value
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "setting":
+                settings[statement.target.id] = _read_setting(statement.target.id, statement.annotation, value, file)
     return Component(kind, info.name, module, file, node.name, info, settings)
 
 
@@ -219,22 +220,17 @@ def _declared(schema: type, keywords: dict[str, Any], where: str) -> Any:
     return schema(**keywords)
 
 
-def _is_setting(value: ast.expr | None) -> bool:
-    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "setting"
-
-
-def _read_setting(name: str, statement: ast.AnnAssign, file: Path) -> SettingInfo:
-    call = statement.value
+def _read_setting(name: str, annotation: ast.expr, call: ast.Call, file: Path) -> SettingInfo:
     keywords = _literal_keywords(call, file)
     where = f"{file}:{call.lineno}: setting '{name}'"
     if not call.args and "default" not in keywords:
         raise UserError(f"{where}: has no default")
     default = _literal(call.args[0], file) if call.args else keywords.pop("default")
-    return SettingInfo(name, _annotation(statement.annotation, file), default, _declared(Bounds, keywords, where))
+    return SettingInfo(name, _annotation(annotation, file), default, _declared(Bounds, keywords, where))
 
 
 def _literal_keywords(call: ast.Call, file: Path) -> dict[str, Any]:
-    return {keyword.arg: _literal(keyword.value, file) for keyword in call.keywords}
+    return {str(keyword.arg): _literal(keyword.value, file) for keyword in call.keywords}
 
 
 def _literal(node: ast.expr, file: Path) -> Any:

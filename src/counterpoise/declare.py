@@ -134,7 +134,7 @@ def setting(default: Any, **bounds: Any) -> Any:
 def _decorator(kind: str) -> Callable[..., Callable[[type], type]]:
     def declare(**info: Any) -> Callable[[type], type]:
         def wrap(cls: type) -> type:
-            made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+            made: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
             made.info = INFO_TYPES[kind](**info)
             return made
 

@@ -241,4 +241,4 @@ def unpack_gzip(data: bytes, where: Path, largest: int = LARGEST) -> bytes:
 def sha256_file(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a regular file's bytes."""
     with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # a BufferedReader

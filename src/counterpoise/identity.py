@@ -226,7 +226,7 @@ def _write(node: Any, text: list[str]) -> None:
             if isinstance(node, ast.Raise):
                 value = _without_words(value)
             text.append(f"{field}=")
-            _write(_joined(value) if isinstance(node, ast.JoinedStr) else value, text)
+            _write(_joined(value) if isinstance(node, ast.JoinedStr) else value, text)  # type: ignore[arg-type]
         text.append(")")
     elif isinstance(node, list):
         text.append("[")
@@ -268,7 +268,7 @@ def _joined(parts: list[ast.expr]) -> list[ast.expr]:
         if not isinstance(part, ast.Constant):
             joined.append(part)
         elif joined and isinstance(joined[-1], ast.Constant):
-            joined[-1] = ast.Constant(joined[-1].value + part.value)
+            joined[-1] = ast.Constant(joined[-1].value + part.value)  # type: ignore[operator]  # both are texts
         elif part.value != "":
             joined.append(part)
     return joined

@@ -118,7 +118,7 @@ def locked(path: Path, waiting: str, stop: Callable[[], bool] = lambda: False) -
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
+def one_at_a_time(path: Path) -> Iterator[None]:
     """Run a block in one process at a time for each ``path``, which it makes; the lock is a hidden file beside it."""
     path = Path(path)
     with locked(path.with_name(f".{path.name}.lock"), f"another process makes {path}; waiting for that one"):

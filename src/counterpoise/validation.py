@@ -21,7 +21,7 @@ LARGEST_YAML = 4 * 2**20
 MOST_NODES = 100_000
 
 
-class _Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
     """Safe YAML in which a key given twice is an error, numbers are finite and ``1e-3`` is one, as in YAML
     1.2.
     """

@@ -93,7 +93,7 @@ def test_what_a_method_starts_from_is_flipped_with_it_and_keeps_its_weights(proj
     plan = project.plan()
     cell = flips(plan, "fine_tune")["choice", "0.2"].cell
     assert {parent.data for _, parent in cell.parents} == {cell.data}
-    assert {parent.name for _, parent in cell.parents} <= plan.keeping
+    assert {parent.name for _, parent in cell.parents} <= plan.keep_weights
     assert {parent.name for _, parent in cell.parents} <= set(plan.flipped)
 
 

@@ -143,7 +143,7 @@ def test_a_table_says_whose_encoders_are_probed(project, probe, methods):
     project.benchmark(tables=[table])
     plan = project.plan()
     assert {plan.cell(name).method for name in plan.probed} == methods
-    assert plan.probed <= plan.keeping
+    assert plan.probed <= plan.keep_weights
 
 
 def test_a_probe_of_all_rows_of_a_table_without_unimodal_columns_is_refused(project):

@@ -14,7 +14,7 @@ from explained import write_explanation
 from counterpoise.errors import UserError
 from counterpoise.judging.compare import judge
 from counterpoise.publication import publish as publication
-from counterpoise.publication.publish import publish, published_size, rewrite_readme
+from counterpoise.publication.publish import publish, rewrite_readme
 from counterpoise.publication.record import find_record, read_published
 from counterpoise.publication.verify import verify
 
@@ -169,6 +169,11 @@ def test_large_predictions_become_classes_and_confidences_from_which_every_run_i
     found = verify(done.folder)
     assert (found.differences, found.recomputed) == ([], 8)
     assert "classes and confidences" in (done.folder / "README.md").read_text()
+
+
+def published_size(root: Path) -> int:
+    """How many bytes all records of a project have together."""
+    return sum(path.stat().st_size for path in (root / "results/published").rglob("*") if path.is_file())
 
 
 def test_what_has_no_room_is_left_out_and_that_is_said(project, monkeypatch):

@@ -125,7 +125,9 @@ def test_a_run_names_its_logs_and_how_to_redo_it_from_the_projects_folder(projec
 def test_what_steps_recorded_is_measured(project, cell):
     folder = project.run(cell, 0)
     (folder / "diagnostics.csv").write_text("step,min_norm.gray\n0,0.5\n1,\n2,0.0001\n")
-    (folder / "timings.csv").write_text("step,integration_seconds.a,integration_seconds.b\n0,1.0,1.0\n1,2.0,2.0\n")
+    (folder / "timings.csv").write_text(
+        "step,integration_seconds.a,integration_seconds.b,step_seconds\n0,1.0,1.0,9\n1,2.0,2.0,9\n"
+    )
     record = json.loads((folder / "record.json").read_text())
     change_record(folder, files=record["files"] | {"diagnostics.csv": sha256_file(folder / "diagnostics.csv")})
     found = results(project)

@@ -3,7 +3,9 @@
 
 JOB = PLAN.benchmark.job
 RUN = "results/runs/{cell}/seed-{seed}"
-KEEPING = "|".join(sorted(name.rpartition(".")[2] for name in PLAN.keeping)) or "none"
+KEEPING = (
+    "|".join(sorted(name.rpartition(".")[2] for name in PLAN.keep_weights)) or "none"
+)
 # A further attempt follows one that ran out of memory or time, or that the machine let down: it asks for more.
 DEVICE = {
     "mem_mb": lambda wildcards, attempt: JOB.mem_mb * attempt,

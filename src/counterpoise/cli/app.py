@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from counterpoise.cli import extend, listing, plumbing, records, results, run
+from counterpoise.cli import extend, listing, plumbing, records, report_bug, results, run
 from counterpoise.errors import UserError
 
 # Newer Typers bring a Click of their own, older ones need the real one: the base of usage errors is found.
@@ -36,7 +36,7 @@ def data(context: typer.Context) -> None:
     raise typer.Exit(code if isinstance(code, int) else 0)
 
 
-for commands in (run.app, results.app, records.app, datasets, extend.app, listing.app, plumbing.app):
+for commands in (run.app, results.app, records.app, datasets, extend.app, listing.app, report_bug.app, plumbing.app):
     app.add_typer(commands)
 
 

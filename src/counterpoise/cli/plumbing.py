@@ -51,8 +51,8 @@ def train(
 
     remember(plan, asked.root)
     job = plan.benchmark.job
-    machine = {"save_seconds": job.save_seconds, "runs_per_gpu": job.runs_per_gpu}
-    raise typer.Exit(run_job(run, device, **machine, attempt=attempt, log=log))
+    code = run_job(run, device, save_seconds=job.save_seconds, runs_per_gpu=job.runs_per_gpu, attempt=attempt, log=log)
+    raise typer.Exit(code)
 
 
 @app.command(hidden=True)

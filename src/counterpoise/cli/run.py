@@ -140,8 +140,8 @@ def gc(
     from counterpoise.runs.status import find_orphans, known_to_benchmarks, remove
 
     asked = request(benchmark, settings, root)
-    known = known_to_benchmarks(asked.plan(), asked.root)
-    orphans = [orphan for orphan in find_orphans(asked.root, known) if data or orphan.kind != "data"]
+    in_use = known_to_benchmarks(asked.plan(), asked.root)
+    orphans = [orphan for orphan in find_orphans(asked.root, in_use) if data or orphan.kind != "data"]
     for line in orphan_lines(orphans):
         print(line)
     if yes:

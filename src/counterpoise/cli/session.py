@@ -35,7 +35,7 @@ class OneLine(logging.Formatter):
             return f"{clock}  {self.done}{message}"
         if event == "job_error":
             logs = [Path(log) for log in getattr(record, "log", None) or ()]
-            what = f"{message or record.rule_name}" + "".join(f"; log: {log}" for log in logs)
+            what = f"{message or getattr(record, 'rule_name', 'a rule')}" + "".join(f"; log: {log}" for log in logs)
             return "\n".join([f"{clock}  failed: {what}", *(f"          {last_line(log)}" for log in logs)])
         return self.default.format(record)
 
@@ -45,7 +45,7 @@ class OneLine(logging.Formatter):
         """
         event, text = event_of(record), str(record.msg)
         if event == "progress":
-            self.done = f"{record.done} of {record.total} done  "
+            self.done = f"{getattr(record, 'done', '?')} of {getattr(record, 'total', '?')} done  "
         if event == "job_error":
             return True
         if event == "job_info":

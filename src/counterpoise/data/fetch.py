@@ -19,7 +19,7 @@ from counterpoise.data.prepare import make_dataset, raw_files
 from counterpoise.data.progress import Progress, quiet
 from counterpoise.data.sources import RawFiles, Source, check_file, files_below, how_to_get, is_there
 from counterpoise.errors import UserError
-from counterpoise.locks import alone
+from counterpoise.locks import one_at_a_time
 
 CONNECTIONS = 8
 
@@ -47,7 +47,7 @@ def fetch_dataset(
     raw = raw_files(data, raw_root, data_roots, name)
     found = _Mirror(mirror, data.folder) if mirror is not None and data.folder else None
     fetching = _Fetching(data, raw, found, verify)
-    with alone(raw.home):
+    with one_at_a_time(raw.home):
         for source in data.sources():
             fetching.bring(source, progress)
         # The lists that are now there may name further files, thousands of small ones.

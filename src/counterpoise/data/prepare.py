@@ -17,7 +17,7 @@ from counterpoise.data.store import CONTENT, ArrayStore
 from counterpoise.data.work import Work, available_cores
 from counterpoise.errors import UserError, suggest
 from counterpoise.identity import check_loaded, check_unchanged, short_key, source_digest
-from counterpoise.locks import alone
+from counterpoise.locks import one_at_a_time
 
 
 def make_dataset(component_name: str, settings: Mapping[str, Any]) -> Dataset:
@@ -118,7 +118,7 @@ def prepare_dataset(
     raw = raw_files(data, raw_root, data_roots, name)
     # A process whose workflow was killed may still be at it: its work is taken over, not doubled.
     modules = (component("dataset", component_name).module,)
-    with alone(destination):
+    with one_at_a_time(destination):
         if is_prepared(destination):
             return _unchanged(data, raw_root, data_roots, destination)
         if source is not None:

@@ -154,7 +154,7 @@ class Recorder:
         self._seconds[-1]["step_seconds"] = [(self._began, self._now())]
         for name, owned in self._trained():
             change = torch._foreach_sub([p.detach() for p in owned], self._before[name])
-            self.record(f"update_norm.{name}", engine.total_norm(change))
+            self.record(f"update_norm.{name}", engine.total_norm(change))  # type: ignore[arg-type]
         self._before = {}
         self._values.append({})
         self._seconds.append({})
@@ -187,9 +187,9 @@ _Span = tuple["float | Event", "float | Event"]
 
 def _elapsed(start: float | Event, end: float | Event) -> float:
     if isinstance(start, float):
-        return end - start
-    end.synchronize()
-    return start.elapsed_time(end) / 1000
+        return end - start  # type: ignore[operator]  # both are moments of one clock
+    end.synchronize()  # type: ignore[union-attr]
+    return start.elapsed_time(end) / 1000  # type: ignore[arg-type]
 
 
 def is_time(column: str) -> bool:

@@ -21,6 +21,7 @@ from counterpoise.methods.interface import IntegrationMethod, State
 from counterpoise.models.network import JOINT, Network
 
 Gradients = list[Tensor]
+"""One tensor per parameter. (PyTorch declares its ``_foreach`` functions to return tuples; nothing depends on it.)"""
 
 
 @dataclass
@@ -94,7 +95,7 @@ def backward_heads(network: Network, cut: Cut, losses: dict[str, Tensor]) -> dic
         count = len(cut.leaves)
         cotangents[group] = dict(zip(cut.leaves, found[:count], strict=True))
         assign(own, list(found[count : count + len(own)]))
-        mixing = torch._foreach_add(mixing, found[count + len(own) :]) if shared else mixing
+        mixing = torch._foreach_add(mixing, found[count + len(own) :]) if shared else mixing  # type: ignore[assignment]
     assign(shared, mixing)
     return cotangents
 
@@ -157,7 +158,7 @@ def combine(gradients: list[Gradients], weights: Tensor) -> Gradients:
     weights = _finite(weights, gradients[0][0].dtype)
     total = _scaled(gradients[0], weights[..., 0])
     for k in range(1, len(gradients)):
-        total = torch._foreach_add(total, _scaled(gradients[k], weights[..., k]))
+        total = torch._foreach_add(total, _scaled(gradients[k], weights[..., k]))  # type: ignore[assignment]
     return total
 
 
@@ -172,8 +173,8 @@ def _finite(factors: Tensor, dtype: torch.dtype) -> Tensor:
 def _scaled(gradients: Gradients, factor: Tensor) -> Gradients:
     """Return all tensors times a scalar tensor, or each times its own of ``(T,)``."""
     if factor.ndim == 0:
-        return torch._foreach_mul(gradients, factor)
-    return torch._foreach_mul(gradients, list(factor.unbind()))
+        return torch._foreach_mul(gradients, factor)  # type: ignore[return-value]
+    return torch._foreach_mul(gradients, list(factor.unbind()))  # type: ignore[return-value]
 
 
 def integrate(method: IntegrationMethod, gradients: list[Gradients], losses: Tensor, state: State) -> Integration:
@@ -200,7 +201,7 @@ def _rescaled(method: IntegrationMethod, combined: Gradients, gradients: list[Gr
     """
     total = gradients[0]
     for gradient in gradients[1:]:
-        total = torch._foreach_add(total, gradient)
+        total = torch._foreach_add(total, gradient)  # type: ignore[assignment]
     if method.rescale_scope == "encoder":
         factor = method.scale(total_norm(combined), total_norm(total))
     else:

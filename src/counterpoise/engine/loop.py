@@ -55,7 +55,7 @@ class Trainer:
         self.data = data
         self.seed = seed
         self.device = device
-        self.network = network.to(device, memory_format=_memory_format(protocol))
+        self.network = network.to(device, memory_format=_memory_format(protocol))  # type: ignore[call-overload]
         self.objectives = method.objectives(network)
         self.recorder = recorder
         autocast = torch.bfloat16 if protocol.precision == "bf16" else None
@@ -113,12 +113,12 @@ class Trainer:
         saver = Saver(self, control)
         while not self._is_over():
             if self._step_in_epoch() == 0:
-                self.state = self.method.start_epoch(self, self.state)
+                self.state = self.method.start_epoch(self, self.state)  # type: ignore[arg-type]
             self._train_epoch(saver.after_step)
             self._check_losses()
             self._collect_steps()
             if not self.progress.diverged:
-                self.state = self.method.end_epoch(self, self.state)
+                self.state = self.method.end_epoch(self, self.state)  # type: ignore[arg-type]
                 self._evaluate()
             self.progress.epoch += 1
             self.sums = self._new_sums()

@@ -54,9 +54,9 @@ class Selections:
         for rule, values in plain.items():
             prefix = f"{rule}.logits."
             logits = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-            found[rule] = Selected(values["epoch"], values["accuracy"], logits)
+            found[rule] = Selected(values["epoch"], values["accuracy"], logits)  # type: ignore[arg-type]  # epochs are whole
         return cls(found)
 
     def _offer(self, rule: str, epoch: int, accuracy: float, logits: Logits) -> None:
-        if rule not in self.found or accuracy > self.found[rule].accuracy:
+        if rule not in self.found or accuracy > self.found[rule].accuracy:  # type: ignore[operator]  # only "last" has none
             self.found[rule] = Selected(epoch, accuracy, logits)

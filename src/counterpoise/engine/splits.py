@@ -35,7 +35,7 @@ class Splits:
         if name == "train":
             return self.train_plain, self.train_order
         if name == "val" and self.val is not None:
-            return self.val, self.val_order
+            return self.val, self.val_order  # type: ignore[return-value]  # both or neither
         if name == "test":
             return self.test, torch.arange(len(self.test))
         raise ValueError(f"this run has no split '{name}'")
@@ -62,4 +62,4 @@ def open_splits(model: dict[str, Any], protocol: Protocol, data: PreparedData, d
 
 
 def _transform(settings: dict[str, Any]) -> InputTransform:
-    return InputTransform(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+    return InputTransform(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})  # type: ignore[arg-type]

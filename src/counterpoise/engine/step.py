@@ -194,7 +194,7 @@ def _in_memory_order(values: Tensor) -> Tensor:
 
     A CPU draws and reduces one number at a time where channels come last.
     """
-    order = sorted(range(values.ndim), key=lambda dim: -values.stride(dim))
+    order = sorted(range(values.ndim), key=lambda dim: -values.stride(dim))  # type: ignore[operator]
     return values.permute(order).view(-1)
 
 
@@ -252,7 +252,7 @@ class _IntegrationStep:
             reaching = engine.objectives_of(self.network, encoder, list(cotangents))
             # K objectives reach this encoder: K cotangents (B, d) and K losses (K,).
             vectors = {name: found[encoder] for name, found in zip(reaching, cotangents.values(), strict=True)}
-            values = torch.stack([sum(losses[name] for name in names) for names in reaching.values()])
+            values = torch.stack([sum(losses[name] for name in names) for names in reaching.values()])  # type: ignore[misc]
             part = self._part(encoder, state, len(reaching), noise)
             # K backward passes through the encoder, one weighted sum of their gradients: weights (K,) or (T, K).
             weights, part = self._combine(encoder, cut, vectors, values, part)

@@ -156,11 +156,11 @@ def _dtype(module: nn.Module) -> torch.dtype:
 def _speed(parameters: list[nn.Parameter]) -> Tensor:
     """Return ``||gradient||^2 / ||weights||^2`` of parameters that have a gradient, in float64."""
     used = [p for p in parameters if p.grad is not None]
-    return _mu([p.grad for p in used], [p.detach() for p in used])
+    return _mu([p.grad for p in used], [p.detach() for p in used])  # type: ignore[misc]  # none is None
 
 
 def _slice_speed(weight: nn.Parameter, columns: slice) -> Tensor:
-    return _mu([weight.grad[:, columns]], [weight.detach()[:, columns]])
+    return _mu([weight.grad[:, columns]], [weight.detach()[:, columns]])  # type: ignore[index]  # after a backward pass
 
 
 def _mu(gradients: list[Tensor], weights: list[Tensor]) -> Tensor:

@@ -77,12 +77,12 @@ def slice_accuracies(epoch: Epoch) -> Tensor:
     """Return the validation accuracy of each modality by its own part of the joint logits, ``(M,)`` in
     float64.
     """
-    network, hits, count = epoch.network, 0, 0
+    network, hits, count = epoch.network, 0, 0  # hits becomes a tensor (M,) with the first batch
     with evaluating(network), torch.no_grad():
         for inputs, targets in epoch.batches("val"):
             labels = targets[network.targets[JOINT]]
             parts = network.fusion.contributions(network.encode(inputs))
             right = [(parts[name].argmax(dim=1) == labels).sum() for name in network.modalities]
-            hits = hits + torch.stack(right).double()
+            hits = hits + torch.stack(right).double()  # type: ignore[assignment]
             count += len(labels)
-    return hits / count
+    return hits / count  # type: ignore[return-value]

@@ -133,4 +133,5 @@ def _class_sums(epoch: Epoch, share: float) -> tuple[dict[str, Tensor], Tensor, 
             counts = members.sum(dim=0) + (0 if counts is None else counts)
             for name, values in network.vectors(features).items():
                 sums[name] = members.to(values.dtype).T @ values + sums.get(name, 0)
-    return sums, counts, {name: values.sum(dim=0) for name, values in sums.items()}
+    # A training split has at least one batch, so there are counts.
+    return sums, counts, {name: values.sum(dim=0) for name, values in sums.items()}  # type: ignore[return-value]

@@ -40,8 +40,11 @@ class Network(nn.Module):
         kinds: dict[str, str] | None = None,
     ) -> None:
         super().__init__()
-        self.encoders = nn.ModuleDict(encoders)
-        self.fusion = fusion
+        # Any, to a type checker: encoders and fusions of other packages need not derive from this package's classes,
+        # and a method that asks a fusion for something (its slices) has declared that it needs it: planning refuses
+        # networks that lack it.
+        self.encoders = nn.ModuleDict(encoders)  # type: Any
+        self.fusion = fusion  # type: Any
         self.heads = nn.ModuleDict(heads)
         self.targets = dict(targets)
         self.kinds = dict(kinds or {})
@@ -115,7 +118,7 @@ def _crosses(fusion: nn.Module) -> bool:
     return isinstance(fusion, FusionModule) and fusion.crosses
 
 
-def _pooled(encoder: nn.Module, features: Tensor) -> Tensor:
+def _pooled(encoder: Any, features: Tensor) -> Tensor:
     return encoder.pool(features) if features.ndim == 3 else features
 
 

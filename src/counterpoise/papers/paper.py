@@ -130,7 +130,7 @@ def printed_values(paper: Paper) -> list[PaperNumber]:
             method=row.method_title or row.id,
             dataset=table.group(row.id, column.id).id,
             metric=column.id.rpartition(".")[2],
-            value=table.value(row.id, column.id).number,
+            value=table.value(row.id, column.id).number or "",
         )
         for table in paper.tables.values()
         for row in table.rows

@@ -9,6 +9,8 @@ from pydantic import Field, field_validator
 
 from counterpoise.papers.data import PaperData
 
+Kind = Literal["number", "not_defined", "not_applicable", "unprinted"]
+
 NOT_DEFINED = "/"
 NOT_APPLICABLE = "-"
 _NUMBER = re.compile(r"^#?(?P<number>-?\d+(?:\.(?P<decimals>\d+))?(?:e(?P<exponent>-?\d+))?)s?$")
@@ -31,9 +33,9 @@ class PrintedValue(PaperData):
         return text
 
     @property
-    def kind(self) -> Literal["number", "not_defined", "not_applicable", "unprinted"]:
+    def kind(self) -> Kind:
         """What the entry is: a number, the paper's ``/`` or ``-``, or nothing (a bar without its number)."""
-        special = {"": "unprinted", NOT_DEFINED: "not_defined", NOT_APPLICABLE: "not_applicable"}
+        special: dict[str, Kind] = {"": "unprinted", NOT_DEFINED: "not_defined", NOT_APPLICABLE: "not_applicable"}
         return special.get(self.printed, "number")
 
     @property

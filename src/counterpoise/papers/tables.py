@@ -168,7 +168,7 @@ class PaperTable(PaperData):
         return {row.id: row for row in self.rows}
 
     @functools.cached_property
-    def _groups_by_id(self) -> dict[str, ColumnGroup]:
+    def _groups_by_id(self) -> dict[str | None, ColumnGroup]:
         return {group.id: group for group in self.groups}
 
     def row(self, row_id: str) -> Row:

@@ -40,7 +40,7 @@ def refusal_of_data(config: Mapping[str, Any], sizes: Mapping[str, int] | None) 
         )
     if sizes is None:
         return ""
-    train = sizes["train"] - (held_out if "val" not in sizes else 0)
+    train = sizes["train"] - (0 if "val" in sizes or held_out is None else held_out)
     if protocol["drop_last"] and train < protocol["batch_size"]:
         return (
             f"{train} training samples give no whole batch of 'batch_size' {protocol['batch_size']}, and 'drop_last' "

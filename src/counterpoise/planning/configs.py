@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -135,7 +136,7 @@ class Configs:
         """Return the factors that a file declares, by name; a file that is not there declares none."""
         if (folder, name) not in self._factors and self.path(folder, name).is_file():
             readers = (self.dataset, self.model, self.method, self.protocol)
-            dict(zip(WITH_FACTORS, readers, strict=True))[folder](name)
+            dict(zip(WITH_FACTORS, readers, strict=True))[folder](name)  # type: ignore[operator]
         return self._factors.get((folder, name), {})
 
     def path(self, folder: str, name: str) -> Path:
@@ -199,7 +200,7 @@ def _laid_over(base: dict[str, Any], tiny: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``base`` with ``override`` laid over it, mapping by mapping."""
     result = dict(base)
     for key, value in override.items():

@@ -94,16 +94,16 @@ class Plan:
         group = table.group(value.row, value.column).id if in_paper else column.group
         return self.named_in_dataset(value.paper, value.table, group, named)
 
-    def named_in_dataset(self, paper: str, table: str, group: str, output: str) -> str:
+    def named_in_dataset(self, paper: str, table: str, group: str | None, output: str) -> str:
         """Return an output (``joint``, ``audio``, ``probe:audio``) with the modality's name in the dataset
         that runs in a column group.
         """
-        run = self.table_run(paper, table).columns.get(group)
+        run = None if group is None else self.table_run(paper, table).columns.get(group)
         probe, separator, named = output.rpartition(":")
         return f"{probe}{separator}{named if run is None else run.modalities.get(named, named)}"
 
     @functools.cached_property
-    def keeping(self) -> frozenset[str]:
+    def keep_weights(self) -> frozenset[str]:
         """The names of the cells whose runs keep their network's weights: something is made of them."""
         parents = {parent.name for cell in self.cells for _, parent in cell.parents}
         return self.probed | parents | set(self.measured) | self._kept_flips[0] | self._kept_flips[1]
@@ -124,7 +124,7 @@ class Plan:
     @functools.cached_property
     def flipped(self) -> dict[str, Cell]:
         """All cells that explanations of this benchmark's numbers run, and what they start from, by name."""
-        found = {}
+        found: dict[str, Cell] = {}
         for cell in self.cells:
             for flip in self.flips(cell):
                 for needed in () if flip.cell is None else (*(p for _, p in flip.cell.parents), flip.cell):
@@ -138,7 +138,8 @@ class Plan:
         Cells of the plan itself stay as the plan has them, so that explaining one number renames no other's
         files.
         """
-        probed, parents = set(), set()
+        probed: set[str] = set()
+        parents: set[str] = set()
         for cell in self.cells:
             if cell.name not in self.probed and not cell.parents:
                 continue

@@ -22,7 +22,7 @@ from counterpoise.identity import canonical_json, short_key, source_digest
 from counterpoise.planning.benchmark import Benchmark, ColumnRun
 from counterpoise.planning.cells import Cell, PreparedDataset
 from counterpoise.planning.checks import refusal_of_data, refusal_of_selection
-from counterpoise.planning.configs import Configs, MethodConfig, Part, merge
+from counterpoise.planning.configs import Configs, MethodConfig, MethodOverride, Part, merge
 from counterpoise.planning.factors import Change
 from counterpoise.protocol import Protocol, ProtocolFile
 from counterpoise.validation import validate
@@ -128,7 +128,7 @@ class Resolver:
         if reason:
             return None, reason
         settings, protocol = self._laid_over(method, names, where)
-        config = {
+        config: dict[str, Any] = {
             "dataset": {"component": data.component, "settings": data.settings},
             "model": model,
             "method": {"name": method.name, "variant": names.variant, "settings": settings},
@@ -196,6 +196,7 @@ class Resolver:
                 changed_in=names.changed_in if change else "",
             )
             cell, _ = self.resolve(parent, f"{where}: run of '{modality}' alone")
+            assert cell is not None  # the method "unimodal" is defined for every network
             found.append((modality, cell))
         return tuple(found)
 
@@ -223,14 +224,19 @@ class Resolver:
         # In the method's file: the variant, then the dataset, then both; a dataset with a model after it alone.
         variant = file.variants.get(names.variant)
         places = (names.dataset, f"{names.dataset}/{names.model}")
-        sections = [(f"variants.{names.variant}", variant)] if variant is not None else []
+        sections: list[tuple[str, MethodOverride | None]] = []
+        if variant is not None:
+            sections.append((f"variants.{names.variant}", variant))
         sections += [(f"datasets.{place}", file.datasets.get(place)) for place in places]
         if variant is not None:
             sections += [
                 (f"variants.{names.variant}.datasets.{place}", variant.datasets.get(place)) for place in places
             ]
-        sections = [(section, found) for section, found in sections if found is not None]
-        layers += [Layer(name=f"{home}: {s}", settings=f.settings, protocol=f.protocol) for s, f in sections]
+        layers += [
+            Layer(name=f"{home}: {section}", settings=values.settings, protocol=values.protocol)
+            for section, values in sections
+            if values is not None
+        ]
         own = self.benchmark.methods.get(method.name)
         if own is not None:
             where = f"{self.path}: methods.{method.name}"
@@ -340,7 +346,11 @@ class Resolver:
         if dataset.task == "multimodal" and model.fusion is None:
             raise UserError(f"{where}: the key 'fusion' is missing: dataset '{dataset.name}' is multimodal")
         parts = {key: _part("encoder", part, f"{where}: encoders.{key}") for key, part in model.encoders.items()}
-        fusion = None if dataset.task == "multitask" else _part("fusion", model.fusion, f"{where}: fusion")
+        fusion = (
+            None
+            if dataset.task == "multitask" or model.fusion is None
+            else _part("fusion", model.fusion, f"{where}: fusion")
+        )
         info = None if fusion is None else component("fusion", fusion["component"]).info
         if info is not None:
             _check_fusion(info, parts, f"{where}: fusion '{info.name}'")

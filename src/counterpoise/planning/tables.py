@@ -67,7 +67,7 @@ def plan_table(resolver: Resolver, run: TableRun, table: PaperTable) -> Iterator
     """
     where = f"{resolver.path}: table {run.paper}.{run.table}"
     _check_names(resolver, run, table, where)
-    groups = {group.id: group for group in table.groups}
+    groups: dict[str | None, ColumnGroup] = {group.id: group for group in table.groups}
     for row in _rows(run, table, where):
         variants = run.variants.get(row.method, ["published"])
         outcomes = {

@@ -98,10 +98,16 @@ def publish(root: Path, benchmark: str, name: str | None = None, *, partial: boo
         comparisons = [judge(papers[name], results) for name in results.layout.judged]
         problems = _derive(results, papers, comparisons, fresh)
         commit, changed = _commit(root)
-        head = {"commit": commit, "changed": changed, "compact": packed.compact, "left_out": tuple(left_out)}
-        published.write_manifest(fresh, **head)
+
+        def write_manifest() -> None:
+            published.write_manifest(
+                fresh, commit=commit, changed=changed, compact=packed.compact, left_out=tuple(left_out)
+            )
+
+        # The page is made of what a reader of the manifest sees; the manifest names the page, so it is written twice.
+        write_manifest()
         write_text(fresh / published.README, readme_text(published.read_published(fresh)))
-        published.write_manifest(fresh, **head)
+        write_manifest()
         size = _size(fresh)
         if size + others > BUDGET:
             raise UserError(
@@ -313,8 +319,3 @@ def _records(root: Path) -> Iterator[Path]:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def published_size(root: Path) -> int:
-    """Return how many bytes all records of a project have together."""
-    return sum(map(_size, _records(Path(root))))

@@ -44,7 +44,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[2] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[2] = Field(2, alias="schema")
     source: Sha256
     commit: str | None = None
     changed: bool | None = None

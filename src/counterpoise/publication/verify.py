@@ -204,7 +204,7 @@ def _recomputed(results: Results, done: Verification, left_out: frozenset[str]) 
         stored.setdefault((cell, int(seed)), {})[selection, output, metric] = (whole, float(value))
     rows: list[dict[str, Any]] = []
     for run in results.runs:
-        values = stored.get((run.cell, run.seed), {})
+        values: Mapping[tuple[str, str, str], tuple[int | None, float]] = stored.get((run.cell, run.seed), {})
         if run.finished:
             done.runs += 1
             values = _verify_run(results, run, values, done, left_out)

@@ -52,7 +52,8 @@ class Question:
     def cells(self) -> list[str]:
         """The names of the number's cell and of the distinct cells of its flips."""
         flipped = [flip.cell for flip in self.flips if flip.cell is not None]
-        return list(dict.fromkeys([self.value.cell, *flipped]))
+        own = [] if self.value.cell is None else [self.value.cell]
+        return list(dict.fromkeys([*own, *flipped]))
 
     @property
     def file_name(self) -> str:
@@ -119,7 +120,7 @@ class WrittenExplanation(_Written):
 
     def overshoots(self, effect: WrittenEffect) -> bool:
         """Whether an effect leads beyond the printed number, to the other side of the gap."""
-        return None not in (self.gap, effect.recovered) and effect.recovered > abs(self.gap)
+        return self.gap is not None and effect.recovered is not None and effect.recovered > abs(self.gap)
 
     @property
     def unknown(self) -> list[WrittenEffect]:
@@ -165,7 +166,10 @@ SomeEffect = TypeVar("SomeEffect", bound=_Effect)
 
 def strongest_first(effects: Iterable[SomeEffect]) -> list[SomeEffect]:
     """Return what recovers most of the gap first, without a gap the largest; what is not known stays last."""
-    every = list(effects)
-    known = [effect for effect in every if effect.mean is not None]
-    known.sort(key=lambda e: -(abs(e.mean) if e.recovered is None else e.recovered))
-    return known + [effect for effect in every if effect.mean is None]
+
+    def rank(effect: SomeEffect) -> float:
+        if effect.mean is None:
+            return float("inf")
+        return -abs(effect.mean) if effect.recovered is None else -effect.recovered
+
+    return sorted(effects, key=rank)

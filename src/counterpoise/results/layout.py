@@ -177,7 +177,7 @@ class Layout(_Stored):
     they came from.
     """
 
-    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(1, alias="schema")
     name: SafeName
     title: str
     note: str = ""
@@ -203,17 +203,18 @@ class Layout(_Stored):
             for data in (cell.data, *cell.folds):
                 if data not in self.data:
                     raise ValueError(f"cells.{name}: its data '{data}' is not among the data")
-        for name, data in self.data.items():
-            if data.full_name != name:
-                raise ValueError(f"data.{name}: is called '{data.full_name}' by its own fields")
-        for place in (*self.tables, *self.values, *self.figures):
+        for full_name, prepared in self.data.items():
+            if prepared.full_name != full_name:
+                raise ValueError(f"data.{full_name}: is called '{prepared.full_name}' by its own fields")
+        places: tuple[LayoutTable | LayoutValue | LayoutFigure, ...] = (*self.tables, *self.values, *self.figures)
+        for place in places:
             if place.paper not in self.papers:
                 raise ValueError(f"the paper '{place.paper}' is not among the papers")
         named = [value.cell for value in self.values]
         named += [series.cell for figure in self.figures for series in figure.series]
-        for cell in named:
-            if cell is not None and cell not in self.cells:
-                raise ValueError(f"the cell '{cell}' is not among the cells")
+        for wanted in named:
+            if wanted is not None and wanted not in self.cells:
+                raise ValueError(f"the cell '{wanted}' is not among the cells")
         return self
 
     @property

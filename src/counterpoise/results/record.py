@@ -69,7 +69,7 @@ class RunRecord(_Stored):
     of the files beside the record.
     """
 
-    schema_version: Literal[2] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[2] = Field(2, alias="schema")
     key: str
     seed: int = Field(ge=0)
     identity: Identity

@@ -348,7 +348,7 @@ def read_values(path: Path) -> pd.DataFrame:
     wrong = np.flatnonzero(((found["value"] != "") & (found[named] == "").any(axis=1)).to_numpy())
     if len(wrong) > 0:
         line = int(wrong[0])
-        lacking = next(column for column in named if found[column][line] == "")
+        lacking = next(str(column) for column in named if found[column][line] == "")
         raise UserError(f"{path}:{line + 2}: has a value, but '{lacking}' is empty")
     twice = np.flatnonzero(found.duplicated([*COLUMNS[:4], "key", "seed", "selection", "output", "metric"]).to_numpy())
     if len(twice) > 0:

@@ -56,7 +56,7 @@ class Checkpoints:
 
     def load(self) -> tuple[RunState | None, list[str]]:
         """Return the newest whole state of this run, if any, and a line for each that was passed over."""
-        passed_over = []
+        passed_over: list[str] = []
         for number in sorted(self._numbers(), reverse=True):
             try:
                 return self._read(number), passed_over

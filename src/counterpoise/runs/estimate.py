@@ -59,17 +59,6 @@ def estimate(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> Estimat
     return Estimate(seconds, size, len(to_do), unknown, len(records), devices)
 
 
-def cell_seconds(runs: Iterable[RunStatus], records: Sequence[Recorded]) -> dict[str, float | None]:
-    """Return by cell the seconds of its runs that are to do, ``None`` where no like of one is on record."""
-    runs = list(runs)
-    total: dict[str, float | None] = {run.cell.name: 0.0 for run in runs}
-    to_do = [run for run in runs if not run.finished]
-    for run, found in zip(to_do, _runs(to_do, records), strict=True):
-        before = total[run.cell.name]
-        total[run.cell.name] = None if before is None or found is None else before + found[0]
-    return total
-
-
 def _runs(to_do: Iterable[RunStatus], records: Sequence[Recorded]) -> Iterator[tuple[float, float] | None]:
     """Yield seconds and bytes of each run, ``None`` where no like is on record."""
     by_method = _median_by(records, lambda r: (r.dataset, r.model, r.method))

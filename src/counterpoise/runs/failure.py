@@ -63,7 +63,7 @@ class Failure(BaseModel):
 class _Failures(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    schema_version: Literal[2] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[2] = Field(2, alias="schema")
     key: str
     seed: int
     failures: tuple[Failure, ...] = Field(min_length=1)

@@ -72,4 +72,4 @@ class Run:
 
 def run_of(plan: Plan, cell: Cell, seed: int, root: Path) -> Run:
     """Return a run of a plan's cell in the project at ``root``."""
-    return Run(cell=cell, seed=seed, root=Path(root), keep_weights=cell.name in plan.keeping)
+    return Run(cell=cell, seed=seed, root=Path(root), keep_weights=cell.name in plan.keep_weights)

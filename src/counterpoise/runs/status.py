@@ -126,10 +126,10 @@ def _failure(folder: Path, cell: Cell, seed: int) -> str:
     return f"{failure.status}: {failure.reason}" + (f" (log: {failure.log})" if failure.log else "")
 
 
-@dataclass(frozen=True)
-class Known:
-    """What must be kept: all that benchmarks of the project name, explanations of their numbers, and ``remembered``,
-    the cells and data of benchmarks that ran here with other settings or from other files.
+@dataclass(frozen=True, kw_only=True)
+class InUse:
+    """The cells and data that must not be deleted: those of the project's benchmarks, of the explanations of their
+    numbers, and ``remembered``, those of benchmarks that ran here with other settings or from other files.
     """
 
     plans: tuple[Plan, ...]
@@ -162,7 +162,7 @@ class Known:
         return frozenset(data.directory.name for cell in cells for data in (cell.data, *cell.folds))
 
 
-def known_to_benchmarks(plan: Plan, root: Path) -> Known:
+def known_to_benchmarks(plan: Plan, root: Path) -> InUse:
     """Return what the plan, every file in ``configs/benchmarks`` and every benchmark that ran here names.
 
     Raises:
@@ -170,16 +170,16 @@ def known_to_benchmarks(plan: Plan, root: Path) -> Known:
     """
     root = Path(root)
     plans = [make_plan(root, path) for path in sorted((root / "configs/benchmarks").glob("*.yaml"))]
-    return Known((plan, *plans), remembered(root))
+    return InUse(plans=(plan, *plans), remembered=remembered(root))
 
 
-def find_orphans(root: Path, known: Known) -> list[Orphan]:
+def find_orphans(root: Path, in_use: InUse) -> list[Orphan]:
     """Return runs, saved states and prepared data that no benchmark names."""
     root = Path(root)
-    found = [_orphan("runs", path) for path in _unknown_cells(root / RUNS, known)]
-    found += [_orphan("state", path) for path in _unknown_cells(root / WORK, known)]
+    found = [_orphan("runs", path) for path in _unknown_cells(root / RUNS, in_use)]
+    found += [_orphan("state", path) for path in _unknown_cells(root / WORK, in_use)]
     prepared = sorted((root / PREPARED).glob("*.*/manifest.json"))
-    return found + [_orphan("data", path.parent) for path in prepared if not known.has_data(path.parent.name)]
+    return found + [_orphan("data", path.parent) for path in prepared if not in_use.has_data(path.parent.name)]
 
 
 def remove(orphan: Orphan, root: Path) -> None:
@@ -201,8 +201,8 @@ def cell_folders(home: Path) -> Iterator[Path]:
             yield path
 
 
-def _unknown_cells(home: Path, known: Known) -> list[Path]:
-    return [path for path in cell_folders(home) if not known.has_cell(path.relative_to(home).as_posix())]
+def _unknown_cells(home: Path, in_use: InUse) -> list[Path]:
+    return [path for path in cell_folders(home) if not in_use.has_cell(path.relative_to(home).as_posix())]
 
 
 def _orphan(kind: str, path: Path) -> Orphan:

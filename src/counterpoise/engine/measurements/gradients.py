@@ -102,7 +102,7 @@ class _Moments:
     def add(self, pair: list[engine.Gradients]) -> None:
         wide = [[tensor.double() for tensor in found] for found in pair]
         if self.count > 0:
-            self.sums = [torch._foreach_add(s, w) for s, w in zip(self.sums, wide, strict=True)]
+            self.sums = [torch._foreach_add(s, w) for s, w in zip(self.sums, wide, strict=True)]  # type: ignore[misc]
         else:
             self.sums = wide
         self.squares = self.squares + torch.stack([engine.total_norm(found) for found in wide]).square().cpu()
