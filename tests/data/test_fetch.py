@@ -201,7 +201,7 @@ def test_a_pointer_from_a_server_is_no_file(tmp_path):
 
 
 OWN_LAYOUTS = {
-    "crema_d": ({"front_end": "ogm"}, 2 * len(data_trees.CREMA_D) + 2),
+    "crema_d": {"front_end": "ogm"},
     "kinetics_sounds": {"max_dropped": 0.2},
     "ave": {},
     "ucf101": {},

@@ -64,7 +64,7 @@ def test_a_missing_or_broken_view_is_named(tmp_path, tree):
     assert reasons == {
         "train/bed_0000": "the view bed_0000.obj.shaded_v007.png is a web page in place of the file "
         "(a log-in, a quota or an error)",
-        "train/bed_0001": "the file bed_0001.obj.shaded_v001.png is missing",
+        "train/bed_0001": "the file is missing",
     }
 
 

@@ -83,12 +83,11 @@ class Decoder:
         except MediaError as error:
             reason = str(error)
         except OSError as error:
-            if isinstance(error, FileNotFoundError):
-                # An item of several files (a model's views) says which.
-                which = f" {Path(error.filename).name}" if len(item.files) > 1 and error.filename else ""
-                reason = f"the file{which} is missing"
-            else:
-                reason = f"it cannot be read ({error.strerror or error})"
+            reason = (
+                "the file is missing"
+                if isinstance(error, FileNotFoundError)
+                else f"it cannot be read ({error.strerror or error})"
+            )
         except MemoryError:
             reason = "decoding it takes too much memory"
         except Exception as error:
