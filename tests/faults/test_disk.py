@@ -115,7 +115,8 @@ def test_a_truncated_array_of_prepared_data_is_refused_by_name(finished: Project
     assert done.returncode == 1
     assert "gray.npy" in done.stderr
     note = json.loads((finished.root / f"results/runs/{cell}/seed-0/failure.json").read_text())
-    assert (note["status"], note["again"]) == ("failed", False)
+    (failure,) = note["failures"]
+    assert (failure["status"], failure["again"]) == ("failed", False)
 
 
 @pytest.mark.slow

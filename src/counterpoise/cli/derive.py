@@ -30,8 +30,8 @@ def current_results(plan: Plan, root: Path) -> Results:
     """
     folder = results_folder(root, plan.benchmark.name)
     if find_changed(plan, root):
-        print(f"{folder}: brought up to date", file=sys.stderr)
         write_benchmark(plan, root)
+        print(f"{folder}: brought up to date", file=sys.stderr)
     basis = read_basis(folder)
     if basis is not None and basis.partial:
         print(f"{folder}: partial: {basis.finished} of {basis.planned} runs", file=sys.stderr)
