@@ -28,7 +28,7 @@ demo: $(VENV)/.installed
 
 reproduce: demo
 	@echo "Not compared: any number of the papers. This was the demo, on digits that stand in for their data;"
-	@echo "'counterpoise run -b mosi' runs a table whose numbers are compared, docs/papers.md lists all."
+	@echo "'counterpoise run -b mosi' runs one of their tables on real features, docs/papers.md lists all."
 
 test: export OMP_NUM_THREADS := 1
 test: $(VENV)/.installed-with-tests

@@ -137,7 +137,7 @@ def test_an_unfinished_benchmark_is_published_only_on_request(project, derive):
 
 def test_a_failed_run_is_in_the_record_with_its_reason_and_without_the_machine(project, derive):
     cell = project.cell("uniform")
-    project.fail(cell, 0, "out_of_memory", f"2 GiB short in {project.root.resolve()}/work/x and /opt/thing")
+    project.fail(cell, 0, "out_of_memory", f"2 GiB short in {project.root.resolve()}/logs/x and /opt/thing")
     derive(project)
     record = publish(project.root, "small", partial=True).folder
     assert "1 out of memory" in (record / "README.md").read_text()

@@ -60,8 +60,9 @@ def weights_files(cell):
 # again, with the reason. A note of them, newer than they are, is then an input of their rules (docs/decisions/018).
 CHANGED = find_changed(PLAN, Path()) if workflow.is_main_process else {}
 NOTE = [write_note(CHANGED, Path())] if CHANGED else []
-for reason in dict.fromkeys(CHANGED.values()):
-    logger.info(f"to be made again: {reason}")
+if CHANGED:
+    reasons = dict.fromkeys(CHANGED.values())
+    logger.info("\n".join(f"to be made again: {reason}" for reason in reasons))
 
 
 def changed(file):
