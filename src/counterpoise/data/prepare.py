@@ -53,7 +53,9 @@ def read_data_roots(given: Mapping[str, str | Path], configurations: Collection[
     if not given:
         return {}
     known = components("dataset")
-    allowed = {*configurations, *known, *(found.load().folder for found in known.values())} - {""}
+    # A dataset of one's own folder names that folder by a setting, so its class has none.
+    folders = [found.load().folder for found in known.values()]
+    allowed = {*configurations, *known, *(name for name in folders if isinstance(name, str) and name)}
     roots = {}
     for name, folder in given.items():
         if name not in allowed:

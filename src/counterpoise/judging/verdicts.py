@@ -50,7 +50,7 @@ class Spread:
 class Rule:
     """What is declared before anything runs, and what the rest of the column lends to one of its numbers.
 
-    ``margin`` is None for metrics of a machine, which are shown and not judged. ``highest`` is the largest possible
+    ``margin`` is None for metrics without a declared one (those of a machine), which are shown and not judged. ``highest`` is the largest possible
     value of the metric: intervals are clipped to [0, ``highest``] for display, verdicts use the unclipped ones.
     ``shared`` is the spread for a number whose own seeds show none. ``test_error`` is the sampling error of one number
     on one test set. ``better`` and ``range`` (the metric's, None where it has none) say which seeds collapsed.
@@ -137,7 +137,7 @@ def judge_number(
     delta = seen.mean - printed.value
     seen = replace(seen, delta=delta)
     if rule.margin is None:
-        return replace(seen, verdict=Verdict.NOT_JUDGED, reason=_join("no margin: it depends on the machine", aside))
+        return replace(seen, verdict=Verdict.NOT_JUDGED, reason=_join("no margin is declared for this metric", aside))
     if tested is not None:
         seen = replace(
             seen,

@@ -72,7 +72,7 @@ NOT_COMPARED = {
     Verdict.UNDECIDED: ("has too few seeds to judge by", "have too few seeds to judge by"),
     Verdict.NOT_COMPARABLE: ("is not comparable in level", "are not comparable in level"),
     Verdict.STAND_IN: ("ran on a stand-in", "ran on stand-ins"),
-    Verdict.NOT_JUDGED: ("depends on the machine", "depend on the machine"),
+    Verdict.NOT_JUDGED: ("has no declared margin", "have no declared margin"),
     Verdict.FAILED: ("failed", "failed"),
     Verdict.NOT_RUN: ("was not run", "were not run"),
 }

@@ -60,7 +60,7 @@ MEANINGS = {
     "failed": "every run of it that was tried failed",
     "not comparable": "other test set, split, features, weights or training than the paper's: its level says nothing",
     "stand-in": "ran on other data than the paper's, or with another training; not compared",
-    "not judged": "depends on the machine: shown, and no margin is declared for it",
+    "not judged": "no margin is declared for the metric (times depend on the machine): shown only",
     "not run": "nothing has run for it; the reason is given",
     "not defined": "the paper leaves the entry open",
     "not printed": "the paper shows it without a number",
