@@ -283,3 +283,13 @@ def test_memory_is_a_few_items_whatever_the_size_of_the_dataset(tmp_path):
 class WithLength:
     def __call__(self, item):
         return {**Large()(item), "length": np.int64(MEGABYTE)}
+
+
+def test_who_is_in_a_clip_is_kept_beside_its_label(tmp_path):
+    alone, shared = make_items(tmp_path / "a", [1, 2, 3]), make_items(tmp_path / "b", [4, 5], group="one speaker")
+    items = [*alone, *shared, *(dataclasses.replace(item, id=f"{item.id}-none", group="") for item in alone[:2])]
+    data = prepare(tmp_path, {"train": items, "test": items[:2]})
+    groups = data.array("train", "group").tolist()
+    assert len(set(groups)) == 6, "the two of one speaker are one group, and a clip of nobody is one of its own"
+    assert groups[3] == groups[4]
+    assert data.array("test", "group").tolist() == groups[:2], "in every split the same number"

@@ -47,6 +47,13 @@ def test_every_row_is_given_its_own_utterance(tmp_path, mirror, utterances):
             assert int(row["label_binary"]) == data.array(split, "sentiment")[place]
 
 
+def test_the_utterances_of_a_video_are_a_group(tmp_path, mirror, utterances):
+    data = prepare(tmp_path, mirror)
+    videos = [name.rpartition("_")[0] for name in data.ids("test")]
+    pairs = set(zip(videos, data.array("test", "group").tolist(), strict=True))
+    assert len(pairs) == len(set(videos)) == 31
+
+
 def test_features_are_those_of_the_files(tmp_path, mirror):
     data = prepare(tmp_path, mirror)
     rows = list(csv.reader((mirror / "cmu_mosi/audio_test0.csv").open()))

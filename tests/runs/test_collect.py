@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pandas as pd
 import pytest
 from small_project import TEST_SIZE, SmallProject
 
+from counterpoise.data.prepared import PreparedData
+from counterpoise.data.store import GROUP, ArrayStore, group_numbers
 from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
 from counterpoise.results.table import FILES, Results, read_results, write_results
@@ -71,6 +74,26 @@ def test_a_finished_run_gives_values_correctness_and_counts(project, cell, run):
     rows = found.values[(found.values["key"] == cell.key) & (found.values["seed"] == 0)]
     assert set(rows["metric"]) == {"accuracy", "macro_f1", "ece"}
     assert set(rows["epoch"]) == {19}
+
+
+def test_groups_of_test_examples_are_those_of_the_data_and_outlive_it(project, cell, run):
+    folder = project.prepared(cell)
+    shutil.rmtree(folder)
+    with ArrayStore(folder, dataset=cell.data.component, key=cell.data.key, settings={}) as store:
+        store.target("digit", names=["0"])
+        store.extra(GROUP)
+        for split in ("train", "test"):
+            videos = [f"video {place // 4}" for place in range(TEST_SIZE)]
+            ids = [f"{split}/{place}" for place in range(TEST_SIZE)]
+            store.append(split, ids, digit=np.zeros(TEST_SIZE, np.int64), **{GROUP: group_numbers(videos)})
+    raw = PreparedData.open(folder).raw_digest
+    change_record(run, raw_data=raw)
+    found = results(project)
+    groups = found.groups[folder.name]
+    assert [len(set(groups[place : place + 4])) for place in range(0, TEST_SIZE, 4)] == [1] * (TEST_SIZE // 4)
+    assert len(set(groups)) == TEST_SIZE // 4
+    shutil.rmtree(folder)
+    np.testing.assert_array_equal(results(project, found).groups[folder.name], groups)
 
 
 def test_every_planned_run_is_an_entry_and_has_a_row(project, cell, run):

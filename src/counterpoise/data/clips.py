@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from counterpoise.data.media import MediaError
-from counterpoise.data.store import CONTENT, ArrayStore
+from counterpoise.data.store import CONTENT, GROUP, ArrayStore, group_numbers
 from counterpoise.data.work import Work
 from counterpoise.errors import UserError
 from counterpoise.identity import digest
@@ -152,6 +152,7 @@ def prepare_items(
     decoded = {name: store.layout(name) for name in store.array_names()}
     decoded = {name: layout for name, layout in decoded.items() if not store.is_label(name)}
     store.extra(CONTENT)
+    store.extra(GROUP)
     for split, items in splits.items():
         check_items(split, items)
         check_present(split, items, max_dropped, how_to_get)
@@ -200,7 +201,9 @@ def _append(store: ArrayStore, split: str, results: Sequence[tuple[Item, Decoded
     for name in store.array_names():
         shape, dtype = store.layout(name)
         if name == CONTENT:
-            rows = [np.int64(decoded.content) for _, decoded in good]
+            rows: list[Any] = [np.int64(decoded.content) for _, decoded in good]
+        elif name == GROUP:
+            rows = list(group_numbers(item.group or item.id for item, _ in good))
         elif store.is_label(name):
             rows = [np.int64(item.targets[name]) for item, _ in good]
         else:

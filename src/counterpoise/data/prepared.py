@@ -106,9 +106,12 @@ class PreparedData:
         """Return the names of the samples of a split, in the order of its arrays."""
         return [name.decode() for name in self.array(split, "id").tolist()]
 
-    def verify(self) -> None:
-        """Compare every file with its digest; raise ``UserError`` at the first that differs."""
-        entries = [entry for split in self.splits for entry in self._split(split)["arrays"].values()]
+    def verify(self, *names: str) -> None:
+        """Compare the files of the arrays ``names``, or all, with their digests; raise ``UserError`` at the first that
+        differs.
+        """
+        arrays = [self._split(split)["arrays"] for split in self.splits]
+        entries = [entry for found in arrays for name, entry in found.items() if name in names or not names]
         with concurrent.futures.ThreadPoolExecutor(HASHING_THREADS) as pool:
             found = pool.map(_file_digest, [self.path / entry["file"] for entry in entries])
             for entry, digest in zip(entries, found, strict=True):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from counterpoise.data.prepared import PreparedData
+from counterpoise.data.store import GROUP
 from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
 from counterpoise.identity import short_key, source_digest
@@ -52,7 +56,8 @@ def _collect(plan: Plan, root: Path, layout: Layout, cells: Iterable[Cell], prev
     entries: list[RunEntry] = []
     rows: list[dict[str, Any]] = []
     correct, details = {}, {}
-    for run in (Run(cell=cell, seed=seed, root=root) for cell in cells for seed in plan.seeds):
+    runs = [Run(cell=cell, seed=seed, root=root) for cell in cells for seed in plan.seeds]
+    for run in runs:
         entry = _entry(plan, run)
         measured = Measured()
         if entry.status == "completed":
@@ -77,10 +82,26 @@ def _collect(plan: Plan, root: Path, layout: Layout, cells: Iterable[Cell], prev
         layout=layout,
         values=as_table(rows),
         runs=tuple(entries),
+        groups=_groups(layout, {run.data.directory.name: root / run.data.directory for run in runs}, previous),
         correct=correct,
         details=details,
         runs_folder=root / RUNS,
     )
+
+
+def _groups(layout: Layout, folders: Mapping[str, Path], previous: Results | None) -> dict[str, NDArray[np.int64]]:
+    """Return, by the name of prepared data, which test examples belong together: numbers from 0 of shape (n_test,).
+
+    Data that says nothing of it has no entry. Where prepared data is no longer there, ``previous`` remembers.
+    """
+    found = {} if previous is None else {name: old for name, old in previous.groups.items() if name in folders}
+    for name, folder in folders.items():
+        if GROUP in layout.data[name].manifest.get("extras", {}):
+            data = PreparedData(folder, layout.data[name].manifest)
+            # Only these: the other arrays may be tens of gigabytes, and no number here rests on them.
+            data.verify(GROUP)
+            _, found[name] = np.unique(data.array("test", GROUP), return_inverse=True)
+    return found
 
 
 def _entry(plan: Plan, run: Run) -> RunEntry:

@@ -14,7 +14,7 @@ from counterpoise.data.interface import Dataset
 from counterpoise.data.normalise import measure
 from counterpoise.data.pickles import load_pickle
 from counterpoise.data.sources import RawFiles, Source
-from counterpoise.data.store import ArrayStore
+from counterpoise.data.store import GROUP, ArrayStore, group_numbers
 from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
@@ -118,6 +118,7 @@ class CmuMosi(Dataset):
         rows = _read_vectors(raw)
         for name, width in WIDTHS.items():
             store.modality(name, shape=(width,), dtype="float32")
+        store.extra(GROUP)
         opinions = self._opinions(raw, rows)
         for split, members in self._poria_splits(raw, rows, store).items():
             kept = [name for name in members if isinstance(opinions[name], int)]
@@ -125,6 +126,7 @@ class CmuMosi(Dataset):
             self._check_kept(split, [opinions[name] for name in kept], dropped)
             arrays = {name: np.stack([rows[member][name] for member in kept]) for name in WIDTHS}
             labels = np.array([opinions[member] for member in kept])
+            arrays[GROUP] = group_numbers(_video_of(member) for member in kept)
             store.append(split, kept, dropped=dropped, sentiment=labels, **arrays)
 
     def _poria_splits(self, raw: RawFiles, rows: dict[str, Any], store: ArrayStore) -> dict[str, list[str]]:
@@ -298,8 +300,12 @@ def _standard_folds(raw: RawFiles) -> dict[str, set[str]]:
     return {name: set(videos) for name, videos in folds.items()}
 
 
+def _video_of(utterance: str) -> str:
+    return utterance.rpartition("_")[0]
+
+
 def _fold_of(utterance: str, folds: dict[str, set[str]]) -> str:
-    video = utterance.rpartition("_")[0]
+    video = _video_of(utterance)
     for name, videos in folds.items():
         if video in videos:
             return name
