@@ -51,7 +51,8 @@ class Rule:
     """What is declared before anything runs, and what the rest of the column lends to one of its numbers.
 
     ``margin`` is None for metrics without a declared one (those of a machine), which are shown and not judged.
-    ``highest`` is the largest possible value of the metric: intervals are clipped to [0, ``highest``] for display, verdicts use the unclipped ones.
+    ``highest`` is the largest possible value of the metric: intervals are clipped to [0, ``highest``] for display,
+    verdicts use the unclipped ones.
     ``shared`` is the spread for a number whose own seeds show none. ``test_error`` is the sampling error of one number
     on one test set. ``better`` and ``range`` (the metric's, None where it has none) say which seeds collapsed.
     """

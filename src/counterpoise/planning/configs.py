@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -135,8 +135,8 @@ class Configs:
     def factors(self, folder: str, name: str) -> dict[str, Factor]:
         """Return the factors that a file declares, by name; a file that is not there declares none."""
         if (folder, name) not in self._factors and self.path(folder, name).is_file():
-            readers = (self.dataset, self.model, self.method, self.protocol)
-            dict(zip(WITH_FACTORS, readers, strict=True))[folder](name)  # type: ignore[operator]
+            readers: tuple[Callable[[str], object], ...] = (self.dataset, self.model, self.method, self.protocol)
+            dict(zip(WITH_FACTORS, readers, strict=True))[folder](name)
         return self._factors.get((folder, name), {})
 
     def path(self, folder: str, name: str) -> Path:
