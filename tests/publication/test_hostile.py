@@ -247,7 +247,7 @@ def test_links_pipes_sockets_and_giants_are_refused_by_name(arena, hostile, make
     folder = hostile()
     (folder / name).unlink(missing_ok=True)
     make(folder / name)
-    refused = read_all(arena, folder, (verify_it, report_it, trace_it, readme_it))
+    refused = read_all(arena, folder, (verify_it, report_it, trace_it, judge_it))
     assert len(refused) == 4
     assert all(f"'{name}'" in line for line in refused)
 
@@ -378,7 +378,7 @@ def damage_and_read(arena: Path, folder: Path, rounds: int, seed: int) -> int:
             path.write_bytes(mutate(rng, path))
             if path.name != "manifest.json":
                 seal(folder)
-            refused += len(read_all(arena, folder, (verify_it, diff_it, trace_it, rng.choice((report_it, readme_it)))))
+            refused += len(read_all(arena, folder, (verify_it, diff_it, trace_it, report_it)))
             path.write_bytes(whole)
             (folder / "manifest.json").write_bytes(manifest)
     return refused
