@@ -1,7 +1,7 @@
 # Counterpoise with PyTorch for CPUs: about 2 GB in place of 6. Not built by the tests.
 #
 #   docker build -t counterpoise .
-#   docker run --rm -v "$PWD/project:/project" counterpoise init
+#   docker run --rm -v "$PWD/project:/project" counterpoise new project
 #   docker run --rm -v "$PWD/project:/project" counterpoise run
 #
 # For GPUs: docker build --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128 ...

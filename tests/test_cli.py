@@ -142,10 +142,10 @@ def test_help_is_what_it_says_without_a_command(capsys):
 def test_commands_are_few_and_in_named_groups():
     commands = typer.main.get_command(app).commands
     shown = {name: command for name, command in commands.items() if not command.hidden}
-    assert len(shown) <= 21
+    assert len(shown) < 20
     panels = {command.rich_help_panel for command in shown.values()}
     assert panels == {"Run", "Results", "Records", "Data", "Extend", "List"}
-    assert {"train", "measure", "fetch", "prepare", "fetch-weights"} == set(commands) - set(shown)
+    assert {"train", "measure", "fetch", "prepare", "fetch-weights", "report-bug"} == set(commands) - set(shown)
 
 
 def test_the_version_is_the_packages(capsys):
@@ -178,7 +178,7 @@ def test_outside_of_a_project_the_way_in_is_said(tmp_path_factory, monkeypatch, 
     assert main(["plan"]) == 2
     said = capsys.readouterr().err
     assert "not inside a Counterpoise project" in said
-    assert "counterpoise init" in said
+    assert "counterpoise new project" in said
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_what_comes_with_the_package_is_there_outside_of_a_project(
 
 def test_a_project_can_be_made_anywhere_and_is_whole(tmp_path, repository, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["init", "mine"]) == 0
+    assert main(["new", "project", "mine"]) == 0
     assert "counterpoise run" in capsys.readouterr().out
     project = tmp_path / "mine"
     for name in ("Snakefile", ".gitignore", "configs/benchmarks/digits.yaml", "profiles/default/profile.yaml"):
@@ -211,7 +211,7 @@ def test_a_project_can_be_made_anywhere_and_is_whole(tmp_path, repository, monke
     assert main(["plan"]) == 0
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "all", "--cores", "1"]
     subprocess.run(command, check=True, capture_output=True, cwd=project)
-    assert main(["init"]) == 2
+    assert main(["new", "project"]) == 2
     assert "is there already; nothing was written" in capsys.readouterr().err
 
 
@@ -246,7 +246,7 @@ def test_a_wheel_has_what_a_project_is_made_of(tmp_path, repository):
     nowhere = tmp_path / "nowhere"
     nowhere.mkdir()
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
-    for arguments, said in ((["list", "papers"], "mlb"), (["init", "mine"], "Snakefile")):
+    for arguments, said in ((["list", "papers"], "mlb"), (["new", "project", "mine"], "Snakefile")):
         command = [sys.executable, "-m", "counterpoise", *arguments]
         done = subprocess.run(command, cwd=nowhere, env=environment, capture_output=True, text=True, check=False)
         assert (done.returncode, said in done.stdout) == (0, True), done.stderr

@@ -119,7 +119,7 @@ def test_editors_accept_our_own_files_by_the_schemas(name, repository):
 def test_cheap_commands_work_in_a_new_project(shown, tmp_path, monkeypatch, capsys):
     assert shown in SHOWN
     monkeypatch.chdir(tmp_path)
-    assert main(["init"]) == 0
+    assert main(["new", "project"]) == 0
     capsys.readouterr()
     assert main(shlex.split(shown)[1:]) == 0
     assert len(capsys.readouterr().out.splitlines()) > 1

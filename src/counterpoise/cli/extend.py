@@ -12,12 +12,12 @@ from counterpoise.cli.project import RootOption, find_root, make_project
 PANEL = "Extend"
 
 app = typer.Typer()
-new = typer.Typer(help="Write a working start of a method, an encoder or a dataset of your own.")
+new = typer.Typer(help="Make a project, or a working start of a method, an encoder or a dataset of your own.")
 app.add_typer(new, name="new", rich_help_panel=PANEL)
 
 
-@app.command(rich_help_panel=PANEL)
-def init(folder: Annotated[Path, typer.Argument(help="default: this one")] = Path()) -> None:
+@new.command("project")
+def new_project(folder: Annotated[Path, typer.Argument(help="default: this one")] = Path()) -> None:
     """Make a project folder: configurations to edit and the workflow that runs them. No clone is needed."""
     made = make_project(folder)
     print(f"{folder.resolve()}: {', '.join(made)}")

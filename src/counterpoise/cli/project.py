@@ -40,7 +40,7 @@ def find_root(given: Path | None = None, start: Path | None = None) -> Path:
             return Path() if folder == Path.cwd().resolve() else folder
     raise UserError(
         f"{here}: not inside a Counterpoise project (no {BENCHMARKS} here or above): "
-        "'counterpoise init' makes one here; or change into one, or name it by --root"
+        "'counterpoise new project' makes one here; or change into one, or name it by --root"
     )
 
 

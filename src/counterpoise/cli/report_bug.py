@@ -1,4 +1,7 @@
-"""The command ``counterpoise report-bug``: what a maintainer needs to know of an installation and its last failure."""
+"""The command ``counterpoise report-bug``: what a maintainer needs to know of an installation and its last failure.
+
+The form for an issue names it; the help does not.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ NAMED = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "COUNTERPOISE_SHARED", "SLUR
 """Variables of the environment of which it is said whether they are set; never their values."""
 
 
-@app.command("report-bug", rich_help_panel="List")
+@app.command("report-bug", hidden=True)
 def report_bug(
     benchmark: Annotated[str, typer.Option("--benchmark", "-b", metavar="NAME", help="the one that it is about")] = (
         DEFAULT_BENCHMARK
