@@ -47,7 +47,7 @@ docs: $(VENV)/.installed-with-docs
 generated: $(VENV)/.installed
 	$(BIN)/python docs/generators/reference.py docs/reference
 	$(BIN)/python docs/generators/papers_page.py docs/papers.md
-	$(BIN)/python -m counterpoise.methods.reference docs/methods.md
+	$(BIN)/python docs/generators/methods_page.py docs/methods.md
 	$(BIN)/python docs/generators/readme_results.py README.md
 
 # Not `snakemake --lint`: it wants a conda environment or container for each rule, and here one pinned environment

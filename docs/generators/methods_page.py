@@ -1,5 +1,4 @@
-"""Write ``docs/methods.md`` from what methods declare: ``python -m counterpoise.methods.reference
-docs/methods.md``.
+"""Write ``docs/methods.md`` from what methods declare: ``python docs/generators/methods_page.py docs/methods.md``.
 
 Declarations are read, not run: no torch is imported.
 """
@@ -31,7 +30,7 @@ NEEDS = {
 HEAD = """\
 # Methods
 
-*Written by `python -m counterpoise.methods.reference docs/methods.md` from what the files in
+*Written by `python docs/generators/methods_page.py docs/methods.md` from what the files in
 `src/counterpoise/methods/` declare; a test holds the two equal.*
 
 A variant is a parameterisation of one file: `published` as the paper's text says, `released` as the authors'
