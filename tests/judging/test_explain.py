@@ -203,7 +203,7 @@ def test_what_was_recorded_reads_back_as_it_was(deviating, tmp_path):
     folder = explanations_folder(tmp_path, "made_up")
     folder.mkdir(parents=True)
     (folder / "number.json").write_text(json.dumps(record(said, deviating.own.paper)))
-    (found,) = read_explanations(tmp_path, "made_up").values()
+    (found,) = read_explanations(explanations_folder(tmp_path, "made_up"), "made_up").values()
     assert (found.name, found.cell, found.gap) == (NUMBER, deviating.question.value.cell, said.gap)
     for read, effect in zip(found.effects, said.effects, strict=True):
         assert (read.title, read.before, read.after) == (effect.flip.title, effect.flip.before, effect.flip.after)
@@ -211,7 +211,7 @@ def test_what_was_recorded_reads_back_as_it_was(deviating, tmp_path):
     (rate,) = (effect for effect in found.effects if effect.title == "learning_rate")
     assert rate.recovered_interval == (rate.low, rate.high)  # ours is below the printed number
     assert math.isfinite(rate.recovered)
-    assert not read_explanations(tmp_path, "another")
+    assert not read_explanations(explanations_folder(tmp_path, "another"), "another")
 
 
 def test_an_explanation_in_another_benchmarks_folder_is_refused(deviating, tmp_path):
@@ -219,4 +219,4 @@ def test_an_explanation_in_another_benchmarks_folder_is_refused(deviating, tmp_p
     folder.mkdir(parents=True)
     (folder / "number.json").write_text(json.dumps(record(deviating.explain(), deviating.own.paper)))
     with pytest.raises(UserError, match="must be 'another' as in its path"):
-        read_explanations(tmp_path, "another")
+        read_explanations(explanations_folder(tmp_path, "another"), "another")

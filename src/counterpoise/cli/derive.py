@@ -9,17 +9,22 @@ from pathlib import Path
 from counterpoise.errors import UserError
 from counterpoise.files import atomic_directory
 from counterpoise.locks import locked
-from counterpoise.papers.paper import Paper, load_paper
+from counterpoise.papers.paper import load_paper
 from counterpoise.planning.plan import Plan
-from counterpoise.results.basis import BASIS, Basis, file_problem, now, read_basis, results_folder, stamp, write_basis
+from counterpoise.results.basis import (
+    BASIS,
+    Basis,
+    file_problem,
+    files_below,
+    now,
+    read_basis,
+    results_folder,
+    stamp,
+    write_basis,
+)
 from counterpoise.results.explained import explanations_folder, read_explanations
 from counterpoise.results.table import FILES, Results, read_results, write_results
 from counterpoise.runs.changed import asked_for, find_changed, made_of, run_stamps
-
-
-def load_papers(root: Path, names: tuple[str, ...]) -> dict[str, Paper]:
-    """Return papers by name."""
-    return {name: load_paper(Path(root) / "configs", name) for name in names}
 
 
 def current_results(plan: Plan, root: Path) -> Results:
@@ -65,10 +70,10 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
         # Before they are read: a run that ends in between is then newer than the basis, and not taken for a known one.
         stamps = _stamps(plan, root)
         results = collect(plan, root, _previous(folder))
-        explanations = read_explanations(root, plan.benchmark.name)
-        papers = load_papers(root, results.layout.papers)
-        tables = {table.paper for table in results.layout.tables}
-        comparisons = [judge(paper, results) for name, paper in papers.items() if name in tables]
+        explained = explanations_folder(root, plan.benchmark.name)
+        explanations = read_explanations(explained, plan.benchmark.name)
+        papers = {name: load_paper(root / "configs", name) for name in results.layout.papers}
+        comparisons = [judge(papers[name], results) for name in results.layout.judged]
         with atomic_directory(folder) as new:
             write_results(results, new)
             problems = write_derived(new, results, comparisons, papers=papers, explanations=explanations.values())
@@ -78,9 +83,7 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
                 finished=sum(run.finished for run in results.runs),
                 read_at=read_at,
                 runs=stamps,
-                explanations={
-                    path.name: stamp(path) for path in _files(explanations_folder(root, plan.benchmark.name))
-                },
+                explanations={path.name: stamp(path) for path in files_below(explained)},
             )
             write_basis(new, basis)
         clear_finished(plan, root)
@@ -107,10 +110,6 @@ def _stamps(plan: Plan, root: Path) -> dict[str, dict[str, tuple[int, str]]]:
             if stamps:
                 found[f"{cell.name}/seed-{seed}"] = stamps
     return found
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
 
 
 def _remove_torn(folder: Path) -> None:

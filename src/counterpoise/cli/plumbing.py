@@ -21,8 +21,6 @@ from counterpoise.errors import UserError, suggest
 if TYPE_CHECKING:
     from counterpoise.planning.plan import Plan
 
-WEIGHTS_FOLDER = Path("data/weights")
-
 app = typer.Typer()
 
 CellArgument = Annotated[str, typer.Argument(help="dataset/model/method-variant.key, as 'plan --cells' lists")]
@@ -137,6 +135,7 @@ def fetch_weights(
     """Fetch pretrained weights into data/weights: from the benchmark's mirror, a cache, or the publisher."""
     from counterpoise.data.weights import fetch_weights as fetch_file
     from counterpoise.models.pretrained import PretrainedWeights
+    from counterpoise.runs.run import WEIGHTS as FOLDER
     from counterpoise.weights import WEIGHTS
 
     name = next((known for known, weights in WEIGHTS.items() if weights.file == name), name)
@@ -145,7 +144,7 @@ def fetch_weights(
     asked = request(benchmark, settings, root)
     mirror = asked.plan().benchmark.mirror
     caches = PretrainedWeights.default().folders
-    print(fetch_file(WEIGHTS[name], asked.root / WEIGHTS_FOLDER, mirror=mirror, caches=caches))
+    print(fetch_file(WEIGHTS[name], asked.root / FOLDER, mirror=mirror, caches=caches))
 
 
 def _dataset(plan: Plan, name: str) -> Any:

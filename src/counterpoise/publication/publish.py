@@ -22,7 +22,7 @@ from counterpoise.publication import record as published
 from counterpoise.publication.readme import NOTES, readme_text
 from counterpoise.publication.verify import recompute, verify
 from counterpoise.results.arrays import pack_arrays
-from counterpoise.results.explained import explanations_folder, read_explanations_in
+from counterpoise.results.explained import explanations_folder, read_explanations
 from counterpoise.results.record import RunRecord
 from counterpoise.results.result_set import PUBLISHED, RESULTS
 from counterpoise.results.run_files import (
@@ -249,7 +249,7 @@ def _as_yaml(data: dict[str, Any]) -> str:
 def _copy_explanations(results: Results, root: Path, folder: Path) -> None:
     """Copy what ``counterpoise explain --write`` says about numbers of this benchmark."""
     source = explanations_folder(root, results.layout.name)
-    for path in read_explanations_in(source, results.layout.name):
+    for path in read_explanations(source, results.layout.name):
         for suffix in (".md", ".csv", ".json"):
             if path.with_suffix(suffix).is_file():
                 write_bytes(
@@ -320,7 +320,7 @@ def _derive(results: Results, papers: dict[str, Paper], comparisons: list[Compar
     from counterpoise.reporting.figures import draw_tables
     from counterpoise.reporting.write import write_derived
 
-    explanations = read_explanations_in(folder / "explain", results.layout.name).values()
+    explanations = read_explanations(folder / "explain", results.layout.name).values()
     problems = write_derived(folder, results, comparisons, papers=papers, explanations=explanations)
     return [*problems, *draw_tables(results, papers, folder)]
 

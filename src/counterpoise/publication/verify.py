@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from counterpoise.errors import UserError
 from counterpoise.files import json_text, read_json, read_text, sha256_file
@@ -41,9 +40,11 @@ from counterpoise.results.table import (
     VALUES,
     Results,
     RunEntry,
+    Value,
     as_table,
-    cell_names,
     read_results,
+    rows_of_run,
+    values_by_run,
 )
 
 ALL_THE_SAME, DIFFERENCES = 0, 3
@@ -68,8 +69,6 @@ LINE_NAMES = {
 COMPARISON_LINE, TABLE_LINE = ("table", "row", "column"), ("row",)
 # Columns in words, which another version of the source may put differently.
 WORDS = frozenset({"reason", "quote", "section"})
-
-ValueKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +203,7 @@ def _check_planned(results: Results, done: Verification) -> None:
 # -- runs ----------------------------------------------------------------------------------------------------
 
 
-Values = Mapping[ValueKey, tuple[int | None, float]]
+Values = dict[tuple[str, str, str], tuple[int | None, float]]
 # The metrics that are missing where a record lacks a file: of steps, and of their times.
 WITHOUT = {
     DIAGNOSTICS: {metric.name for metric in metrics_of("steps")},
@@ -214,22 +213,22 @@ WITHOUT = {
 
 def _recomputed(results: Results, done: Verification, left_out: frozenset[str]) -> Results:
     """Return the results with every value that can be computed again in place of the stored one."""
-    stored: dict[tuple[str, int], dict[ValueKey, tuple[int | None, float]]] = {}
-    table = results.values.dropna(subset=["value"])
-    columns = (table[name] for name in ("seed", "selection", "output", "metric", "epoch", "value"))
-    for cell, seed, selection, output, metric, epoch, value in zip(cell_names(table), *columns, strict=True):
-        whole = None if pd.isna(epoch) else int(epoch)
-        stored.setdefault((cell, int(seed)), {})[selection, output, metric] = (whole, float(value))
+    stored = values_by_run(results.values)
     rows: list[dict[str, Any]] = []
     for run in results.runs:
-        values: Mapping[tuple[str, str, str], tuple[int | None, float]] = stored.get((run.cell, run.seed), {})
+        values = _by_place(stored.get((run.cell, run.seed), ()))
         if run.finished:
             done.runs += 1
             values = _verify_run(results, run, values, done, left_out)
         elif values:
             done.differs(VALUES, _name(run), f"{len(values)} values", f"none: the run is {run.status}")
-        rows += _rows(results, run, values)
+        rows += rows_of_run(results.cell(run.cell), run, ((s, e, o, m, v) for (s, o, m), (e, v) in values.items()))
     return replace(results, values=as_table(rows))
+
+
+def _by_place(values: Iterable[Value]) -> Values:
+    """Return values with their epochs by selection, output and metric."""
+    return {(selection, output, name): (epoch, value) for selection, epoch, output, name, value in values}
 
 
 def _name(run: RunEntry) -> str:
@@ -267,7 +266,7 @@ def _verify_run(
         done.differs(RUNS, _name(run), "a sound run", str(error).replace(f"{results.runs_folder.parent}/", ""))
         return stored
     done.recomputed += 1
-    now = {(selection, output, name): (epoch, value) for selection, epoch, output, name, value in measured.values}
+    now = _by_place(measured.values)
     missing = set().union(*(WITHOUT.get(name, set()) for name in left_out))
     now |= {key: value for key, value in stored.items() if key[2] in missing and key not in now}
     for key in dict.fromkeys([*stored, *now]):
@@ -329,17 +328,6 @@ def _close_arrays(stored: np.ndarray | None, now: np.ndarray | None) -> bool:
     if stored is None or now is None or stored.shape != now.shape:
         return False
     return np.allclose(stored, now, rtol=METRIC_TOLERANCE, atol=METRIC_TOLERANCE, equal_nan=True)
-
-
-def _rows(results: Results, run: RunEntry, values: Values) -> Iterator[dict[str, Any]]:
-    cell = results.cell(run.cell)
-    named = {name: getattr(cell, name) for name in ("dataset", "model", "method", "variant", "protocol", "key")}
-    named |= {"seed": run.seed, "status": run.status}
-    if not values:
-        yield named
-    for (selection, output, metric), (epoch, value) in values.items():
-        found = {"selection": selection, "epoch": epoch, "output": output, "metric": metric, "value": value}
-        yield {**named, **found, "n_test": run.n_test}
 
 
 # -- tables and comparisons ----------------------------------------------------------------------------------

@@ -133,17 +133,12 @@ def explanations_folder(root: Path, benchmark: str) -> Path:
     return Path(root) / FOLDER / benchmark
 
 
-def read_explanations(root: Path, benchmark: str) -> dict[Path, WrittenExplanation]:
-    """Return the explanations of a benchmark's numbers below ``root`` by their files; none is no error.
+def read_explanations(folder: Path, benchmark: str) -> dict[Path, WrittenExplanation]:
+    """Return the explanations of a benchmark's numbers in a folder by their files; none is no error.
 
     Raises:
         UserError: a file is torn, is no explanation, or is one of another benchmark.
     """
-    return read_explanations_in(explanations_folder(root, benchmark), benchmark)
-
-
-def read_explanations_in(folder: Path, benchmark: str) -> dict[Path, WrittenExplanation]:
-    """Return the explanations in a folder, as :func:`read_explanations` those of a project."""
     found = {}
     for path in sorted(folder.glob("*.json")):
         where = f"{path}: not an explanation; delete it, or write it anew with 'counterpoise explain --write'"

@@ -15,28 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.errors import UserError
-from counterpoise.files import read_bytes, unpack_gzip
+from counterpoise.files import LARGEST, read_bytes, unpack_gzip
 from counterpoise.results.arrays import parse_arrays, read_arrays
 
 RECORD, HISTORY, DIAGNOSTICS, TIMINGS = "record.json", "history.csv", "diagnostics.csv", "timings.csv"
+# Timings are published with a run but are not in its record, since no two runs take equally long.
 PREDICTIONS, COMPACT = "predictions.npz", "predictions.compact.npz"
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def read_run_file(folder: Path, name: str, sha256: str | None = None) -> bytes | None:
+def read_run_file(folder: Path, name: str, sha256: str | None = None, largest: int = LARGEST) -> bytes | None:
     """Return the bytes of a file of a run, from ``<name>`` or ``<name>.gz``; None where neither is there.
 
     Raises:
-        UserError: it cannot be read, or its digest is not ``sha256``.
+        UserError: it cannot be read, has more than ``largest`` bytes, packed or not, or its digest is not ``sha256``.
     """
     path, packed = folder / name, folder / f"{name}.gz"
-    if path.exists() or not packed.exists():
-        if not path.exists():
-            return None
-        data = read_bytes(path, "file of a run")
+    if path.exists():
+        data = read_bytes(path, "file of a run", largest)
+    elif packed.exists():
+        path, data = packed, unpack_gzip(read_bytes(packed, "file of a run", largest), packed, largest)
     else:
-        path, data = packed, unpack_gzip(read_bytes(packed, "file of a run"), packed)
+        return None
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(f"{path}: was changed or truncated: its digest is not the one on record")
     return data

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.errors import UserError
-from counterpoise.files import read_bytes, unpack_gzip
+from counterpoise.results.run_files import read_run_file
 
 Columns = dict[str, NDArray[np.float64]]
 LARGEST = 256 * 1024 * 1024
@@ -26,14 +26,8 @@ def read_series(path: Path) -> Columns:
     Raises:
         UserError: it is no table of numbers, or larger than :data:`LARGEST`.
     """
-    packed = path.with_name(f"{path.name}.gz")
-    if path.is_file():
-        content = _content(path)
-    elif packed.is_file():
-        path, content = packed, _content(packed)
-    else:
-        return {}
-    return parse_series(content, path)
+    content = read_run_file(path.parent, path.name, largest=LARGEST)
+    return {} if content is None else parse_series(content, path)
 
 
 def parse_series(content: bytes, path: Path) -> Columns:
@@ -56,8 +50,3 @@ def parse_series(content: bytes, path: Path) -> Columns:
         raise UserError(f"{path}:{reader.line_num}: not a table of numbers: {error}") from error
     table = np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
     return {name: table[:, place] for place, name in enumerate(names)}
-
-
-def _content(path: Path) -> bytes:
-    content = read_bytes(path, "series", LARGEST)
-    return unpack_gzip(content, path, LARGEST) if path.suffix == ".gz" else content

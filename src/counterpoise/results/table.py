@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from counterpoise.errors import UserError
-from counterpoise.files import read_json, read_text, sha256_file, write_bytes, write_json, write_text
+from counterpoise.files import read_json, read_text, write_bytes, write_json, write_text
 from counterpoise.path_names import CellName, FileName, RelativePath, Seed, Sha256, printable
 from counterpoise.results.arrays import pack_arrays, read_arrays
 from counterpoise.results.layout import Layout, LayoutCell
@@ -58,6 +58,8 @@ COLUMNS = (
 GROUPS = "groups"
 """What the arrays in ``correct.npz`` are called that name the groups of test examples, before ``|`` and the data."""
 Status = Literal["completed", "diverged", "failed", "out_of_memory", "missing"]
+Value = tuple[str, int | None, str, str, float]
+"""Selection, epoch, output, metric and value: what a row of the results table says besides its run."""
 
 
 class RunEntry(BaseModel):
@@ -163,17 +165,9 @@ class Results:
     def _numbers(self) -> dict[tuple[str, str, str, str], dict[int, float]]:
         """Value by seed, by (cell, selection, output, metric)."""
         found: dict[tuple[str, str, str, str], dict[int, float]] = {}
-        table = self.values.dropna(subset=["value"])
-        columns = (
-            cell_names(table),
-            table["selection"],
-            table["output"],
-            table["metric"],
-            table["seed"],
-            table["value"],
-        )
-        for cell, selection, output, metric, seed, value in zip(*columns, strict=True):
-            found.setdefault((cell, selection, output, metric), {})[int(seed)] = float(value)
+        for (cell, seed), values in values_by_run(self.values).items():
+            for selection, _, output, metric, value in values:
+                found.setdefault((cell, selection, output, metric), {})[seed] = value
         return found
 
     def _lacking(self, cell: str, selection: str, output: str, metric: str) -> str:
@@ -305,6 +299,25 @@ def cell_names(values: pd.DataFrame) -> list[str]:
     ]
 
 
+def values_by_run(table: pd.DataFrame) -> dict[tuple[str, int], list[Value]]:
+    """Return the values of each run that has any, by the cell's name and the seed."""
+    found: dict[tuple[str, int], list[Value]] = {}
+    table = table.dropna(subset=["value"])
+    columns = (table[name] for name in ("seed", "selection", "epoch", "output", "metric", "value"))
+    for cell, seed, selection, epoch, output, metric, value in zip(cell_names(table), *columns, strict=True):
+        whole = None if pd.isna(epoch) else int(epoch)
+        found.setdefault((cell, int(seed)), []).append((selection, whole, output, metric, float(value)))
+    return found
+
+
+def rows_of_run(cell: LayoutCell, run: RunEntry, values: Iterable[Value]) -> list[dict[str, Any]]:
+    """Return a run's rows of the results table, for :func:`as_table`: one per value, or one without a value."""
+    named = {name: getattr(cell, name) for name in COLUMNS[:6]} | {"seed": run.seed, "status": run.status}
+    names = ("selection", "epoch", "output", "metric", "value")
+    rows = [{**named, **dict(zip(names, value, strict=True)), "n_test": run.n_test} for value in values]
+    return rows or [named]
+
+
 def as_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Return rows with some of :data:`COLUMNS` as a results table with all of them, typed.
 
@@ -378,8 +391,3 @@ def _place(name: str, where: Path) -> tuple[str, int, str, str]:
     if len(parts) != 4 or not parts[1].isdecimal():
         raise UserError(f"{where}: the array '{name}' must be called cell|seed|selection|output")
     return parts[0], int(parts[1]), parts[2], parts[3]
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each of the files of results in ``folder``."""
-    return {name: sha256_file(Path(folder) / name) for name in FILES}

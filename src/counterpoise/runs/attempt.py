@@ -24,7 +24,7 @@ from pathlib import Path
 from counterpoise import files
 from counterpoise.errors import UserError
 from counterpoise.locks import Lock, locked
-from counterpoise.results.record import RECORD, Attempt, RunRecord
+from counterpoise.results.record import RECORD, Attempt, RunRecord, read_record
 from counterpoise.validation import validate
 
 SCHEMA = 1
@@ -54,6 +54,14 @@ class WorkFolder:
     def finished(self) -> Path:
         """Where the finished run waits until it is settled."""
         return self.path / "finished"
+
+    def finished_record(self, key: str, seed: int) -> RunRecord | None:
+        """Return the record of the finished run that waits there, if it is of this run and whole."""
+        try:
+            record = read_record(self.finished, key, seed)
+        except UserError:
+            return None
+        return record if is_whole(self.finished, record) else None
 
     @contextlib.contextmanager
     def held(self, stop: Callable[[], bool] = lambda: False) -> Iterator[None]:

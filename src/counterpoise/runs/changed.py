@@ -19,7 +19,6 @@ from counterpoise.files import json_text, read_json, sha256_file, write_text
 from counterpoise.planning.plan import Cell, Plan
 from counterpoise.results.basis import (
     BASIS,
-    Basis,
     Stamp,
     derived_problem,
     file_problem,
@@ -80,7 +79,8 @@ def find_changed(plan: Plan, root: Path) -> dict[str, str]:
                         problem = _trained_on_other(root / place, cell.key, seed, manifest)
                 found |= {RECORD: problem} if problem else {}
                 broken |= {f"{place}/{name}": reason for name, reason in found.items()}
-    reason = next(iter(broken.values()), "") or since_then or report_problem(plan, root, basis, asked)
+    reason = next(iter(broken.values()), "") or since_then
+    reason = reason or derived_problem(root / home, basis, asked, explanations_folder(root, plan.benchmark.name))
     return broken | ({f"{home}/{BASIS}": reason} if reason else {})
 
 
@@ -110,12 +110,6 @@ def check_raw_data(plan: Plan, root: Path) -> None:
             # Another version of one's own files is other data, under another key: runs on the old ones stay right.
             again = f"raise 'version' in configs/datasets/{data.name}.yaml" if own else data_again(Path(data.directory))
             raise UserError(f"{data.directory}: {changes_text(changes)}; to use them, {again}")
-
-
-def report_problem(plan: Plan, root: Path, basis: Basis | None, asked: str) -> str:
-    """Return why the derived folder of a benchmark must be made again, runs apart; empty where it need not."""
-    name = plan.benchmark.name
-    return derived_problem(results_folder(root, name), basis, asked, explanations_folder(root, name))
 
 
 def asked_for(layout: Layout, root: Path) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from counterpoise.data.prepared import PreparedData
@@ -20,7 +19,7 @@ from counterpoise.results.layout import Layout
 from counterpoise.results.measure import Measured, measure_files
 from counterpoise.results.record import RunRecord, data_problem, read_record
 from counterpoise.results.run_files import DIAGNOSTICS, PREDICTIONS, RECORD, TIMINGS
-from counterpoise.results.table import Results, RunEntry, as_table, cell_names
+from counterpoise.results.table import Results, RunEntry, as_table, rows_of_run, values_by_run
 from counterpoise.runs.failure import read_failure
 from counterpoise.runs.layout import layout_of
 from counterpoise.runs.redo import benchmark_options, redo_command, run_logs
@@ -30,25 +29,19 @@ from counterpoise.validation import validate
 MEASURING = ("counterpoise.metrics", "counterpoise.results.measure", "counterpoise.results.diagnostics")
 
 
-def collect(plan: Plan, root: Path, previous: Results | None = None) -> Results:
+def collect(plan: Plan, root: Path, previous: Results | None = None, *, cells: Sequence[Cell] | None = None) -> Results:
     """Return the results of a plan's runs under ``root``, whatever has finished of them.
 
     A run that is missing or failed is an entry without values. Values of runs whose files, settings and metrics are
     those of ``previous`` are taken from there; their files are checked all the same.
 
+    Args:
+        cells: other cells than the plan's own, which run with its seeds and settings.
+
     Raises:
         UserError: a run's files do not fit its record, or belong to another run; says what to do.
     """
-    return _collect(plan, Path(root), layout_of(plan, root), plan.cells, previous)
-
-
-def collect_cells(plan: Plan, root: Path, cells: Iterable[Cell], previous: Results | None = None) -> Results:
-    """Return the results of other cells than the plan's own, with its seeds and settings; see :func:`collect`."""
-    cells = list(cells)
-    return _collect(plan, Path(root), layout_of(plan, root, cells), cells, previous)
-
-
-def _collect(plan: Plan, root: Path, layout: Layout, cells: Iterable[Cell], previous: Results | None) -> Results:
+    root, layout = Path(root), layout_of(plan, root, cells)
     known = _by_basis(previous)
     evaluation = plan.benchmark.evaluation.model_dump(mode="json")
     settings = {**evaluation, "source": source_digest(MEASURING)}
@@ -56,7 +49,9 @@ def _collect(plan: Plan, root: Path, layout: Layout, cells: Iterable[Cell], prev
     entries: list[RunEntry] = []
     rows: list[dict[str, Any]] = []
     correct, details = {}, {}
-    runs = [Run(cell=cell, seed=seed, root=root) for cell in cells for seed in plan.seeds]
+    runs = [
+        Run(cell=cell, seed=seed, root=root) for cell in (plan.cells if cells is None else cells) for seed in plan.seeds
+    ]
     for run in runs:
         entry = _entry(plan, run)
         measured = Measured()
@@ -73,7 +68,7 @@ def _collect(plan: Plan, root: Path, layout: Layout, cells: Iterable[Cell], prev
                 run.folder, entry, **evaluation, mend=mend
             )
         entries.append(entry)
-        rows += _rows(run, entry, measured)
+        rows += rows_of_run(layout.cells[entry.cell], entry, measured.values)
         for (selection, output), right in measured.correct.items():
             correct[entry.cell, entry.seed, selection, output] = right
         for (selection, output), arrays in measured.details.items():
@@ -150,45 +145,13 @@ def _files_behind(run: Run, entry: RunEntry, mend: str) -> dict[str, str]:
     return found
 
 
-def _rows(run: Run, entry: RunEntry, measured: Measured) -> Iterator[dict[str, Any]]:
-    """Yield a run's rows of the results table: one per value, or one without a value."""
-    cell = run.cell
-    named = {
-        "dataset": cell.dataset,
-        "model": cell.model,
-        "method": cell.method,
-        "variant": cell.variant,
-        "protocol": cell.protocol,
-        "key": cell.key,
-        "seed": run.seed,
-        "status": entry.status,
-    }
-    if not measured.values:
-        yield named
-    for selection, epoch, output, metric, value in measured.values:
-        yield {
-            **named,
-            "selection": selection,
-            "epoch": epoch,
-            "output": output,
-            "metric": metric,
-            "value": value,
-            "n_test": entry.n_test,
-        }
-
-
 def _by_basis(previous: Results | None) -> dict[tuple[str, int, str], Measured]:
     """Return what completed runs gave, by cell, seed and basis."""
     if previous is None:
         return {}
-    found = {(run.cell, run.seed): Measured() for run in previous.runs if run.basis}
-    table = previous.values.dropna(subset=["value"])
-    names = ("seed", "selection", "epoch", "output", "metric", "value")
-    columns = (cell_names(table), *(table[name] for name in names))
-    for cell, seed, selection, epoch, output, metric, value in zip(*columns, strict=True):
-        if (cell, int(seed)) in found:
-            whole = None if pd.isna(epoch) else int(epoch)
-            found[cell, int(seed)].values.append((selection, whole, output, metric, float(value)))
+    values = values_by_run(previous.values)
+    places = [(run.cell, run.seed) for run in previous.runs if run.basis]
+    found = {place: Measured(values=values.get(place, [])) for place in places}
     for (cell, seed, selection, output), right in previous.correct.items():
         if (cell, seed) in found:
             found[cell, seed].correct[selection, output] = right

@@ -10,7 +10,8 @@ from pathlib import Path
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
 from counterpoise.results.record import RECORD, RunRecord
-from counterpoise.runs.status import RUNS, RunStatus, cell_folders
+from counterpoise.runs.run import RUNS
+from counterpoise.runs.status import RunStatus, cell_folders
 
 MOST_RECORDS = 2000  # beyond these, more records make the estimate no better
 

@@ -9,7 +9,7 @@ from counterpoise.planning.plan import Plan
 from counterpoise.results.explained import Flip, Question
 from counterpoise.results.names import find_values, value_name
 from counterpoise.results.table import Results
-from counterpoise.runs.collect import collect_cells
+from counterpoise.runs.collect import collect
 from counterpoise.runs.layout import layout_of
 
 
@@ -49,4 +49,4 @@ def collect_flips(plan: Plan, root: Path, question: Question) -> Results:
         UserError: a run's files do not fit its record.
     """
     names = dict.fromkeys(flip.cell for flip in question.flips if flip.cell is not None)
-    return collect_cells(plan, root, [plan.cell(name) for name in names])
+    return collect(plan, root, cells=[plan.cell(name) for name in names])

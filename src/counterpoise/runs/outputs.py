@@ -18,14 +18,9 @@ from counterpoise.engine.state import Progress
 from counterpoise.models.network import digest_state
 from counterpoise.models.tasks import DENSE
 from counterpoise.results.record import Attempt, Identity, RunRecord, Selected, write_record
+from counterpoise.results.run_files import DIAGNOSTICS, HISTORY, PREDICTIONS, TIMINGS
 from counterpoise.runs.run import Run
 from counterpoise.runs.weights import WEIGHTS, weights_bytes
-
-HISTORY = "history.csv"
-PREDICTIONS = "predictions.npz"
-DIAGNOSTICS = "diagnostics.csv"
-TIMINGS = "timings.csv"
-"""The steps' times: published with a run but not listed in its record, since no two runs take equally long."""
 
 
 def write_outputs(run: Run, trainer: Trainer, data: PreparedData, attempts: Sequence[Attempt], folder: Path) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from counterpoise.errors import UserError
 from counterpoise.planning.plan import Cell, Plan
-from counterpoise.results.record import RECORD, read_record
-from counterpoise.runs.attempt import WorkFolder, is_whole, publish
+from counterpoise.results.record import RECORD
+from counterpoise.runs.attempt import WorkFolder, publish
 from counterpoise.runs.failure import Failure, note_failure, read_failures
 
 KILLED = "killed from outside (a time or memory limit, or a person)"
@@ -24,18 +23,10 @@ def settle(plan: Plan, root: Path) -> None:
             folder, work = Path(root) / cell.run_directory(seed), _work(root, cell, seed)
             if (folder / RECORD).is_file() or not work.path.is_dir():
                 continue
-            if is_finished(work, cell.key, seed):
+            if work.finished_record(cell.key, seed) is not None:
                 publish(work.finished, folder)
             else:
                 _note_killed(folder, work, cell, seed, _log(root, cell, seed))
-
-
-def is_finished(work: WorkFolder, key: str, seed: int) -> bool:
-    """Return whether a work folder has the whole copy of the finished run."""
-    try:
-        return is_whole(work.finished, read_record(work.finished, key, seed))
-    except UserError:
-        return False
 
 
 def clear_finished(plan: Plan, root: Path) -> None:

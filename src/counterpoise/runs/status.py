@@ -21,9 +21,8 @@ from counterpoise.runs.failure import NAME as FAILURE
 from counterpoise.runs.failure import read_failure
 from counterpoise.runs.progress import read_progress
 from counterpoise.runs.remembered import remembered
+from counterpoise.runs.run import RUNS, WORK
 
-RUNS = "results/runs"
-WORK = "work"
 PREPARED = "data/prepared"
 
 

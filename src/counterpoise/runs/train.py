@@ -45,7 +45,7 @@ def train_run(run: Run, device: torch.device, control: Control | None = None) ->
         with work.held(control.stop):
             if is_published(run):
                 return
-            finished = _finished_copy(work, run)
+            finished = work.finished_record(run.cell.key, run.seed)
             if finished is None or not _is_complete(run, finished):
                 _train(run, device, control, work)
             publish(work.finished, run.folder)
@@ -59,15 +59,6 @@ def is_published(run: Run) -> bool:
         return False
     record = read_record(run.folder, run.cell.key, run.seed)
     return is_whole(run.folder, record) and _is_complete(run, record)
-
-
-def _finished_copy(work: WorkFolder, run: Run) -> RunRecord | None:
-    """Return the record of the whole, finished copy of the run in its work folder, if there is one."""
-    try:
-        record = read_record(work.finished, run.cell.key, run.seed)
-    except UserError:
-        return None
-    return record if is_whole(work.finished, record) else None
 
 
 def _is_complete(run: Run, record: RunRecord) -> bool:

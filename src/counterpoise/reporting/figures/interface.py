@@ -7,6 +7,7 @@ paper gives in its ``figures.yaml``. It is found by its name, there or through a
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
@@ -16,6 +17,7 @@ from counterpoise.errors import UserError
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
 from counterpoise.results.layout import LayoutFigure
+from counterpoise.results.run_files import read_run_file
 from counterpoise.results.table import Results, RunEntry
 
 Numbers = dict[tuple[str, str], Mapping[int, float]]
@@ -61,16 +63,14 @@ def completed_runs(results: Results, place: LayoutFigure) -> Iterator[tuple[str,
                 yield series.label, run
 
 
-def read_run_file(results: Results, run: RunEntry, name: str) -> pd.DataFrame | None:
+def read_run_table(results: Results, run: RunEntry, name: str) -> pd.DataFrame | None:
     """Return ``<name>.csv`` or ``<name>.csv.gz`` of a run, None where neither is there."""
-    for suffix in (".csv", ".csv.gz"):
-        path = results.runs_folder / run.folder / f"{name}{suffix}"
-        if path.is_file():
-            try:
-                return pd.read_csv(path)
-            except (OSError, EOFError, ValueError) as error:  # a parser error is a ValueError
-                raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-    return None
+    folder = results.runs_folder / run.folder
+    content = read_run_file(folder, f"{name}.csv")
+    try:
+        return None if content is None else pd.read_csv(io.BytesIO(content))
+    except ValueError as error:  # a parser error is a ValueError
+        raise UserError(f"{folder / name}.csv: cannot be read: {' '.join(str(error).split())}") from error
 
 
 def columns_of(table: pd.DataFrame, names: tuple[str, ...], where: str) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from counterpoise.reporting.figures.interface import (
     by_seed,
     columns_of,
     completed_runs,
-    read_run_file,
+    read_run_table,
 )
 from counterpoise.reporting.figures.style import COLOURS, legend_above
 from counterpoise.results.layout import LayoutFigure
@@ -32,7 +32,7 @@ class Cosine(FigureKind):
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
         found = []
         for label, run in completed_runs(results, place):
-            table = read_run_file(results, run, DIAGNOSTICS)
+            table = read_run_table(results, run, DIAGNOSTICS)
             if table is None:
                 continue
             # Where the modalities' losses all reach an encoder, they are one objective, called "unimodal".

@@ -15,7 +15,7 @@ from counterpoise.reporting.figures.interface import (
     by_seed,
     columns_of,
     completed_runs,
-    read_run_file,
+    read_run_table,
 )
 from counterpoise.reporting.figures.style import legend_above, line_style
 from counterpoise.results.layout import LayoutFigure
@@ -31,7 +31,7 @@ class Landscape(FigureKind):
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
         found = []
         for label, run in completed_runs(results, place):
-            table = read_run_file(results, run, place.measurement)
+            table = read_run_table(results, run, place.measurement)
             if table is not None:
                 rows = columns_of(table, COLUMNS, f"{run.folder}/{place.measurement}.csv")
                 found.append(rows.assign(method=label, seed=run.seed))

@@ -17,7 +17,7 @@ from counterpoise.reporting.figures.interface import (
     by_seed,
     columns_of,
     completed_runs,
-    read_run_file,
+    read_run_table,
 )
 from counterpoise.reporting.figures.style import bar_style, legend_above
 from counterpoise.results.layout import LayoutFigure
@@ -35,7 +35,7 @@ class Magnitudes(FigureKind):
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
         found = []
         for label, run in completed_runs(results, place):
-            table = read_run_file(results, run, place.measurement)
+            table = read_run_table(results, run, place.measurement)
             if table is None:
                 continue
             where = f"{run.folder}/{place.measurement}.csv"
