@@ -15,7 +15,7 @@ PACKAGE = "counterpoise"
 
 # The shared bottom: every layer may import these, and they import nothing above themselves.
 BOTTOM = {
-    *(PACKAGE, "errors", "files", "locks", "loading", "declare", "identity", "validation", "path_names"),
+    *(PACKAGE, "errors", "files", "git", "locks", "loading", "declare", "identity", "validation", "path_names"),
     *("components", "comparability", "protocol", "weights", "metrics"),
 }
 

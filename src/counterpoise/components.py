@@ -37,14 +37,6 @@ FOLDERS = {
     "measurement": "engine/measurements",
     "figure_kind": "reporting/figures/kinds",
 }
-ENTRY_POINTS = {
-    "method": "counterpoise.methods",
-    "dataset": "counterpoise.datasets",
-    "encoder": "counterpoise.encoders",
-    "fusion": "counterpoise.fusions",
-    "measurement": "counterpoise.measurements",
-    "figure_kind": "counterpoise.figure_kinds",
-}
 TYPES: dict[str, Any] = {
     "bool": bool,
     "int": int,
@@ -134,17 +126,21 @@ def load_class(kind: str, name: str) -> type:
 
 @functools.cache
 def components(kind: str) -> dict[str, Component]:
-    """Return all components of a ``kind`` by name, built-in ones first, then those of entry points."""
+    """Return all components of a ``kind`` by name: built-in ones, then those of entry points.
+
+    The group of an entry point is ``counterpoise.<kind>s``, for example ``counterpoise.methods``.
+    """
     found: dict[str, Component] = {}
     folder = PACKAGE / FOLDERS[kind]
     for file in sorted(folder.rglob("*.py")):
         module = ".".join(("counterpoise", *file.relative_to(PACKAGE).with_suffix("").parts))
         _add(found, read_components(kind, module, file))
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS[kind]):
+    group = f"counterpoise.{kind}s"
+    for entry in importlib.metadata.entry_points(group=group):
         module = entry.value.partition(":")[0]
         outside = module_file(module)
         if outside is None:
-            raise UserError(f"entry point {entry.name} of group {ENTRY_POINTS[kind]}: no module '{module}'")
+            raise UserError(f"entry point {entry.name} of group {group}: no module '{module}'")
         _add(found, read_components(kind, module, outside))
     return found
 

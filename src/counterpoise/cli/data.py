@@ -35,6 +35,7 @@ def data_status(
     from rich.console import Console
     from rich.table import Table
 
+    from counterpoise.cli.overview import size_text
     from counterpoise.data.progress import on_terminal, quiet
 
     roots = _roots(root, data_root)
@@ -49,7 +50,7 @@ def data_status(
                 name,
                 f"{found.files} there{missing}",
                 f"{found.items} of {found.listed}" if found.listed else "-",
-                readable(found.size),
+                size_text(found.size),
                 "wrong" if found.wrong else checked if found.files else "-",
                 "stale" if found.stale else "yes" if found.prepared else "no",
                 found.licence,
@@ -186,16 +187,6 @@ def mirror_verify(folder: Annotated[Path, typer.Argument(help="mirror folder")])
     print(f"{report.good} files are as listed")
     if report.missing or report.changed:
         raise UserError(f"{folder}: {len(report.missing)} files missing, {len(report.changed)} changed")
-
-
-def readable(size: int) -> str:
-    """Return a number of bytes in the unit that fits."""
-    value = float(size)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} GB"
 
 
 def _status(

@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -20,6 +19,7 @@ from typing import Annotated
 import typer
 
 from counterpoise.cli.project import DEFAULT_BENCHMARK, RootOption, benchmark_path, find_root
+from counterpoise.git import commit_of
 
 app = typer.Typer()
 
@@ -108,16 +108,10 @@ def _gpu() -> str:
 
 
 def _source(root: Path) -> str:
-    """Return the commit of the project, and whether its files were changed."""
+    from counterpoise.reporting.words import commit_text
 
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True).stdout
-
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no").splitlines()
-        return f"commit {git('rev-parse', '--short', 'HEAD').strip()}, {len(changed)} files changed"
-    except (OSError, subprocess.CalledProcessError):
-        return "not a Git checkout"
+    commit, changed = commit_of(root)
+    return "not a Git checkout" if commit is None else f"commit {commit_text(commit, changed)}"
 
 
 def _user() -> str:

@@ -48,9 +48,9 @@ def show(
     from counterpoise.cli.closing import closing_lines
 
     if record is not None:
-        from counterpoise.publication.record import find_record
+        from counterpoise.cli.records import record_folder
 
-        folder = find_record(find_root(root), record)
+        folder = record_folder(record, root)
     else:
         from counterpoise.cli.derive import current_results
         from counterpoise.results.basis import results_folder

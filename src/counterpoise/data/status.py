@@ -20,15 +20,13 @@ from counterpoise.errors import UserError
 class DatasetStatus:
     """One dataset configuration: which raw files there are, which are missing or wrong, and what to do next.
 
-    ``files`` counts what preparation would read, ``size`` are its bytes. Of the ``listed`` items (clips,
-    shapes, scenes; 0 where no list names any) ``items`` have all their files. ``pinned`` counts the files that
-    are there of which the publisher's digest is known; ``verified`` says whether all of them were compared
-    with it. ``remarks`` are about files of the user's own, which are used as they are. ``prepared`` is the
-    folder of prepared data that fits the configuration as it is now, where there is one; ``stale`` says what
-    has changed since it was made.
+    ``files`` counts what preparation would read, ``size`` are its bytes. Of the ``listed`` items (clips, shapes,
+    scenes; 0 where no list names any) ``items`` have all their files. ``pinned`` counts the files that are there of
+    which the publisher's digest is known. ``remarks`` are about files of the user's own, which are used as they are.
+    ``prepared`` is the folder of prepared data that fits the configuration as it is now, where there is one; ``stale``
+    says what has changed since it was made.
     """
 
-    name: str
     licence: str
     files: int
     size: int
@@ -38,7 +36,6 @@ class DatasetStatus:
     wrong: tuple[str, ...]
     remarks: tuple[str, ...]
     pinned: int
-    verified: bool
     prepared: Path | None
     stale: str
     next_step: str
@@ -89,7 +86,6 @@ def dataset_status(
     ready = is_prepared(prepared)
     missing = tuple(source for source in (found.missing if found is not None else ()))
     return DatasetStatus(
-        name=name,
         licence=data.info.licence,
         files=len(found.files) if found is not None else 0,
         size=found.size if found is not None else 0,
@@ -99,7 +95,6 @@ def dataset_status(
         wrong=tuple(wrong),
         remarks=tuple(remarks),
         pinned=pinned,
-        verified=verify,
         prepared=prepared if ready else None,
         stale=_stale(data, raw, prepared) if ready and found is not None else "",
         next_step=_next_step(name, missing, ready),

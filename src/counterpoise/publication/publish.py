@@ -6,7 +6,6 @@ import gzip
 import re
 import shlex
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import yaml
 
 from counterpoise.errors import UserError
 from counterpoise.files import atomic_directory, read_bytes, write_bytes, write_json, write_text
+from counterpoise.git import commit_of
 from counterpoise.judging.compare import Comparison, judge
 from counterpoise.papers.paper import Paper, load_paper
 from counterpoise.publication import record as published
@@ -97,7 +97,7 @@ def publish(root: Path, benchmark: str, name: str | None = None, *, partial: boo
         left_out += sorted(named - {PREDICTIONS, HISTORY, DIAGNOSTICS})  # weights
         comparisons = [judge(papers[name], results) for name in results.layout.judged]
         problems = _derive(results, papers, comparisons, fresh)
-        commit, changed = _commit(root)
+        commit, changed = commit_of(root, ".", ":(exclude)results")
 
         def write_manifest() -> None:
             published.write_manifest(
@@ -323,20 +323,6 @@ def _derive(results: Results, papers: dict[str, Paper], comparisons: list[Compar
     explanations = read_explanations(folder / "explain", results.layout.name).values()
     problems = write_derived(folder, results, comparisons, papers=papers, explanations=explanations)
     return [*problems, *draw_tables(results, papers, folder)]
-
-
-def _commit(root: Path) -> tuple[str | None, bool | None]:
-    """Return the commit of the project and whether files differ from it; None where there is no Git."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True)
-        return done.stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results")
-        return git("rev-parse", "HEAD"), bool(changed)
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
 
 
 def _records(root: Path) -> Iterator[Path]:

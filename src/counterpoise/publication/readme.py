@@ -17,7 +17,7 @@ from counterpoise.judging.compare import Comparison, ComparisonRow, judge
 from counterpoise.judging.entries import Entry
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.reporting.outcome import answer, claims_sentence, numbers_of, table_summary
-from counterpoise.reporting.words import marked, table_name
+from counterpoise.reporting.words import commit_text, marked, table_name
 from counterpoise.results.record import RunRecord
 from counterpoise.results.table import Results
 from counterpoise.validation import validate
@@ -134,6 +134,7 @@ def readme_text(record: PublishedRecord) -> str:
         protocols=_protocols(results),
         papers=papers,
         pair=PAIR_OF_RUNS,
+        commit_text=commit_text,
         explained=sorted(path.stem for path in (record.folder / "explain").glob("*.md")),
         notes=read_text(notes, "notes").strip() if notes.is_file() else "",
     )
@@ -162,11 +163,6 @@ def run_facts(results: Results) -> Runs:
 def _device(environment: dict[str, Any]) -> str:
     name = environment.get("device_name") or environment.get("device") or "unknown"
     return str(name) if str(environment.get("device", "")).startswith("cuda") else f"{name} (CPU)"
-
-
-def commit_text(commit: str | None, changed: bool | None) -> str:
-    """Return a commit in short, and whether files differed from it."""
-    return f"{(commit or 'unknown')[:12]}{' (with changes)' if changed else ''}"
 
 
 def _torch(environment: dict[str, Any]) -> str:

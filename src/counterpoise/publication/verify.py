@@ -26,9 +26,8 @@ from counterpoise.papers.paper import load_paper
 from counterpoise.path_names import printable
 from counterpoise.publication import record as published
 from counterpoise.publication.readme import readme_text
-from counterpoise.reporting.tables.formats import FORMATS
 from counterpoise.reporting.tables.view import view_table
-from counterpoise.reporting.write import SUMMARY, summary
+from counterpoise.reporting.write import SUMMARY, checked_texts, summary
 from counterpoise.results.measure import Measured, measure_files
 from counterpoise.results.rows import parse_rows
 from counterpoise.results.run_files import COMPACT, DIAGNOSTICS, PREDICTIONS, RECORD, TIMINGS, read_run_file
@@ -142,7 +141,8 @@ def verify(folder: Path, papers: Path | None = None) -> Verification:
     left_out = frozenset(record.manifest.left_out) if record is not None else frozenset()
     again = _recomputed(results, done, left_out)
     comparisons = {name: judge(found_papers[name], again) for name in results.layout.judged}
-    texts = _texts(again, comparisons)
+    views = [view_table(again, comparisons[place.paper], place.table) for place in again.layout.tables]
+    texts = checked_texts(comparisons.values(), views)
     _compare_summary(folder, again, comparisons, done)
     if record is not None:
         exact = record.same_source
@@ -331,16 +331,6 @@ def _close_arrays(stored: np.ndarray | None, now: np.ndarray | None) -> bool:
 
 
 # -- tables and comparisons ----------------------------------------------------------------------------------
-
-
-def _texts(results: Results, comparisons: Mapping[str, Comparison]) -> dict[str, str]:
-    """Return the text of every comparison and table as it comes out now, by its place in the folder."""
-    texts = {f"comparison/{name}": text for found in comparisons.values() for name, text in found.texts().items()}
-    for place in results.layout.tables:
-        view = view_table(results, comparisons[place.paper], place.table)
-        for suffix, written in FORMATS.items():
-            texts[f"tables/{place.paper}/{place.table}.{suffix}"] = written(view)
-    return texts
 
 
 def _compare_summary(folder: Path, results: Results, comparisons: Mapping[str, Comparison], done: Verification) -> None:

@@ -96,6 +96,11 @@ def table_name(name: str) -> str:
     return " ".join(filter(None, [kind.capitalize(), number]))
 
 
+def commit_text(commit: str | None, changed: bool | None) -> str:
+    """Return a commit in short, and whether files differed from it."""
+    return f"{(commit or 'unknown')[:12]}{' (with changes)' if changed else ''}"
+
+
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Return ``1 seed``, ``2 seeds``, ``1,200 runs``."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

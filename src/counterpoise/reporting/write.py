@@ -52,7 +52,7 @@ def write_derived(
     of_paper = {comparison.paper.paper: comparison for comparison in comparisons}
     views = [view_table(results, of_paper[place.paper], place.table) for place in results.layout.tables]
     try:
-        texts = {**_table_texts(views), **_comparison_texts(comparisons), **dvc_texts(results, comparisons)}
+        texts = {**checked_texts(comparisons, views), **dvc_texts(results, comparisons)}
         for name, text in texts.items():
             _write(folder / name, text.encode())
         problems = _draw_figures(folder, results, papers)
@@ -86,16 +86,13 @@ def summary(results: Results, comparisons: Sequence[Comparison], problems: Seque
     }
 
 
-def _table_texts(views: Iterable[TableView]) -> dict[str, str]:
-    return {
-        f"tables/{view.paper.paper}/{view.table.table}.{suffix}": written(view)
-        for view in views
-        for suffix, written in FORMATS.items()
-    }
-
-
-def _comparison_texts(comparisons: Iterable[Comparison]) -> dict[str, str]:
-    return {f"comparison/{name}": text for found in comparisons for name, text in found.texts().items()}
+def checked_texts(comparisons: Iterable[Comparison], views: Iterable[TableView]) -> dict[str, str]:
+    """Return the text of every comparison and table by its place in the folder: what ``verify`` compares."""
+    texts = {f"comparison/{name}": text for found in comparisons for name, text in found.texts().items()}
+    for view in views:
+        place = f"tables/{view.paper.paper}/{view.table.table}"
+        texts |= {f"{place}.{suffix}": written(view) for suffix, written in FORMATS.items()}
+    return texts
 
 
 def _draw_figures(folder: Path, results: Results, papers: Mapping[str, Paper]) -> list[str]:

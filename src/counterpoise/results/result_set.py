@@ -5,13 +5,13 @@ The comparison files say what there was; no run is read, and of a revision nothi
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from counterpoise.errors import UserError, suggest
-from counterpoise.files import LARGEST, read_text
+from counterpoise.files import read_text
+from counterpoise.git import ask_git
 from counterpoise.path_names import is_safe
 from counterpoise.results.rows import number, one_of, parse_rows, whole_number
 from counterpoise.results.seeds import SeedValues
@@ -122,7 +122,7 @@ def _from_revision(root: Path, reference: str, like: str) -> ResultSet:
     revision, _, place = reference.partition(":")
     commit = None
     if revision and not revision.startswith("-") and "\0" not in revision:
-        commit = _git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+        commit = ask_git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if commit is None:
         known = known_names(root)
         raise UserError(
@@ -130,7 +130,7 @@ def _from_revision(root: Path, reference: str, like: str) -> ResultSet:
             f"revision{suggest(reference, known) if known else ''}"
         )
     commit = commit.strip()
-    listed = (_git(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", "results") or "").split("\0")
+    listed = (ask_git(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", "results") or "").split("\0")
     homes = {
         str(PurePosixPath(name).parent): PurePosixPath(name).parent.parent.name
         for name in listed
@@ -144,30 +144,16 @@ def _from_revision(root: Path, reference: str, like: str) -> ResultSet:
             raise UserError(f"{reference}: no results '{place}' there{suggest(place, homes.values())}")
         homes = fitting
     home = _choose(homes, reference, like, lambda home: f"{revision}:{homes[home]}")
-    papers = [PurePosixPath(name).name.removesuffix(CLAIMS) for name in listed if _in_folder(name, home, CLAIMS)]
+    claims = [PurePosixPath(name) for name in listed if name.endswith(CLAIMS)]
+    papers = [path.name.removesuffix(CLAIMS) for path in claims if str(path.parent) == home]
 
     def text(file: str) -> str:
-        found = _git(root, "show", f"{commit}:./{home}/{file}") if f"{home}/{file}" in listed else None
+        found = ask_git(root, "show", f"{commit}:./{home}/{file}") if f"{home}/{file}" in listed else None
         if found is None:
             raise UserError(f"{revision}:{home}/{file}: is not there")
         return found
 
     return parse(reference, papers, text, f"{revision}:{home}")
-
-
-def _in_folder(name: str, home: str, ending: str) -> bool:
-    return name.endswith(ending) and str(PurePosixPath(name).parent) == home
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    """Return what Git prints, None where it fails or is not there."""
-    try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
-    except OSError:
-        return None
-    if done.returncode != 0 or len(done.stdout) > LARGEST:
-        return None
-    return done.stdout.decode("utf-8", errors="replace")
 
 
 # -- the files of a comparison -------------------------------------------------------------------------------

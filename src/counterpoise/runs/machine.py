@@ -7,7 +7,6 @@ import datetime
 import functools
 import platform
 import shlex
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 from counterpoise.errors import UserError, suggest
+from counterpoise.git import commit_of
 from counterpoise.protocol import Protocol
 from counterpoise.results.record import Attempt, Git
 
@@ -85,19 +85,10 @@ def attempt_here(device: torch.device, protocol: Protocol, epoch: int, step: int
 
 
 @functools.cache
-def _git_state(_folder: Path) -> Git:
+def _git_state(folder: Path) -> Git:
     """Return the state of the working folder when this process first asked: that is the source that it runs."""
-    try:
-        commit = _git("rev-parse", "HEAD")
-        dirty = bool(_git("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return Git(commit=None, dirty=None)
+    commit, dirty = commit_of(folder)
     return Git(commit=commit, dirty=dirty)
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 @functools.cache

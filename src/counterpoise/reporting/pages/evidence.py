@@ -10,10 +10,9 @@ from typing import Any
 
 import yaml
 
+from counterpoise.reporting.words import commit_text
 from counterpoise.results.record import Attempt, RunRecord
 from counterpoise.results.table import RunEntry
-
-UNKNOWN = "unknown"
 
 
 def record_of(run: RunEntry) -> RunRecord | None:
@@ -23,7 +22,7 @@ def record_of(run: RunEntry) -> RunRecord | None:
 
 def commit_of(attempt: Attempt) -> str:
     """Return the commit that a process ran at, and whether tracked files differed from it."""
-    return f"{(attempt.git.commit or UNKNOWN)[:12]}{' (with changes)' if attempt.git.dirty else ''}"
+    return commit_text(attempt.git.commit, attempt.git.dirty)
 
 
 def machine_of(attempt: Attempt) -> dict[str, str]:
