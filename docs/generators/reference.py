@@ -60,8 +60,6 @@ def walk() -> Iterator[tuple[str, Any]]:
     from counterpoise.cli import data
     from counterpoise.cli.app import app
 
-    if all(group.name != "mirror" for group in data.app.registered_groups):
-        data.app.add_typer(data.mirror_app, name="mirror")
     groups = {"counterpoise data": typer.main.get_command(data.app)}
 
     def below(name: str, command: Any) -> Iterator[tuple[str, Any]]:

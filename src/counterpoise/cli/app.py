@@ -27,11 +27,8 @@ datasets = typer.Typer()
 @datasets.command("data", rich_help_panel="Data", add_help_option=False, context_settings=GROUP)
 def data(context: typer.Context) -> None:
     """Fetch, prepare, mirror and look at datasets; 'counterpoise data --help' lists the commands."""
-    from counterpoise.cli import data as group
+    from counterpoise.cli.data import app as commands
 
-    commands = group.app
-    if all(found.name != "mirror" for found in commands.registered_groups):
-        commands.add_typer(group.mirror_app, name="mirror")
     code = commands(context.args or ["--help"], prog_name=context.command_path, standalone_mode=False)
     raise typer.Exit(code if isinstance(code, int) else 0)
 

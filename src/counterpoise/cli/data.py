@@ -1,19 +1,26 @@
-"""The commands ``counterpoise data`` and ``counterpoise mirror``: fetch, prepare and look at datasets on
-their own.
+"""The commands ``counterpoise data`` and ``counterpoise data mirror``: fetch, prepare and look at datasets.
+
+Imported only when one of them is called, with all that they need.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from counterpoise.errors import UserError, suggest
-
-if TYPE_CHECKING:
-    from counterpoise.data.progress import Progress
-    from counterpoise.data.status import DatasetStatus
+from counterpoise.cli.overview import size_text
+from counterpoise.data import mirrors
+from counterpoise.data.fetch import fetch_dataset
+from counterpoise.data.prepare import make_dataset, prepare_dataset, prepared_key, raw_files, read_data_roots
+from counterpoise.data.progress import Progress, on_terminal, quiet
+from counterpoise.data.status import DatasetStatus, dataset_status
+from counterpoise.errors import UserError
+from counterpoise.planning.configs import Configs, DatasetConfig
+from counterpoise.weights import WEIGHTS
 
 app = typer.Typer(add_completion=False, help="Fetch, prepare and look at datasets on their own.")
 mirror_app = typer.Typer(add_completion=False, help="Make or check a folder with the raw files of datasets.")
@@ -32,17 +39,11 @@ def data_status(
     names: NamesArgument = None, verify: VerifyOption = False, data_root: RootsOption = None, root: RootOption = Path()
 ) -> None:
     """Say of each dataset what is there, what is missing, its size and licence, and what to do next."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from counterpoise.cli.overview import size_text
-    from counterpoise.data.progress import on_terminal, quiet
-
     roots = _roots(root, data_root)
     table = Table("dataset", "raw files", "items", "size", "checked", "prepared", "licence")
     remarks = []
     with on_terminal() as progress:
-        for name in _names(root, names):
+        for name in names or _names(root):
             found = _status(root, name, roots, verify, progress if verify else quiet)
             missing = f", {len(found.missing)} missing" if found.missing else ""
             checked = f"digests of {found.pinned}" if verify else "sizes"
@@ -67,11 +68,6 @@ def data_status(
 
 def _print_weights(root: Path) -> None:
     """List the pretrained weights that models may start from, with their licences."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from counterpoise.weights import WEIGHTS
-
     table = Table("pretrained weights", "there", "licence", "source")
     for weights in WEIGHTS.values():
         there = "yes" if (root / "data/weights" / weights.file).is_file() else "no"
@@ -88,11 +84,7 @@ def data_fetch(
     root: RootOption = Path(),
 ) -> None:
     """Fetch a dataset's raw files."""
-    from counterpoise.data.fetch import fetch_dataset
-    from counterpoise.data.progress import on_terminal
-    from counterpoise.planning.configs import Configs
-
-    config = Configs(root / "configs").dataset(_known(root, name))
+    config = _config(root, name)
     with on_terminal("bytes") as progress:
         folder = fetch_dataset(
             config.component,
@@ -115,11 +107,7 @@ def data_prepare(
     root: RootOption = Path(),
 ) -> None:
     """Make a dataset's arrays from its raw files."""
-    from counterpoise.data.prepare import prepare_dataset
-    from counterpoise.data.progress import on_terminal
-    from counterpoise.planning.configs import Configs
-
-    config = Configs(root / "configs").dataset(_known(root, name))
+    config = _config(root, name)
     folder = _prepared_folder(root, name)
     with on_terminal("items") as progress:
         data = prepare_dataset(
@@ -152,35 +140,27 @@ def mirror_pack(
     data_root: RootsOption = None,
     root: RootOption = Path(),
 ) -> None:
-    """Copy the raw files that preparing datasets reads into a mirror folder, with checksums. Without names: all
-    datasets that are complete.
-    """
-    from counterpoise.data.mirrors import pack
-    from counterpoise.data.prepare import make_dataset, raw_files
-    from counterpoise.data.progress import on_terminal
-    from counterpoise.planning.configs import Configs
+    """Copy the raw files that preparing datasets reads into a mirror folder, with checksums.
 
-    configs = Configs(root / "configs")
+    Without names: all datasets that are complete.
+    """
     roots = _roots(root, data_root)
-    chosen = names or [name for name in _names(root, None) if _status(root, name, roots).complete]
+    chosen = names or [name for name in _names(root) if _status(root, name, roots).complete]
     datasets = []
     for name in chosen:
-        config = configs.dataset(_known(root, name))
+        config = _config(root, name)
         data = make_dataset(config.component, config.settings)
         datasets.append((data, raw_files(data, root / "data/raw", roots, name)))
     with on_terminal("files") as progress:
-        count = pack(datasets, folder, progress)
+        count = mirrors.pack(datasets, folder, progress)
     print(f"{folder}: {count} files of {', '.join(chosen) or 'no dataset'}")
 
 
 @mirror_app.command("verify")
 def mirror_verify(folder: Annotated[Path, typer.Argument(help="mirror folder")]) -> None:
     """Compare every file of a mirror folder with its SHA256SUMS."""
-    from counterpoise.data.mirrors import verify
-    from counterpoise.data.progress import on_terminal
-
     with on_terminal("files") as progress:
-        report = verify(folder, progress)
+        report = mirrors.verify(folder, progress)
     for kind in ("missing", "changed", "unlisted"):
         for name in getattr(report, kind):
             print(f"{kind}: {name}")
@@ -189,14 +169,13 @@ def mirror_verify(folder: Annotated[Path, typer.Argument(help="mirror folder")])
         raise UserError(f"{folder}: {len(report.missing)} files missing, {len(report.changed)} changed")
 
 
-def _status(
-    root: Path, name: str, roots: dict[str, Path], verify: bool = False, progress: Progress | None = None
-) -> DatasetStatus:
-    from counterpoise.data.progress import quiet
-    from counterpoise.data.status import dataset_status
-    from counterpoise.planning.configs import Configs
+app.add_typer(mirror_app, name="mirror")
 
-    config = Configs(root / "configs").dataset(name)
+
+def _status(
+    root: Path, name: str, roots: dict[str, Path], verify: bool = False, progress: Progress = quiet
+) -> DatasetStatus:
+    config = _config(root, name)
     return dataset_status(
         name,
         config.component,
@@ -205,41 +184,30 @@ def _status(
         prepared=_prepared_folder(root, name),
         data_roots=roots,
         verify=verify,
-        progress=progress or quiet,
+        progress=progress,
     )
 
 
 def _prepared_folder(root: Path, name: str) -> Path:
     """Return where the prepared data of a dataset configuration is or would be."""
-    from counterpoise.data.prepare import prepared_key
-    from counterpoise.planning.configs import Configs
-
-    configs = Configs(root / "configs")
-    config = configs.dataset(name)
-    key = prepared_key(config.component, config.settings, str(configs.path("datasets", name)))
+    config = _config(root, name)
+    key = prepared_key(config.component, config.settings, str(root / f"configs/datasets/{name}.yaml"))
     return root / "data/prepared" / f"{name}.{key}"
 
 
-def _names(root: Path, given: list[str] | None) -> list[str]:
-    from counterpoise.planning.configs import Configs
-
-    return [_known(root, name) for name in given] if given else Configs(root / "configs").names("datasets")
+def _config(root: Path, name: str) -> DatasetConfig:
+    return Configs(root / "configs").dataset(name)
 
 
-def _known(root: Path, name: str) -> str:
-    names = _names(root, None)
-    if name not in names:
-        raise UserError(f"{root / 'configs/datasets'}: no dataset '{name}'{suggest(name, names)}")
-    return name
+def _names(root: Path) -> list[str]:
+    return Configs(root / "configs").names("datasets")
 
 
 def _roots(root: Path, given: list[str] | None) -> dict[str, Path]:
-    from counterpoise.data.prepare import read_data_roots
-
     roots = {}
     for entry in given or []:
         name, separator, folder = entry.partition("=")
         if not separator or not folder:
             raise UserError(f"--data-root {entry}: must be name=folder")
         roots[name] = folder
-    return read_data_roots(roots, _names(root, None))
+    return read_data_roots(roots, _names(root))

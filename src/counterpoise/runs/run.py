@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,3 +74,10 @@ class Run:
 def run_of(plan: Plan, cell: Cell, seed: int, root: Path) -> Run:
     """Return a run of a plan's cell in the project at ``root``."""
     return Run(cell=cell, seed=seed, root=Path(root), keep_weights=cell.name in plan.keep_weights)
+
+
+def runs_of(plan: Plan, root: Path) -> Iterator[Run]:
+    """Yield every run of a plan, cell by cell."""
+    for cell in plan.cells:
+        for seed in plan.seeds:
+            yield run_of(plan, cell, seed, root)
