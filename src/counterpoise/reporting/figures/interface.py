@@ -8,7 +8,8 @@ paper gives in its ``figures.yaml``. It is found by its name, there or through a
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure as Picture
@@ -63,14 +64,24 @@ def completed_runs(results: Results, place: LayoutFigure) -> Iterator[tuple[str,
                 yield series.label, run
 
 
-def read_run_table(results: Results, run: RunEntry, name: str) -> pd.DataFrame | None:
-    """Return ``<name>.csv`` or ``<name>.csv.gz`` of a run, None where neither is there."""
-    folder = results.runs_folder / run.folder
-    content = read_run_file(folder, f"{name}.csv")
-    try:
-        return None if content is None else pd.read_csv(io.BytesIO(content))
-    except ValueError as error:  # a parser error is a ValueError
-        raise UserError(f"{folder / name}.csv: cannot be read: {' '.join(str(error).split())}") from error
+def run_tables(results: Results, place: LayoutFigure, name: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame, str]]:
+    """Yield ``<name>.csv``, or ``<name>.csv.gz``, of every completed run of a figure's series that has it.
+
+    Each comes with the run as values for columns ``method`` and ``seed``, and with its name for errors.
+    """
+    for label, run in completed_runs(results, place):
+        content = read_run_file(results.runs_folder / run.folder, f"{name}.csv")
+        if content is not None:
+            where = f"{run.folder}/{name}.csv"
+            try:
+                yield {"method": label, "seed": run.seed}, pd.read_csv(io.BytesIO(content)), where
+            except ValueError as error:  # a parser error is a ValueError
+                raise UserError(f"{where}: cannot be read: {' '.join(str(error).split())}") from error
+
+
+def stacked(found: Sequence[pd.DataFrame], *columns: str) -> pd.DataFrame:
+    """Return rows of several runs in one frame with these columns."""
+    return pd.concat(found)[list(columns)] if found else pd.DataFrame(columns=list(columns))
 
 
 def columns_of(table: pd.DataFrame, names: tuple[str, ...], where: str) -> pd.DataFrame:

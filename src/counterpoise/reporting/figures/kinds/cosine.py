@@ -8,14 +8,7 @@ from matplotlib.figure import Figure as Picture
 from counterpoise.declare import figure_kind, setting
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
-from counterpoise.reporting.figures.interface import (
-    FigureKind,
-    Numbers,
-    by_seed,
-    columns_of,
-    completed_runs,
-    read_run_table,
-)
+from counterpoise.reporting.figures.interface import FigureKind, Numbers, by_seed, columns_of, run_tables, stacked
 from counterpoise.reporting.figures.style import COLOURS, legend_above
 from counterpoise.results.layout import LayoutFigure
 from counterpoise.results.table import Results
@@ -31,19 +24,15 @@ class Cosine(FigureKind):
 
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
         found = []
-        for label, run in completed_runs(results, place):
-            table = read_run_table(results, run, DIAGNOSTICS)
-            if table is None:
-                continue
+        for named, table, where in run_tables(results, place, DIAGNOSTICS):
             # Where the modalities' losses all reach an encoder, they are one objective, called "unimodal".
             both = [f"cosine.joint.{objective}.{place.output}" for objective in (place.output, "unimodal")]
             column = next((name for name in both if name in table.columns), both[0])
-            steps = columns_of(table, ("step", column), f"{run.folder}/{DIAGNOSTICS}.csv")
+            steps = columns_of(table, ("step", column), where)
             steps = steps[steps["step"] < self.first].dropna()  # no angle where a gradient is 0
             steps = steps.rename(columns={"step": "iteration", column: "cosine"}).astype({"iteration": int})
-            found.append(steps.assign(method=label, seed=run.seed))
-        columns = ["method", "seed", "iteration", "cosine"]
-        return pd.concat(found)[columns] if found else pd.DataFrame(columns=columns)
+            found.append(steps.assign(**named))
+        return stacked(found, "method", "seed", "iteration", "cosine")
 
     def numbers(self, frame: pd.DataFrame, results: Results, place: LayoutFigure, paper: Paper) -> Numbers:
         """``conflicts``: the share of iterations with a cosine below 0, in percent."""

@@ -9,14 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from counterpoise.declare import figure_kind
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
-from counterpoise.reporting.figures.interface import (
-    FigureKind,
-    Numbers,
-    by_seed,
-    columns_of,
-    completed_runs,
-    read_run_table,
-)
+from counterpoise.reporting.figures.interface import FigureKind, Numbers, by_seed, columns_of, run_tables, stacked
 from counterpoise.reporting.figures.style import legend_above, line_style
 from counterpoise.results.layout import LayoutFigure
 from counterpoise.results.table import Results
@@ -29,14 +22,9 @@ class Landscape(FigureKind):
     """Means over seeds and directions, a line per series; needs the measurement ``landscape``."""
 
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
-        found = []
-        for label, run in completed_runs(results, place):
-            table = read_run_table(results, run, place.measurement)
-            if table is not None:
-                rows = columns_of(table, COLUMNS, f"{run.folder}/{place.measurement}.csv")
-                found.append(rows.assign(method=label, seed=run.seed))
-        columns = ["method", "seed", *COLUMNS]
-        return pd.concat(found)[columns] if found else pd.DataFrame(columns=columns)
+        tables = run_tables(results, place, place.measurement)
+        found = [columns_of(table, COLUMNS, where).assign(**named) for named, table, where in tables]
+        return stacked(found, "method", "seed", *COLUMNS)
 
     def numbers(self, frame: pd.DataFrame, results: Results, place: LayoutFigure, paper: Paper) -> Numbers:
         """``sharpness``, as the measurement defines it."""

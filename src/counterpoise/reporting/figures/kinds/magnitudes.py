@@ -11,14 +11,7 @@ from matplotlib.figure import Figure as Picture
 from counterpoise.declare import figure_kind, setting
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
-from counterpoise.reporting.figures.interface import (
-    FigureKind,
-    Numbers,
-    by_seed,
-    columns_of,
-    completed_runs,
-    read_run_table,
-)
+from counterpoise.reporting.figures.interface import FigureKind, Numbers, by_seed, columns_of, run_tables, stacked
 from counterpoise.reporting.figures.style import bar_style, legend_above
 from counterpoise.results.layout import LayoutFigure
 from counterpoise.results.table import Results
@@ -34,15 +27,10 @@ class Magnitudes(FigureKind):
 
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
         found = []
-        for label, run in completed_runs(results, place):
-            table = read_run_table(results, run, place.measurement)
-            if table is None:
-                continue
-            where = f"{run.folder}/{place.measurement}.csv"
+        for named, table, where in run_tables(results, place, place.measurement):
             rows = columns_of(table, ("encoder", "batch", *GRADIENTS, "k"), where)
-            found.append(rows[rows["encoder"] == place.output].assign(method=label, seed=run.seed))
-        columns = ["method", "seed", "batch", *GRADIENTS, "k"]
-        return pd.concat(found)[columns] if found else pd.DataFrame(columns=columns)
+            found.append(rows[rows["encoder"] == place.output].assign(**named))
+        return stacked(found, "method", "seed", "batch", *GRADIENTS, "k")
 
     def numbers(self, frame: pd.DataFrame, results: Results, place: LayoutFigure, paper: Paper) -> Numbers:
         """Mean and variance (divisor n - 1) of the norms over mini-batches, the ratio of variances, and k.
