@@ -1,8 +1,7 @@
 """Write ``docs/papers.md``: ``python docs/generators/papers_page.py docs/papers.md``.
 
-Which target gives which table and figure, with the number of runs that its benchmark plans for it, and what
-the papers leave open: each choice is a named setting, listed with its reason in
-``configs/papers/<paper>/choices.yaml``.
+Which target gives which table and figure, with the number of runs that its benchmark plans for it, and what the papers
+leave open: each choice is a named setting, listed with its reason in ``configs/papers/<paper>/choices.yaml``.
 """
 
 from __future__ import annotations

@@ -17,12 +17,11 @@ from typing import Any
 class MethodInfo:
     """What a method is and what it asks of the model and the data.
 
-    ``family`` is one of ``loss``, ``modulation``, ``integration`` (docs/design.md). ``trains`` says which
-    objectives it optimises: ``joint``, ``single`` (one unimodal loss) or ``all``. ``needs`` lists extras:
-    ``weight_slices``, ``unimodal_heads``, ``validation_split``, ``extra_forwards``, ``prototypes``,
-    ``unimodal_runs``. ``modalities`` is the supported number, least and most (``None``: no limit). ``tasks``
-    says whether it also combines the losses of several tasks, ``most_tasks`` of how many (``None``: no limit).
-    ``variants`` maps ``published``/``released`` to
+    ``family`` is one of ``loss``, ``modulation``, ``integration`` (docs/design.md). ``trains`` says which objectives it
+    optimises: ``joint``, ``single`` (one unimodal loss) or ``all``. ``needs`` lists extras: ``weight_slices``,
+    ``unimodal_heads``, ``validation_split``, ``extra_forwards``, ``prototypes``, ``unimodal_runs``. ``modalities`` is
+    the supported number, least and most (``None``: no limit). ``tasks`` says whether it also combines the losses of
+    several tasks, ``most_tasks`` of how many (``None``: no limit). ``variants`` maps ``published``/``released`` to
     ``{"settings": {...}, "source": "..."}``.
     """
 

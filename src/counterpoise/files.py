@@ -121,9 +121,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, data: Any, *, sort_keys: bool = True) -> None:
-    """Write ``data`` as indented JSON, atomically; keys are sorted or in their order. NaN and infinity are
-    errors.
-    """
+    """Write ``data`` as indented JSON, atomically; keys are sorted or in their order. NaN and infinity are errors."""
     write_text(path, json_text(data, sort_keys=sort_keys))
 
 

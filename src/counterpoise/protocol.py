@@ -14,8 +14,7 @@ class _Frozen(BaseModel):
 
 
 class Optimiser(_Frozen):
-    """SGD, Adam or AdamW. Weight decay is added to the gradient (AdamW: decoupled) after gradients are
-    integrated.
+    """SGD, Adam or AdamW. Weight decay is added to the gradient (AdamW: decoupled) after gradients are integrated.
 
     ``encoder_lr_factor`` multiplies the encoders' learning rate only: the ablation "uniform with encoder lr x
     gamma" of MMPareto.

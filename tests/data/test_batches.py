@@ -1,6 +1,4 @@
-"""Batches: the order that was asked for, the same numbers from memory and from disk, draws from one
-stream.
-"""
+"""Batches: the order that was asked for, the same numbers from memory and from disk, draws from one stream."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,4 @@
-"""From raw files to a table with every dataset that a table can be made of: fetch, prepare, train, evaluate,
-table.
-"""
+"""From raw files to a table with every dataset that a table can be made of: fetch, prepare, train, evaluate, table."""
 
 import csv
 import shutil

@@ -1,6 +1,4 @@
-"""The optimiser is the protocol's, over encoders and the rest, and its rate is a function of epoch and
-step.
-"""
+"""The optimiser is the protocol's, over encoders and the rest, and its rate is a function of epoch and step."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Every method written out a second time: slowly, one number after the other, as its paper or code tells it.
 
-Shares nothing with the product but the network. Each function takes a network, a batch and a memory, and
-returns the gradient of every parameter (``None``: left alone); :class:`Descent` then does momentum, weight
-decay and the step.
+Shares nothing with the product but the network. Each function takes a network, a batch and a memory, and returns the
+gradient of every parameter (``None``: left alone); :class:`Descent` then does momentum, weight decay and the step.
 """
 
 from __future__ import annotations
@@ -334,9 +333,7 @@ def pmr(scene: Scene, settings: dict[str, Any]) -> Gradients:
 
 
 def integrated(scene: Scene, combine: Callable[[Scene, str, list[Gradients]], Gradients]) -> Gradients:
-    """One backward pass per loss and one of the sum; encoders get what ``combine`` makes of the separate
-    ones.
-    """
+    """One backward pass per loss and one of the sum; encoders get what ``combine`` makes of the separate ones."""
     separate = {name: scene.backward(loss) for name, loss in scene.losses.items()}
     result = plain_sum(scene)
     for encoder in scene.encoders:

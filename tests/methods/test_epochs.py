@@ -1,6 +1,4 @@
-"""What methods do before the first step and between epochs: prototypes, branches, accuracies, starting
-weights.
-"""
+"""What methods do before the first step and between epochs: prototypes, branches, accuracies, starting weights."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Three training steps of every method and variant against the method written out a second time
-(literal.py).
-"""
+"""Three training steps of every method and variant against the method written out a second time (literal.py)."""
 
 from __future__ import annotations
 

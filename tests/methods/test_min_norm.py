@@ -1,6 +1,4 @@
-"""The min-norm solver against a general quadratic solver, and MGDA and PCGrad against an independent
-library.
-"""
+"""The min-norm solver against a general quadratic solver, and MGDA and PCGrad against an independent library."""
 
 from __future__ import annotations
 

@@ -47,9 +47,7 @@ def processor_seconds(root: Path, cell: str, benchmark: Path, runs: int) -> floa
 
 
 def test_starting_a_run(results: Results, tmp_path, repository):
-    """A job's first run pays for the imports; what each further one pays, an epoch of five small steps
-    included.
-    """
+    """A job's first run pays for the imports; what each further one pays, an epoch of five small steps included."""
     seeds = 21
     project = SmallProject(tmp_path, repository)
     project.write("configs/models/tiny.yaml", MODEL)

@@ -1,6 +1,4 @@
-"""A run's work folder: one process at a time, killed attempts are seen, finished runs are whole or do not
-count.
-"""
+"""A run's work folder: one process at a time, killed attempts are seen, finished runs are whole or do not count."""
 
 from __future__ import annotations
 

@@ -41,9 +41,7 @@ def write_clip(
     metadata: dict[str, str] | None = None,
     first_frame: int = 0,
 ) -> Path:
-    """Write a clip whose frame n has gray level :func:`level` (n) and whose sound is a sine. Returns
-    ``path``.
-    """
+    """Write a clip whose frame n has gray level :func:`level` (n) and whose sound is a sine. Returns ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         container.metadata.update(metadata or {})

@@ -179,8 +179,7 @@ FORMATS = {"ours, contiguous": "contiguous", "ours, channels last": "channels_la
 def serve_epochs(name: str) -> None:
     """Be the side ``name`` of a comparison: an epoch each time.
 
-    Ours keeps freed memory, as the command that trains does; the usual recipe does not, unless its name says
-    so.
+    Ours keeps freed memory, as the command that trains does; the usual recipe does not, unless its name says so.
     """
     torch.set_num_threads(1)
     images, seen = make_images(), scene("cg_mnist", BATCH)

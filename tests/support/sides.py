@@ -1,8 +1,7 @@
 """Processes that do a piece of work each time they are told to: what is compared runs as it would by itself.
 
-A side is a Python program that builds its action, calls :func:`serve` and is then told how often to act; it
-answers with the processor seconds that this took. Its memory, its threads and its C library's settings are
-its own.
+A side is a Python program that builds its action, calls :func:`serve` and is then told how often to act; it answers
+with the processor seconds that this took. Its memory, its threads and its C library's settings are its own.
 """
 
 from __future__ import annotations

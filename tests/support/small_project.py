@@ -1,6 +1,4 @@
-"""A project of two tables on the digits with finished runs that were never trained: predictions made of
-numbers.
-"""
+"""A project of two tables on the digits with finished runs that were never trained: predictions made of numbers."""
 
 from __future__ import annotations
 

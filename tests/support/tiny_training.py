@@ -1,6 +1,4 @@
-"""Training runs of a second: the toy task with augmentation and dropout, so that every random stream is drawn
-from.
-"""
+"""Training runs of a second: the toy task with augmentation and dropout, so that every random stream is drawn from."""
 
 from __future__ import annotations
 
@@ -79,9 +77,7 @@ def stop_after(steps: int) -> Callable[[], bool]:
 
 
 def run_with_stops(make: Callable[[], Trainer], folder: Any, every: int) -> tuple[Trainer, int]:
-    """Run to the end, stopped every so often and begun again each time by a new process's worth of
-    objects.
-    """
+    """Run to the end, stopped every so often and begun again each time by a new process's worth of objects."""
     interruptions = 0
     while True:
         checkpoints = Checkpoints(folder, "key", 0, "raw")

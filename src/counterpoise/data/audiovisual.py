@@ -28,12 +28,11 @@ IMAGENET_STD = [0.229, 0.224, 0.225]
 class ClipReader:
     """Make one clip's arrays: ``audio`` by a front-end, ``visual`` (T, 3, H, W) uint8 and ``visual_frames``.
 
-    An item's first file holds the pictures and its last the sound; its ``facts`` may hold ``start`` and
-    ``end`` in seconds. Of the frames at ``fps``, the ``first`` ones are kept, or as many spread ``even``ly. A
-    window too short for ``frames`` of them is sampled faster. What is still missing is filled with the last
-    frame, and ``visual_frames`` counts the real ones; fewer than ``min_frames`` make the clip unusable. Of
-    stereo the front-end says what is heard, unless ``channel`` does. What is wrong with files that can be
-    used all the same is in ``FAULTS``.
+    An item's first file holds the pictures and its last the sound; its ``facts`` may hold ``start`` and ``end`` in
+    seconds. Of the frames at ``fps``, the ``first`` ones are kept, or as many spread ``even``ly. A window too short for
+    ``frames`` of them is sampled faster. What is still missing is filled with the last frame, and ``visual_frames``
+    counts the real ones; fewer than ``min_frames`` make the clip unusable. Of stereo the front-end says what is heard,
+    unless ``channel`` does. What is wrong with files that can be used all the same is in ``FAULTS``.
     """
 
     front_end: str
@@ -119,9 +118,7 @@ def declare_clips(store: ArrayStore, reader: ClipReader) -> None:
 
 
 def normalise_audio(store: ArrayStore, how: str, reader: ClipReader) -> None:
-    """Set the audio's mean and standard deviation: those of the train split (``measured``) or none
-    (``none``).
-    """
+    """Set the audio's mean and standard deviation: those of the train split (``measured``) or none (``none``)."""
     if how == "measured":
         measure(store, "audio", lengths="audio_length" if reader.front_end == "wave" else None)
 

@@ -1,8 +1,7 @@
 """Batches for training and evaluation, in an order that the caller gives.
 
-Data that fits lives on the training device and is indexed there (:class:`ResidentBatches`); larger data is
-read from the memory map by threads that stay a few batches ahead (:class:`StreamedBatches`). Both give the
-same numbers.
+Data that fits lives on the training device and is indexed there (:class:`ResidentBatches`); larger data is read from
+the memory map by threads that stay a few batches ahead (:class:`StreamedBatches`). Both give the same numbers.
 """
 
 from __future__ import annotations
@@ -125,8 +124,7 @@ class Batches:
 class ResidentBatches(Batches):
     """The whole split on the device, as stored; normalised as floats at once where that is small.
 
-    On the CPU, pictures that are shown in the same way each time are resized when they are first asked for
-    and kept so.
+    On the CPU, pictures that are shown in the same way each time are resized when they are first asked for and kept so.
     """
 
     def __init__(
@@ -209,9 +207,7 @@ class Shown:
 
 
 class StreamedBatches(Batches):
-    """Batches read from the memory map by ``threads`` threads, ``depth`` batches ahead, through pinned
-    memory.
-    """
+    """Batches read from the memory map by ``threads`` threads, ``depth`` batches ahead, through pinned memory."""
 
     def __init__(
         self,
@@ -273,9 +269,7 @@ class StreamedBatches(Batches):
 
 
 class Normaliser:
-    """Stored values of one modality to floats: the integer scale, then the mean and the standard
-    deviation.
-    """
+    """Stored values of one modality to floats: the integer scale, then the mean and the standard deviation."""
 
     def __init__(self, entry: Mapping[str, object], device: torch.device) -> None:
         self._scale = SCALES.get(entry["dtype"], 1.0)
@@ -334,9 +328,7 @@ def open_batches(
     *,
     share: float = 0.3,
 ) -> Batches:
-    """Return resident batches where the split takes at most ``share`` of the device's free memory, else
-    streamed.
-    """
+    """Return resident batches where the split takes at most ``share`` of the device's free memory, else streamed."""
     if split_bytes(data, split) <= share * free_bytes(torch.device(device)):
         return ResidentBatches(data, split, device, transforms)
     return StreamedBatches(data, split, device, transforms)

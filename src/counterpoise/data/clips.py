@@ -1,6 +1,4 @@
-"""From lists of clips to arrays: decoded by many processes, appended in order, with nothing dropped in
-silence.
-"""
+"""From lists of clips to arrays: decoded by many processes, appended in order, with nothing dropped in silence."""
 
 from __future__ import annotations
 
@@ -29,11 +27,9 @@ Layouts = Mapping[str, tuple[tuple[int, ...], np.dtype]]
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One sample to make: its ``id``, its label(s) by target, its files, and what it must not share with
-    other splits.
+    """One sample to make: its ``id``, its label(s) by target, its files, and what it must not share with other splits.
 
-    ``group`` names the speaker, actor or recording that it belongs to. ``facts`` are for the dataset's own
-    use.
+    ``group`` names the speaker, actor or recording that it belongs to. ``facts`` are for the dataset's own use.
     """
 
     id: str
@@ -280,8 +276,7 @@ def check_present(split: str, items: Sequence[Item], max_dropped: float, how_to_
 def report_leaks(
     store: ArrayStore, splits: Mapping[str, Sequence[Item]], *, group: str, group_expected: bool = False
 ) -> None:
-    """Record what each pair of splits shares: the same id, the same ``group`` (named so), the same file
-    contents.
+    """Record what each pair of splits shares: the same id, the same ``group`` (named so), the same file contents.
 
     ``group_expected`` marks a protocol that lets groups overlap by design.
     """

@@ -1,8 +1,7 @@
 """Colouring digits: the recipe of Colored MNIST (Kim et al., CVPR 2019) as MMPareto uses it.
 
-Every image gets one colour. In training it is drawn around the mean colour of its digit, so that colour
-nearly gives the label away; in the test set the mean colour is drawn at random among the ten, so that it says
-nothing.
+Every image gets one colour. In training it is drawn around the mean colour of its digit, so that colour nearly gives
+the label away; in the test set the mean colour is drawn at random among the ten, so that it says nothing.
 """
 
 from __future__ import annotations
@@ -15,9 +14,7 @@ from counterpoise.errors import UserError
 
 
 def check_palette(palette: Sequence[Sequence[float]], where: str) -> np.ndarray:
-    """Return the palette as float64 (10, 3) on [0, 1]; raise ``UserError`` unless it is ten RGB triples of 0
-    to 255.
-    """
+    """Return the palette as float64 (10, 3) on [0, 1]; raise ``UserError`` unless it is ten RGB triples of 0 to 255."""
     try:
         colours = np.asarray(palette, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -17,8 +17,7 @@ LEVELS = 16
 def load_digits() -> tuple[np.ndarray, np.ndarray]:
     """Return images uint8 (1797, 8, 8) with levels 0 to 16 and labels int64 (1797,).
 
-    Raises ``UserError`` where the installed scikit-learn ships other digits than the ones the configs were
-    made for.
+    Raises ``UserError`` where the installed scikit-learn ships other digits than the ones the configs were made for.
     """
     from sklearn import datasets  # here, because planning and training need no scikit-learn
 

@@ -45,10 +45,9 @@ def download(
 ) -> None:
     """Fetch ``destination`` from the first of ``urls`` that gives it.
 
-    What arrives is kept beside the destination as ``.<name>.part`` and continued by the next attempt, in this
-    process or a later one. A file that is there at the end has the ``size`` and ``sha256`` asked for. Raises
-    ``UserError`` naming every address and its reason where none gives the file; an ``optional`` one may be
-    refused by every server.
+    What arrives is kept beside the destination as ``.<name>.part`` and continued by the next attempt, in this process
+    or a later one. A file that is there at the end has the ``size`` and ``sha256`` asked for. Raises ``UserError``
+    naming every address and its reason where none gives the file; an ``optional`` one may be refused by every server.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     reasons, refused = [], True
@@ -196,9 +195,7 @@ def _validator(response: http.client.HTTPResponse) -> str | None:
 
 
 def _refuse_impostor(block: bytes, response: http.client.HTTPResponse, part: _Part) -> None:
-    """Raise where a page for people (a log-in, a quota, a virus warning) or a pointer came in place of the
-    file.
-    """
+    """Raise where a page for people (a log-in, a quota, a virus warning) or a pointer came in place of the file."""
     if part.destination.suffix in (".html", ".htm"):
         return
     what = impostor_of(block[:512])

@@ -1,6 +1,4 @@
-"""Getting the raw files of a dataset: what is there is kept, the rest comes from a mirror or from its
-publisher.
-"""
+"""Getting the raw files of a dataset: what is there is kept, the rest comes from a mirror or from its publisher."""
 
 from __future__ import annotations
 
@@ -37,11 +35,10 @@ def fetch_dataset(
 ) -> Path:
     """Bring every raw file of a dataset below ``raw_root`` and return the dataset's folder there.
 
-    A file that is there and right is kept. A mirror that the caller names comes before the publisher's
-    addresses, which are then tried in order. A folder of the user's own (``data_roots``, by the
-    configuration's ``name`` or the dataset's) is searched first and never written to. ``verify`` compares the
-    digest of large files and of media too. Raises ``UserError`` naming the file, or what the user must do for
-    a file that has no address.
+    A file that is there and right is kept. A mirror that the caller names comes before the publisher's addresses, which
+    are then tried in order. A folder of the user's own (``data_roots``, by the configuration's ``name`` or the
+    dataset's) is searched first and never written to. ``verify`` compares the digest of large files and of media too.
+    Raises ``UserError`` naming the file, or what the user must do for a file that has no address.
     """
     data = make_dataset(component_name, settings)
     raw = raw_files(data, raw_root, data_roots, name)

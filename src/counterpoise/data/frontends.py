@@ -74,11 +74,9 @@ def log_stft(wave: np.ndarray, rate: int, size: int = 512, hop: int = 353) -> np
 
 
 def spectrogram(wave: np.ndarray, rate: int, size: int = 512, overlap: int = 353) -> np.ndarray:
-    """Return log(power spectral density + 1e-7) (1, size/2 + 1, frames) float32, as SciPy's ``spectrogram``
-    gives it.
+    """Return log(power spectral density + 1e-7) (1, size/2 + 1, frames) float32, as SciPy's ``spectrogram`` gives it.
 
-    Tukey window, each frame's mean removed, no frames beyond the ends; note the hop of ``size - overlap`` =
-    159.
+    Tukey window, each frame's mean removed, no frames beyond the ends; note the hop of ``size - overlap`` = 159.
     """
     from scipy.signal import spectrogram as power
 

@@ -64,11 +64,9 @@ class Dataset:
     def prepare(self, raw: RawFiles, store: ArrayStore, work: Work) -> None:
         """Read the files of ``raw`` and write every split to ``store``.
 
-        ``work`` spreads items over processes (:func:`counterpoise.data.clips.prepare_items`) and shows
-        progress.
+        ``work`` spreads items over processes (:func:`counterpoise.data.clips.prepare_items`) and shows progress.
 
-        The result must depend on the settings and the raw bytes alone: no clock, no global random state, no
-        order in which a file system lists files. Raises ``UserError`` naming the file where the raw data is
-        not as it should be.
+        The result must depend on the settings and the raw bytes alone: no clock, no global random state, no order in
+        which a file system lists files. Raises ``UserError`` naming the file where the raw data is not as it should be.
         """
         raise NotImplementedError

@@ -64,8 +64,7 @@ def read_rows(path: Path, fields: int, what: str, delimiter: str = ",") -> list[
 def read_table(path: Path, columns: Sequence[str], what: str) -> list[tuple[int, dict[str, str]]]:
     """Return the lines of a CSV file below its heading, each with its number, by the names of ``columns``.
 
-    Other columns may be there, too. Raises ``UserError`` naming a column or a line that is not as it should
-    be.
+    Other columns may be there, too. Raises ``UserError`` naming a column or a line that is not as it should be.
     """
     rows = list(_csv_rows(path, what, ","))
     if not rows:

@@ -45,8 +45,7 @@ def read_frames(
     limit: int | None = None,
     faults: list[str] | None = None,
 ) -> np.ndarray:
-    """Return the frames (T, 3, height, width) uint8 RGB shown at ``start``, ``start`` + 1/``fps`` ... before
-    ``end``.
+    """Return the frames (T, 3, height, width) uint8 RGB shown at ``start``, ``start`` + 1/``fps`` ... before ``end``.
 
     Times are seconds from the first frame. Each is the last frame whose time stamp has been reached, so
     variable frame rates come out right and no header's frame count or duration is believed. At most ``limit``
@@ -186,11 +185,10 @@ def read_wave(
 ) -> np.ndarray:
     """Return the sound (samples,) float32 on [-1, 1] at ``rate`` Hz, from ``start`` to ``end`` seconds.
 
-    Times are those of :func:`read_frames`: seconds from the first frame, on one clock with the pictures, or
-    from the first sample of a file without them. Sound that starts later, or is missing in between, is
-    silence. Channels are averaged (``channel="mean"``) or the first is taken (``"first"``) before
-    resampling. The first audio stream counts; packets that cannot be decoded are skipped. ``faults``: see
-    :func:`read_frames`. Raises ``MediaError``.
+    Times are those of :func:`read_frames`: seconds from the first frame, on one clock with the pictures, or from the
+    first sample of a file without them. Sound that starts later, or is missing in between, is silence. Channels are
+    averaged (``channel="mean"``) or the first is taken (``"first"``) before resampling. The first audio stream counts;
+    packets that cannot be decoded are skipped. ``faults``: see :func:`read_frames`. Raises ``MediaError``.
     """
     faults = [] if faults is None else faults
     with _opened(path) as container:

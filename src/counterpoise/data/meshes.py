@@ -15,8 +15,7 @@ MAX_ITEMS = 50_000_000
 
 
 def read_off(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return vertices float64 (V, 3) and triangles int64 (F, 3) of an OFF file; polygons are cut into
-    triangles.
+    """Return vertices float64 (V, 3) and triangles int64 (F, 3) of an OFF file; polygons are cut into triangles.
 
     Many of ModelNet's files have their counts on the first line, right behind ``OFF``. Raises ``MediaError``.
     """
@@ -69,11 +68,9 @@ def _triangles(numbers: np.ndarray, polygons: int) -> np.ndarray:
 
 
 def render(vertices: np.ndarray, faces: np.ndarray, azimuth: float, size: int) -> np.ndarray:
-    """Return a picture uint8 (3, size, size) of a mesh on white, seen from ``azimuth`` degrees around its z
-    axis.
+    """Return a picture uint8 (3, size, size) of a mesh on white, seen from ``azimuth`` degrees around its z axis.
 
-    Parallel projection, the shape scaled to fill the picture, flat shading by a light at the camera, both
-    sides lit.
+    Parallel projection, the shape scaled to fill the picture, flat shading by a light at the camera, both sides lit.
     """
     points = _camera(vertices, azimuth)
     corners = points[faces]
@@ -101,9 +98,7 @@ def _camera(vertices: np.ndarray, azimuth: float) -> np.ndarray:
 
 
 def _draw(screen: np.ndarray, levels: np.ndarray, size: int) -> np.ndarray:
-    """Return the gray picture (size, size) of triangles ``screen`` (F, 3, 3), the nearest one at every
-    pixel.
-    """
+    """Return the gray picture (size, size) of triangles ``screen`` (F, 3, 3), the nearest one at every pixel."""
     depth = np.full(size * size, -np.inf)
     picture = np.full(size * size, 255, dtype=np.uint8)
     low = np.clip(np.ceil(screen[..., :2].min(axis=1) - 0.5), 0, size).astype(np.int64)

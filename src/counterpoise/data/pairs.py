@@ -1,6 +1,4 @@
-"""Putting two digits into one picture: the pieces of MultiMNIST (Sener & Koltun 2018; MMPareto appendix
-C).
-"""
+"""Putting two digits into one picture: the pieces of MultiMNIST (Sener & Koltun 2018; MMPareto appendix C)."""
 
 from __future__ import annotations
 
@@ -10,8 +8,7 @@ import numpy as np
 def different_partners(labels: np.ndarray, count: int, random: np.random.RandomState) -> np.ndarray:
     """Return (len(labels), count) indices into ``labels``: for each image, partners of another class.
 
-    Each partner is drawn uniformly among all images of other classes. ``labels`` must hold two classes at
-    least.
+    Each partner is drawn uniformly among all images of other classes. ``labels`` must hold two classes at least.
     """
     order = np.argsort(labels, kind="stable")
     classes, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
@@ -33,9 +30,7 @@ def salt_and_pepper(images: np.ndarray, fraction: float, random: np.random.Rando
 
 
 def side_by_side(left: np.ndarray, right: np.ndarray, overlap: int) -> np.ndarray:
-    """Return uint8 pictures (N, H, 2W - overlap) of ``left`` and ``right`` (N, H, W); where they overlap, the
-    brighter.
-    """
+    """Return uint8 pictures (N, H, 2W - overlap) of ``left`` and ``right`` (N, H, W); the brighter where both are."""
     width = left.shape[2]
     canvas = np.zeros((len(left), left.shape[1], 2 * width - overlap), dtype=np.uint8)
     canvas[:, :, :width] = left
@@ -45,8 +40,7 @@ def side_by_side(left: np.ndarray, right: np.ndarray, overlap: int) -> np.ndarra
 
 
 def overlaid(left: np.ndarray, right: np.ndarray, canvas: int, offset: tuple[int, int]) -> np.ndarray:
-    """Return uint8 pictures (N, canvas, canvas): ``left`` (N, H, W) in the corner, ``right`` moved by
-    ``offset``.
+    """Return uint8 pictures (N, canvas, canvas): ``left`` (N, H, W) in the corner, ``right`` moved by ``offset``.
 
     Where the two overlap, the brighter pixel.
     """
@@ -59,8 +53,6 @@ def overlaid(left: np.ndarray, right: np.ndarray, canvas: int, offset: tuple[int
 
 
 def nearest(pictures: np.ndarray, size: int) -> np.ndarray:
-    """Return ``pictures`` (N, S, S) as (N, size, size): the pixel under each new pixel's centre, as Pillow
-    chooses it.
-    """
+    """Return ``pictures`` (N, S, S) as (N, size, size): the pixel under each new pixel's centre, as in Pillow."""
     index = ((np.arange(size) + 0.5) * (pictures.shape[1] / size)).astype(np.int64)
     return pictures[:, index][:, :, index]

@@ -52,9 +52,7 @@ def load_pickle(path: Path, encoding: str = "latin1") -> Any:
 
 
 def load_object_array(path: Path) -> Any:
-    """Return the one object that an ``.npy`` file of type object holds, read as :func:`load_pickle` reads
-    pickles.
-    """
+    """Return the one object that an ``.npy`` file of type object holds, read as :func:`load_pickle` reads pickles."""
     path = Path(path)
     with _pickle_errors(path), path.open("rb") as file:
         version = np.lib.format.read_magic(file)

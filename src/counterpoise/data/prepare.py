@@ -46,9 +46,8 @@ def prepared_key(component_name: str, settings: Mapping[str, Any], where: str) -
 def read_data_roots(given: Mapping[str, str | Path], configurations: Collection[str]) -> dict[str, Path]:
     """Return the user's own folders by name, ``~`` expanded.
 
-    A name is that of a configuration, of a dataset (then it holds for all configurations of it), or of the
-    folder that several datasets share. Raises ``UserError`` for an unknown name or a folder that is not
-    there.
+    A name is that of a configuration, of a dataset (then it holds for all configurations of it), or of the folder that
+    several datasets share. Raises ``UserError`` for an unknown name or a folder that is not there.
     """
     if not given:
         return {}

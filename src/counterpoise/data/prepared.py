@@ -71,9 +71,7 @@ class PreparedData:
 
     @property
     def extras(self) -> dict[str, dict[str, Any]]:
-        """Arrays that are neither modality nor target, by name: ``<modality>_frames`` counts a clip's real
-        frames.
-        """
+        """Arrays that are neither modality nor target, by name: ``<modality>_frames`` counts a clip's real frames."""
         return self.manifest.get("extras", {})
 
     @property

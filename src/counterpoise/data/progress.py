@@ -16,9 +16,7 @@ def quiet(what: str, done: int, total: int | None) -> None:
 
 @contextlib.contextmanager
 def on_terminal(unit: str = "") -> Iterator[Progress]:
-    """Yield a progress that draws a bar per task on a terminal, or a line every ten seconds where there is
-    none.
-    """
+    """Yield a progress that draws a bar per task on a terminal, or a line every ten seconds where there is none."""
     from rich.console import Console
 
     console = Console(stderr=True)

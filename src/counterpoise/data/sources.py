@@ -148,9 +148,7 @@ def impostor_of(start: bytes) -> str | None:
 
 
 def place(source: Source, raw: RawFiles) -> Path | None:
-    """Return where a source's file is, or the folder that it unpacks to, or what takes its place; else
-    ``None``.
-    """
+    """Return where a source's file is, or the folder that it unpacks to, or what takes its place; else ``None``."""
     for path in (source.path, *([source.unpack] if source.unpack else []), *source.instead):
         if (raw / path).exists():
             return raw / path

@@ -13,9 +13,8 @@ from counterpoise.errors import UserError
 def stratified_split(labels: np.ndarray, fractions: Mapping[str, float], seed: int) -> dict[str, np.ndarray]:
     """Split the indices of ``labels`` (N,) class by class.
 
-    ``fractions`` gives the share of each named split; what remains is ``train``. Each class's count is
-    rounded on its own, so the shares hold for every class to within one item. A split of share 0 is left out.
-    Indices come sorted.
+    ``fractions`` gives the share of each named split; what remains is ``train``. Each class's count is rounded on its
+    own, so the shares hold for every class to within one item. A split of share 0 is left out. Indices come sorted.
     """
     if "train" in fractions or any(share < 0 for share in fractions.values()) or sum(fractions.values()) >= 1:
         raise UserError(f"split fractions {dict(fractions)}: each must be at least 0 and together below 1")

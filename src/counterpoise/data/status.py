@@ -104,9 +104,7 @@ def dataset_status(
 def to_fetch(
     component_name: str, settings: Mapping[str, object], raw_root: Path, data_roots: Mapping[str, Path], name: str = ""
 ) -> tuple[int, int, int]:
-    """Return of a dataset's files that are not there yet: how many, their bytes, and how many of unknown
-    size.
-    """
+    """Return of a dataset's files that are not there yet: how many, their bytes, and how many of unknown size."""
     data = make_dataset(component_name, dict(settings))
     raw = raw_files(data, raw_root, data_roots, name)
     lists = [source for source in data.sources() if not source.optional and place(source, raw) is None]

@@ -1,5 +1,4 @@
-"""Writing prepared data: one ``.npy`` file per array and split, and a manifest, published together or not at
-all.
+"""Writing prepared data: one ``.npy`` file per array and split, and a manifest, published together or not at all.
 
 Arrays are appended in batches, so memory stays bounded whatever the size of the dataset. Everything is
 written to a hidden folder beside the destination, which is renamed at the end. Its journal says how far the
@@ -100,9 +99,7 @@ class ArrayStore:
                 self._lock = None
 
     def _read_journal(self) -> dict[str, Any]:
-        """Return what an interrupted attempt had finished; one of other data or an unreadable one counts as
-        none.
-        """
+        """Return what an interrupted attempt had finished; one of other data or an unreadable one counts as none."""
         fresh = self._fresh_journal()
         path = self.partial / "journal.json"
         if path.exists():
@@ -164,9 +161,7 @@ class ArrayStore:
         self._targets[name] = {"kind": kind, "shape": [int(size) for size in shape], "dtype": dtype, **facts}
 
     def extra(self, name: str, *, shape: Sequence[int] = (), dtype: str = "int64") -> None:
-        """Declare an array that is neither: ``<modality>_frames`` says how many of a clip's frames are
-        real.
-        """
+        """Declare an array that is neither: ``<modality>_frames`` says how many of a clip's frames are real."""
         self._extras[name] = {"shape": [int(size) for size in shape], "dtype": dtype}
 
     def source(self, name: str, *, sha256: str, size: int, licence: str, published: bool | None = None) -> None:
@@ -201,9 +196,7 @@ class ArrayStore:
     # ---- rows ----
 
     def consumed(self, split: str) -> int:
-        """Return how many input items of ``split`` were already appended or dropped by an interrupted
-        attempt.
-        """
+        """Return how many input items of ``split`` were already appended or dropped by an interrupted attempt."""
         return self._journal["splits"].get(split, {}).get("consumed", 0)
 
     def rows(self, split: str) -> int:
@@ -246,8 +239,7 @@ class ArrayStore:
         consumed: int | None = None,
         **arrays: np.ndarray,
     ) -> None:
-        """Append samples: ``ids`` and, for every declared modality, target and extra, an array with one row
-        per id.
+        """Append samples: ``ids`` and, for every declared modality, target and extra, an array with one row per id.
 
         ``dropped`` lists ``(id, reason)`` of items that are not there, with the digest of their files where they
         have any; ``faults`` lists ``(id, what is wrong)`` of samples that are there all the same. ``consumed``
@@ -457,8 +449,7 @@ def group_numbers(names: Iterable[str]) -> np.ndarray:
 def npy_header(shape: Sequence[int], dtype: np.dtype) -> bytes:
     """Return a version 1.0 ``.npy`` header of exactly ``HEADER_BYTES`` bytes.
 
-    The fixed length lets rows be appended before their number is known, and keeps the bytes independent of
-    NumPy.
+    The fixed length lets rows be appended before their number is known, and keeps the bytes independent of NumPy.
     """
     sizes = "(" + ", ".join(str(size) for size in shape) + ("," if len(shape) == 1 else "") + ")"
     text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': {sizes}, }}"

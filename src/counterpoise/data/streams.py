@@ -12,8 +12,6 @@ import numpy as np
 
 
 def stream(seed: int, *names: str | int) -> np.random.RandomState:
-    """Return the random stream of this ``seed`` and these ``names`` (for example ``stream(0, "noise",
-    "train")``).
-    """
+    """Return the random stream of this ``seed`` and these ``names`` (for example ``stream(0, "noise", "train")``)."""
     digest = hashlib.sha256("/".join(str(part) for part in (seed, *names)).encode()).digest()
     return np.random.RandomState(np.frombuffer(digest, dtype="<u4").astype(np.uint32))

@@ -1,5 +1,4 @@
-"""What happens to a stored modality on its way to the model: frames are chosen, images cropped, flipped and
-resized.
+"""What happens to a stored modality on its way to the model: frames are chosen, images cropped, flipped and resized.
 
 All of it runs batched on the device. Every draw is made on the CPU from the generator that the caller passes,
 so it is the same on every device; nothing here waits for the device.
@@ -29,12 +28,11 @@ class Draw:
 class InputTransform:
     """How one image or video modality is presented.
 
-    ``frames``: that many of the stored frames (T, C, H, W) are shown; the clip is cut into as many equal
-    segments and one frame of each is taken, a random one where ``random_frames``, otherwise the middle one.
-    ``size``: height and width that the model gets. ``crop_scale`` and ``crop_ratio``: range of area share and
-    aspect ratio of a random resized crop, drawn for every frame on its own as in the released loaders;
-    without them the whole image is resized, its aspect ratio not kept. ``flip``: probability of a horizontal
-    flip.
+    ``frames``: that many of the stored frames (T, C, H, W) are shown; the clip is cut into as many equal segments and
+    one frame of each is taken, a random one where ``random_frames``, otherwise the middle one. ``size``: height and
+    width that the model gets. ``crop_scale`` and ``crop_ratio``: range of area share and aspect ratio of a random
+    resized crop, drawn for every frame on its own as in the released loaders; without them the whole image is resized,
+    its aspect ratio not kept. ``flip``: probability of a horizontal flip.
     """
 
     frames: int | None = None
@@ -92,9 +90,8 @@ class InputTransform:
     def apply(self, values: torch.Tensor, draw: Draw) -> torch.Tensor:
         """Return ``values`` (B, C, H, W) or (B, T, C, H, W) cropped, flipped and resized.
 
-        Frames are expected to be chosen already (``draw.frames`` is for whoever reads the stored array).
-        Integer levels stay whole levels of 0 to 255, as they do in the 8-bit pictures of the released
-        loaders.
+        Frames are expected to be chosen already (``draw.frames`` is for whoever reads the stored array). Integer levels
+        stay whole levels of 0 to 255, as they do in the 8-bit pictures of the released loaders.
         """
         if self.size is None and draw.boxes is None and draw.flips is None:
             return values
@@ -156,8 +153,7 @@ def random_boxes(
     generator: torch.Generator,
     tries: int = 10,
 ) -> torch.Tensor:
-    """Draw ``count`` boxes (count, 4), top, left, height and width, by the rule of torchvision's
-    RandomResizedCrop.
+    """Draw ``count`` boxes (count, 4), top, left, height and width, by the rule of torchvision's RandomResizedCrop.
 
     Area is uniform in ``scale`` of the image's, aspect ratio log-uniform in ``ratio``; a box that does not
     fit is drawn again up to ``tries`` times; then the largest central box within ``ratio`` is taken.
@@ -197,8 +193,7 @@ def _central_box(image: tuple[int, int], ratio: tuple[float, float]) -> torch.Te
 def resample(
     images: torch.Tensor, size: tuple[int, int], boxes: torch.Tensor | None = None, flips: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Return float ``images`` (N, C, H, W) cropped to ``boxes``, flipped and resized to ``size``: (N, C,
-    *size).
+    """Return float ``images`` (N, C, H, W) cropped to ``boxes``, flipped and resized to ``size``: (N, C, *size).
 
     Bilinear with antialiasing, the numbers of ``torchvision.transforms.v2.functional.resized_crop``. That
     function takes one box for a whole batch; here each image has its own. The filter is separable, so a crop
@@ -219,8 +214,7 @@ def resample(
 def _filter(start: torch.Tensor, length: torch.Tensor, size: int, out: int) -> torch.Tensor:
     """Return the (N, out, size) weights that resize ``length`` pixels from ``start`` to ``out`` pixels.
 
-    A triangle around each output pixel's centre, as wide as the output pixel is when shrinking, cut at the
-    box.
+    A triangle around each output pixel's centre, as wide as the output pixel is when shrinking, cut at the box.
     """
     scale = (length / out)[:, None, None]
     reach = scale.clamp(min=1.0)

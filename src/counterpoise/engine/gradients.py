@@ -65,8 +65,7 @@ def integrated_objectives(network: Network, objectives: tuple[str, ...]) -> list
 def objectives_of(network: Network, encoder: str, groups: list[tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     """Return the objectives of an encoder by name, each with the losses that reach the encoder in it.
 
-    ``groups`` are those of :func:`integrated_objectives`. An objective of several losses is called
-    ``unimodal``.
+    ``groups`` are those of :func:`integrated_objectives`. An objective of several losses is called ``unimodal``.
     """
     found = {}
     for group in groups:
@@ -135,8 +134,7 @@ def total_norm(gradients: Gradients) -> Tensor:
 
 
 def gramian(gradients: list[Gradients]) -> Tensor:
-    """Return the Gramian of K objectives' gradients of T tensors, one per tensor: ``(T, K, K)`` in
-    float64.
+    """Return the Gramian of K objectives' gradients of T tensors, one per tensor: ``(T, K, K)`` in float64.
 
     A gradient whose square is 0 in the gradients' own type (norms below about 1e-23 in float32) counts as
     zero: its inner products are 0 too, or a formula would divide what is left of them by that square.
@@ -152,9 +150,7 @@ def gramian(gradients: list[Gradients]) -> Tensor:
 
 
 def combine(gradients: list[Gradients], weights: Tensor) -> Gradients:
-    """Return ``sum_k w_k g_k`` tensor by tensor; ``weights`` are ``(K,)``, or ``(T, K)`` for one set per
-    tensor.
-    """
+    """Return ``sum_k w_k g_k`` tensor by tensor; ``weights`` are ``(K,)``, or ``(T, K)`` for one set per tensor."""
     weights = _finite(weights, gradients[0][0].dtype)
     total = _scaled(gradients[0], weights[..., 0])
     for k in range(1, len(gradients)):
@@ -163,9 +159,7 @@ def combine(gradients: list[Gradients], weights: Tensor) -> Gradients:
 
 
 def _finite(factors: Tensor, dtype: torch.dtype) -> Tensor:
-    """Round factors to the gradients' type, large ones to its largest number: infinity times a zero is not a
-    number.
-    """
+    """Round factors to the gradients' type, large ones to its largest number: infinity times a zero is not a number."""
     largest = torch.finfo(dtype).max
     return factors.clamp(-largest, largest).to(dtype)
 
@@ -196,8 +190,7 @@ def integrate(method: IntegrationMethod, gradients: list[Gradients], losses: Ten
 def _rescaled(method: IntegrationMethod, combined: Gradients, gradients: list[Gradients]) -> Gradients:
     """Scale the combined gradient by what the method makes of its norm and the plain sum's.
 
-    Both norms come from the vectors themselves: from the Gramian they lose digits when gradients nearly
-    cancel.
+    Both norms come from the vectors themselves: from the Gramian they lose digits when gradients nearly cancel.
     """
     total = gradients[0]
     for gradient in gradients[1:]:

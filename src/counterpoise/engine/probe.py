@@ -28,9 +28,7 @@ EVALUATION_BATCH = 512
 
 @dataclass(frozen=True)
 class Probed:
-    """What probing one encoder gave: logits of the test split ``(N, C)`` and the accuracy on the training
-    split.
-    """
+    """What probing one encoder gave: logits of the test split ``(N, C)`` and the accuracy on the training split."""
 
     logits: Tensor
     train_accuracy: float

@@ -204,8 +204,7 @@ def has_slices(fusion: nn.Module) -> bool:
 
 
 def modulated_parameters(method: ModulationMethod, network: Network, modality: str) -> list[nn.Parameter]:
-    """Return the parameters of a modality that a modulation method scales, but for columns of the fusion's
-    weight."""
+    """Return the parameters of a modality that a modulation method scales, but for columns of the fusion's weight."""
     parameters = engine.trainable(network.encoders[modality])
     if method.modulated == "modality":
         fused = network.fusion.modality_parameters() if isinstance(network.fusion, FusionModule) else {}

@@ -128,10 +128,9 @@ def collapsed(values: Mapping[int, float], better: str, scale: float) -> tuple[i
 def paired_p(differences: ArrayLike, bound: float = 0.0) -> tuple[Floats, Floats]:
     """Return the one-sided p-values that the mean difference is above and that it is below ``bound``.
 
-    ``differences`` has the seeds on its last axis, two or more. An infinite difference is a run that
-    diverged: it counts as lost by an unknown amount. Where one occurs, and where all differences are
-    equal (no spread to judge by), the exact sign test replaces the paired t-test; a difference equal to
-    the bound then counts for neither.
+    ``differences`` has the seeds on its last axis, two or more. An infinite difference is a run that diverged: it
+    counts as lost by an unknown amount. Where one occurs, and where all differences are equal (no spread to judge by),
+    the exact sign test replaces the paired t-test; a difference equal to the bound then counts for neither.
     """
     differences = np.asarray(differences, float) - bound
     n = differences.shape[-1]
@@ -185,8 +184,7 @@ def holm(p_values: ArrayLike) -> Floats:
 def detectable_difference(std: float, n: int, runs: int, alpha: float, power: float = POWER) -> float:
     """Return the smallest true gap to the printed value that the prediction interval finds with ``power``.
 
-    In the units of ``std``. The printed value is taken as the mean of ``runs`` runs with the same spread
-    as ours.
+    In the units of ``std``. The printed value is taken as the mean of ``runs`` runs with the same spread as ours.
     """
     error = std * math.sqrt(1 / n + 1 / runs)
     return error * _shift_found(n - 1, alpha / 2, power)

@@ -37,8 +37,7 @@ from counterpoise.models.network import JOINT, Network
     },
 )
 class AGM(LossMethod):
-    """``kappa_u = exp(alpha min(tau_u - r_u, cap))`` multiplies the gradient at the mono-modal output
-    ``m_u``.
+    """``kappa_u = exp(alpha min(tau_u - r_u, cap))`` multiplies the gradient at the mono-modal output ``m_u``.
 
     ``m_u`` is the Shapley share of modality u of ``f``, other modalities' inputs being zero; for two, ``m_a =
     (f(a, v) - f(0, v) + f(a, 0)) / 2``. They sum to ``f(a, v)``. ``s_u`` is the batch's mean of ``-log

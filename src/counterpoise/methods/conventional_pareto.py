@@ -33,9 +33,7 @@ from counterpoise.methods.min_norm import keep_off_boundary, min_norm_weights
     },
 )
 class ConventionalPareto(IntegrationMethod):
-    """``h = K sum_i alpha_i g_i`` with ``alpha`` of least norm; the factor K keeps the uniform sum at equal
-    weights.
-    """
+    """``h = K sum_i alpha_i g_i`` with ``alpha`` of least norm; the factor K keeps the uniform sum at equal weights."""
 
     normalise: str = setting(
         "none",

@@ -19,8 +19,7 @@ from counterpoise.methods.interface import IntegrationMethod, State, ratio
     tasks=True,
 )
 class GradNorm(IntegrationMethod):
-    """``L_grad = sum_i |G_i - mean(G) r_i^alpha|`` with ``G_i = w_i ||grad_W L_i||``, one descent step on
-    ``w`` a step.
+    """``L_grad = sum_i |G_i - mean(G) r_i^alpha|`` with ``G_i = w_i ||grad_W L_i||``, one descent step on ``w`` a step.
 
     ``G_i`` is linear in ``w_i``, so its derivative is ``||grad_W L_i||`` and no second-order graph is needed.
     The weights are kept at or above ``least_weight`` and renormalised to sum to K. As in Algorithm 1 the
@@ -60,8 +59,6 @@ class GradNorm(IntegrationMethod):
         return weights, {"weights": renormalised, "initial_losses": initial}
 
     def targets(self, norms: Tensor, progress: Tensor) -> Tensor:
-        """Return ``mean(G) r_i^alpha`` for norms ``G`` and inverse training rates ``L_i(t) / L_i(0)``, all
-        ``(K,)``.
-        """
+        """Return ``mean(G) r_i^alpha`` for norms ``G`` and inverse training rates ``L_i(t) / L_i(0)``, all ``(K,)``."""
         rate = ratio(progress, progress.mean(dim=-1, keepdim=True).expand_as(progress))
         return norms.mean(dim=-1, keepdim=True) * rate**self.alpha

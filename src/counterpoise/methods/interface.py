@@ -108,9 +108,7 @@ class Method:
         """
 
     def initial_state(self, network: Network) -> State:
-        """Return the state before the first step; after ``start_epoch`` its keys and shapes stay as they
-        are.
-        """
+        """Return the state before the first step; after ``start_epoch`` its keys and shapes stay as they are."""
         return {}
 
     def start_epoch(self, epoch: Epoch, state: State) -> State:
@@ -133,9 +131,7 @@ class LossMethod(Method):
         """Set what of the network the step's forward pass depends on, besides its parameters."""
 
     def after_backward(self, step: Step, state: State) -> State:
-        """Return the next state, given the gradients that now stand in every parameter's ``.grad`` (or
-        ``None``).
-        """
+        """Return the next state, given the gradients that now stand in every parameter's ``.grad`` (or ``None``)."""
         return state
 
 
@@ -151,21 +147,15 @@ class ModulationMethod(LossMethod):
 
     @property
     def noise(self) -> bool:
-        """Whether Gaussian noise of its own gradient's standard deviation is added to each scaled tensor
-        (OGM-GE).
-        """
+        """Whether Gaussian noise of its own gradient's standard deviation is added to each scaled tensor (OGM-GE)."""
         return False
 
     def scores(self, step: Step) -> Tensor:
-        """Return how well each modality does on the batch, ``(M,)``, in the order of the network's
-        modalities.
-        """
+        """Return how well each modality does on the batch, ``(M,)``, in the order of the network's modalities."""
         raise NotImplementedError
 
     def coefficients(self, scores: Tensor, state: State) -> tuple[Tensor, State]:
-        """Map scores ``(M,)`` to the coefficient of each modality ``(M,)`` and the next state: the
-        formula.
-        """
+        """Map scores ``(M,)`` to the coefficient of each modality ``(M,)`` and the next state: the formula."""
         raise NotImplementedError
 
     def active(self, epoch: int) -> bool:
@@ -202,9 +192,7 @@ class IntegrationMethod(Method):
         return {}
 
     def random_numbers(self, objectives: int) -> int:
-        """Return how many numbers, uniform on [0, 1), the formula draws per step: it finds them in
-        ``state["random"]``.
-        """
+        """Return how many numbers, uniform on [0, 1), the formula draws a step: they are in ``state["random"]``."""
         return 0
 
     def weights(self, gramian: Tensor, losses: Tensor, state: State) -> tuple[Tensor, State]:
@@ -223,9 +211,7 @@ def true_class_score(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def slice_scores(step: Step) -> Tensor:
-    """Return each modality's true-class score by its own part of the joint logits, ``(M,)``: ``W_u z_u + b /
-    M``.
-    """
+    """Return each modality's true-class score by its own part of the joint logits, ``(M,)``: ``W_u z_u + b / M``."""
     parts = step.network.fusion.contributions(step.features)
     labels = step.labels[JOINT]
     return torch.stack([true_class_score(parts[name], labels) for name in step.network.modalities])

@@ -1,6 +1,4 @@
-"""MetaBalance: auxiliary gradients brought towards the magnitude of the target's, parameter tensor by
-tensor.
-"""
+"""MetaBalance: auxiliary gradients brought towards the magnitude of the target's, parameter tensor by tensor."""
 
 from __future__ import annotations
 

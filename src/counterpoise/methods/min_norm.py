@@ -1,9 +1,8 @@
 """The point of least norm in the convex hull of gradients, from their Gramian.
 
-Two gradients have a closed form (MMPareto, Section 3.3.2; Desideri, 2012). More are solved exactly too: the
-solution is the stationary point on the affine hull of some affinely independent subset of the gradients
-(Wolfe, 1976), so all subsets are tried. For the few objectives here that needs no iteration, no tolerance to
-set and no branch on data.
+Two gradients have a closed form (MMPareto, Section 3.3.2; Desideri, 2012). More are solved exactly too: the solution is
+the stationary point on the affine hull of some affinely independent subset of the gradients (Wolfe, 1976), so all
+subsets are tried. For the few objectives here that needs no iteration, no tolerance to set and no branch on data.
 """
 
 from __future__ import annotations
@@ -106,9 +105,8 @@ def _solve(system: Tensor, right: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]
 
 
 def keep_off_boundary(weights: Tensor, least: float) -> Tensor:
-    """Return weights of two gradients ``(..., 2)`` where a solution at a boundary, (1, 0) or (0, 1), is moved
-    to ``(1 - least, least)`` or ``(least, 1 - least)``; interior solutions stay (released
-    min_norm_solvers.py)."""
+    """Return weights of two gradients ``(..., 2)`` where a solution at a boundary, (1, 0) or (0, 1), is moved to
+    ``(1 - least, least)`` or ``(least, 1 - least)``; interior solutions stay (released min_norm_solvers.py)."""
     boundary = (weights <= 0) | (weights >= 1)
     return torch.where(boundary, weights.clamp(least, 1 - least), weights)
 

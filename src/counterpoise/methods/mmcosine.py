@@ -1,6 +1,4 @@
-"""MMCosine: joint logits are cosines, so that neither modality can win by the length of its features or
-weights.
-"""
+"""MMCosine: joint logits are cosines, so that neither modality can win by the length of its features or weights."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ from counterpoise.models.network import JOINT, Network
     },
 )
 class MMCosine(LossMethod):
-    """``o = s sum_u cos(W_u, z_u)``: features and every class row of each weight slice normalised, no
-    bias.
-    """
+    """``o = s sum_u cos(W_u, z_u)``: features and every class row of each weight slice normalised, no bias."""
 
     scale: float = setting(10.0, above=0.0, doc="s: scale of the cosines")
     plain_evaluation: bool = setting(False, doc="whether evaluation uses the fusion's own logits instead")

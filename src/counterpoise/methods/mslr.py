@@ -74,9 +74,7 @@ class MSLR(ModulationMethod):
 
 
 def slice_accuracies(epoch: Epoch) -> Tensor:
-    """Return the validation accuracy of each modality by its own part of the joint logits, ``(M,)`` in
-    float64.
-    """
+    """Return the validation accuracy of each modality by its own part of the joint logits, ``(M,)`` in float64."""
     network, hits, count = epoch.network, 0, 0  # hits becomes a tensor (M,) with the first batch
     with evaluating(network), torch.no_grad():
         for inputs, targets in epoch.batches("val"):

@@ -18,8 +18,7 @@ from counterpoise.methods.interface import IntegrationMethod, State
     tasks=True,
 )
 class PCGrad(IntegrationMethod):
-    """``g~_i = g_i - min(0, g~_i . g_j) / ||g_j||^2 g_j`` for each other j in random order; ``h = sum_i
-    g~_i``.
+    """``g~_i = g_i - min(0, g~_i . g_j) / ||g_j||^2 g_j`` for each other j in random order; ``h = sum_i g~_i``.
 
     Two gradients have one order only, so nothing is drawn for them.
     """

@@ -105,9 +105,7 @@ class PMR(LossMethod):
 
 
 def opposite(strengths: Tensor) -> Tensor:
-    """Return ``d_u``, ``(M,)``: what the others are pulled with, for the modality that is not pulled
-    itself.
-    """
+    """Return ``d_u``, ``(M,)``: what the others are pulled with, for the modality that is not pulled itself."""
     return torch.where(strengths > 0, 0.0, mean_of_others(strengths))
 
 

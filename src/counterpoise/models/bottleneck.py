@@ -21,8 +21,7 @@ from counterpoise.models.vit import layer_state, transformer_layers
     source="MBT (Nagrani et al., NeurIPS 2021); 2 layers with cross-modal interaction (MMPareto, Appendix B)",
 )
 class Bottleneck(Fusion):
-    """Each modality's layers see its own tokens and the bottleneck tokens, which are then averaged over
-    modalities.
+    """Each modality's layers see its own tokens and the bottleneck tokens, which are then averaged over modalities.
 
     After the last layer each modality's own class token makes its unimodal prediction, and the joint one is a
     linear layer on all class tokens side by side, so that it has one weight slice per modality. MMPareto

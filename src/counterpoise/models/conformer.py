@@ -149,8 +149,7 @@ def linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
 
 
 class Refinement(nn.Module):
-    """A narrow projection without bias, one to the Conformer's width, and the Conformer: ``(B, T, F) -> (B,
-    T, d)``.
+    """A narrow projection without bias, one to the Conformer's width, and the Conformer: ``(B, T, F) -> (B, T, d)``.
 
     The projection to 50 channels is that of MLB's released code, the second one is its Conformer's own.
     """

@@ -17,9 +17,7 @@ from counterpoise.models.interface import Encoder, EncoderModule
     source="MMPareto, Section 4.1; layers as in PMR's released code",
 )
 class Conv4(Encoder):
-    """BN, conv 5x5 (w), ReLU, max-pool 3 stride 2, conv 3x3 (w), conv 3x3 stride 2 (2w), conv 3x3 (2w), mean,
-    linear.
-    """
+    """BN, conv 5x5 (w), ReLU, max-pool 3 stride 2, conv 3x3 (w), 3x3 stride 2 (2w) and 3x3 (2w), mean, linear."""
 
     channels: int = setting(32, minimum=1, doc="w: channels of the first two convolutions")
     width: int = setting(512, minimum=1, doc="d: features")

@@ -49,8 +49,7 @@ class EncoderModule(nn.Module):
 class SequenceEncoderModule(EncoderModule):
     """An encoder whose features have positions, before they are pooled.
 
-    ``pooled`` is set when the network is built: false where the fusion wants positions
-    (``FusionInfo.sequence``).
+    ``pooled`` is set when the network is built: false where the fusion wants positions (``FusionInfo.sequence``).
     """
 
     pooled: bool = True
@@ -104,8 +103,7 @@ class FusionModule(nn.Module):
         return {}
 
     def contributions(self, features: Features) -> dict[str, Tensor]:
-        """Return each modality's additive part of the joint logits ``{modality: (B, C)}``, bias shared
-        equally.
+        """Return each modality's additive part of the joint logits ``{modality: (B, C)}``, bias shared equally.
 
         Only fusions declared with ``slices=True`` have them (OGM, MSLR: ``W_u z_u + b / M``).
         """

@@ -20,9 +20,8 @@ STAGES = 4
     source="Joze et al., CVPR 2020, as in Greedy (Wu et al., ICML 2022): src/balanced_mmtm.py, src/model.py",
 )
 class MMTM(Fusion):
-    """After each of the last three stages, ``s = relu(W [mean of maps]_all + b)`` and every encoder's maps
-    are multiplied by ``sigmoid(W_u s + b_u)``. Each branch has a linear head; the joint logits are the heads'
-    mean.
+    """After each of the last three stages, ``s = relu(W [mean of maps]_all + b)`` and every encoder's maps are
+    multiplied by ``sigmoid(W_u s + b_u)``. Each branch has a linear head; the joint logits are the heads' mean.
     """
 
     ratio: float = setting(4.0, above=0.0, doc="s has 2 / ratio times as many units as all maps have channels")

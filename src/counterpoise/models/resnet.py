@@ -64,9 +64,7 @@ class _ResNet18(SequenceEncoderModule):
         return (self.layer1, self.layer2, self.layer3, self.layer4)
 
     def stem(self, x: Tensor) -> Tensor:
-        """Map images ``(B, C, H, W)``, or frames ``(B, T, C, H, W)`` folded into the batch, to the first
-        maps.
-        """
+        """Map images ``(B, C, H, W)``, or frames ``(B, T, C, H, W)`` folded into the batch, to the first maps."""
         maps = self.bn1(self.conv1(x.flatten(0, -4)))
         return self.relu(self.maxpool(maps))  # they commute, bit by bit: a quarter as many to rectify
 

@@ -24,8 +24,7 @@ REDUCTION = 2 ** len(CONVOLUTIONS)
     source="Badrinarayanan et al., 2017, as the 'split' model of MTAN's released code",
 )
 class SegNet(Encoder):
-    """Five blocks of convolutions (VGG-16's), each followed by pooling; five more that undo the pooling by
-    its indices.
+    """Five blocks of convolutions (VGG-16's), each followed by pooling; five more that undo the pooling by its indices.
 
     A block of the second half has as many convolutions as its counterpart, and reduces the channels in the
     first of them. Every task has its own head: a 3 x 3 and a 1 x 1 convolution on the last block's features.

@@ -58,8 +58,7 @@ class Wav2Vec2Conformer(Encoder):
 
 
 def architecture(name: str, layers: int) -> dict[str, Any]:
-    """Return the arguments of ``torchaudio.models.wav2vec2_model`` for the first ``layers`` transformer
-    layers.
+    """Return the arguments of ``torchaudio.models.wav2vec2_model`` for the first ``layers`` transformer layers.
 
     No layer is ever dropped at random: which ones run would be decided on the host.
     """

@@ -32,10 +32,9 @@ class PreparedDataset:
 class Cell:
     """Dataset x model x method x protocol, resolved; the key digests configuration, source and the data's key.
 
-    ``source`` is the digest of the ``modules`` (and all that they import) that compute its runs' numbers.
-    ``parents`` are, by modality, the unimodal cells whose run of the same seed a run of this cell starts
-    from; their keys are part of ``config``. ``folds`` are the dataset's other folds, where seeds run on
-    different ones.
+    ``source`` is the digest of the ``modules`` (and all that they import) that compute its runs' numbers. ``parents``
+    are, by modality, the unimodal cells whose run of the same seed a run of this cell starts from; their keys are part
+    of ``config``. ``folds`` are the dataset's other folds, where seeds run on different ones.
     """
 
     dataset: str

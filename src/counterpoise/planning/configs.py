@@ -173,8 +173,7 @@ class Configs:
 
 
 def scaled(data: dict[str, Any], scale: Any, where: str, needed: bool = True) -> dict[str, Any]:
-    """Return a file's content without its section ``tiny``, which is laid over the rest at the scale
-    ``tiny``.
+    """Return a file's content without its section ``tiny``, which is laid over the rest at the scale ``tiny``.
 
     Where the section names another component, that component's settings replace the old one's.
 

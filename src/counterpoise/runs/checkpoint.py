@@ -1,9 +1,8 @@
 """The state of an unfinished run on disk: whole, of this very run, or not taken.
 
-Each save is a numbered pair, the tensors as safetensors and beside them a JSON file with their digest, the
-run's key and seed and everything that is not a tensor. The JSON is written last, so a pair with one is
-complete. The previous pair is kept until the next save, so there is always a good state to go back to.
-Nothing is ever unpickled.
+Each save is a numbered pair, the tensors as safetensors and beside them a JSON file with their digest, the run's key
+and seed and everything that is not a tensor. The JSON is written last, so a pair with one is complete. The previous
+pair is kept until the next save, so there is always a good state to go back to. Nothing is ever unpickled.
 """
 
 from __future__ import annotations

@@ -30,9 +30,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds (one run after the other) and bytes of the runs to do; ``unknown`` of them have no like on
-    record.
-    """
+    """Seconds (one run after the other) and bytes of the runs to do; ``unknown`` of them have no like on record."""
 
     seconds: float
     size: float
@@ -72,9 +70,7 @@ def _runs(to_do: Iterable[RunStatus], records: Sequence[Recorded]) -> Iterator[t
 
 
 def read_recorded(root: Path) -> list[Recorded]:
-    """Return what finished runs took, whatever their key; unreadable records and resumed runs are left
-    out.
-    """
+    """Return what finished runs took, whatever their key; unreadable records and resumed runs are left out."""
     found: list[Recorded] = []
     for folder in cell_folders(Path(root) / RUNS):
         for path in sorted(folder.glob(f"seed-*/{RECORD}")):

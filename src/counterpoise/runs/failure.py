@@ -1,9 +1,7 @@
-"""A run that failed, as a value: what class of failure, whether another attempt makes sense, and the
-evidence.
+"""A run that failed, as a value: what class of failure, whether another attempt makes sense, and the evidence.
 
-``completed`` and ``diverged`` are results and are never trained again. ``failed`` and ``out_of_memory`` are
-noted in ``failure.json`` where the run's record would be. The policy, which the workflow applies by the job's
-exit code:
+``completed`` and ``diverged`` are results and are never trained again. ``failed`` and ``out_of_memory`` are noted in
+``failure.json`` where the run's record would be. The policy, which the workflow applies by the job's exit code:
 
 * out of memory: the next attempt asks for more memory, and for a whole device;
 * the machine's fault (a full or failing disk, a device that fell off): the next attempt is the same;

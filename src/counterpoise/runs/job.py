@@ -57,9 +57,7 @@ def run_job(
 
 
 def stop_on_signals() -> Callable[[], bool]:
-    """Return a function that says whether the process was asked to stop; a second request is not waited
-    for.
-    """
+    """Return a function that says whether the process was asked to stop; a second request is not waited for."""
     asked: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:

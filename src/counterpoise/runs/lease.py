@@ -43,9 +43,7 @@ def devices() -> list[str]:
 
 
 def candidates(device: str) -> list[str]:
-    """Return which devices will do for ``--device``: ``cuda:<n>`` is the n-th of :func:`devices`, ``cpu``
-    none.
-    """
+    """Return which devices will do for ``--device``: ``cuda:<n>`` is the n-th of :func:`devices`, ``cpu`` none."""
     kind, _, number = device.partition(":")
     found = [] if kind == "cpu" else devices()
     return found[int(number) :][:1] if number.isdecimal() else found

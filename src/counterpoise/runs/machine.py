@@ -40,8 +40,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory that it frees, where the C library can be told to; return whether it
-    was.
+    """Let this process keep the memory that it frees, where the C library can be told to; return whether it was.
 
     By default glibc hands large blocks back at once, and the next step takes them again page by page: a tenth
     to a fifth of a step on a CPU. The peak stays what it was. Numbers do not depend on it.

@@ -1,6 +1,4 @@
-"""What is there of a plan: fresh, missing, interrupted and diverged runs, and what no benchmark asks for any
-more.
-"""
+"""What is there of a plan: fresh, missing, interrupted and diverged runs, and what no benchmark asks for any more."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""What every method must satisfy, checked on a small task: the suite behind ``counterpoise check
-NAME``.
+"""What every method must satisfy, checked on a small task: the suite behind ``counterpoise check NAME``.
 
-Each property is a function of a :class:`Case` that returns when the property holds and raises
-:class:`Violation` with what it saw when it does not. It is the same for built-in and third-party methods, and
-for each of their variants.
+Each property is a function of a :class:`Case` that returns when the property holds and raises :class:`Violation` with
+what it saw when it does not. It is the same for built-in and third-party methods, and for each of their variants.
 """
 
 from __future__ import annotations
@@ -108,8 +106,7 @@ def check_method(name: str) -> list[PropertyResult]:
 def cases_of(name: str, variant: str) -> list[tuple[str, Case]]:
     """Return what is checked on a variant of a method: names of properties, each with a case.
 
-    A method's first variant is also taken to three modalities and to two tasks, where the method is defined
-    for them.
+    A method's first variant is also taken to three modalities and to two tasks, where the method is defined for them.
     """
     info = component("method", name).info
     toys = [Toy()]

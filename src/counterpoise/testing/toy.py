@@ -1,8 +1,7 @@
 """A task small enough to check a method on in a second: small images in two or more modalities, or two tasks.
 
-Every modality shows the class as a pattern under noise, the first more clearly than the next; of two tasks,
-one is the pattern and the other its strength. The architecture is a real one (batch norm, convolutions,
-linear), only narrow.
+Every modality shows the class as a pattern under noise, the first more clearly than the next; of two tasks, one is the
+pattern and the other its strength. The architecture is a real one (batch norm, convolutions, linear), only narrow.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Colored-and-gray MNIST (MMPareto Table 3): the gray digit and a coloured copy whose colour misleads at test
-time.
-"""
+"""Colored-and-gray MNIST (MMPareto Table 3): the gray digit and a coloured copy whose colour misleads at test time."""
 
 from __future__ import annotations
 
@@ -131,9 +129,7 @@ class CGMnist(Dataset):
     def _parts(
         self, half: str, split: str, rows: np.ndarray, gray: np.ndarray, labels: np.ndarray, coloured: np.ndarray | None
     ) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
-        """Yield ids, source indices and colour images uint8 (N, 3, 28, 28) of a split, some thousand at a
-        time.
-        """
+        """Yield ids, source indices and colour images uint8 (N, 3, 28, 28) of a split, some thousand at a time."""
         palette = colour.check_palette(self.palette, "cg_mnist")
         random = stream(self.generation_seed, "colour", split)
         colours = colour.draw_colours(labels[rows], palette, self.variance, half == "train", random)

@@ -211,9 +211,7 @@ class CmuMosi(Dataset):
             store.append(split, [ids[place] for place in kept], dropped=dropped, sentiment=labels, **arrays)
 
     def _pooled(self, values: np.ndarray) -> np.ndarray:
-        """Return sequences (N, T, D) as they are, or their mean (N, D) over the steps that are not
-        padding.
-        """
+        """Return sequences (N, T, D) as they are, or their mean (N, D) over the steps that are not padding."""
         if self.pool == "none":
             return values
         real = (values != 0).any(axis=2, keepdims=True)
@@ -229,9 +227,8 @@ def _poria_url(name: str) -> str:
 def _read_vectors(raw: RawFiles) -> dict[str, dict[str, Any]]:
     """Return each utterance's features, label and half by its id, in the order of the files.
 
-    The files carry no ids. Their rows are the transcripts' utterances of the first 62 videos (train) or of
-    the others (test), positive ones first, each group in the transcripts' order; the labels in both are
-    compared.
+    The files carry no ids. Their rows are the transcripts' utterances of the first 62 videos (train) or of the others
+    (test), positive ones first, each group in the transcripts' order; the labels in both are compared.
     """
     path = raw / "transcripts.csv"
     transcripts = lists.read_rows(path, 4, "transcripts")
@@ -257,9 +254,7 @@ def _read_vectors(raw: RawFiles) -> dict[str, dict[str, Any]]:
 
 
 def _read_matrix(path: Path, width: int) -> tuple[np.ndarray, list[int]]:
-    """Return the features float32 (N, width) and the labels of a feature file; its last column is the
-    label.
-    """
+    """Return the features float32 (N, width) and the labels of a feature file; its last column is the label."""
     rows = lists.read_rows(path, width + 1, "feature file")
     try:
         matrix = np.array(rows, dtype=np.float64)

@@ -138,9 +138,7 @@ class Grid(ClipDataset):
         return Item(name, {"word": list(names).index(key)}, (path,), "s1", facts)
 
     def _times(self, raw: RawFiles) -> dict[str, dict[str, tuple[float, float]]]:
-        """Return start and end in seconds of each clip's words, from the table or from the corpus's own
-        files.
-        """
+        """Return start and end in seconds of each clip's words, from the table or from the corpus's own files."""
         table = raw / "alignments.csv"
         found: dict[str, dict[str, tuple[float, float]]] = {}
         if table.is_file():

@@ -74,11 +74,9 @@ HOW_TO_GET = (
     paper="Arandjelovic and Zisserman, ICCV 2017; Kay et al., 2017",
 )
 class KineticsSounds(ClipDataset):
-    """Ten-second clips from a user's Kinetics-400 folder, chosen by OGM-GE's lists (14,799/2,597) or by any
-    list.
+    """Ten-second clips from a user's Kinetics-400 folder, chosen by OGM-GE's lists (14,799/2,597) or by any list.
 
-    MMPareto's own numbers fit a test list of 1,376 clips that is not published: results differ for that
-    alone.
+    MMPareto's own numbers fit a test list of 1,376 clips that is not published: results differ for that alone.
     """
 
     folder = "kinetics_sounds"
@@ -154,8 +152,7 @@ class KineticsSounds(ClipDataset):
 def possible_stems(name: str) -> list[str]:
     """Return the file names, without suffix, that a clip of the lists may have in a Kinetics folder.
 
-    Training ids are complete, ``<video>_000058_000068``; test ids are ``<video>_<start>`` of a clip of ten
-    seconds.
+    Training ids are complete, ``<video>_000058_000068``; test ids are ``<video>_<start>`` of a clip of ten seconds.
     """
     video, _, start = name.rpartition("_")
     if len(video) == 11 and start.isdigit():

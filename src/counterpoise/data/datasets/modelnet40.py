@@ -49,12 +49,10 @@ HOW_TO_GET = "run: counterpoise data fetch modelnet40, or name the folder that h
     paper="Wu et al., CVPR 2015; Su et al. (MVCNN), ICCV 2015; Wu et al. (Greedy), ICML 2022",
 )
 class ModelNet40(Dataset):
-    """12,311 shapes in 40 classes, official split 9,843/2,468, seen from two of twelve directions 30 degrees
-    apart.
+    """12,311 shapes in 40 classes, official split 9,843/2,468, seen from two of twelve directions 30 degrees apart.
 
-    ``source: renders`` reads MVCNN's shaded images, as the papers do. Where their server is gone, ``source:
-    meshes`` renders the official meshes here: the same shapes and directions, but another renderer, so other
-    numbers.
+    ``source: renders`` reads MVCNN's shaded images, as the papers do. Where their server is gone, ``source: meshes``
+    renders the official meshes here: the same shapes and directions, but another renderer, so other numbers.
     """
 
     folder = "modelnet40"

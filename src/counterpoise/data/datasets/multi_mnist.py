@@ -1,6 +1,4 @@
-"""MultiMNIST (MMPareto Table 5): two different digits in one image, salt-and-pepper noise on the right
-part.
-"""
+"""MultiMNIST (MMPareto Table 5): two different digits in one image, salt-and-pepper noise on the right part."""
 
 from __future__ import annotations
 
