@@ -7,10 +7,9 @@ import data_trees
 import pytest
 from typer.testing import CliRunner
 
-from counterpoise.cli.data import _prepared_folder, _status, app, mirror_app
+from counterpoise.cli.data import _status, app, mirror_app
 from counterpoise.errors import UserError
 from counterpoise.planning.configs import Configs
-from counterpoise.planning.plan import make_plan
 
 
 @pytest.fixture
@@ -39,12 +38,6 @@ def test_every_dataset_config_can_be_looked_at_before_anything_is_fetched(projec
         command = f"counterpoise data {'prepare' if found.complete else 'fetch'} {name}"
         # No command can bring what has no address.
         assert (found.next_step == command) is not by_hand
-
-
-def test_prepared_data_has_the_place_that_the_plan_gives_it(repository):
-    plan = make_plan(repository, repository / "configs/benchmarks/digits.yaml")
-    for data in plan.datasets:
-        assert _prepared_folder(repository, data.name).name == data.directory.name
 
 
 def test_files_are_counted_and_wrong_ones_named(project, shared):

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from counterpoise.components import components
-from counterpoise.engine.diagnostics import Recorder, is_time
+from counterpoise.engine.diagnostics import Recorder, first_below, is_time
 from counterpoise.engine.step import initial_state, step_function
 from counterpoise.models.network import digest_state
 from counterpoise.testing.toy import Toy, make_method
@@ -171,6 +171,13 @@ def test_rows_are_numbered_and_handed_out_once():
 def test_integration_is_timed():
     _, rows = run("mmpareto")
     assert all(row[f"integration_seconds.{encoder}"] > 0 for row in rows for encoder in ("left", "right"))
+
+
+def test_stationary_gradients_show_in_the_min_norm():
+    rows = [{"step": 0.0, "min_norm.a": 0.5}, {"step": 1.0, "min_norm.a": 0.01}, {"step": 2.0, "min_norm.a": 0.0}]
+    assert first_below(rows, "min_norm.a", 0.1) == 1
+    assert first_below(rows, "min_norm.a", 1e-3) == 2
+    assert first_below(rows, "min_norm.a", 0.0) is None
 
 
 def test_tasks_are_recorded_as_modalities_are():

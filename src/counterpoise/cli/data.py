@@ -15,11 +15,13 @@ from rich.table import Table
 from counterpoise.cli.overview import size_text
 from counterpoise.data import mirrors
 from counterpoise.data.fetch import fetch_dataset
-from counterpoise.data.prepare import make_dataset, prepare_dataset, prepared_key, raw_files, read_data_roots
+from counterpoise.data.prepare import make_dataset, prepare_dataset, raw_files, read_data_roots
 from counterpoise.data.progress import Progress, on_terminal, quiet
 from counterpoise.data.status import DatasetStatus, dataset_status
 from counterpoise.errors import UserError
-from counterpoise.planning.configs import Configs, DatasetConfig
+from counterpoise.planning.cells import PreparedDataset
+from counterpoise.planning.configs import Configs
+from counterpoise.planning.resolve import read_dataset
 from counterpoise.weights import WEIGHTS
 
 app = typer.Typer(add_completion=False, help="Fetch, prepare and look at datasets on their own.")
@@ -84,11 +86,11 @@ def data_fetch(
     root: RootOption = Path(),
 ) -> None:
     """Fetch a dataset's raw files."""
-    config = _config(root, name)
+    data = _dataset(root, name)
     with on_terminal("bytes") as progress:
         folder = fetch_dataset(
-            config.component,
-            config.settings,
+            data.component,
+            data.settings,
             root / "data/raw",
             mirror=mirror,
             name=name,
@@ -107,15 +109,15 @@ def data_prepare(
     root: RootOption = Path(),
 ) -> None:
     """Make a dataset's arrays from its raw files."""
-    config = _config(root, name)
-    folder = _prepared_folder(root, name)
+    asked = _dataset(root, name)
     with on_terminal("items") as progress:
         data = prepare_dataset(
-            config.component,
-            config.settings,
+            asked.component,
+            asked.settings,
             root / "data/raw",
-            folder,
-            folder.name.rpartition(".")[2],
+            root / asked.directory,
+            asked.key,
+            source=asked.source,
             data_roots=_roots(root, data_root),
             workers=workers,
             progress=progress,
@@ -148,8 +150,8 @@ def mirror_pack(
     chosen = names or [name for name in _names(root) if _status(root, name, roots).complete]
     datasets = []
     for name in chosen:
-        config = _config(root, name)
-        data = make_dataset(config.component, config.settings)
+        asked = _dataset(root, name)
+        data = make_dataset(asked.component, asked.settings)
         datasets.append((data, raw_files(data, root / "data/raw", roots, name)))
     with on_terminal("files") as progress:
         count = mirrors.pack(datasets, folder, progress)
@@ -175,28 +177,21 @@ app.add_typer(mirror_app, name="mirror")
 def _status(
     root: Path, name: str, roots: dict[str, Path], verify: bool = False, progress: Progress = quiet
 ) -> DatasetStatus:
-    config = _config(root, name)
+    data = _dataset(root, name)
     return dataset_status(
         name,
-        config.component,
-        config.settings,
+        data.component,
+        data.settings,
         raw_root=root / "data/raw",
-        prepared=_prepared_folder(root, name),
+        prepared=root / data.directory,
         data_roots=roots,
         verify=verify,
         progress=progress,
     )
 
 
-def _prepared_folder(root: Path, name: str) -> Path:
-    """Return where the prepared data of a dataset configuration is or would be."""
-    config = _config(root, name)
-    key = prepared_key(config.component, config.settings, str(root / f"configs/datasets/{name}.yaml"))
-    return root / "data/prepared" / f"{name}.{key}"
-
-
-def _config(root: Path, name: str) -> DatasetConfig:
-    return Configs(root / "configs").dataset(name)
+def _dataset(root: Path, name: str) -> PreparedDataset:
+    return read_dataset(Configs(root / "configs"), name)
 
 
 def _names(root: Path) -> list[str]:

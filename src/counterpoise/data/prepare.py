@@ -16,7 +16,7 @@ from counterpoise.data.sources import RawFiles, check_file, how_to_get, is_publi
 from counterpoise.data.store import CONTENT, ArrayStore
 from counterpoise.data.work import Work, available_cores
 from counterpoise.errors import UserError, suggest
-from counterpoise.identity import check_loaded, check_unchanged, short_key, source_digest
+from counterpoise.identity import check_loaded, check_unchanged
 from counterpoise.locks import one_at_a_time
 
 
@@ -33,14 +33,6 @@ def make_dataset(component_name: str, settings: Mapping[str, Any]) -> Dataset:
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     return data
-
-
-def prepared_key(component_name: str, settings: Mapping[str, Any], where: str) -> str:
-    """Return the key of prepared data: a digest of its component, settings and source (docs/design.md)."""
-    found = component("dataset", component_name, where)
-    resolved = found.resolve(dict(settings), f"{where}: settings")
-    source = source_digest((found.module,))
-    return short_key({"component": found.name, "settings": resolved, "source": source})
 
 
 def read_data_roots(given: Mapping[str, str | Path], configurations: Collection[str]) -> dict[str, Path]:

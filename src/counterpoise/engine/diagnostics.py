@@ -195,3 +195,11 @@ def _elapsed(start: float | Event, end: float | Event) -> float:
 def is_time(column: str) -> bool:
     """Return whether a column holds times, which no two runs repeat, and no result."""
     return "_seconds" in column
+
+
+def first_below(rows: list[Row], column: str, tolerance: float) -> int | None:
+    """Return the first step whose value in a column is below a tolerance (MMPareto, Table 9), if there is one."""
+    for row in rows:
+        if row[column] < tolerance:
+            return int(row["step"])
+    return None

@@ -33,6 +33,29 @@ DIAGNOSTICS = "counterpoise.engine.diagnostics"
 """What the numbers of runs that record their steps depend on besides."""
 
 
+def read_dataset(configs: Configs, name: str, changes: str = "", changed_in: str = "") -> PreparedDataset:
+    """Return the prepared data that a dataset's configuration asks for, with its key.
+
+    Args:
+        changes: settings that are laid over those of the file, as JSON; ``changed_in`` says where they are declared.
+    """
+    config = configs.dataset(name, json.loads(changes or "{}"))
+    where = changed_in or str(configs.path("datasets", name))
+    found = component("dataset", config.component, where)
+    settings = found.resolve(config.settings, f"{where}: settings")
+    modules = (found.module,)
+    source = source_digest(modules)
+    return PreparedDataset(
+        name=name,
+        title=config.title,
+        component=found.name,
+        settings=settings,
+        modules=modules,
+        source=source,
+        key=short_key({"component": found.name, "settings": settings, "source": source}),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class CellNames:
     """What a cell is resolved from, by name.
@@ -307,24 +330,10 @@ class Resolver:
                 self.check_exists("models", model, f"{where}: datasets.{place}")
 
     def _read_dataset(self, name: str, changes: str = "", changed_in: str = "") -> tuple[PreparedDataset, DatasetInfo]:
-        config = self.configs.dataset(name, json.loads(changes or "{}"))
-        where = changed_in or str(self.configs.path("datasets", name))
-        found = component("dataset", config.component, where)
-        settings = found.resolve(config.settings, f"{where}: settings")
-        modules = (found.module,)
-        source = source_digest(modules)
-        data = PreparedDataset(
-            name=name,
-            title=config.title,
-            component=found.name,
-            settings=settings,
-            modules=modules,
-            source=source,
-            key=short_key({"component": found.name, "settings": settings, "source": source}),
-        )
+        data = read_dataset(self.configs, name, changes, changed_in)
+        info = component("dataset", data.component).info
         # Data of one's own has the modalities that its settings name.
-        info = found.info if found.info.modalities else replace(found.info, modalities=tuple(settings["modalities"]))
-        return data, info
+        return data, info if info.modalities else replace(info, modalities=tuple(data.settings["modalities"]))
 
     def _read_sizes(self, data: PreparedDataset) -> dict[str, int] | None:
         """Return the sizes of the splits of prepared data, None where it is not prepared, or its manifest is torn."""

@@ -76,7 +76,8 @@ def find_changed(plan: Plan, root: Path) -> dict[str, str]:
                 else:
                     found = _broken_files(root / place, stamps, since)
                     if RECORD not in found and not same_data:
-                        problem = _trained_on_other(root / place, cell.key, seed, manifest)
+                        problem = data_problem(read_record(root / place, cell.key, seed), manifest)
+                        problem = problem and f"{root / place / RECORD}: {problem}"
                 found |= {RECORD: problem} if problem else {}
                 broken |= {f"{place}/{name}": reason for name, reason in found.items()}
     reason = next(iter(broken.values()), "") or since_then
@@ -171,11 +172,6 @@ def _broken_files(folder: Path, stamps: Mapping[str, Stamp], since: int) -> dict
             made_of_it = file.count(".") == 2
             found[file.replace(".npz", ".json") if made_of_it else RECORD] = problem
     return found
-
-
-def _trained_on_other(folder: Path, key: str, seed: int, manifest: Mapping[str, Any]) -> str:
-    problem = data_problem(read_record(folder, key, seed), manifest)
-    return f"{folder / RECORD}: {problem}" if problem else ""
 
 
 def record_problem(folder: Path, key: str, seed: int, manifest: Mapping[str, Any]) -> str:

@@ -32,7 +32,8 @@ def write_outputs(run: Run, trainer: Trainer, data: PreparedData, attempts: Sequ
         if run.keep_weights:
             (made / WEIGHTS).write_bytes(weights_bytes(trainer.network))
         if trainer.recorder is not None:
-            rows, times = _without_times(progress.steps), _times(progress.steps)
+            rows = [{name: value for name, value in row.items() if not is_time(name)} for row in progress.steps]
+            times = [{n: value for n, value in row.items() if n == "step" or is_time(n)} for row in progress.steps]
             (made / DIAGNOSTICS).write_text(_table(rows, ["step"]))
             (made / TIMINGS).write_text(_table(times, ["step"]))
         digests = {path.name: files.sha256_file(path) for path in sorted(made.iterdir()) if path.name != TIMINGS}
@@ -89,14 +90,6 @@ def _predictions(trainer: Trainer, progress: Progress) -> dict[str, np.ndarray]:
         dense = trainer.network.kind(output) in DENSE
         found[f"{rule}.statistics.{output}" if dense else name] = values.numpy()
     return found
-
-
-def _without_times(steps: list[dict[str, float]]) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if not is_time(name)} for row in steps]
-
-
-def _times(steps: list[dict[str, float]]) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if name == "step" or is_time(name)} for row in steps]
 
 
 def _table(rows: list[dict[str, float]], without_rows: list[str]) -> str:
