@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from counterpoise.errors import UserError
+from counterpoise.papers.paper import load_paper
+from counterpoise.reporting.audit import write_audit
 from counterpoise.results.basis import (
     BASIS,
     RESERVED,
@@ -147,3 +149,7 @@ def test_a_file_as_old_as_the_moment_itself_is_compared_by_its_digest(tmp_path):
 def test_no_benchmark_takes_the_name_of_another_folder_of_results(tmp_path, name):
     with pytest.raises(UserError, match=name):
         results_folder(tmp_path, name)
+
+
+def test_what_a_command_writes_beside_benchmarks_is_not_a_benchmarks_folder(tmp_path, repository):
+    assert write_audit(load_paper(repository / "configs", "mlb"), tmp_path).parent.name in RESERVED
