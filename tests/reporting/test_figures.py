@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gzip
 import itertools
 from pathlib import Path
 
@@ -315,6 +316,17 @@ def test_files_of_a_published_record_are_read_packed(made, tmp_path):
     pd.read_csv(runs.path(cell, 0, "diagnostics.csv")).to_csv(path, index=False)
     found = drawn(runs, "figure1a", dataclasses.replace(runs.results(), runs_folder=tmp_path))
     assert set(found.frame["seed"]) == {0}
+
+
+def test_a_packed_file_that_unpacks_to_more_than_any_series_has_is_not_read(made, tmp_path, monkeypatch):
+    monkeypatch.setattr("counterpoise.reporting.figures.interface.LARGEST", 1000)
+    runs = made["mmpareto"]
+    (cell,) = runs.cells("figure1a").values()
+    path = tmp_path / cell / "seed-0/diagnostics.csv.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(gzip.compress(b"step,cosine.joint.visual.visual\n" + b"0,1.0\n" * 1000))
+    with pytest.raises(UserError, match=r"diagnostics\.csv\.gz: unpacks to more than 1,000 bytes"):
+        drawn(runs, "figure1a", dataclasses.replace(runs.results(), runs_folder=tmp_path))
 
 
 # What is said below them.

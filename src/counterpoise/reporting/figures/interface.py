@@ -19,6 +19,7 @@ from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
 from counterpoise.results.layout import LayoutFigure
 from counterpoise.results.run_files import read_run_file
+from counterpoise.results.series import LARGEST
 from counterpoise.results.table import Results, RunEntry
 
 Numbers = dict[tuple[str, str], Mapping[int, float]]
@@ -70,7 +71,7 @@ def run_tables(results: Results, place: LayoutFigure, name: str) -> Iterator[tup
     Each comes with the run as values for columns ``method`` and ``seed``, and with its name for errors.
     """
     for label, run in completed_runs(results, place):
-        content = read_run_file(results.runs_folder / run.folder, f"{name}.csv")
+        content = read_run_file(results.runs_folder / run.folder, f"{name}.csv", largest=LARGEST)
         if content is not None:
             where = f"{run.folder}/{name}.csv"
             try:
