@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from counterpoise.data.interface import Dataset
-from counterpoise.data.inventory import take_inventory
+from counterpoise.data.inventory import Inventory, take_inventory
 from counterpoise.data.prepare import changes_text, is_prepared, make_dataset, raw_changes, raw_files
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.progress import Progress, quiet
@@ -71,8 +71,9 @@ def dataset_status(
     except UserError as error:
         # A list that cannot be read is said; the other files are looked at all the same.
         wrong.append(str(error))
-        found = None
-    sources = [*data.sources(), *(data.listed_sources(raw) if found is not None and not found.missing else [])]
+        found = Inventory(files={}, missing=(), listed=0, items_there=0)
+    readable = not wrong
+    sources = [*data.sources(), *(data.listed_sources(raw) if readable and not found.missing else [])]
     pinned = 0
     for done, source in enumerate(sources, start=1):
         progress(name, done, len(sources))
@@ -84,20 +85,19 @@ def dataset_status(
             else:
                 wrong += _wrong(path, source, verify)
     ready = is_prepared(prepared)
-    missing = tuple(source for source in (found.missing if found is not None else ()))
     return DatasetStatus(
         licence=data.info.licence,
-        files=len(found.files) if found is not None else 0,
-        size=found.size if found is not None else 0,
-        listed=found.listed if found is not None else 0,
-        items=found.items_there if found is not None else 0,
-        missing=tuple(source.path for source in missing),
+        files=len(found.files),
+        size=found.size,
+        listed=found.listed,
+        items=found.items_there,
+        missing=tuple(source.path for source in found.missing),
         wrong=tuple(wrong),
         remarks=tuple(remarks),
         pinned=pinned,
         prepared=prepared if ready else None,
-        stale=_stale(data, raw, prepared) if ready and found is not None else "",
-        next_step=_next_step(name, missing, ready),
+        stale=_stale(data, raw, prepared) if ready and readable else "",
+        next_step=_next_step(name, found.missing, ready),
     )
 
 
