@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,27 +46,20 @@ def estimate(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> Estimat
     Nearest first: runs of the same dataset, model and method (of other seeds or older keys), then of the same
     dataset and model.
     """
-    seconds = size = 0.0
-    unknown = 0
-    for found in _runs(to_do, records):
-        if found is None:
-            unknown += 1
-            continue
-        seconds += found[0]
-        size += found[1]
-    devices = tuple(sorted({record.device for record in records}))
-    return Estimate(seconds, size, len(to_do), unknown, len(records), devices)
-
-
-def _runs(to_do: Iterable[RunStatus], records: Sequence[Recorded]) -> Iterator[tuple[float, float] | None]:
-    """Yield seconds and bytes of each run, ``None`` where no like is on record."""
     by_method = _median_by(records, lambda r: (r.dataset, r.model, r.method))
     by_model = _median_by(records, lambda r: (r.dataset, r.model))
+    seconds = size = 0.0
+    unknown = 0
     for run in to_do:
-        cell = run.cell
-        names = (cell.dataset, cell.model)
-        found = by_method.get((*names, cell.method)) or by_model.get(names)
-        yield None if found is None else (found[0] * cell.config["protocol"]["epochs"], found[1])
+        names = (run.cell.dataset, run.cell.model)
+        found = by_method.get((*names, run.cell.method)) or by_model.get(names)
+        if found is None:
+            unknown += 1
+        else:
+            seconds += found[0] * run.cell.config["protocol"]["epochs"]
+            size += found[1]
+    devices = tuple(sorted({record.device for record in records}))
+    return Estimate(seconds, size, len(to_do), unknown, len(records), devices)
 
 
 def read_recorded(root: Path) -> list[Recorded]:

@@ -125,33 +125,22 @@ def _failure(folder: Path, cell: Cell, seed: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class InUse:
-    """The cells and data that must not be deleted: those of the project's benchmarks, of the explanations of their
-    numbers, and ``remembered``, those of benchmarks that ran here with other settings or from other files.
+    """The names of cells and data that must not be deleted: those of benchmarks, and of explanations of their numbers.
+
+    Flips of the ``plans`` are many, so they are looked for only where something is not otherwise known.
     """
 
     plans: tuple[Plan, ...]
-    remembered: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+    cells: frozenset[str]
+    data: frozenset[str]
 
     def has_cell(self, name: str) -> bool:
         """Whether a benchmark, or an explanation of one of its numbers, runs the cell of this name."""
-        return name in self._cells or name in self.remembered[0] or name in self._flipped
+        return name in self.cells or any(name in plan.flipped for plan in self.plans)
 
     def has_data(self, folder: str) -> bool:
         """Whether one of these cells is trained on the prepared data in this folder."""
-        return folder in self._data or folder in self.remembered[1] or folder in self._flipped_data
-
-    @functools.cached_property
-    def _cells(self) -> frozenset[str]:
-        return frozenset(cell.name for plan in self.plans for cell in plan.cells)
-
-    @functools.cached_property
-    def _data(self) -> frozenset[str]:
-        return frozenset(data.directory.name for plan in self.plans for data in plan.datasets)
-
-    # Flips are many, so they are looked for only where something is not otherwise known.
-    @functools.cached_property
-    def _flipped(self) -> frozenset[str]:
-        return frozenset(name for plan in self.plans for name in plan.flipped)
+        return folder in self.data or folder in self._flipped_data
 
     @functools.cached_property
     def _flipped_data(self) -> frozenset[str]:
@@ -165,9 +154,13 @@ def known_to_benchmarks(plan: Plan, root: Path) -> InUse:
     Raises:
         UserError: a benchmark file cannot be resolved; what it would name is then unknown.
     """
-    root = Path(root)
-    plans = [make_plan(root, path) for path in sorted((root / "configs/benchmarks").glob("*.yaml"))]
-    return InUse(plans=(plan, *plans), remembered=remembered(root))
+    plans = (plan, *(make_plan(root, path) for path in sorted((root / "configs/benchmarks").glob("*.yaml"))))
+    cells, data = remembered(root)
+    return InUse(
+        plans=plans,
+        cells=cells.union(cell.name for plan in plans for cell in plan.cells),
+        data=data.union(found.directory.name for plan in plans for found in plan.datasets),
+    )
 
 
 def find_orphans(root: Path, in_use: InUse) -> list[Orphan]:
