@@ -103,13 +103,7 @@ def verify(mirror: Path, progress: Progress = quiet) -> MirrorReport:
 def read_sums(mirror: Path) -> dict[str, str]:
     """Return the digest of each file that a mirror folder lists in ``SHA256SUMS``."""
     path = Path(mirror) / SUMS
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not text") from error
-    return _parsed(text, str(path))
+    return _parsed(files.read_text(path, "list of digests"), str(path))
 
 
 def fetch_sums(mirror: str) -> dict[str, str]:
