@@ -197,8 +197,7 @@ def load(name: str | Path, *, root: Path | str | None = None) -> Loaded:
     folder, home = _folder(name, root)
     if is_record(folder):
         published = read_published(folder)
-        judged = {name: published.papers[name] for name in published.results.layout.judged}
-        return Loaded(folder=folder, results=published.results, papers=judged)
+        return Loaded(folder=folder, results=published.results, papers=_judged(published.results, published.papers))
     results = read_results(folder, home / "results/runs")
     papers = {paper: load_paper(home / "configs", paper) for paper in results.layout.judged}
     return Loaded(folder=folder, results=results, papers=papers)
@@ -250,6 +249,10 @@ def _folder(name: str | Path, root: Path | str | None) -> tuple[Path, Path]:
             if (folder / LAYOUT).is_file():
                 return folder, home
     raise UserError(f"load {name}: no results of this name{suggest(str(name), known_names(home))}")
+
+
+def _judged(results: Results, papers: Mapping[str, Paper]) -> dict[str, Paper]:
+    return {name: papers[name] for name in results.layout.judged}
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
