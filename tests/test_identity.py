@@ -281,11 +281,6 @@ def records(project: Project) -> list[Path]:
     return list((project.root / "results").glob("**/record.json"))
 
 
-def test_source_that_is_as_planned_is_trained(project):
-    assert run_late(project) == ""
-    assert len(records(project)) == 1
-
-
 @pytest.mark.parametrize(
     "edit",
     [
@@ -323,7 +318,7 @@ def test_bytecode_of_another_text_of_the_same_second_and_size_is_not_run(project
     assert found.stdout == "False\n"
 
 
-def test_comments_may_be_edited_at_any_time(project):
+def test_source_that_is_as_planned_is_trained_and_its_comments_may_be_edited_at_any_time(project):
     edit = "file.write_text(file.read_text() + '# A remark.')"
     assert run_late(project, edit=edit) == ""
     assert len(records(project)) == 1
@@ -555,6 +550,29 @@ def test_a_third_party_method_may_be_a_single_file(package):
 def test_packages_without_an_init_file_are_followed(package):
     package({"cp_space/a.py": "from cp_space.inner import b", "cp_space/inner/b.py": ""})
     assert names(["cp_space.a"], "cp_space") == {"cp_space.a", "cp_space.inner.b"}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "def f():\n    {}",
+        "class A:\n    def f(self):\n        {}",
+        "async def f():\n    async with a:\n        {}",
+        "if a: pass\nelif b:\n    {}",
+        "for a in b: pass\nelse:\n    {}",
+        "while a:\n    {}",
+        "with a:\n    {}",
+        "try: pass\nexcept E:\n    {}",
+        "try: pass\nexcept* E:\n    {}",
+        "try: pass\nexcept E: pass\nelse:\n    {}",
+        "try: pass\nfinally:\n    {}",
+        "match a:\n    case 1:\n        {}",
+    ],
+)
+def test_imports_in_blocks_of_every_kind_are_followed(package, request, block):
+    name = f"cp_block_{request.node.callspec.indices['block']}"
+    package({f"{name}/a.py": block.format(f"import {name}.b"), f"{name}/b.py": ""})
+    assert f"{name}.b" in closure([f"{name}.a"])
 
 
 def test_a_circle_of_imports_ends(package):
