@@ -9,7 +9,8 @@ from pathlib import Path
 # By the file's name, the block of it that says when, where and for how long runs were trained.
 KEYS = {"runs.json": ("times",), "record.json": ("attempts", "finished", "seconds")}
 SECTIONS = {"environment.html": rb'(?s)<section id="times".*?</section>', "README.md": rb"(?s)\n## Times\n.*?(?=\n## )"}
-BASIS = "basis.json"  # digests of all the other files, and times of the file system
+# Nothing but times: of steps, and of the file system beside the digests of all other files.
+TIMES_ALONE = ("timings.csv", "basis.json")
 
 
 def without_times(path: Path) -> bytes:
