@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from miniature import Project, kill_group
+from miniature import Project, kill
 from sabotage import sabotage
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
@@ -83,6 +84,12 @@ class Cluster:
         """Return the state of a job."""
         return self.ask("squeue", "--noheader", "--states=all", "--jobs", job, "--format=%T").strip()
 
+    def has_steps(self) -> bool:
+        """Return whether anything of a job is left on the node: it would not take the same job again."""
+        jobs = "|".join(self.ask("squeue", "--noheader", "--format=%A").split())
+        asked = ["pgrep", "--full", rf"^slurmstepd: \[({jobs})\."]
+        return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
     def start_at_once(self, job: str) -> None:
         """Spare a requeued job the two minutes that SLURM lets it wait."""
         self.ask("scontrol", "update", f"jobid={job}", "StartTime=now")
@@ -125,17 +132,17 @@ def project(tmp_path: Path, repository: Path, undisturbed_home: Path) -> Project
 
 @pytest.fixture
 def start(project: Project, cluster: Cluster) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start Snakemake in the project on the cluster; it ends with the test at the latest."""
-    started = []
+    """Start Snakemake in the project on the cluster; it and its jobs end with the test at the latest."""
 
     def start_it(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        started.append(project.start(*PROFILE, *arguments, **cluster.environment, **environment))
-        return started[-1]
+        return project.start(*PROFILE, *arguments, **cluster.environment, **environment)
 
     yield start_it
-    for process in started:
-        if process.poll() is None:
-            kill_group(process)
+    # Without cgroups, SLURM leaves some processes of a job that it killed.
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "cwd").resolve() == project.root.resolve():
+                kill(int(entry.name))
 
 
 def record_of(project: Project, method: str, seed: int = 0) -> dict[str, Any]:
@@ -223,6 +230,7 @@ def test_short_runs_share_an_allocation_and_outlive_their_node(
     node = cluster.ask("sinfo", "--noheader", "--format=%n").strip()
     cluster.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     project.until(lambda: all(cluster.state(job) == "PENDING" for job in cut_off), workflow)
+    project.until(lambda: not cluster.has_steps(), workflow)
     cluster.ask("scontrol", "update", f"nodename={node}", "state=resume")
     for job in cut_off:
         cluster.start_at_once(job)
