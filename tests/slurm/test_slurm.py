@@ -90,6 +90,14 @@ class Cluster:
         asked = ["pgrep", "--full", rf"^slurmstepd: \[({jobs})\."]
         return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
+    def is_back(self, node: str) -> bool:
+        """Return whether the node takes jobs again, which it is told to: it may also have come back by itself."""
+        if self.ask("sinfo", "--noheader", "--format=%t").strip() in ("idle", "mix", "alloc"):
+            return True
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.ask("scontrol", "update", f"nodename={node}", "state=resume")
+        return False
+
     def start_at_once(self, job: str) -> None:
         """Spare a requeued job the two minutes that SLURM lets it wait."""
         self.ask("scontrol", "update", f"jobid={job}", "StartTime=now")
@@ -231,7 +239,7 @@ def test_short_runs_share_an_allocation_and_outlive_their_node(
     cluster.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     project.until(lambda: all(cluster.state(job) == "PENDING" for job in cut_off), workflow)
     project.until(lambda: not cluster.has_steps(), workflow)
-    cluster.ask("scontrol", "update", f"nodename={node}", "state=resume")
+    project.until(lambda: cluster.is_back(node), workflow)
     for job in cut_off:
         cluster.start_at_once(job)
     assert workflow.wait(900) == 0, project.said()[-6000:]
