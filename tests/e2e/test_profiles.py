@@ -1,13 +1,16 @@
-"""The profiles: every key is an option of Snakemake or of the executor, and the workflow plans by them."""
+"""The profiles: every key is an option of Snakemake or of the executor, and the workflow plans or runs by them."""
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from miniature import BENCHMARK, Project
+from miniature import BENCHMARK, TABLES, Project
+from sabotage import sabotage
 from snakemake.cli import get_argument_parser
 
 PROFILES = sorted((Path(__file__).resolve().parents[2] / "workflow/profiles").iterdir())
@@ -47,10 +50,38 @@ def test_every_profile_resumes_and_keeps_going_by_existence_alone(profile):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["generic", "kubernetes"])
-def test_the_workflow_plans_by_a_profile_whose_executor_is_not_here(tmp_path, repository, name):
+def test_a_benchmark_runs_by_the_generic_profile_with_a_submit_command_of_ones_own(tmp_path, repository):
+    """The batch system is a script called sbatch that runs what it is given at once, in a process of its own."""
+    pytest.importorskip("snakemake_executor_plugin_cluster_generic")
+    job = {"mem_mb": 3000, "minutes": 7}
+    project = Project.create(tmp_path / "project", repository, job=job, seeds=[0], tables=[TABLES[1]])
+    system = tmp_path / "system"
+    system.mkdir()
+    script = '#!/bin/sh\necho "$@" >> submitted\nfor job; do :; done\nsetsid sh "$job" > "job.$$.log" 2>&1 &\necho $$\n'
+    (system / "sbatch").write_text(script)
+    (system / "sbatch").chmod(0o755)
+    # The first attempt runs out of memory.
+    first = 'not os.path.exists("work/failed")'
+    fault = sabotage(tmp_path / "fault", first, 'open("work/failed", "w").close(); raise MemoryError("too little")')
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(fault), str(repository / "src")]),
+        "PATH": os.pathsep.join([str(system), str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
+    assert project.run("--profile", "workflow/profiles/generic", **environment) == 0, project.said()[-3000:]
+    asked = [line.rpartition(" ")[0] for line in (project.root / "submitted").read_text().splitlines()]
+    prepare, train, again = (
+        f"--parsable --mem={memory} --time={minutes} --cpus-per-task=1"
+        for memory, minutes in ((2000, 30), (3000, 7), (6000, 14))
+    )
+    assert asked == [prepare, train, again]
+    assert len(list(project.root.glob("results/runs/*/*/*/seed-0/record.json"))) == 1
+    assert (project.root / "results/miniature/report/index.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_workflow_plans_by_the_profile_of_kubernetes_whose_executor_is_not_here(tmp_path, repository):
     project = Project.create(tmp_path / "project", repository)
-    settings = read(project.root / "workflow/profiles" / name)
+    settings = read(project.root / "workflow/profiles/kubernetes")
     executor = settings.pop("executor")
     kept = {key: value for key, value in settings.items() if not is_executors(key, executor)}
     project.write("profile.yaml", kept)

@@ -1,5 +1,5 @@
 """What the cluster's results are compared with."""
 
-from harness import undisturbed_home
+from harness import undisturbed, undisturbed_home
 
-__all__ = ["undisturbed_home"]
+__all__ = ["undisturbed", "undisturbed_home"]

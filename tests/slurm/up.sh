@@ -2,7 +2,7 @@
 # up.sh FOLDER [PID]: start a SLURM of one node on the loopback, with everything it writes below FOLDER.
 # With PID, it is stopped when that process is gone, whatever ended it.
 # For tests, on a machine without systemd and cgroups. Needs root and the packages slurmctld, slurmd, slurm-client and
-# munge. Two GPUs are pretended; memory limits are enforced by polling. down.sh FOLDER stops it.
+# munge. Four GPUs are pretended; memory limits are enforced by polling. down.sh FOLDER stops it.
 set -euo pipefail
 
 home=$(realpath -m "${1:?the folder to keep everything in}")
@@ -20,8 +20,8 @@ chmod 755 "$home" "$home"/*
 getent hosts "$host" > /dev/null || echo "127.0.0.1 $host" >> /etc/hosts
 
 # A device node whose name ends in a digit is what this version of SLURM takes for a GPU; these are really /dev/null.
-for n in 0 1; do [ -c "$home/dev/gpu$n" ] || mknod "$home/dev/gpu$n" c 1 3; done
-echo "NodeName=$host Name=gpu File=$home/dev/gpu[0-1]" > "$home/etc/gres.conf"
+for n in 0 1 2 3; do [ -c "$home/dev/gpu$n" ] || mknod "$home/dev/gpu$n" c 1 3; done
+echo "NodeName=$host Name=gpu File=$home/dev/gpu[0-3]" > "$home/etc/gres.conf"
 printf 'ConstrainCores=no\nConstrainDevices=no\nConstrainRAMSpace=no\n' > "$home/etc/cgroup.conf"
 
 cat > "$home/etc/slurm.conf" << CONF
@@ -56,7 +56,7 @@ AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
-NodeName=$host NodeAddr=127.0.0.1 CPUs=4 RealMemory=16000 Gres=gpu:2 State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=4 RealMemory=16000 Gres=gpu:4 State=UNKNOWN
 PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
 ln -sfn "$home/etc/slurm.conf" /etc/slurm/slurm.conf

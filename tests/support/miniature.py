@@ -8,7 +8,6 @@ package itself is the checkout's.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -22,14 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from times import TIMES_ALONE, without_times
 
 NAME = "miniature"
 BENCHMARK = f"configs/benchmarks/{NAME}.yaml"
 DEADLINE = 900.0
 NOTHING_TO_DO = "Nothing to be done"
-
-# What of a record is of the moment and the machine rather than of the run.
-MOMENTARY = ("finished", "seconds", "attempts")
 
 MODEL = {
     "title": "Tiny encoders",
@@ -230,27 +227,15 @@ class Project:
     # -- what came of it -------------------------------------------------------------------------------------
 
     def artifacts(self) -> dict[str, str]:
-        """Every final artifact by its path, as a digest of its bytes; of records without what is
-        momentary.
-        """
-        return {str(path.relative_to(self.root)): _digest(path) for path in self._final()}
+        """Every final artifact by its path, as a digest of its bytes without times."""
+        return {
+            str(path.relative_to(self.root)): hashlib.sha256(without_times(path)).hexdigest() for path in self._final()
+        }
 
     def _final(self) -> Iterator[Path]:
         for folder in ("results/runs", f"results/{NAME}", "data/prepared"):
-            yield from sorted(path for path in (self.root / folder).rglob("*") if path.is_file() and _is_final(path))
-
-
-def _is_final(path: Path) -> bool:
-    """Whether a file says nothing of the moment: a list of runs, the report and the basis name times and logs."""
-    return path.name not in ("runs.json", "basis.json", "timings.csv") and "report" not in path.parts
-
-
-def _digest(path: Path) -> str:
-    data = path.read_bytes()
-    if path.name == "record.json":
-        record = {name: value for name, value in json.loads(data).items() if name not in MOMENTARY}
-        data = json.dumps(record, sort_keys=True).encode()
-    return hashlib.sha256(data).hexdigest()
+            there = (path for path in (self.root / folder).rglob("*") if path.is_file())
+            yield from sorted(path for path in there if path.name not in TIMES_ALONE)
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> bool:

@@ -92,13 +92,20 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
 
 
 def _previous(folder: Path) -> Results | None:
-    """Return the results in a folder if they are what was written there: values are taken over from them."""
+    """Return the results in a folder if they are what was written there: values are taken over from them.
+
+    None where somebody changed them or another version wrote them: everything is then computed anew from the runs.
+    """
     basis = read_basis(folder)
     if basis is None or any(name not in basis.files for name in FILES):
         return None
     if any(file_problem(folder / name, basis.files[name], since=0) for name in FILES):
-        return None  # somebody changed them: everything is computed anew
-    return read_results(folder)
+        return None
+    try:
+        return read_results(folder)
+    except UserError as error:
+        print(f"values are computed anew, none is taken over: {error}", file=sys.stderr)
+        return None
 
 
 def _stamps(plan: Plan, root: Path) -> dict[str, dict[str, tuple[int, str]]]:

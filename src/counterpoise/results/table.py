@@ -5,7 +5,8 @@ A folder of results holds, beside what is derived from them,
 * ``layout.json``: what the benchmark asks for (:mod:`counterpoise.results.layout`);
 * ``values.csv``: the results table, one row per value (:data:`COLUMNS`), and one without a value for each run that
   has none, with its status;
-* ``runs.json``: one entry per planned run: how it ended, and its record;
+* ``runs.json``: one entry per planned run: how it ended, and its record; its last block, ``times``, is the one place
+  in which results of the same runs made once more differ;
 * ``correct.npz``: which test examples each run got right, as packed bits;
 * ``details.npz``: confusion counts and reliability bins, for the pages of the report.
 
@@ -60,6 +61,8 @@ GROUPS = "groups"
 Status = Literal["completed", "diverged", "failed", "out_of_memory", "missing"]
 Value = tuple[str, int | None, str, str, float]
 """Selection, epoch, output, metric and value: what a row of the results table says besides its run."""
+TIMES = ("attempts", "finished", "seconds")
+"""What a record says of when, where and for how long a run was trained: no result, and no run repeats it."""
 
 
 class RunEntry(BaseModel):
@@ -105,8 +108,9 @@ class RunEntry(BaseModel):
 class _Runs(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: Literal[2] = Field(alias="schema")
     runs: tuple[RunEntry, ...]
+    times: dict[RelativePath, dict[str, Any]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +204,11 @@ def write_results(results: Results, folder: Path) -> None:
     write_json(folder / LAYOUT, results.layout.model_dump(mode="json", by_alias=True), sort_keys=False)
     write_text(folder / VALUES, values_text(results.values))
     entries = [run.model_dump(mode="json") for run in results.runs]
-    write_json(folder / RUNS, {"schema": 1, "runs": entries}, sort_keys=False)
+    times = {}
+    for run, entry in zip(results.runs, entries, strict=True):
+        if run.record:
+            times[run.folder] = {name: entry["record"].pop(name) for name in TIMES}
+    write_json(folder / RUNS, {"schema": 2, "runs": entries, "times": times}, sort_keys=False)
     packed = {}
     for (cell, seed, selection, output), right in sorted(results.correct.items()):
         packed[_array_name(cell, seed, selection, output)] = np.packbits(right)
@@ -228,7 +236,8 @@ def read_results(folder: Path, runs_folder: Path | None = None) -> Results:
     where = folder / LAYOUT
     layout = validate(Layout, read_json(where, "layout of results"), str(where))
     where = folder / RUNS
-    runs = validate(_Runs, read_json(where, "list of runs"), str(where)).runs
+    listed = validate(_Runs, read_json(where, "list of runs"), str(where))
+    runs = tuple(_with_times(run, listed.times) for run in listed.runs)
     for run in runs:
         if run.cell not in layout.cells:
             raise UserError(f"{where}: the cell '{run.cell}' is not in {LAYOUT}")
@@ -272,6 +281,13 @@ def read_results(folder: Path, runs_folder: Path | None = None) -> Results:
         groups=groups,
         runs_folder=runs_folder,
     )
+
+
+def _with_times(run: RunEntry, times: Mapping[str, Mapping[str, Any]]) -> RunEntry:
+    """Return a run whose record has its part of the block of times again."""
+    if not run.record:
+        return run
+    return run.model_copy(update={"record": {**run.record, **times.get(run.folder, {})}})
 
 
 def _check_values(values: pd.DataFrame, runs: Mapping[tuple[str, int], RunEntry], where: Path) -> None:

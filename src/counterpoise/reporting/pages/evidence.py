@@ -36,11 +36,10 @@ def machine_of(attempt: Attempt) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """One distinct environment, how many runs were made in it, and in how many seconds of training."""
+    """One distinct environment, and how many runs were made in it."""
 
     facts: Mapping[str, str]
     runs: int
-    seconds: float
 
     @property
     def device(self) -> str:
@@ -65,8 +64,8 @@ def evidence_of(records: Iterable[RunRecord]) -> Evidence:
         commits[commit_of(last)] += 1
         facts = machine_of(last)
         name = json.dumps(facts, sort_keys=True)
-        known = machines.get(name) or Machine(facts=facts, runs=0, seconds=0.0)
-        machines[name] = Machine(facts=facts, runs=known.runs + 1, seconds=known.seconds + record.seconds)
+        known = machines.get(name) or Machine(facts=facts, runs=0)
+        machines[name] = Machine(facts=facts, runs=known.runs + 1)
     ordered = sorted(machines.values(), key=lambda machine: -machine.runs)
     return Evidence(machines=tuple(ordered), commits=dict(commits.most_common()))
 
