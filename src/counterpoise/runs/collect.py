@@ -15,11 +15,13 @@ from counterpoise.data.store import GROUP
 from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
 from counterpoise.identity import short_key, source_digest
+from counterpoise.metrics import metrics_of
 from counterpoise.planning.plan import Cell, Plan
+from counterpoise.results.agreement import agreement_values
 from counterpoise.results.layout import Layout
 from counterpoise.results.measure import Measured, measure_files
 from counterpoise.results.record import RunRecord, data_problem, read_record
-from counterpoise.results.run_files import DIAGNOSTICS, PREDICTIONS, RECORD, TIMINGS
+from counterpoise.results.run_files import DIAGNOSTICS, HISTORY, PREDICTIONS, RECORD, TIMINGS
 from counterpoise.results.table import Results, RunEntry, as_table, cell_names
 from counterpoise.runs.failure import read_failure
 from counterpoise.runs.layout import layout_of
@@ -28,6 +30,8 @@ from counterpoise.runs.run import RUNS, Run
 from counterpoise.validation import validate
 
 MEASURING = ("counterpoise.metrics", "counterpoise.results.measure", "counterpoise.results.diagnostics")
+OF_SEVERAL = {metric.name for metric in metrics_of("agreement")}
+"""Metrics that are made of more than one run's files: they are computed each time."""
 
 
 def collect(plan: Plan, root: Path, previous: Results | None = None) -> Results:
@@ -54,7 +58,7 @@ def _collect(plan: Plan, root: Path, layout: Layout, cells: Iterable[Cell], prev
     settings = {**evaluation, "source": source_digest(MEASURING)}
     again = " ".join(["counterpoise", "run", *benchmark_options(plan, root)])
     entries: list[RunEntry] = []
-    rows: list[dict[str, Any]] = []
+    each: list[tuple[Run, RunEntry, Measured]] = []
     correct, details = {}, {}
     runs = [Run(cell=cell, seed=seed, root=root) for cell in cells for seed in plan.seeds]
     for run in runs:
@@ -73,11 +77,15 @@ def _collect(plan: Plan, root: Path, layout: Layout, cells: Iterable[Cell], prev
                 run.folder, entry, **evaluation, mend=mend
             )
         entries.append(entry)
-        rows += _rows(run, entry, measured)
+        each.append((run, entry, measured))
         for (selection, output), right in measured.correct.items():
             correct[entry.cell, entry.seed, selection, output] = right
         for (selection, output), arrays in measured.details.items():
             details[entry.cell, entry.seed, selection, output] = arrays
+    of_several: dict[tuple[str, int], list[tuple[str, str, str, float]]] = {}
+    for cell_name, seed, *value in agreement_values(layout, correct):
+        of_several.setdefault((cell_name, seed), []).append(tuple(value))
+    rows = [row for found in each for row in _rows(*found, of_several.get((found[1].cell, found[1].seed), []))]
     return Results(
         layout=layout,
         values=as_table(rows),
@@ -113,6 +121,11 @@ def _entry(plan: Plan, run: Run) -> RunEntry:
         "logs": tuple(path.as_posix() for path in run_logs(run.root, run.cell, run.seed)),
         "redo": redo_command(plan, run.root, run.cell, run.seed),
         "probe": probe if probe and (run.folder / f"{probe}.json").exists() else "",
+        "measurements": tuple(
+            name
+            for name in sorted(map(plan.measure_name, plan.measured.get(run.cell.name, ())))
+            if (run.folder / f"{name}.csv").exists()
+        ),
     }
     if (run.folder / RECORD).exists():
         record = read_record(run.folder, run.cell.key, run.seed)
@@ -135,23 +148,29 @@ def _files_behind(run: Run, entry: RunEntry, mend: str) -> dict[str, str]:
     """Return the digests of the files that a run's values are computed from, as they are now.
 
     Raises:
-        UserError: predictions or diagnostics are not those that the record names; ``mend`` says what to do.
+        UserError: predictions, history or diagnostics are not those that the record names; ``mend`` says what to do.
     """
     found = {}
-    for name in sorted({PREDICTIONS, DIAGNOSTICS} & set(entry.files)):
+    for name in sorted({PREDICTIONS, HISTORY, DIAGNOSTICS} & set(entry.files)):
         path = run.folder / name
         found[name] = sha256_file(path) if path.is_file() else ""
         if found[name] != entry.files[name]:
             state = "was changed or truncated: its digest is not the record's" if found[name] else "is not there"
             raise UserError(f"{path}: {state}; {mend}")
-    # Times are in no record, because no run repeats them; a probe has a record of its own.
+    # Times are in no record, because no run repeats them; what was made of a run's weights later is not, either.
     others = [TIMINGS, *([f"{entry.probe}.json", f"{entry.probe}.npz"] if entry.probe else [])]
+    others += [f"{name}.csv" for name in entry.measurements]
     found.update({name: sha256_file(run.folder / name) for name in others if (run.folder / name).is_file()})
     return found
 
 
-def _rows(run: Run, entry: RunEntry, measured: Measured) -> Iterator[dict[str, Any]]:
-    """Yield a run's rows of the results table: one per value, or one without a value."""
+def _rows(
+    run: Run, entry: RunEntry, measured: Measured, of_several: Iterable[tuple[str, str, str, float]]
+) -> Iterator[dict[str, Any]]:
+    """Yield a run's rows of the results table: one per value, or one without a value.
+
+    ``of_several`` has (selection, output, metric, value) of what other runs have a part in, too.
+    """
     cell = run.cell
     named = {
         "dataset": cell.dataset,
@@ -165,7 +184,9 @@ def _rows(run: Run, entry: RunEntry, measured: Measured) -> Iterator[dict[str, A
     }
     if not measured.values:
         yield named
-    for selection, epoch, output, metric, value in measured.values:
+    epochs = {selection: epoch for selection, epoch, *_ in measured.values}
+    others = [(selection, epochs[selection], *value) for selection, *value in of_several]
+    for selection, epoch, output, metric, value in [*measured.values, *others]:
         yield {
             **named,
             "selection": selection,
@@ -186,7 +207,7 @@ def _by_basis(previous: Results | None) -> dict[tuple[str, int, str], Measured]:
     names = ("seed", "selection", "epoch", "output", "metric", "value")
     columns = (cell_names(table), *(table[name] for name in names))
     for cell, seed, selection, epoch, output, metric, value in zip(*columns, strict=True):
-        if (cell, int(seed)) in found:
+        if (cell, int(seed)) in found and metric not in OF_SEVERAL:
             whole = None if pd.isna(epoch) else int(epoch)
             found[cell, int(seed)].values.append((selection, whole, output, metric, float(value)))
     for (cell, seed, selection, output), right in previous.correct.items():
