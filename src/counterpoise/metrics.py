@@ -32,9 +32,7 @@ from counterpoise.errors import suggest
 # SciPy is imported inside the function that needs it: reading a paper takes the names of metrics only.
 
 Better = Literal["higher", "lower"]
-Source = Literal[
-    "classification", "segmentation", "depth", "history", "steps", "gradients", "landscape", "agreement"
-]
+Source = Literal["classification", "segmentation", "depth", "history", "steps", "gradients", "landscape", "agreement"]
 OF_PREDICTIONS: tuple[Source, ...] = ("classification", "segmentation", "depth")
 """Sources whose metrics say how good the predictions of a selected epoch are."""
 Floats = NDArray[np.float64]
@@ -211,11 +209,11 @@ class Steps:
         Where the modalities' losses all reach an encoder, they are one objective, called ``unimodal``.
         """
         found = {}
-        for encoder in self.by_encoder("update_norm"):
-            for objective in (encoder, "unimodal"):
-                column = self.columns.get(f"cosine.joint.{objective}.{encoder}")
-                if column is not None:
-                    found.setdefault(encoder, column)
+        for name, values in self.columns.items():
+            kind, _, pair = name.partition(".joint.")
+            objective, _, encoder = pair.partition(".")
+            if kind == "cosine" and objective in (encoder, "unimodal"):
+                found[encoder] = values
         return found
 
     @functools.cached_property

@@ -47,7 +47,9 @@ class ClaimTest(PaperData):
     def places(self) -> list[tuple[str, str, str]]:
         """(table, column, column that it is compared with) of each column."""
         others = self.than_columns or self.columns
-        return [(*self._place(column), self._place(other)[1]) for column, other in zip(self.columns, others, strict=True)]
+        return [
+            (*self._place(column), self._place(other)[1]) for column, other in zip(self.columns, others, strict=True)
+        ]
 
     @property
     def tables(self) -> list[str]:
@@ -69,7 +71,9 @@ class ClaimTest(PaperData):
             raise ValueError("'than_columns' must have as many columns as 'columns'")
         if not self.has_rivals:
             if self.than or self.than_columns:
-                raise ValueError(f"a claim of kind '{self.kind}' has 'by', a number, and neither 'than' nor 'than_columns'")
+                raise ValueError(
+                    f"a claim of kind '{self.kind}' has 'by', a number, and neither 'than' nor 'than_columns'"
+                )
         elif self.kind != "best_in_column" and not self.than and not self.than_columns:
             raise ValueError(f"a claim of kind '{self.kind}' has 'than', the rows that it is compared with")
         for column in self.columns:

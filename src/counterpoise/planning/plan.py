@@ -178,7 +178,7 @@ class Plan:
         known = {self.measure_name(measurement): measurement for measurement in self.measured.get(cell.name, ())}
         if name not in known:
             raise UserError(
-                f"{cell.name}: no figure and no table of this benchmark needs a measurement '{name}'{suggest(name, known)}"
+                f"{cell.name}: nothing in this benchmark needs a measurement '{name}'{suggest(name, known)}"
             )
         return known[name]
 

@@ -23,8 +23,6 @@ from counterpoise.errors import UserError
 from counterpoise.files import json_text, read_json, read_text, sha256_file
 from counterpoise.judging.compare import Comparison, judge
 from counterpoise.metrics import Source, metrics_of
-from counterpoise.results.agreement import agreement_values
-from counterpoise.results.diagnostics import COLUMNS, kind_of
 from counterpoise.papers.paper import load_paper
 from counterpoise.path_names import printable
 from counterpoise.publication import record as published
@@ -32,6 +30,8 @@ from counterpoise.publication.readme import readme_text
 from counterpoise.reporting.tables.formats import FORMATS
 from counterpoise.reporting.tables.view import view_table
 from counterpoise.reporting.write import SUMMARY, summary
+from counterpoise.results.agreement import agreement_values
+from counterpoise.results.diagnostics import COLUMNS, kind_of
 from counterpoise.results.measure import Measured, measure_files
 from counterpoise.results.rows import parse_rows
 from counterpoise.results.run_files import COMPACT, DIAGNOSTICS, HISTORY, PREDICTIONS, RECORD, TIMINGS, read_run_file

@@ -115,7 +115,7 @@ def measure(
         if history is not None:
             sources["history"] = History(columns=history, epoch=epoch)
         for source, given in sources.items():
-            found.values += [(selection, epoch, *place) for place in _by_output(source, given)]
+            found.values.extend((selection, epoch, *place) for place in _by_output(source, given))
     for right in found.correct.values():
         if len(right) != record["n_test"]:
             raise UserError(f"{where}: predictions of {len(right)} examples, the record says {record['n_test']}")
