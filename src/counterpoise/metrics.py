@@ -495,7 +495,7 @@ def norm_ratio(batches: MeasuredRows) -> dict[str, float]:
 @metric(source="gradients", title="ratio of the variances of norms", unit="ratio")
 def norm_variance_ratio(batches: MeasuredRows) -> dict[str, float]:
     """The variance over mini-batches of the unimodal gradient's norm, over that of the multimodal one's."""
-    return _variance_ratio(batches, "unimodal", "multimodal")
+    return _variance_ratios(batches, "unimodal", "multimodal")
 
 
 @metric(source="gradients", title="k, ratio of covariances", unit="ratio")
@@ -507,17 +507,20 @@ def covariance_ratio(batches: MeasuredRows) -> dict[str, float]:
 @metric(source="gradients", title="ratio of the variances of losses", unit="ratio")
 def loss_variance_ratio(batches: MeasuredRows) -> dict[str, float]:
     """The variance over mini-batches of the unimodal loss, over that of the multimodal one."""
-    return _variance_ratio(batches, "unimodal_loss", "multimodal_loss")
+    return _variance_ratios(batches, "unimodal_loss", "multimodal_loss")
 
 
-def _variance_ratio(batches: MeasuredRows, above: str, below: str) -> dict[str, float]:
-    """Return the ratio of two columns' variances (divisor n - 1) by encoder, where there are two batches or more."""
-    upper, lower = batches.by_encoder(above), batches.by_encoder(below)
-    return {
-        encoder: float(upper[encoder].var(ddof=1) / values.var(ddof=1))
-        for encoder, values in lower.items()
-        if len(values) > 1 and values.var(ddof=1) > 0
-    }
+def variance_ratio(above: Floats, below: Floats) -> float:
+    """Return the ratio of two variances (divisor n - 1); NaN below two numbers, and where the second is 0."""
+    if len(below) < 2 or below.var(ddof=1) == 0:
+        return float("nan")
+    return float(above.var(ddof=1) / below.var(ddof=1))
+
+
+def _variance_ratios(batches: MeasuredRows, above: str, below: str) -> dict[str, float]:
+    """Return the ratio of two columns' variances by encoder."""
+    lower = batches.by_encoder(below)
+    return {encoder: variance_ratio(values, lower[encoder]) for encoder, values in batches.by_encoder(above).items()}
 
 
 # -- the landscape around a solution -------------------------------------------------------------------------

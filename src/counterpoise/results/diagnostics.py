@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from counterpoise.errors import UserError
 from counterpoise.metrics import MeasuredRows, Steps
 from counterpoise.results.run_files import DIAGNOSTICS, HISTORY, TIMINGS, read_run_file
-from counterpoise.results.series import Columns, parse_series
+from counterpoise.results.series import Columns, parse_labelled, parse_series
 
 ENCODER = "encoder"
 """The column of a measurement that says which encoder a row is of."""
@@ -73,16 +69,9 @@ def read_measurement(folder: Path, name: str) -> MeasuredRows | None:
     if data is None:
         return None
     where = folder / f"{name}.csv"
-    encoders: tuple[str, ...] = ()
-    try:
-        rows = list(csv.DictReader(io.StringIO(data.decode("utf-8"), newline="")))
-        if rows and ENCODER in rows[0]:
-            encoders = tuple(row.pop(ENCODER) for row in rows)
-        columns = {column: np.array([float(row[column] or "nan") for row in rows]) for column in (rows or [{}])[0]}
-    except (csv.Error, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{where}: not a table of numbers: {error}") from error
-    _check_columns({**columns, **({ENCODER: encoders} if encoders else {})}, COLUMNS[kind_of(name)], where)
-    return MeasuredRows(columns=columns, encoder=encoders)
+    columns, encoder = parse_labelled(data, where, ENCODER)
+    _check_columns({**columns, **({ENCODER: encoder} if encoder else {})}, COLUMNS[kind_of(name)], where)
+    return MeasuredRows(columns=columns, encoder=encoder)
 
 
 def kind_of(file: str) -> str:
