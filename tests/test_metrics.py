@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
 from counterpoise.metrics import (
+    FIRST_STEPS,
     METRICS,
     UNITS,
+    Agreement,
     Classification,
+    History,
+    MeasuredRows,
     Steps,
     calibration_bins,
     calibration_error,
@@ -199,19 +203,116 @@ def test_depth_by_hand():
     assert compute("depth", np.array([3.0, 0.5, 4])) == {"absolute_error": 0.75, "relative_error": 0.125}
 
 
-def test_steps_by_hand():
-    norms = {"audio": np.array([1.0, 0.5, 1e-4, 1.0]), "visual": np.array([1.0, np.nan, 1.0, 1.0])}
-    found = compute("steps", Steps(min_norms=norms, seconds=np.array([1.0, 2.0, 3.0]), stationarity=1e-3))
-    assert found == {
-        "seconds_per_iteration": {"joint": 2.0},
-        "seconds_per_iteration_variance": {"joint": pytest.approx(2 / 3)},
-        "iterations_to_stationarity": {"audio": 2.0},
+def steps(times=None, **columns) -> dict:
+    """Metrics of steps; a column is given with ``__`` for the dots in its name."""
+    named = {name.replace("__", "."): np.array(values, float) for name, values in columns.items()}
+    timed = {name.replace("__", "."): np.array(values, float) for name, values in (times or {}).items()}
+    return compute("steps", Steps(columns=named, times=timed, stationarity=1e-3))
+
+
+def test_steps_that_recorded_nothing_have_no_values():
+    assert set(map(str, steps().values())) == {"{}"}
+
+
+def test_the_first_stationary_step_and_the_share_of_training_before_it():
+    found = steps(min_norm__audio=[1.0, 0.5, 1e-4, 1.0], min_norm__visual=[1.0, np.nan, 1.0, 1.0])
+    assert found["iterations_to_stationarity"] == {"audio": 2.0}
+    assert found["stationarity_share"] == {"audio": 0.5, "visual": 1.0}
+
+
+def test_times_of_integration_are_those_of_all_encoders_and_a_share_of_the_step():
+    parts = {"integration_seconds__audio": [0.5, 1.0, 2.0], "integration_seconds__visual": [0.5, 1.0, 1.0]}
+    found = steps({**parts, "step_seconds": [8.0, 10.0, 12.0]})
+    assert found["seconds_per_iteration"] == {"joint": 2.0}
+    assert found["seconds_per_iteration_variance"] == {"joint": pytest.approx(2 / 3)}
+    assert found["seconds_per_step"] == {"joint": 10.0}
+    assert found["integration_share"] == {"joint": 0.2}
+
+
+def test_a_method_that_integrates_nothing_has_the_time_of_its_step_alone():
+    found = steps({"step_seconds": [2.0, 4.0]})
+    assert {name: value for name, value in found.items() if value} == {"seconds_per_step": {"joint": 3.0}}
+
+
+def test_conflicts_are_counted_over_the_first_steps_and_each_half_of_them():
+    cosines = [-1.0, -1.0, 1.0, np.nan, 1.0, -1.0, 1.0, 1.0]
+    found = steps(cosine__joint__visual__visual=cosines, cosine__audio__visual__visual=[-1.0] * 8)
+    assert found["conflicts"] == {"visual": 3 / 7}
+    assert found["early_conflicts"] == {"visual": 2 / 3}
+    assert found["later_conflicts"] == {"visual": 1 / 4}
+    longer = steps(cosine__joint__unimodal__visual=[1.0] * FIRST_STEPS + [-1.0] * 600)
+    assert longer["conflicts"] == {"visual": 0.0}, "where unimodal losses are one objective, and no later step"
+
+
+def test_the_weight_of_the_multimodal_gradient_is_its_share_of_all_weights():
+    found = steps(weight__joint__audio=[1.5, 0.5], weight__audio__audio=[0.5, 1.5], weight__joint__visual=[3.0, 3.0])
+    assert found["multimodal_weight"] == {"audio": 0.5, "visual": 1.0}
+
+
+def test_changes_along_training_are_between_its_first_and_its_last_tenth():
+    norms = [4.0, 2.0, *[100.0] * 16, 2.0, 1.0]
+    coefficients = [0.5, 3.5, *[1.0] * 16, 1.25, 0.75]
+    found = steps(min_norm__audio=norms, coefficient__audio=coefficients)
+    assert found["min_norm_change"] == {"audio": 0.5}
+    assert found["early_balancing"] == {"audio": 1.5}
+    assert found["late_balancing"] == {"audio": 0.25}
+    assert found["smallest_coefficient"] == {"audio": 0.5}
+
+
+def test_history_gives_losses_and_the_steps_to_the_selected_epoch():
+    columns = {"epoch": np.array([0.0, 1.0, 2.0]), "step": np.array([10.0, 20.0, 30.0])}
+    columns |= {"train_loss.joint": np.array([2.0, 1.0, 0.6]), "test_accuracy.joint": np.zeros(3)}
+    assert compute("history", History(columns=columns, epoch=1)) == {
+        "training_loss": {"joint": pytest.approx(1.2)},
+        "final_training_loss": {"joint": 0.6},
+        "steps_to_selected": {"joint": 20.0},
+    }
+    assert compute("history", History(columns=columns, epoch=None))["steps_to_selected"] == {}
+
+
+def test_gradients_over_mini_batches_are_compared_within_an_encoder():
+    columns = {"multimodal": [1.0, 3.0, 5.0, 5.0], "unimodal": [2.0, 6.0, 5.0, 5.0], "k": [4.0, 4.0, 2.0, 2.0]}
+    columns |= {"multimodal_loss": [1.0, 2.0, 3.0, 3.0], "unimodal_loss": [1.0, 4.0, 3.0, 4.0]}
+    rows = MeasuredRows(
+        columns={name: np.array(values) for name, values in columns.items()},
+        encoder=("audio", "audio", "visual", "visual"),
+    )
+    assert compute("gradients", rows) == {
+        "norm_ratio": {"audio": 2.0, "visual": 1.0},
+        "norm_variance_ratio": {"audio": 4.0, "visual": pytest.approx(np.nan, nan_ok=True)},  # its norm does not vary
+        "covariance_ratio": {"audio": 4.0, "visual": 2.0},
+        "loss_variance_ratio": {"audio": 9.0, "visual": pytest.approx(np.nan, nan_ok=True)},
     }
 
 
-def test_a_run_that_took_no_times_has_no_times():
-    found = compute("steps", Steps(min_norms={}, seconds=None, stationarity=1e-3))
-    assert list(found.values()) == [{}, {}, {}]
+def test_a_landscape_changes_by_the_most_along_each_direction_in_the_mean():
+    columns = {
+        "direction": [0, 0, 0, 1, 1, 1],
+        "step": [-1.0, 0.0, 1.0] * 2,
+        "loss": [2.0, 1.0, 3.0, 1.0, 1.0, 5.0],
+        "accuracy": [0.5, 0.9, 0.8, 0.9, 0.9, 0.1],
+        "sharpness": [0.25] * 6,
+    }
+    found = compute("landscape", MeasuredRows(columns={name: np.array(v, float) for name, v in columns.items()}))
+    assert found == {
+        "sharpness": {"joint": 0.25},
+        "loss_change": {"joint": 3.0},
+        "accuracy_change": {"joint": pytest.approx(0.6)},
+    }
+
+
+def test_agreement_is_told_by_what_the_single_modalities_get_right():
+    audio = np.array([1, 1, 1, 0, 0, 0, 1], bool)
+    visual = np.array([0, 0, 1, 1, 0, 0, 1], bool)
+    joint = np.array([1, 0, 1, 1, 0, 1, 0], bool)
+    found = compute("agreement", Agreement(joint=joint, alone={"audio": audio, "visual": visual}))
+    assert found == {
+        "right_where_none": {"joint": 0.5},
+        "right_where_only": {"audio": 0.5, "visual": 1.0},
+        "right_where_all": {"joint": 0.5},
+    }
+    never = compute("agreement", Agreement(joint=joint, alone={"audio": audio | True, "visual": visual | True}))
+    assert np.isnan(never["right_where_none"]["joint"])
 
 
 # -- the registry --------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def test_every_metric_is_named_by_a_test(named):
 
 def test_every_kind_of_claim_is_named_by_a_test(named):
     kinds = set(get_args(ClaimTest.model_fields["kind"].annotation))
-    assert {"better", "untested"} <= kinds
+    assert {"better", "above"} <= kinds
     assert sorted(kinds - named) == []
 
 

@@ -19,9 +19,9 @@ from tabulate import tabulate
 from counterpoise.errors import UserError
 from counterpoise.files import write_text
 from counterpoise.judging import statistics
-from counterpoise.judging.claims import combine
+from counterpoise.judging.claims import Structure
 from counterpoise.judging.pattern import f_test
-from counterpoise.papers.paper import Paper, load_paper
+from counterpoise.papers.paper import ClaimTest, Paper, load_paper
 
 SEED = 20240614
 STUDIES = 4000
@@ -151,11 +151,10 @@ def claim_rates(
     values = {name: _table(data, name, n, std, as_printed, draw, rng, studies) for name in data.tables}
     found, bounded = [], []
     for claim in data.claims:
-        if claim.test.kind != "untested":
-            p_values = _claim(data, claim, values)
-            if p_values is not None:
-                found.append(p_values)
-                bounded.append(claim.test.by > 0)
+        p_values = _claim(data, claim.test, values)
+        if p_values is not None:
+            found.append(p_values)
+            bounded.append(claim.test.by > 0 or bool(claim.test.than_columns))
     stacked = np.array(found)  # (claims, 2, studies)
     adjusted = statistics.holm(stacked.reshape(-1, studies)).reshape(stacked.shape)
     support, refute = (adjusted < ALPHA).swapaxes(0, 1)
@@ -187,19 +186,25 @@ def _table(
     return found
 
 
-def _claim(paper: Paper, claim, values: dict[str, dict[tuple[str, str], Floats]]) -> Floats | None:
-    test, table = claim.test, paper.table(claim.test.table)
-    p_values = []
-    for column in test.columns:
+def _claim(paper: Paper, test: ClaimTest, values: dict[str, dict[tuple[str, str], Floats]]) -> Floats | None:
+    """Return a claim's p-values, (2, studies); None of one that is about no printed numbers of rows or columns."""
+    p_values, places = [], []
+    for name, column, other_column in test.places if test.has_rivals else ():
+        table = paper.table(name)
         sign = 1.0 if table.column(column).better == "higher" else -1.0
         if test.kind == "worse":
             sign = -sign
         bound = -test.by if test.kind == "not_worse" else test.by
-        for rival in test.than or [row for row in table.row_ids if row != test.row]:
-            ours, other = (values[table.table].get((row, column)) for row in (test.row, rival))
-            if ours is not None and other is not None:
-                p_values.append(statistics.paired_p(sign * (ours - other), bound))
-    return np.array(combine(*zip(*p_values, strict=True), test.over)) if p_values else None
+        for row in test.rows:
+            others = [rival for rival in table.row_ids if rival != row] if test.kind == "best_in_column" else [row]
+            for rival in test.than or others:
+                ours, other = values[name].get((row, column)), values[name].get((rival, other_column))
+                if ours is not None and other is not None:
+                    p_values.append(statistics.paired_p(sign * (ours - other), bound))
+                    places.append(((name, row, column), rival))
+    if not p_values:
+        return None
+    return np.array(Structure.of(test.over, places).p_values(*zip(*p_values, strict=True)))
 
 
 def example_rates(n: int, ratio: float, studies: int = 600, groups: int = 0) -> tuple[float, float, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def page(root: Path) -> str:
         papers=["\n".join(_paper(plans[name], name)) for name in papers],
         parts="\n".join(_parts(plans)),
         open=["\n".join(_open(root, plans[name].papers[name])) for name in papers],
+        claims=["\n".join(_claims(plans[name].papers[name])) for name in papers],
         kinds="\n".join(_components("figure_kind", "kind")),
         measurements="\n".join(_components("measurement", "measurement")),
     )
@@ -128,7 +130,10 @@ def _paper(plan: Plan, name: str) -> Iterator[str]:
         table = paper.tables[run.table]
         values = (v for v in plan.values if (v.paper, v.table) == (name, run.table))
         number = _runs(plan, (value.cell for value in values))
-        where = f"{_spaced(run.table)}, Section {table.section}"
+        numbered = (
+            [_spaced(run.table)] if re.search(r"\d", run.table) else []
+        )  # others are ours, of what a section says
+        where = ", ".join([*numbered, f"Section {table.section}"])
         yield f"| `tables/{name}/{run.table}.md` | {table.title} | {where} | {number} |"
     for planned in plan.figures:
         figure = planned.figure
@@ -173,6 +178,24 @@ def _open(root: Path, paper: Paper) -> Iterator[str]:
         yield f"\nIn figures (`configs/papers/{paper.paper}/figures.yaml`; said under each of them, too):\n"
     for figure, text in chosen:
         yield f"- {_spaced(figure.name)}: {text}."
+
+
+def _claims(paper: Paper) -> Iterator[str]:
+    """Yield how many claims rest on which tables, and the sentences that are no claims, with the reasons."""
+    counts = Counter(table for claim in paper.claims for table in claim.test.tables)
+    rested = ", ".join(f"{_spaced(table)} ({counts[table]})" for table in paper.tables if counts[table])
+    yield f"## What {paper.short_title} claims\n"
+    yield (
+        f"{len(paper.claims)} formal claims (`configs/papers/{paper.paper}/claims.yaml`), by the tables that they rest "
+        f"on: {rested}. A claim may rest on several.\n"
+    )
+    yield "No experiment here could bear out:\n"
+    for sentence in paper.left_out:
+        yield f"- “{_cell(sentence.quote)}” ({_where(sentence.section)}): {_cell(sentence.reason)}."
+
+
+def _where(section: str) -> str:
+    return section if " " in section or section == "Abstract" else f"Section {section}"
 
 
 def _figure_settings(figure: Figure) -> dict[str, Any]:

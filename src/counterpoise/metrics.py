@@ -6,8 +6,13 @@ computed from:
 * ``classification``: :class:`Classification`, the logits and labels of one output;
 * ``segmentation``: the confusion matrix ``(C, C)`` of all test pixels, labels down;
 * ``depth``: the sums ``(3,)`` of absolute errors, of relative errors, and of known pixels;
-* ``steps``: :class:`Steps`, what a run recorded of its optimisation steps. Such a function returns its values by
-  output; an output that it cannot measure is left out.
+* ``history``: :class:`History`, the losses of every epoch;
+* ``steps``: :class:`Steps`, what a run recorded of its optimisation steps;
+* ``gradients``, ``landscape``: :class:`MeasuredRows`, the measurement of that name on the weights of a finished run;
+* ``agreement``: :class:`Agreement`, what a run and the runs of single modalities get right.
+
+A function of the last five returns its values by output (``joint``, or a modality). What it cannot measure is left out
+or not a number, and has no row in the results.
 
 Values are fractions where the unit is ``percent``. Papers, tables, results and reports all read this registry.
 """
@@ -27,7 +32,9 @@ from counterpoise.errors import suggest
 # SciPy is imported inside the function that needs it: reading a paper takes the names of metrics only.
 
 Better = Literal["higher", "lower"]
-Source = Literal["classification", "segmentation", "depth", "steps"]
+Source = Literal["classification", "segmentation", "depth", "history", "steps", "gradients", "landscape", "agreement"]
+OF_PREDICTIONS: tuple[Source, ...] = ("classification", "segmentation", "depth")
+"""Sources whose metrics say how good the predictions of a selected epoch are."""
 Floats = NDArray[np.float64]
 
 
@@ -46,6 +53,7 @@ UNITS = {
     "seconds": Unit(difference="seconds"),
     "seconds_squared": Unit(difference="seconds_squared"),
     "iterations": Unit(difference="iterations"),
+    "loss": Unit(difference="nats"),
 }
 
 
@@ -167,17 +175,82 @@ def calibration_error(bins: Floats) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
+class History:
+    """The evaluated epochs of a run, E of them: ``columns`` are those of its ``history.csv``, each ``(E,)``.
+
+    ``epoch`` is the one that was selected.
+    """
+
+    columns: Mapping[str, Floats]
+    epoch: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Steps:
     """What a run recorded of its T optimisation steps.
 
-    ``min_norms`` has, by encoder, the norm of the shortest convex combination of the encoder's gradients, ``(T,)``,
-    and NaN where a step had none; ``seconds`` the time ``(T,)`` of Gramian, formula and combination, all encoders
-    together. A norm below ``stationarity`` counts as 0.
+    ``columns`` are those of its ``diagnostics.csv``, ``times`` those of its ``timings.csv``, each ``(T,)``, NaN where a
+    step had no such value. A norm below ``stationarity`` counts as 0.
     """
 
-    min_norms: Mapping[str, Floats]
-    seconds: Floats | None
+    columns: Mapping[str, Floats]
+    times: Mapping[str, Floats]
     stationarity: float
+
+    def by_encoder(self, quantity: str) -> dict[str, Floats]:
+        """Return the columns ``<quantity>.<encoder>``, by encoder."""
+        prefix = f"{quantity}."
+        return {name.removeprefix(prefix): v for name, v in self.columns.items() if name.startswith(prefix)}
+
+    @functools.cached_property
+    def cosines(self) -> dict[str, Floats]:
+        """The cosine of the joint gradient and the encoder's own unimodal one, by encoder.
+
+        Where the modalities' losses all reach an encoder, they are one objective, called ``unimodal``.
+        """
+        found = {}
+        for name, values in self.columns.items():
+            kind, _, pair = name.partition(".joint.")
+            objective, _, encoder = pair.partition(".")
+            if kind == "cosine" and objective in (encoder, "unimodal"):
+                found[encoder] = values
+        return found
+
+    @functools.cached_property
+    def integration(self) -> Floats | None:
+        """The time of Gramian, formula and combination, all encoders together; None where nothing is integrated."""
+        parts = [values for name, values in self.times.items() if name.startswith("integration_seconds.")]
+        return np.sum(parts, axis=0) if parts and parts[0].size else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredRows:
+    """The rows of a measurement's file: ``columns`` ``(R,)`` of numbers, and ``encoder``, whose row it is, if any."""
+
+    columns: Mapping[str, Floats]
+    encoder: tuple[str, ...] = ()
+
+    def by_encoder(self, column: str) -> dict[str, Floats]:
+        """Return the numbers of a column by encoder."""
+        rows = np.array(self.encoder)
+        return {encoder: self.columns[column][rows == encoder] for encoder in dict.fromkeys(self.encoder)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """Which of N test examples a run gets right, ``(N,)``, and which the run of each modality alone, by modality."""
+
+    joint: NDArray[np.bool_]
+    alone: Mapping[str, NDArray[np.bool_]]
+
+    def share(self, case: NDArray[np.bool_]) -> float:
+        """Return the share of right predictions among the examples of ``case``; NaN where there are none."""
+        return float(self.joint[case].mean()) if case.any() else float("nan")
+
+    @property
+    def number_right(self) -> NDArray[np.int64]:
+        """How many of the single modalities get an example right, ``(N,)``."""
+        return np.sum(list(self.alone.values()), axis=0)
 
 
 # -- classification ------------------------------------------------------------------------------------------
@@ -235,23 +308,271 @@ def relative_error(sums: NDArray[Any]) -> float:
     return float(sums[1] / sums[2])
 
 
+# -- history -------------------------------------------------------------------------------------------------
+
+
+@metric(source="history", unit="loss", better="lower")
+def training_loss(history: History) -> dict[str, float]:
+    """Each objective's loss on the training data, the mean over all epochs: lower where it falls faster."""
+    return {name: float(values.mean()) for name, values in _losses(history).items()}
+
+
+@metric(source="history", unit="loss", better="lower")
+def final_training_loss(history: History) -> dict[str, float]:
+    """Each objective's loss on the training data in the last epoch."""
+    return {name: float(values[-1]) for name, values in _losses(history).items()}
+
+
+@metric(source="history", unit="iterations", better="lower")
+def steps_to_selected(history: History) -> dict[str, float]:
+    """How many optimisation steps the selected epoch ends after."""
+    chosen = history.columns["step"][history.columns["epoch"] == history.epoch]
+    return {"joint": float(chosen[0])} if len(chosen) == 1 else {}
+
+
+def _losses(history: History) -> dict[str, Floats]:
+    prefix = "train_loss."
+    return {
+        name.removeprefix(prefix): values
+        for name, values in history.columns.items()
+        if name.startswith(prefix) and len(values) > 0
+    }
+
+
 # -- steps ---------------------------------------------------------------------------------------------------
+
+FIRST_STEPS = 400
+"""How many steps conflicts are counted over: as many as MMPareto draws (Figure 1a)."""
 
 
 @metric(source="steps", unit="seconds", better="lower")
 def seconds_per_iteration(steps: Steps) -> dict[str, float]:
     """The mean time of one integration of gradients (MMPareto, Table 8)."""
-    return {} if steps.seconds is None else {"joint": float(steps.seconds.mean())}
+    return {} if steps.integration is None else {"joint": float(steps.integration.mean())}
 
 
 @metric(source="steps", unit="seconds_squared", better="lower")
 def seconds_per_iteration_variance(steps: Steps) -> dict[str, float]:
     """The variance over iterations of that time (MMPareto, Table 8)."""
-    return {} if steps.seconds is None else {"joint": float(steps.seconds.var())}
+    return {} if steps.integration is None else {"joint": float(steps.integration.var())}
+
+
+@metric(source="steps", unit="seconds", better="lower")
+def seconds_per_step(steps: Steps) -> dict[str, float]:
+    """The mean time of a whole step, without what recording takes."""
+    times = steps.times.get("step_seconds", np.empty(0))
+    return {"joint": float(times.mean())} if times.size else {}
+
+
+@metric(source="steps", better="lower")
+def integration_share(steps: Steps) -> dict[str, float]:
+    """The share of a step's time that goes into integrating gradients."""
+    whole = seconds_per_step(steps).get("joint", 0.0)
+    if steps.integration is None or whole <= 0:
+        return {}
+    return {"joint": float(steps.integration.mean()) / whole}
 
 
 @metric(source="steps", unit="iterations", better="lower")
 def iterations_to_stationarity(steps: Steps) -> dict[str, float]:
     """The first step at which an encoder is Pareto-stationary (MMPareto, Table 9); absent where none is."""
-    reached = {encoder: np.flatnonzero(norms < steps.stationarity) for encoder, norms in steps.min_norms.items()}
-    return {encoder: float(places[0]) for encoder, places in reached.items() if len(places) > 0}
+    return {encoder: float(first) for encoder, first in _first_stationary(steps).items() if first is not None}
+
+
+@metric(source="steps", better="lower")
+def stationarity_share(steps: Steps) -> dict[str, float]:
+    """The share of training that is over when an encoder is Pareto-stationary; all of it where it never is."""
+    return {
+        encoder: 1.0 if first is None else first / len(steps.by_encoder("min_norm")[encoder])
+        for encoder, first in _first_stationary(steps).items()
+    }
+
+
+@metric(source="steps", title="min-norm, end over start", unit="ratio", better="lower")
+def min_norm_change(steps: Steps) -> dict[str, float]:
+    """The norm of the shortest combination of gradients, the mean of the last tenth of steps over the first's."""
+    return {
+        encoder: _mean(_last_tenth(norms)) / _mean(_first_tenth(norms))
+        for encoder, norms in steps.by_encoder("min_norm").items()
+        if _mean(_first_tenth(norms)) > 0
+    }
+
+
+@metric(source="steps", better="lower")
+def conflicts(steps: Steps) -> dict[str, float]:
+    """The share of the first steps in which the joint and the unimodal gradient of an encoder conflict."""
+    return {encoder: share_of_conflicts(values[:FIRST_STEPS]) for encoder, values in steps.cosines.items()}
+
+
+@metric(source="steps", better="lower")
+def early_conflicts(steps: Steps) -> dict[str, float]:
+    """That share among the first half of these steps."""
+    return {
+        encoder: share_of_conflicts(first[: (len(first) + 1) // 2])
+        for encoder, first in ((encoder, values[:FIRST_STEPS]) for encoder, values in steps.cosines.items())
+    }
+
+
+@metric(source="steps", better="lower")
+def later_conflicts(steps: Steps) -> dict[str, float]:
+    """That share among the second half of these steps."""
+    return {
+        encoder: share_of_conflicts(first[(len(first) + 1) // 2 :])
+        for encoder, first in ((encoder, values[:FIRST_STEPS]) for encoder, values in steps.cosines.items())
+    }
+
+
+@metric(source="steps", unit="ratio")
+def multimodal_weight(steps: Steps) -> dict[str, float]:
+    """The mean share of the joint gradient in the weights of an encoder's gradients."""
+    found = {}
+    for encoder, weights in steps.by_encoder("weight.joint").items():
+        every = [v for n, v in steps.columns.items() if n.startswith("weight.") and n.endswith(f".{encoder}")]
+        found[encoder] = _mean(weights / np.sum(every, axis=0))
+    return found
+
+
+@metric(source="steps", title="|k − 1|, early", unit="ratio", better="lower")
+def early_balancing(steps: Steps) -> dict[str, float]:
+    """How far an encoder's coefficient is from 1, in the mean over the first tenth of steps."""
+    return {name: _mean(_first_tenth(np.abs(k - 1))) for name, k in steps.by_encoder("coefficient").items()}
+
+
+@metric(source="steps", title="|k − 1|, late", unit="ratio", better="lower")
+def late_balancing(steps: Steps) -> dict[str, float]:
+    """How far an encoder's coefficient is from 1, in the mean over the last tenth of steps."""
+    return {name: _mean(_last_tenth(np.abs(k - 1))) for name, k in steps.by_encoder("coefficient").items()}
+
+
+@metric(source="steps", title="smallest k", unit="ratio")
+def smallest_coefficient(steps: Steps) -> dict[str, float]:
+    """The smallest coefficient that an encoder's gradient was scaled by: 0 would halt it."""
+    return {name: float(np.nanmin(k)) for name, k in steps.by_encoder("coefficient").items() if np.isfinite(k).any()}
+
+
+def share_of_conflicts(cosines: Floats) -> float:
+    """Return the share of negative cosines; a step without an angle counts for nothing. NaN where none has one."""
+    known = cosines[~np.isnan(cosines)]
+    return float((known < 0).mean()) if known.size else float("nan")
+
+
+def _first_stationary(steps: Steps) -> dict[str, int | None]:
+    """Return the first step whose shortest combination of gradients counts as 0, by encoder; None where none does."""
+    reached = {
+        encoder: np.flatnonzero(norms < steps.stationarity) for encoder, norms in steps.by_encoder("min_norm").items()
+    }
+    return {encoder: int(places[0]) if len(places) > 0 else None for encoder, places in reached.items()}
+
+
+def _first_tenth(values: Floats) -> Floats:
+    return values[: -(-len(values) // 10)]
+
+
+def _last_tenth(values: Floats) -> Floats:
+    return values[len(values) - -(-len(values) // 10) :]
+
+
+def _mean(values: Floats) -> float:
+    """Return the mean of the numbers among the values; NaN where there are none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+# -- gradients over mini-batches at fixed parameters ---------------------------------------------------------
+
+
+@metric(source="gradients", title="ratio of the mean norms", unit="ratio")
+def norm_ratio(batches: MeasuredRows) -> dict[str, float]:
+    """The mean norm over mini-batches of the unimodal loss's gradient in an encoder, over that of the joint loss's."""
+    unimodal = batches.by_encoder("unimodal")
+    return {
+        encoder: float(unimodal[encoder].mean() / norms.mean())
+        for encoder, norms in batches.by_encoder("multimodal").items()
+        if norms.mean() > 0
+    }
+
+
+@metric(source="gradients", title="ratio of the variances of norms", unit="ratio")
+def norm_variance_ratio(batches: MeasuredRows) -> dict[str, float]:
+    """The variance over mini-batches of the unimodal gradient's norm, over that of the multimodal one's."""
+    return _variance_ratios(batches, "unimodal", "multimodal")
+
+
+@metric(source="gradients", title="k, ratio of covariances", unit="ratio")
+def covariance_ratio(batches: MeasuredRows) -> dict[str, float]:
+    """The trace of the unimodal gradient's covariance over mini-batches, over that of the multimodal one's."""
+    return {encoder: float(values[0]) for encoder, values in batches.by_encoder("k").items() if len(values) > 0}
+
+
+@metric(source="gradients", title="ratio of the variances of losses", unit="ratio")
+def loss_variance_ratio(batches: MeasuredRows) -> dict[str, float]:
+    """The variance over mini-batches of the unimodal loss, over that of the multimodal one."""
+    return _variance_ratios(batches, "unimodal_loss", "multimodal_loss")
+
+
+def variance_ratio(above: Floats, below: Floats) -> float:
+    """Return the ratio of two variances (divisor n - 1); NaN below two numbers, and where the second is 0."""
+    if len(below) < 2 or below.var(ddof=1) == 0:
+        return float("nan")
+    return float(above.var(ddof=1) / below.var(ddof=1))
+
+
+def _variance_ratios(batches: MeasuredRows, above: str, below: str) -> dict[str, float]:
+    """Return the ratio of two columns' variances by encoder."""
+    lower = batches.by_encoder(below)
+    return {encoder: variance_ratio(values, lower[encoder]) for encoder, values in batches.by_encoder(above).items()}
+
+
+# -- the landscape around a solution -------------------------------------------------------------------------
+
+
+@metric(source="landscape", unit="ratio", better="lower")
+def sharpness(landscape: MeasuredRows) -> dict[str, float]:
+    """The largest rise of the loss near the solution, as the measurement defines it."""
+    values = landscape.columns["sharpness"]
+    return {"joint": float(values[0])} if len(values) > 0 else {}
+
+
+@metric(source="landscape", unit="loss", better="lower")
+def loss_change(landscape: MeasuredRows) -> dict[str, float]:
+    """The largest rise of the test loss along a direction, the mean over directions."""
+    rises = _changes(landscape, "loss")
+    return {"joint": float(np.mean([rise.max() for rise in rises]))} if rises else {}
+
+
+@metric(source="landscape", better="lower")
+def accuracy_change(landscape: MeasuredRows) -> dict[str, float]:
+    """The largest fall of the test accuracy along a direction, the mean over directions."""
+    falls = _changes(landscape, "accuracy")
+    return {"joint": float(np.mean([-fall.min() for fall in falls]))} if falls else {}
+
+
+def _changes(landscape: MeasuredRows, column: str) -> list[Floats]:
+    """Return, for each direction, a column's values less that at the solution: its middle step, of length 0."""
+    directions, steps, values = (landscape.columns[name] for name in ("direction", "step", column))
+    found = []
+    for direction in np.unique(directions):
+        own = directions == direction
+        found.append(values[own] - values[own][np.abs(steps[own]).argmin()])
+    return found
+
+
+# -- agreement with the models of single modalities ----------------------------------------------------------
+
+
+@metric(source="agreement", title="right where no modality alone is")
+def right_where_none(found: Agreement) -> dict[str, float]:
+    """The share of right predictions among examples that every single modality gets wrong (MLB, Figure 4)."""
+    return {"joint": found.share(found.number_right == 0)}
+
+
+@metric(source="agreement", title="right where this modality alone is")
+def right_where_only(found: Agreement) -> dict[str, float]:
+    """The share of right predictions among examples that one single modality gets right and no other, by modality."""
+    return {name: found.share(hits & (found.number_right == 1)) for name, hits in found.alone.items()}
+
+
+@metric(source="agreement", title="right where all modalities are")
+def right_where_all(found: Agreement) -> dict[str, float]:
+    """The share of right predictions among examples that every single modality gets right."""
+    return {"joint": found.share(found.number_right == len(found.alone))}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from counterpoise.errors import UserError
-from counterpoise.metrics import Steps
+from counterpoise.metrics import MeasuredRows, Steps
 from counterpoise.results.measure import Measured, measure
 
 LABELS = np.arange(20) % 4
@@ -104,11 +104,29 @@ def test_a_probe_is_an_output_of_the_last_epoch():
 
 
 def test_what_steps_give_is_the_same_for_every_selection():
-    steps = Steps(min_norms={"gray": np.array([1.0, 0.0])}, seconds=np.array([2.0, 4.0]), stationarity=1e-3)
+    columns, times = {"min_norm.gray": np.array([1.0, 0.0])}, {"integration_seconds.gray": np.array([2.0, 4.0])}
+    steps = Steps(columns=columns, times=times, stationarity=1e-3)
     found = measured(steps=steps)
     for selection in ("last", "best_test"):
         assert value(found, selection, "joint", "seconds_per_iteration") == 3.0
         assert value(found, selection, "gray", "iterations_to_stationarity") == 1.0
+
+
+def test_steps_to_the_selected_epoch_are_those_of_each_selection():
+    history = {"epoch": np.array([7.0, 19.0]), "step": np.array([80.0, 200.0]), "train_loss.gray": np.array([2.0, 1.0])}
+    found = measured(history=history)
+    assert value(found, "best_test", "joint", "steps_to_selected") == 80.0
+    assert value(found, "last", "joint", "steps_to_selected") == 200.0
+    assert value(found, "last", "gray", "training_loss") == 1.5
+
+
+def test_what_was_measured_on_the_weights_is_the_same_for_every_selection():
+    columns = {name: np.ones(2) for name in ("multimodal", "unimodal", "multimodal_loss", "unimodal_loss")}
+    rows = MeasuredRows(columns={**columns, "k": np.full(2, 3.0)}, encoder=("gray", "gray"))
+    found = measured(measurements={"gradients": rows})
+    for selection in ("last", "best_test"):
+        assert value(found, selection, "gray", "covariance_ratio") == 3.0
+    assert not [v for v in found.values if v[3] == "norm_variance_ratio"], "nothing varies: there is no ratio"
 
 
 def test_predictions_that_do_not_fit_the_record_are_refused():

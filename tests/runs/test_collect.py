@@ -163,6 +163,105 @@ def test_what_steps_recorded_is_measured(project, cell):
     refused(project, r"diagnostics\.csv: was changed")
 
 
+GRADIENTS = "batch,encoder,multimodal,unimodal,multimodal_loss,unimodal_loss,k\n"
+
+
+@pytest.fixture
+def weighed(project) -> Path:
+    """The measurement of the gradients of a finished run: a table's columns are made of it."""
+    modalities = {"first": "gray", "second": "colour"}
+    column = {"dataset": "cg_digits", "model": "cg_digits_conv4", "protocol": "digits", "modalities": modalities}
+    table = {"paper": "mmpareto", "table": "gradients", "columns": {"cg_mnist": column}}
+    project.benchmark(tables=[table], seeds=[0])
+    plan = project.plan()
+    (cell,) = plan.cells
+    (measurement,) = plan.measured[cell.name]
+    path = project.run(cell, 0) / f"{plan.measure_name(measurement)}.csv"
+    path.write_text(f"{GRADIENTS}0,gray,1,2,1,1,3.5\n1,gray,2,6,1,2,3.5\n0,colour,1,1,1,1,2.0\n")
+    return path
+
+
+def test_what_was_measured_on_a_runs_weights_fills_columns_of_a_table(project, weighed):
+    found = results(project)
+    (cell,) = project.plan().cells
+    (run,) = found.runs
+    assert run.measurements == (weighed.stem,)
+    assert cell.name in project.plan().keep_weights
+    assert found.seeds(cell.name, "last", "gray", "covariance_ratio").finished == {0: 3.5}
+    assert found.seeds(cell.name, "last", "gray", "norm_variance_ratio").finished == {0: 16.0}
+    (place,) = [v for v in found.layout.values if v.column == "covariance_ratio_second" and v.row == "CG-MNIST"]
+    assert place.output == "colour"
+
+
+def test_a_run_that_was_measured_again_has_the_new_values(project, weighed):
+    before = results(project)
+    weighed.write_text(f"{GRADIENTS}0,gray,1,2,1,1,7.0\n")
+    (cell,) = project.plan().cells
+    assert results(project, before).seeds(cell.name, "last", "gray", "covariance_ratio").finished == {0: 7.0}
+    weighed.unlink()
+    found = results(project, before)
+    assert "covariance_ratio" not in set(found.values["metric"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("batch,encoder,k\n0,gray,1\n", "has no column 'multimodal'"),
+        (f"{GRADIENTS}0,gray,one,2,1,1,3.5\n", "not a table of numbers"),
+        (f"{GRADIENTS}0,gray,1\n", "has 3 fields, must have 7"),
+        (GRADIENTS.replace("encoder,", ""), "has no column 'encoder'"),
+        ("", "is empty"),
+    ],
+)
+def test_a_broken_measurement_is_refused_by_its_name(project, weighed, text, said):
+    weighed.write_text(text)
+    assert weighed.name in refused(project, said)
+
+
+def test_one_measurement_in_two_ways_is_refused(project, weighed):
+    text = (project.root / "configs/papers/mmpareto/figures.yaml").read_text()
+    (project.root / "configs/papers/mmpareto/figures.yaml").write_text(text.replace("batches: 400", "batches: 30"))
+    runs = {"dataset": "cg_digits", "model": "cg_digits_conv4", "protocol": "digits", "modalities": {"visual": "gray"}}
+    project.benchmark(figures=[{"paper": "mmpareto", "figure": "figure1d", "runs": runs}])
+    with pytest.raises(UserError, match="'gradients' is measured with two different settings"):
+        project.plan().measured  # noqa: B018
+
+
+def alone(project, seed: int, gray: int, colour: int, joint: int):
+    """Give one seed runs of each modality alone and of both, of which the first so many predictions are right."""
+    column = {"dataset": "cg_digits", "model": "cg_digits_conv4", "protocol": "digits"}
+    columns = {"crema_d": column | {"modalities": {"audio": "gray", "visual": "colour"}}}
+    rows = ["Audio-only", "Video-only", "Uniform baseline"]
+    project.benchmark(tables=[{"paper": "mmpareto", "table": "table1", "columns": columns, "rows": rows}], seeds=[0, 1])
+    cells = {cell.config["method"]["settings"].get("modality", "joint"): cell for cell in project.plan().cells}
+    for name, correct in {"gray": gray, "colour": colour, "joint": joint}.items():
+        project.run(cells[name], seed, correct)
+    return cells["joint"]
+
+
+def test_a_run_is_compared_with_the_single_modalities_of_its_seed(project):
+    joint = alone(project, 0, gray=5, colour=10, joint=8)
+    found = results(project)
+    shares = {
+        name: found.seeds(joint.name, "last", *name).finished
+        for name in (("joint", "right_where_none"), ("joint", "right_where_all"), ("colour", "right_where_only"))
+    }
+    assert list(shares.values()) == [{0: 0.0}, {0: 1.0}, {0: 0.6}]
+    absent = found.seeds(joint.name, "last", "gray", "right_where_only")
+    assert absent.finished == {}, "there is no example that gray alone gets right and colour does not"
+    rows = found.values[found.values["metric"] == "right_where_all"]
+    assert set(rows["epoch"]) == {19}
+
+
+def test_agreement_changes_with_the_run_that_is_compared_with(project):
+    joint = alone(project, 0, gray=5, colour=10, joint=8)
+    before = results(project)
+    alone(project, 0, gray=5, colour=20, joint=8)
+    found = results(project, before)
+    assert found.seeds(joint.name, "last", "colour", "right_where_only").finished == {0: 0.2}
+    assert not found.values.duplicated(["key", "seed", "selection", "output", "metric"]).any()
+
+
 @pytest.fixture
 def probed(project, cell) -> Path:
     """A run whose probe of both encoders got everything right."""

@@ -160,6 +160,30 @@ class MadeResults:
         for seed, share in zip(self.layout.seeds, shares, strict=False):
             self.run(self.cell(method, **where), seed, dict.fromkeys(outputs, share))
 
+    def measured(self, method: str, values: Mapping[tuple[str, str], Sequence[float]], **where: str) -> None:
+        """Give the first seeds of a method values of single metrics, by (output, metric): one run per value."""
+        cell = self.cell(method, **where)
+        for (output, metric), numbers in values.items():
+            for seed, number in zip(self.layout.seeds, numbers, strict=False):
+                if (cell.name, seed) not in self._values:
+                    self.run(cell, seed, {})
+                named = {
+                    name: getattr(cell, name) for name in ("dataset", "model", "method", "variant", "protocol", "key")
+                }
+                self._values[cell.name, seed].append(
+                    {
+                        **named,
+                        "seed": seed,
+                        "status": "completed",
+                        "selection": self.layout.selection,
+                        "epoch": 3,
+                        "output": output,
+                        "metric": metric,
+                        "value": number,
+                        "n_test": self._size(cell),
+                    }
+                )
+
     def diverge(self, method: str, seed: int, reason: str = "loss is not finite", **where: str) -> None:
         """Let the run of one seed diverge."""
         self._end(self.cell(method, **where), seed, "diverged", reason)

@@ -1,11 +1,12 @@
 """The verdict on a paper's sentence: paired over seeds and test examples, Holm-corrected over the paper.
 
-Every claim is put together from contrasts, "row A is better than row B in this column by more than a
-bound". Each contrast has two one-sided p-values. A claim that needs all its contrasts is supported at
-the largest of their p-values (intersection-union test) and refuted at the smallest times their number
-(Bonferroni); a claim that needs any of them is the mirror image. Support and refutation of all claims of a paper are
-one family (Holm). A claim that is neither may still be shown practically equal. All of this is about the test set at
-hand; where each run's rights and wrongs are stored, a claim is answered once more for new examples.
+Every claim is put together from contrasts: "row A is better than row B in this column by more than a bound", "in
+column C more than in column D", or "row A is above a number". A column is of whatever a run is measured by: accuracies,
+cosines and norms of gradients, coefficients, sharpness, times. Each contrast has two one-sided p-values, and
+:func:`combine` makes those of the claim, which needs all, any or most of its contrasts. Support and refutation of all
+claims of a paper are one family (Holm). A claim that is neither may still be shown practically equal. All of this is
+about the test set at hand; where each run's rights and wrongs are stored, a claim is answered once more for new
+examples.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,11 +25,15 @@ from counterpoise.judging import statistics
 from counterpoise.judging.entries import Entry, row_label
 from counterpoise.judging.pairs import example_differences, example_error, paired_differences
 from counterpoise.judging.verdicts import seeds_range
+from counterpoise.papers.claims import Over
 from counterpoise.papers.paper import Claim, ClaimTest, Paper, PaperTable
 from counterpoise.results.layout import NOT_IN_BENCHMARK
 from counterpoise.results.table import Results
 
 Floats = NDArray[np.float64]
+
+
+Quantifier = Literal["all", "any", "most"]
 
 
 class Answer(StrEnum):
@@ -39,7 +44,6 @@ class Answer(StrEnum):
     UNDECIDED = "undecided"
     REFUTED = "refuted"
     NOT_RUN = "not run"
-    NOT_TESTED = "not tested"
 
 
 ON_STAND_IN = {
@@ -52,7 +56,10 @@ ON_STAND_IN = {
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """Differences paired over seeds, positive where A is better than B; the claim asks for more than ``bound``."""
+    """Differences paired over seeds, positive where the claim wants it; it asks for more than ``bound``.
+
+    Of a claim about a number they are the values themselves, negative where it wants them small.
+    """
 
     name: str
     differences: Floats
@@ -117,6 +124,12 @@ class ClaimResult:
     contrasts: tuple[Contrast, ...] = ()
     left_out: tuple[str, ...] = ()
     compared: tuple[Entry, ...] = ()
+    structure: Structure | None = None
+
+    def counted(self, n: int) -> str:
+        """Return ``5 seed pairs``, of a claim about a number ``5 seeds``."""
+        noun = "seed pair" if self.claim.test.has_rivals else "seed"
+        return f"{n} {noun if n == 1 else f'{noun}s'}"
 
     @property
     def verdict(self) -> str:
@@ -126,15 +139,110 @@ class ClaimResult:
     @property
     def row(self) -> str:
         """The label of the claim's own row."""
-        return row_label(self.claim.test.row, self.variant)
+        return row_label(", ".join(self.claim.test.rows), self.variant)
 
 
-def combine(above: ArrayLike, below: ArrayLike, over: Literal["all", "any"]) -> tuple[Floats, Floats]:
-    """Return a claim's p-values for and against from its contrasts' (contrasts on the first axis)."""
-    above, below = np.asarray(above, float), np.asarray(below, float)
-    for_all, against_all = above.max(0), np.minimum(below.min(0) * len(below), 1.0)
-    for_any, against_any = np.minimum(above.min(0) * len(above), 1.0), below.max(0)
-    return (for_all, against_all) if over == "all" else (for_any, against_any)
+@dataclass(frozen=True, kw_only=True)
+class _Pair:
+    """What one contrast compares: an entry, and another one or, if None, the number ``by`` of the claim's test.
+
+    ``place`` says in which row and column of the claim it stands, ``rival`` with which row that is compared.
+    """
+
+    ours: Entry
+    other: Entry | None
+    place: tuple[str, str, str]
+    rival: str
+
+    @property
+    def entries(self) -> list[Entry]:
+        return [self.ours] if self.other is None else [self.ours, self.other]
+
+    @property
+    def undefined(self) -> bool:
+        """Whether the benchmark would run the other entry but its method is not defined for its model or data."""
+        return self.other is not None and self.other.ours is None and self.other.reason != NOT_IN_BENCHMARK
+
+
+@dataclass(frozen=True, kw_only=True)
+class Structure:
+    """In which of a claim's contrasts it must show: by ``inner`` within a group of them, by ``outer`` over groups."""
+
+    groups: tuple[tuple[int, ...], ...]
+    inner: Quantifier
+    outer: Quantifier
+
+    @classmethod
+    def of(cls, over: Over, pairs: Sequence[tuple[object, object]]) -> Structure:
+        """Return the structure that a claim's ``over`` says, of contrasts given as (place of the row, rival)."""
+        inner: Quantifier
+        outer: Quantifier
+        match over:
+            case "any column":
+                keys, inner, outer = [place for place, _ in pairs], "all", "any"
+            case "all rows":
+                keys, inner, outer = [rival for _, rival in pairs], "any", "all"
+            case "most rows":
+                keys, inner, outer = [rival for _, rival in pairs], "any", "most"
+            case flat:
+                keys, inner, outer = [""] * len(pairs), flat, "all"
+        groups: dict[object, list[int]] = {}
+        for number, key in enumerate(keys):
+            groups.setdefault(key, []).append(number)
+        return cls(groups=tuple(map(tuple, groups.values())), inner=inner, outer=outer)
+
+    def p_values(self, above: Sequence[Any], below: Sequence[Any]) -> tuple[Floats, Floats]:
+        """Return the claim's p-values for and against from its contrasts'."""
+        each = [combine([above[i] for i in g], [below[i] for i in g], self.inner) for g in self.groups]
+        return combine(*zip(*each, strict=True), self.outer)
+
+    def shows(self, contrasts: Sequence[Contrast]) -> bool:
+        """Return whether the claim holds in the means."""
+        each = [
+            sum(contrasts[i].holds_in_the_mean for i in group) >= least(self.inner, len(group)) for group in self.groups
+        ]
+        return sum(each) >= least(self.outer, len(each))
+
+    def pairs_needed(self, contrasts: Sequence[Contrast], observed: bool, level: float) -> int | None:
+        """Return the seed pairs for 80 % power to show what the means show; None where no number would do."""
+        sign = 1.0 if observed else -1.0
+        wanted, level = _wanted(self.outer, len(self.groups), observed, level)
+        each = []
+        for group in self.groups:
+            count, own_level = _wanted(self.inner, len(group), observed, level)
+            each.append(_smallest([_pairs_needed(contrasts[i], sign, own_level) for i in group], count))
+        return _smallest(each, wanted)
+
+
+def least(quantifier: Quantifier, n: int) -> int:
+    """Return how many of ``n`` a quantifier asks for; most are more than half."""
+    return {"all": n, "any": 1, "most": n // 2 + 1}[quantifier]
+
+
+def _wanted(quantifier: Quantifier, n: int, observed: bool, level: float) -> tuple[int, float]:
+    """Return how many of ``n`` must be shown for (or, if not ``observed``, against) a claim, and each one's level."""
+    for_it = least(quantifier, n)
+    count = for_it if observed else n - for_it + 1
+    return count, level / (n - count + 1)
+
+
+def _smallest(numbers: Sequence[int | None], count: int) -> int | None:
+    """Return the ``count``-th smallest of the numbers; None where fewer are known."""
+    known = sorted(number for number in numbers if number is not None)
+    return known[count - 1] if len(known) >= count else None
+
+
+def combine(above: ArrayLike, below: ArrayLike, over: Quantifier) -> tuple[Floats, Floats]:
+    """Return the p-values for and against "all, any or most of these" from each one's (on the first axis).
+
+    That at least k of n hold is shown at n - k + 1 times the k-th smallest p-value. For all of them that is the
+    largest (intersection-union test), for any n times the smallest (Bonferroni). Source: Benjamini and Heller,
+    Biometrics 64 (2008), partial conjunctions. Against it speaks that n - k + 1 do not.
+    """
+    above, below = np.sort(np.asarray(above, float), axis=0), np.sort(np.asarray(below, float), axis=0)
+    n = len(above)
+    k = least(over, n)
+    return np.minimum((n - k + 1) * above[k - 1], 1.0), np.minimum(k * below[n - k], 1.0)
 
 
 def answer_claims(paper: Paper, entries: Sequence[Entry], results: Results) -> list[ClaimResult]:
@@ -151,54 +259,56 @@ def _raw_results(
 ) -> list[ClaimResult]:
     """Return a claim's answers, one per variant of its row, before the correction over its family."""
     test = claim.test
-    if test.kind == "untested":
-        return [ClaimResult(claim=claim, variant=None, answer=Answer.NOT_TESTED, reason=f"would need {test.needs}")]
-    variants = {entry.variant for column in test.columns for entry in index[test.table, test.row, column]}
-    named = sorted(variant for variant in variants if variant is not None)
+    own = [entry for table, column, _ in test.places for row in test.rows for entry in index[table, row, column]]
+    named = sorted({entry.variant for entry in own if entry.variant is not None})
     return [_raw_result(paper, claim, index, variant, results) for variant in named or [None]]
 
 
 def _raw_result(paper: Paper, claim: Claim, index: Mapping, variant: str | None, results: Results) -> ClaimResult:
-    test, table = claim.test, paper.table(claim.test.table)
-    every = _pairs(table, test, index, variant)
-    pairs = [(ours, other) for ours, other in every if not _undefined(other)]
-    for entry in (entry for pair in pairs or every for entry in pair):
-        missing = _why_missing(entry)
+    test = claim.test
+    every = _pairs(paper, test, index, variant)
+    pairs = [pair for pair in every if not pair.undefined]
+    for entry in (entry for pair in pairs or every for entry in pair.entries):
+        missing = _why_missing(entry, test)
         if missing:
             reason = f"{entry.label}, {entry.column.id}: {missing}"
             return ClaimResult(claim=claim, variant=variant, answer=Answer.NOT_RUN, reason=reason)
-    contrasts = tuple(_contrast(test, ours, other) for ours, other in pairs)
+    structure = Structure.of(test.over, [(pair.place, pair.rival) for pair in pairs])
+    contrasts = tuple(_contrast(test, pair) for pair in pairs)
     n = min(contrast.n for contrast in contrasts)
-    compared = {(entry.row, entry.variant, entry.column.id): entry for pair in pairs for entry in pair}
+    compared = {(e.table.table, e.row, e.variant, e.column.id): e for pair in pairs for e in pair.entries}
     result = ClaimResult(
         claim=claim,
         variant=variant,
         answer=Answer.UNDECIDED,
         stand_in=any(entry.stand_in for entry in compared.values()),
-        observed=(all if test.over == "all" else any)(c.holds_in_the_mean for c in contrasts) if n else None,
+        observed=structure.shows(contrasts) if n else None,
         n=n,
         contrasts=contrasts,
-        left_out=tuple(dict.fromkeys(other.label for _, other in every if _undefined(other))),
+        left_out=tuple(dict.fromkeys(pair.other.label for pair in every if pair.undefined and pair.other)),
         compared=tuple(compared.values()),
+        structure=structure,
     )
     if n < 2:
-        return replace(result, reason=f"{n} seed pair{'s' if n != 1 else ''}: two or more are needed")
+        return replace(result, reason=f"{result.counted(n)}: two or more are needed")
     p_values = [statistics.paired_p(contrast.differences, contrast.bound) for contrast in contrasts]
-    support, refute = combine(*zip(*p_values, strict=True), test.over)
-    within = [paper.practically_equal(ours.column.metric) for ours, _ in pairs]
+    support, refute = structure.p_values(*zip(*p_values, strict=True))
+    # Within a number of units of each other: what a claim about a number, or about runs that diverge, says nothing of.
+    between = test.has_rivals and test.kind != "diverges"
+    within = [paper.practically_equal(pair.ours.column.metric) if between else None for pair in pairs]
     p_equal = [
-        1.0 if bound is None else statistics.mean_equivalence_p(_beyond_zero(contrast, test), bound)
+        1.0 if bound is None else float(statistics.mean_equivalence_p(_beyond_zero(contrast, test), bound))
         for contrast, bound in zip(contrasts, within, strict=True)
     ]
     # "Better than all" fails, practically, where one of them is as good; "better than any" where all of them are.
-    same = min(1.0, min(p_equal) * len(p_equal)) if test.over == "all" else max(p_equal)
+    _, same = structure.p_values(p_equal, p_equal)
     return replace(
         result,
         p_support=float(support),
         p_refute=float(refute),
         p_equal=float(same),
         equal_within=within[0],
-        new_examples=_new_examples(test, pairs, results),
+        new_examples=_new_examples(test, structure, pairs, results),
     )
 
 
@@ -207,29 +317,42 @@ def _beyond_zero(contrast: Contrast, test: ClaimTest) -> Floats:
     return np.full_like(contrast.differences, np.inf) if test.kind == "not_worse" else contrast.differences
 
 
-def _pairs(table: PaperTable, test: ClaimTest, index: Mapping, variant: str | None) -> list[tuple[Entry, Entry]]:
-    """Return the entries compared, the claim's own row first; rows without a number in a column stay out."""
-    rivals = test.than or tuple(row for row in table.row_ids if row != test.row)
-    pairs = []
-    for column in test.columns:
-        own = index[test.table, test.row, column]
-        ours = next((entry for entry in own if entry.variant == variant), own[0])
-        for rival in rivals:
-            other = index[test.table, rival, column][0]  # the first variant listed stands for a rival
-            if other.printed.kind in ("number", "unprinted"):
-                pairs.append((ours, other))
-    return pairs
+def _pairs(paper: Paper, test: ClaimTest, index: Mapping, variant: str | None) -> list[_Pair]:
+    """Return what is compared, in the order of columns; rows without a number in a column stay out."""
+    found = []
+    for name, column, other_column in test.places:
+        table = paper.table(name)
+        for row in test.rows:
+            ours = _of_variant(index[name, row, column], variant)
+            for rival in _rivals(table, test, row):
+                if rival is None:
+                    other = None
+                elif rival == row:
+                    other = _of_variant(index[name, row, other_column], variant)
+                else:
+                    other = index[name, rival, other_column][0]  # the first variant listed stands for a rival
+                if other is None or other.printed.kind in ("number", "unprinted"):
+                    found.append(_Pair(ours=ours, other=other, place=(name, row, column), rival=rival or ""))
+    return found
 
 
-def _undefined(entry: Entry) -> bool:
-    """Whether the benchmark would run the entry but the method is not defined for its model or data."""
-    return entry.ours is None and entry.reason != NOT_IN_BENCHMARK
+def _rivals(table: PaperTable, test: ClaimTest, row: str) -> list[str | None]:
+    """Return the rows of one table that a row is compared with; None stands for a number."""
+    if not test.has_rivals:
+        return [None]
+    if test.kind == "best_in_column":
+        return [*(test.than or (other for other in table.row_ids if other not in test.rows))]
+    return [rival for rival in test.than or (row,) if rival in table.row_ids]
 
 
-def _why_missing(entry: Entry) -> str:
+def _of_variant(entries: Sequence[Entry], variant: str | None) -> Entry:
+    return next((entry for entry in entries if entry.variant == variant), entries[0])
+
+
+def _why_missing(entry: Entry, test: ClaimTest) -> str:
     if entry.ours is None:
         return entry.reason
-    if entry.ours.absent:
+    if entry.ours.absent and test.kind != "diverges":
         return entry.ours.absent
     return "" if entry.ours.finished or entry.ours.diverged else "no seed has finished"
 
@@ -242,17 +365,38 @@ def _direction(test: ClaimTest, ours: Entry) -> tuple[float, float]:
     return sign, -test.by if test.kind == "not_worse" else test.by
 
 
-def _contrast(test: ClaimTest, ours: Entry, other: Entry) -> Contrast:
+def _contrast(test: ClaimTest, pair: _Pair) -> Contrast:
+    ours, other = pair.ours, pair.other
+    if other is None:
+        sign = 1.0 if test.kind == "above" else -1.0
+        values = [sign * value for value in ours.ours.finished.values()] + [-math.inf] * len(ours.ours.diverged)
+        name = f"{'' if sign > 0 else '−'}{ours.label}, {ours.column.id}"
+        return Contrast(name=name, differences=np.array(values), bound=sign * test.by)
+    second = other.column.id if other.row == ours.row else other.label
+    name = f"{ours.label} − {second}, {ours.column.id}"
+    if test.kind == "diverges":
+        return Contrast(name=f"{name}, diverged", differences=_divergences(ours, other), bound=test.by)
     better = 1.0 if ours.column.better == "higher" else -1.0
     sign, bound = _direction(test, ours)
     differences = sign * better * paired_differences(ours.ours, other.ours, better)
-    return Contrast(name=f"{ours.label} − {other.label}, {ours.column.id}", differences=differences, bound=bound)
+    return Contrast(name=name, differences=differences, bound=bound)
 
 
-def _new_examples(test: ClaimTest, pairs: Sequence[tuple[Entry, Entry]], results: Results) -> NewExamples | None:
+def _divergences(ours: Entry, other: Entry) -> Floats:
+    """Return, for each seed that both ran, 1 where only ours diverged, -1 where only the other did, else 0."""
+    first, second = ours.ours, other.ours
+    seeds = sorted({*first.finished, *first.diverged} & {*second.finished, *second.diverged})
+    return np.array([float(seed in first.diverged) - float(seed in second.diverged) for seed in seeds])
+
+
+def _new_examples(
+    test: ClaimTest, structure: Structure, pairs: Sequence[_Pair], results: Results
+) -> NewExamples | None:
     """Return the p-values of a claim for new seeds and new examples; None where a pair has no examples stored."""
     p_values, floors = [], []
-    for ours, other in pairs:
+    for ours, other in ((pair.ours, pair.other) for pair in pairs):
+        if other is None or test.kind == "diverges":
+            return None
         differences, error = example_differences(results, ours, other), example_error(results, ours, other)
         if differences is None or error is None or error.error < statistics.TOLERANCE:
             return None
@@ -260,7 +404,7 @@ def _new_examples(test: ClaimTest, pairs: Sequence[tuple[Entry, Entry]], results
         t = (sign * float(differences.mean()) - bound) / error.error
         p_values.append((float(stats.t.sf(t, error.degrees)), float(stats.t.cdf(t, error.degrees))))
         floors.append((abs(sign * float(differences.mean()) - bound), error.floor))
-    support, refute = combine(*zip(*p_values, strict=True), test.over)
+    support, refute = structure.p_values(*zip(*p_values, strict=True))
     return NewExamples(p_support=float(support), p_refute=float(refute), effects=tuple(floors))
 
 
@@ -294,7 +438,7 @@ def holm_of_both(p_values: Sequence[tuple[float, float]]) -> list[tuple[float, f
 
 def _answered(result: ClaimResult, alpha: float, family: int) -> ClaimResult:
     without = f"; without {', '.join(result.left_out)}, not defined there" if result.left_out else ""
-    tail = f"{result.n} seed pairs{without}"
+    tail = f"{result.counted(result.n)}{without}"
     if result.p_support < alpha:
         small = ", by a difference that is practically none" if result.p_equal < alpha else ""
         return replace(result, answer=Answer.SUPPORTED, reason=f"p = {result.p_support:.2g} (Holm), {tail}{small}")
@@ -303,7 +447,7 @@ def _answered(result: ClaimResult, alpha: float, family: int) -> ClaimResult:
     if result.p_equal < alpha:
         reason = f"within ±{result.equal_within:g}, p = {result.p_equal:.2g} (Holm), {tail}"
         return replace(result, answer=Answer.EQUAL, reason=reason)
-    needed = _seeds_needed(result, alpha / family)
+    needed = result.structure.pairs_needed(result.contrasts, bool(result.observed), alpha / family)
     shown = "it holds" if result.observed else "it does not hold"
     more = f"more than {statistics.MOST_SEEDS} seeds to decide"
     if needed:
@@ -324,19 +468,6 @@ def _for_new_examples(result: ClaimResult, support: float, refute: float, alpha:
             reason = "no number of seeds would decide: the examples are too few"
     found = replace(found, answer=answer, p_support=support, p_refute=refute, reason=reason)
     return replace(result, new_examples=found)
-
-
-def _seeds_needed(result: ClaimResult, level: float) -> int | None:
-    """Return the seed pairs for 80 % power if effects stay as seen, to show what the means show."""
-    every = (result.claim.test.over == "all") == bool(result.observed)
-    sign = 1.0 if result.observed else -1.0
-    needed = [
-        _pairs_needed(contrast, sign, level if every else level / len(result.contrasts))
-        for contrast in result.contrasts
-    ]
-    if every:
-        return None if None in needed else max(needed)
-    return min((pairs for pairs in needed if pairs is not None), default=None)
 
 
 def _pairs_needed(contrast: Contrast, sign: float, level: float) -> int | None:

@@ -357,7 +357,7 @@ def _claim_record(paper: str, claim: ClaimResult) -> dict[str, str]:
         "paper": paper,
         "claim": claim.claim.id,
         "section": claim.claim.section,
-        "table": claim.claim.test.table,
+        "table": " ".join(claim.claim.test.tables),
         "row": claim.row,
         "verdict": claim.verdict,
         "observed": _text(claim.observed),

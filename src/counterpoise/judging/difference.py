@@ -23,7 +23,7 @@ from counterpoise.results.seeds import SeedValues
 LEVEL = 0.95
 ALPHA = 0.05
 NOTHING, NUMBERS, CLAIMS = 0, 3, 4
-UNANSWERED = frozenset({"not run", "not tested", ""})
+UNANSWERED = frozenset({"not run", ""})
 
 
 class Change(StrEnum):

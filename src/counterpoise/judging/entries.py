@@ -18,7 +18,8 @@ class Entry:
 
     ``output`` is the output of the runs that it is measured on, ``n_test`` the size of their test set (None before
     any has finished). ``other_training`` is the title of a protocol that takes the place of the paper's.
-    ``counted``: of a row's variants, the first one listed; a printed number counts once, whatever variants ran.
+    ``counted``: of a row's variants, the first one listed; a printed number counts once, whatever variants ran. What a
+    paper that prints numbers elsewhere gives none of (a table that is ``unprinted``) is not counted among them.
     """
 
     table: PaperTable
@@ -71,13 +72,15 @@ def entries_of(paper: Paper, results: Results) -> list[Entry]:
     for value in results.layout.values_of(paper.paper):
         places.setdefault((value.table, value.row, value.column), []).append(value)
     found = []
+    prints_none = all(table.unprinted for table in paper.tables.values())
     for table in paper.tables.values():
+        counts = prints_none or not table.unprinted
         for row in table.row_ids:
             # By variant first: the columns of one variant stand together, in the paper's order.
             variants: dict[str | None, list[Entry]] = {}
             for column in table.columns:
                 for place, value in enumerate(places.get((table.table, row, column.id)) or [None]):
-                    entry = _entry(paper, results, table, row, column, value, counted=place == 0)
+                    entry = _entry(paper, results, table, row, column, value, counted=counts and place == 0)
                     variants.setdefault(entry.variant, []).append(entry)
             found += [entry for entries in variants.values() for entry in entries]
     return found

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from counterpoise.errors import UserError, suggest
 from counterpoise.metrics import METRICS
-from counterpoise.papers.claims import Claim, ClaimsFile, ClaimTest
+from counterpoise.papers.claims import Claim, ClaimsFile, ClaimTest, LeftOut
 from counterpoise.papers.figures import Figure, FiguresFile
 from counterpoise.papers.head import PaperHead
 from counterpoise.papers.printed import UNPRINTED, PrintedValue
@@ -28,6 +28,7 @@ __all__ = [
     "Column",
     "ColumnGroup",
     "Figure",
+    "LeftOut",
     "Paper",
     "PaperNumber",
     "PaperTable",
@@ -45,10 +46,14 @@ class _PaperFile(PaperHead):
 
 
 class Paper(PaperHead):
-    """A paper with its tables and figures, by name in the paper's order, and its claims."""
+    """A paper with its tables and figures, by name in the paper's order, and its claims.
+
+    ``left_out`` are the sentences that no experiment could bear out.
+    """
 
     tables: dict[str, PaperTable]
     claims: tuple[Claim, ...]
+    left_out: tuple[LeftOut, ...] = ()
     figures: dict[str, Figure] = Field({})
 
     def table(self, name: str) -> PaperTable:
@@ -95,7 +100,7 @@ def load_paper(configs: Path, paper: str) -> Paper:
     claims = load_model(ClaimsFile, claims_path, "claims")
     _same(claims_path, "paper", claims.paper, paper)
     figures = _load_figures(folder / "figures.yaml", paper)
-    result = Paper(**{**dict(head), "tables": tables, "claims": claims.claims, "figures": figures})
+    result = Paper(**{**dict(head), "tables": tables, **dict(claims), "figures": figures})
     _check_claims(result, claims_path)
     _check_figures(result, folder / "figures.yaml")
     return result
@@ -182,19 +187,17 @@ def _same(path: Path, key: str, value: str, expected: str) -> None:
 
 
 def _check_claims(paper: Paper, path: Path) -> None:
-    seen: set[str] = set()
     for claim in paper.claims:
-        if claim.id in seen:
-            raise UserError(f"{path}: the claim '{claim.id}' is given twice")
-        seen.add(claim.id)
-        if claim.test.kind == "untested":
-            continue
         try:
-            table = paper.table(claim.test.table)
-            for column in claim.test.columns:
-                table.column(column)
-            for row in (claim.test.row, *claim.test.than):
-                table.row(row)
+            for table, column, other in claim.test.places:
+                for name in (column, other):
+                    paper.table(table).column(name)
+                for row in claim.test.rows:
+                    paper.table(table).row(row)
+            known = [row for table in claim.test.tables for row in paper.table(table).row_ids]
+            for row in claim.test.than:
+                if row not in known:
+                    raise UserError(f"there is no row '{row}'{suggest(row, known)}")
         except UserError as error:
             raise UserError(f"{path}: the claim '{claim.id}': {error}") from error
 

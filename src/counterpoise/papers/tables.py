@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from counterpoise.errors import UserError, suggest
 from counterpoise.metrics import UNITS, Better
 from counterpoise.papers.data import NAME, PaperData, Unit
+from counterpoise.papers.figures import Measurement
 from counterpoise.papers.head import PaperHead
 from counterpoise.papers.printed import UNPRINTED, PrintedValue
 
@@ -80,7 +81,12 @@ class PaperTable(PaperData):
     row_header: str = "Method"
     star_means: str = ""
     drops_against: str = Field("", description="the row against which the paper's (↓) marks a drop")
-    unprinted: str = Field("", description="why the paper gives no numbers here; then rows carry no values")
+    unprinted: str = Field(
+        "", description="why the paper gives no numbers here; then rows carry no values, but '-' where there is none"
+    )
+    measure: Measurement | None = Field(
+        None, description="the measurement on the weights of finished runs that columns are made of"
+    )
     groups: tuple[ColumnGroup, ...]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
@@ -130,14 +136,19 @@ class PaperTable(PaperData):
             raise ValueError(f"the row '{row.id}' marks a drop, but 'drops_against' does not say against which row")
         if row.star and not self.star_means:
             raise ValueError(f"the row '{row.id}' has a star, but 'star_means' does not say what it means")
-        wanted = {} if self.unprinted else self._columns_by_id
-        for column in row.values:
-            if column not in wanted:
+        known = self._columns_by_id
+        for column, value in row.values.items():
+            if column not in known:
                 raise ValueError(
-                    f"the row '{row.id}' has a value in an unknown column '{column}'{suggest(column, wanted)}"
+                    f"the row '{row.id}' has a value in an unknown column '{column}'{suggest(column, known)}"
                 )
-        missing = [column for column in wanted if column not in row.values]
-        if missing:
+            if self.unprinted and value.kind != "not_applicable":
+                raise ValueError(
+                    f"the row '{row.id}' has '{value.printed}' in the column '{column}'; a table with 'unprinted' "
+                    "has no values but '-', where there is none"
+                )
+        missing = [column for column in known if column not in row.values]
+        if missing and not self.unprinted:
             raise ValueError(f"the row '{row.id}' has no value in the column '{missing[0]}'")
 
     @property

@@ -151,12 +151,22 @@ class Plan:
 
     @functools.cached_property
     def measured(self) -> dict[str, frozenset[Measurement]]:
-        """By the name of a cell, the measurements that figures want of its runs' weights."""
+        """By the name of a cell, the measurements that figures and tables want of its runs' weights.
+
+        Raises:
+            UserError: one measurement is wanted with two settings of it, so that its metrics would have two values.
+        """
+        wanted = [(cell, f.figure.measure) for f in self.figures for _, cell, _ in f.cells]
+        wanted += [(value.cell, self.papers[value.paper].tables[value.table].measure) for value in self.values]
         found: dict[str, frozenset[Measurement]] = {}
-        for planned in self.figures:
-            for _, cell, _ in planned.cells:
-                if cell is not None and planned.figure.measure:
-                    found[cell.name] = found.get(cell.name, frozenset()) | {planned.figure.measure}
+        for cell, measurement in wanted:
+            if cell is not None and measurement is not None:
+                found[cell.name] = found.get(cell.name, frozenset()) | {measurement}
+        for name, measurements in found.items():
+            kinds = [measurement.name for measurement in measurements]
+            twice = next((kind for kind in kinds if kinds.count(kind) > 1), None)
+            if twice is not None:
+                raise UserError(f"{self.path}: '{twice}' is measured with two different settings on the runs of {name}")
         return found
 
     def measure_name(self, measurement: Measurement) -> str:
@@ -168,7 +178,7 @@ class Plan:
         known = {self.measure_name(measurement): measurement for measurement in self.measured.get(cell.name, ())}
         if name not in known:
             raise UserError(
-                f"{cell.name}: no figure of this benchmark needs a measurement '{name}'{suggest(name, known)}"
+                f"{cell.name}: nothing in this benchmark needs a measurement '{name}'{suggest(name, known)}"
             )
         return known[name]
 

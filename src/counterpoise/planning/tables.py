@@ -11,6 +11,7 @@ from counterpoise.errors import UserError, suggest
 from counterpoise.papers.paper import ColumnGroup, PaperTable
 from counterpoise.planning.benchmark import ColumnRun, TableRun
 from counterpoise.planning.cells import Cell
+from counterpoise.planning.figures import measurement_of
 from counterpoise.planning.resolve import CellNames, Resolver
 
 NOT_IN_BENCHMARK = "not in this benchmark"
@@ -145,6 +146,8 @@ def _extra_row(name: str, table: PaperTable, where: str) -> _Row:
 
 def _check_names(resolver: Resolver, run: TableRun, table: PaperTable, where: str) -> None:
     groups = table.group_ids
+    if table.measure is not None:
+        measurement_of(table.measure, where)
     for group, column in run.columns.items():
         if group not in groups:
             raise UserError(f"{where}: unknown column group '{group}'{suggest(group, groups)}")

@@ -297,7 +297,7 @@ def _copy_predictions(results: Results, runs_folder: Path, folder: Path, room: i
 
 def _copy_series(results: Results, runs_folder: Path, folder: Path, room: int) -> list[str]:
     """Copy, compressed, each kind of series for which there is room; return the kinds that are left out."""
-    measurements = [f"{figure.measurement}.csv" for figure in results.layout.figures if figure.measurement]
+    measurements = sorted({f"{name}.csv" for run in results.runs for name in run.measurements})
     left_out = []
     for name in dict.fromkeys([HISTORY, *measurements, TIMINGS, DIAGNOSTICS]):
         packed = {

@@ -37,7 +37,6 @@ COMPARED = (
     Verdict.NOT_COMPARABLE,
 )
 NOTES = "notes.md"
-QUIET = (Answer.NOT_RUN, Answer.NOT_TESTED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +196,7 @@ def paper_facts(results: Results, comparison: Comparison) -> PaperFacts:
             columns.setdefault((row.entry.table.table, row.entry.column.id), []).append(row.entry)
     spreads = [found for entries in columns.values() for found in _spread(entries)]
     optimism = [found for entries in columns.values() for found in _optimism(results, entries)]
-    claims = [claim for claim in comparison.claims if claim.answer not in QUIET]
+    claims = [claim for claim in comparison.claims if claim.answer is not Answer.NOT_RUN]
     summaries = {name: table_summary(comparison, name) for name in comparison.paper.tables}
     return PaperFacts(
         comparison=comparison,

@@ -21,16 +21,18 @@ import numpy as np
 from counterpoise.errors import UserError
 from counterpoise.files import json_text, read_json, read_text, sha256_file
 from counterpoise.judging.compare import Comparison, judge
-from counterpoise.metrics import metrics_of
+from counterpoise.metrics import Source, metrics_of
 from counterpoise.papers.paper import load_paper
 from counterpoise.path_names import printable
 from counterpoise.publication import record as published
 from counterpoise.publication.readme import readme_text
 from counterpoise.reporting.tables.view import view_table
 from counterpoise.reporting.write import SUMMARY, checked_texts, summary
+from counterpoise.results.agreement import agreement_values
+from counterpoise.results.diagnostics import COLUMNS, kind_of
 from counterpoise.results.measure import Measured, measure_files
 from counterpoise.results.rows import parse_rows
-from counterpoise.results.run_files import COMPACT, DIAGNOSTICS, PREDICTIONS, RECORD, TIMINGS, read_run_file
+from counterpoise.results.run_files import COMPACT, DIAGNOSTICS, HISTORY, PREDICTIONS, RECORD, TIMINGS, read_run_file
 from counterpoise.results.table import (
     CORRECT,
     DETAILS,
@@ -203,23 +205,30 @@ def _check_planned(results: Results, done: Verification) -> None:
 # -- runs ----------------------------------------------------------------------------------------------------
 
 
-Values = dict[tuple[str, str, str], tuple[int | None, float]]
-# The metrics that are missing where a record lacks a file: of steps, and of their times.
-WITHOUT = {
-    DIAGNOSTICS: {metric.name for metric in metrics_of("steps")},
-    TIMINGS: {metric.name for metric in metrics_of("steps") if metric.unit.startswith("seconds")},
-}
+ValueKey = tuple[str, str, str]
+Values = dict[ValueKey, tuple[int | None, float]]
+
+
+def _without(file: str) -> set[str]:
+    """Return the metrics that are missing where a record lacks a kind of file."""
+    source: Source | None = {HISTORY: "history", DIAGNOSTICS: "steps", TIMINGS: "steps"}.get(file)
+    if kind_of(file) in COLUMNS:
+        source = kind_of(file)
+    return set() if source is None else {metric.name for metric in metrics_of(source)}
 
 
 def _recomputed(results: Results, done: Verification, left_out: frozenset[str]) -> Results:
     """Return the results with every value that can be computed again in place of the stored one."""
     stored = values_by_run(results.values)
     rows: list[dict[str, Any]] = []
+    shared: dict[tuple[str, int], dict[ValueKey, float]] = {}
+    for cell, seed, selection, output, metric, value in agreement_values(results.layout, results.correct):
+        shared.setdefault((cell, seed), {})[selection, output, metric] = value
     for run in results.runs:
         values = _by_place(stored.get((run.cell, run.seed), ()))
         if run.finished:
             done.runs += 1
-            values = _verify_run(results, run, values, done, left_out)
+            values = _verify_run(results, run, values, shared.get((run.cell, run.seed), {}), done, left_out)
         elif values:
             done.differs(VALUES, _name(run), f"{len(values)} values", f"none: the run is {run.status}")
         rows += rows_of_run(results.cell(run.cell), run, ((s, e, o, m, v) for (s, o, m), (e, v) in values.items()))
@@ -236,9 +245,18 @@ def _name(run: RunEntry) -> str:
 
 
 def _verify_run(
-    results: Results, run: RunEntry, stored: Values, done: Verification, left_out: frozenset[str]
+    results: Results,
+    run: RunEntry,
+    stored: Values,
+    shared: Mapping[ValueKey, float],
+    done: Verification,
+    left_out: frozenset[str],
 ) -> Values:
-    """Compare a finished run with its files; return its values as they come out now."""
+    """Compare a finished run with its files; return its values as they come out now.
+
+    Args:
+        shared: the values that it has together with other runs, from which examples each got right.
+    """
     folder = results.runs_folder / run.folder
     try:
         _check_record(run, folder, done)
@@ -267,7 +285,9 @@ def _verify_run(
         return stored
     done.recomputed += 1
     now = _by_place(measured.values)
-    missing = set().union(*(WITHOUT.get(name, set()) for name in left_out))
+    epochs = {selection: epoch for selection, epoch, *_ in measured.values}
+    now |= {key: (epochs.get(key[0]), value) for key, value in shared.items()}
+    missing = set().union(*map(_without, left_out))
     now |= {key: value for key, value in stored.items() if key[2] in missing and key not in now}
     for key in dict.fromkeys([*stored, *now]):
         before, after = stored.get(key), now.get(key)

@@ -235,5 +235,5 @@ def _gain_part(comparison: Comparison, name: str) -> str:
 
 def _equal_parts(comparison: Comparison, name: str) -> Iterable[str]:
     for claim in comparison.claims:
-        if claim.claim.test.table == name and claim.answer is Answer.EQUAL:
+        if name in claim.claim.test.tables and claim.answer is Answer.EQUAL:
             yield f"{claim.claim.id}: practically equal within ±{claim.equal_within:g} on this test set."

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from counterpoise.judging.added import AddedResult
-from counterpoise.judging.claims import ClaimResult
+from counterpoise.judging.claims import Answer, ClaimResult
 from counterpoise.judging.compare import Comparison, ComparisonRow
 from counterpoise.judging.contrast import GainResult
 from counterpoise.judging.ranking import Ranking
@@ -24,7 +24,6 @@ from counterpoise.reporting.words import COLOURS, counted, interval_text, marked
 UNFOLDED = 100_000
 """Columns of a file or a pipe, which have no width: no line is folded there, so that ``grep`` finds whole ones."""
 QUIET = (Verdict.NOT_RUN, Verdict.NOT_DEFINED)
-UNTESTED = ("not run", "not tested")
 MEANING = {
     0: "nothing deviates from the paper",
     3: "a number deviates (corrected over all) or diverged",
@@ -73,7 +72,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         _print_added(console, comparison.added)
     if comparison.rankings:
         _print_rankings(console, comparison.rankings)
-    tested = [claim for claim in comparison.claims if claim.verdict not in UNTESTED]
+    tested = [claim for claim in comparison.claims if claim.answer is not Answer.NOT_RUN]
     if tested:
         _print_claims(console, tested)
     console.print(f"\nexit code {comparison.exit_code}: {MEANING[comparison.exit_code]}")

@@ -24,7 +24,6 @@ SYMBOLS = {
     "supported": "✓",
     "refuted": "✗",
     "practically equal": "=",
-    "not tested": "·",
     "holds on the stand-in": "○✓",
     "practically equal on the stand-in": "○=",
     "undecided on the stand-in": "○?",
@@ -76,7 +75,6 @@ CLAIM_MEANINGS = {
     "undecided on the stand-in": "undecided, on a stand-in",
     "does not hold on the stand-in": "refuted, on a stand-in: says nothing about the paper's own numbers",
     "not run": "something that it compares has no finished run",
-    "not tested": "no table of scores can decide it",
 }
 
 

@@ -6,7 +6,7 @@ The same for one's own runs and for those of a published record.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +17,11 @@ from pydantic import BaseModel
 
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
-from counterpoise.metrics import Classification, Steps, metrics_of
+from counterpoise.metrics import Classification, History, MeasuredRows, Source, Steps, metrics_of
 from counterpoise.results.arrays import parse_arrays
-from counterpoise.results.diagnostics import read_steps
-from counterpoise.results.run_files import DIAGNOSTICS, PREDICTIONS, RECORD, read_predictions, read_run_file
+from counterpoise.results.diagnostics import COLUMNS, kind_of, read_history, read_measurement, read_steps
+from counterpoise.results.run_files import DIAGNOSTICS, HISTORY, PREDICTIONS, RECORD, read_predictions, read_run_file
+from counterpoise.results.series import Columns
 from counterpoise.results.table import RunEntry
 from counterpoise.validation import validate
 
@@ -33,7 +34,7 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What one run's predictions give.
+    """What one run's files give.
 
     ``values`` has (selection, epoch, output, metric, value); ``correct`` one bool per test example, and ``details``
     arrays by name (see :class:`counterpoise.results.table.Results`), both by (selection, output).
@@ -64,7 +65,9 @@ def measure(
     ece_bins: int,
     where: str,
     probe: Arrays | None = None,
+    history: Columns | None = None,
     steps: Steps | None = None,
+    measurements: Mapping[str, MeasuredRows] | None = None,
 ) -> Measured:
     """Compute every metric of a completed run.
 
@@ -74,7 +77,9 @@ def measure(
             ``<selection>.statistics.<output>``.
         where: the file of the predictions and what to do about it, for errors.
         probe: ``logits.<modality>`` ``(N, C)`` of the linear probe of each encoder, the outputs ``probe:<modality>``.
+        history: the columns of the evaluated epochs.
         steps: what the run recorded of its steps; the same for every selection.
+        measurements: by name, what was measured on the run's weights; the same for every selection.
 
     Raises:
         UserError: an array or an entry of the record is missing, has the wrong size, or a value is not finite.
@@ -104,10 +109,13 @@ def measure(
                 _classify(found, place, epoch, _checked(logits, predictions[f"labels.{target}"], ece_bins, where))
     except KeyError as error:
         raise UserError(f"{where}: the predictions or the record lack {error}") from error
-    for each in metrics_of("steps") if steps is not None else ():
-        for output, value in each.compute(steps).items():
-            for selection, selected in record["selections"].items():
-                found.values.append((selection, selected["epoch"], output, each.name, value))
+    for selection, selected in record["selections"].items():
+        epoch = selected["epoch"]
+        sources: dict[Source, Any] = {"steps": steps, **(measurements or {})}  # type: ignore[dict-item]
+        if history is not None:
+            sources["history"] = History(columns=history, epoch=epoch)
+        for source, given in sources.items():
+            found.values.extend((selection, epoch, *place) for place in _by_output(source, given))
     for right in found.correct.values():
         if len(right) != record["n_test"]:
             raise UserError(f"{where}: predictions of {len(right)} examples, the record says {record['n_test']}")
@@ -115,6 +123,14 @@ def measure(
         if not math.isfinite(value):
             raise UserError(f"{where}: {name} of output '{output}' ({selection}) is {value}, must be finite")
     return found
+
+
+def _by_output(source: Source, given: object | None) -> Iterator[tuple[str, str, float]]:
+    """Yield (output, metric, value) of every metric that is made of ``given``; what is not a number was not there."""
+    for each in metrics_of(source) if given is not None else ():
+        for output, value in each.compute(given).items():
+            if not math.isnan(value):
+                yield output, each.name, value
 
 
 def _classify(found: Measured, place: Place, epoch: int | None, predicted: Classification) -> None:
@@ -171,13 +187,29 @@ def measure_files(
         if predictions is None:
             raise UserError(f"{path}: is not there, though its digest is on record")
         probe = _read_probe(folder, run) if run.probe else None
+        history = read_history(folder, run.files)
         steps = read_steps(folder, run.files, stationarity)
-        if steps is None and DIAGNOSTICS in run.files and DIAGNOSTICS not in left_out:
-            raise UserError(f"{folder / DIAGNOSTICS}: is not there, though its digest is on record")
+        for name, there in ((HISTORY, history), (DIAGNOSTICS, steps)):
+            if there is None and name in run.files and name not in left_out:
+                raise UserError(f"{folder / name}: is not there, though its digest is on record")
+        measurements = {
+            kind_of(name): rows
+            for name in run.measurements
+            if kind_of(name) in COLUMNS and (rows := read_measurement(folder, name)) is not None
+        }
     except UserError as error:
         raise UserError(f"{error}; {mend}") from error
     where = f"{path}: {mend}"
-    return measure(run.record, predictions, ece_bins=ece_bins, where=where, probe=probe, steps=steps)
+    return measure(
+        run.record,
+        predictions,
+        ece_bins=ece_bins,
+        where=where,
+        probe=probe,
+        history=history,
+        steps=steps,
+        measurements=measurements,
+    )
 
 
 def _read_probe(folder: Path, run: RunEntry) -> Arrays | None:

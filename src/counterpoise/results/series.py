@@ -32,21 +32,34 @@ def read_series(path: Path) -> Columns:
 
 def parse_series(content: bytes, path: Path) -> Columns:
     """Return the columns ``(T,)`` of a CSV of numbers; ``path`` names it in errors, which name the line too."""
+    columns, _ = parse_labelled(content, path, "")
+    return columns
+
+
+def parse_labelled(content: bytes, path: Path, label: str) -> tuple[Columns, tuple[str, ...]]:
+    """Return the columns ``(T,)`` of a CSV of numbers but for the one called ``label``, and that one's words.
+
+    Raises:
+        UserError: it is no such table; names the line.
+    """
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: the series is not UTF-8 text (byte {error.start})") from error
     reader = csv.reader(io.StringIO(text, newline=""))
-    rows = []
+    rows, labels = [], []
     try:
         names = next(reader, None)
         if not names:
             raise UserError(f"{path}: is empty, must have a header")
+        at = names.index(label) if label in names else len(names)
         for row in reader:
             if len(row) != len(names):
                 raise UserError(f"{path}:{reader.line_num}: has {len(row)} fields, must have {len(names)}")
-            rows.append([float(field or "nan") for field in row])
+            labels += row[at : at + 1]
+            rows.append([float(field or "nan") for field in row[:at] + row[at + 1 :]])
     except (csv.Error, ValueError) as error:
         raise UserError(f"{path}:{reader.line_num}: not a table of numbers: {error}") from error
-    table = np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
-    return {name: table[:, place] for place, name in enumerate(names)}
+    numbers = names[:at] + names[at + 1 :]
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), len(numbers))
+    return {name: table[:, place] for place, name in enumerate(numbers)}, tuple(labels)

@@ -70,8 +70,9 @@ class RunEntry(BaseModel):
 
     ``folder`` is relative to the results' ``runs`` folder. ``files`` are the digests that the record names.
     ``redo`` is the command that trains it once more. ``probe`` is the name, without suffix, of the files of the linear
-    probe of its encoders, where there is one. ``basis`` is the digest of what its values were computed from
-    and by: files, settings and the source of the metrics; runs with the same basis have the same values.
+    probe of its encoders, where there is one; ``measurements`` are those of what was measured on its weights.
+    ``basis`` is the digest of what its values were computed from and by: files, settings and the source of the
+    metrics; runs with the same basis have the same values.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,6 +87,7 @@ class RunEntry(BaseModel):
     logs: tuple[RelativePath, ...] = ()
     redo: str = ""
     probe: FileName | Literal[""] = ""
+    measurements: tuple[FileName, ...] = ()
     basis: str = ""
 
     @property

@@ -14,12 +14,14 @@ from counterpoise.data.store import GROUP
 from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
 from counterpoise.identity import short_key, source_digest
+from counterpoise.metrics import metrics_of
 from counterpoise.planning.plan import Cell, Plan
+from counterpoise.results.agreement import agreement_values
 from counterpoise.results.layout import Layout
 from counterpoise.results.measure import Measured, measure_files
 from counterpoise.results.record import RunRecord, data_problem, read_record
-from counterpoise.results.run_files import DIAGNOSTICS, PREDICTIONS, RECORD, TIMINGS
-from counterpoise.results.table import Results, RunEntry, as_table, rows_of_run, values_by_run
+from counterpoise.results.run_files import DIAGNOSTICS, HISTORY, PREDICTIONS, RECORD, TIMINGS
+from counterpoise.results.table import Results, RunEntry, Value, as_table, rows_of_run, values_by_run
 from counterpoise.runs.failure import read_failure
 from counterpoise.runs.layout import layout_of
 from counterpoise.runs.redo import benchmark_options, redo_command, run_logs
@@ -27,6 +29,8 @@ from counterpoise.runs.run import RUNS, Run
 from counterpoise.validation import validate
 
 MEASURING = ("counterpoise.metrics", "counterpoise.results.measure", "counterpoise.results.diagnostics")
+OF_SEVERAL = {metric.name for metric in metrics_of("agreement")}
+"""Metrics that are made of more than one run's files: they are computed each time."""
 
 
 def collect(plan: Plan, root: Path, previous: Results | None = None, *, cells: Sequence[Cell] | None = None) -> Results:
@@ -47,7 +51,7 @@ def collect(plan: Plan, root: Path, previous: Results | None = None, *, cells: S
     settings = {**evaluation, "source": source_digest(MEASURING)}
     again = " ".join(["counterpoise", "run", *benchmark_options(plan, root)])
     entries: list[RunEntry] = []
-    rows: list[dict[str, Any]] = []
+    each: list[tuple[RunEntry, Measured]] = []
     correct, details = {}, {}
     runs = [
         Run(cell=cell, seed=seed, root=root) for cell in (plan.cells if cells is None else cells) for seed in plan.seeds
@@ -68,11 +72,19 @@ def collect(plan: Plan, root: Path, previous: Results | None = None, *, cells: S
                 run.folder, entry, **evaluation, mend=mend
             )
         entries.append(entry)
-        rows += rows_of_run(layout.cells[entry.cell], entry, measured.values)
+        each.append((entry, measured))
         for (selection, output), right in measured.correct.items():
             correct[entry.cell, entry.seed, selection, output] = right
         for (selection, output), arrays in measured.details.items():
             details[entry.cell, entry.seed, selection, output] = arrays
+    of_several: dict[tuple[str, int], list[Value]] = {}
+    for cell_name, seed, selection, output, metric, value in agreement_values(layout, correct):
+        of_several.setdefault((cell_name, seed), []).append((selection, None, output, metric, value))
+    rows: list[dict[str, Any]] = []
+    for entry, measured in each:
+        epochs = {selection: epoch for selection, epoch, *_ in measured.values}
+        others = [(one[0], epochs[one[0]], *one[2:]) for one in of_several.get((entry.cell, entry.seed), ())]
+        rows += rows_of_run(layout.cells[entry.cell], entry, [*measured.values, *others])
     return Results(
         layout=layout,
         values=as_table(rows),
@@ -108,6 +120,11 @@ def _entry(plan: Plan, run: Run) -> RunEntry:
         "logs": tuple(path.as_posix() for path in run_logs(run.root, run.cell, run.seed)),
         "redo": redo_command(plan, run.root, run.cell, run.seed),
         "probe": probe if probe and (run.folder / f"{probe}.json").exists() else "",
+        "measurements": tuple(
+            name
+            for name in sorted(map(plan.measure_name, plan.measured.get(run.cell.name, ())))
+            if (run.folder / f"{name}.csv").exists()
+        ),
     }
     if (run.folder / RECORD).exists():
         record = read_record(run.folder, run.cell.key, run.seed)
@@ -130,17 +147,18 @@ def _files_behind(run: Run, entry: RunEntry, mend: str) -> dict[str, str]:
     """Return the digests of the files that a run's values are computed from, as they are now.
 
     Raises:
-        UserError: predictions or diagnostics are not those that the record names; ``mend`` says what to do.
+        UserError: predictions, history or diagnostics are not those that the record names; ``mend`` says what to do.
     """
     found = {}
-    for name in sorted({PREDICTIONS, DIAGNOSTICS} & set(entry.files)):
+    for name in sorted({PREDICTIONS, HISTORY, DIAGNOSTICS} & set(entry.files)):
         path = run.folder / name
         found[name] = sha256_file(path) if path.is_file() else ""
         if found[name] != entry.files[name]:
             state = "was changed or truncated: its digest is not the record's" if found[name] else "is not there"
             raise UserError(f"{path}: {state}; {mend}")
-    # Times are in no record, because no run repeats them; a probe has a record of its own.
+    # Times are in no record, because no run repeats them; what was made of a run's weights later is not, either.
     others = [TIMINGS, *([f"{entry.probe}.json", f"{entry.probe}.npz"] if entry.probe else [])]
+    others += [f"{name}.csv" for name in entry.measurements]
     found.update({name: sha256_file(run.folder / name) for name in others if (run.folder / name).is_file()})
     return found
 
@@ -150,8 +168,13 @@ def _by_basis(previous: Results | None) -> dict[tuple[str, int, str], Measured]:
     if previous is None:
         return {}
     values = values_by_run(previous.values)
-    places = [(run.cell, run.seed) for run in previous.runs if run.basis]
-    found = {place: Measured(values=values.get(place, [])) for place in places}
+    found = {
+        (run.cell, run.seed): Measured(
+            values=[value for value in values.get((run.cell, run.seed), ()) if value[3] not in OF_SEVERAL]
+        )
+        for run in previous.runs
+        if run.basis
+    }
     for (cell, seed, selection, output), right in previous.correct.items():
         if (cell, seed) in found:
             found[cell, seed].correct[selection, output] = right

@@ -12,7 +12,7 @@ import pandas as pd
 
 from counterpoise.errors import UserError
 from counterpoise.judging.compare import ComparisonRow
-from counterpoise.metrics import METRICS, UNITS
+from counterpoise.metrics import METRICS, OF_PREDICTIONS, UNITS
 from counterpoise.reporting.pages.charts import (
     Confusion,
     LineChart,
@@ -208,7 +208,7 @@ def _selected(results: Results, cell: LayoutCell, values: Sequence[CellValue]) -
     """Yield the first metric of each output, in the registry's order, under every selection."""
     for output in results.outputs(cell.name):
         known = {row.metric for row in values if row.output == output}
-        metric = next((name for name in METRICS if name in known and METRICS[name].source != "steps"), None)
+        metric = next((name for name in METRICS if name in known and METRICS[name].source in OF_PREDICTIONS), None)
         if metric is None:
             continue
         unit = METRICS[metric].unit

@@ -40,7 +40,7 @@ from counterpoise.results.table import Results
 
 MOST_PLOTS = 24
 """Dot plots per table; a table with more columns than any paper's has the rest in its cells alone."""
-UNITS_SHOWN = {"percent": ", %", "seconds": ", s", "seconds_squared": ", s²"}
+UNITS_SHOWN = {"percent": ", %", "seconds": ", s", "seconds_squared": ", s²", "loss": ", nats"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +153,7 @@ class ReportContent:
     def claims(self) -> list[tuple[Paper, ClaimResult]]:
         """Every claim with its paper, those that have an answer first."""
         every = [(part.paper, claim) for part in self.papers for claim in part.comparison.claims]
-        return sorted(every, key=lambda pair: pair[1].answer in (Answer.NOT_RUN, Answer.NOT_TESTED))
+        return sorted(every, key=lambda pair: pair[1].answer is Answer.NOT_RUN)
 
     @property
     def benchmark(self) -> str:

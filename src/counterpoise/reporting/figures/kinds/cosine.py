@@ -6,9 +6,10 @@ import pandas as pd
 from matplotlib.figure import Figure as Picture
 
 from counterpoise.declare import figure_kind, setting
+from counterpoise.metrics import share_of_conflicts
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
-from counterpoise.reporting.figures.interface import FigureKind, Numbers, by_seed, columns_of, run_tables, stacked
+from counterpoise.reporting.figures.interface import FigureKind, Numbers, columns_of, run_tables, stacked
 from counterpoise.reporting.figures.style import COLOURS, legend_above
 from counterpoise.results.layout import LayoutFigure
 from counterpoise.results.table import Results
@@ -60,6 +61,7 @@ class Cosine(FigureKind):
 
 def _conflicts(frame: pd.DataFrame) -> dict[str, dict[int, float]]:
     """Return the share of negative cosines in percent, by series and seed."""
-    negative = 100.0 * (frame["cosine"] < 0)
-    shares = negative.groupby([frame["method"], frame["seed"]], sort=False).mean()
-    return {label: by_seed(shares[label]) for label in dict.fromkeys(frame["method"])}
+    found: dict[str, dict[int, float]] = {}
+    for (label, seed), run in frame.groupby(["method", "seed"], sort=False):
+        found.setdefault(str(label), {})[int(seed)] = 100 * share_of_conflicts(run["cosine"].to_numpy())
+    return found

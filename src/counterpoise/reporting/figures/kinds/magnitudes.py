@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Picture
 
 from counterpoise.declare import figure_kind, setting
+from counterpoise.metrics import variance_ratio
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
 from counterpoise.reporting.figures.interface import FigureKind, Numbers, by_seed, columns_of, run_tables, stacked
@@ -79,7 +80,9 @@ def _numbers(frame: pd.DataFrame) -> Numbers:
         for name in GRADIENTS:
             found[label, f"{name}_mean"] = by_seed(runs[name].mean())
             found[label, f"{name}_variance"] = by_seed(runs[name].var(ddof=1))
-        found[label, "variance_ratio"] = by_seed(runs["unimodal"].var(ddof=1) / runs["multimodal"].var(ddof=1))
+        found[label, "variance_ratio"] = {
+            int(seed): variance_ratio(run["unimodal"].to_numpy(), run["multimodal"].to_numpy()) for seed, run in runs
+        }
         found[label, "k"] = by_seed(runs["k"].first())
     return found
 
