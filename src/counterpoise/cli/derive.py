@@ -9,17 +9,12 @@ from pathlib import Path
 from counterpoise.errors import UserError
 from counterpoise.files import atomic_directory
 from counterpoise.locks import locked
-from counterpoise.papers.paper import Paper, load_paper
 from counterpoise.planning.plan import Plan
 from counterpoise.results.basis import BASIS, Basis, file_problem, now, read_basis, results_folder, stamp, write_basis
 from counterpoise.results.explained import explanations_folder, read_explanations
+from counterpoise.results.papers import papers_of
 from counterpoise.results.table import FILES, Results, read_results, write_results
 from counterpoise.runs.changed import asked_for, find_changed, made_of, run_stamps
-
-
-def load_papers(root: Path, names: tuple[str, ...]) -> dict[str, Paper]:
-    """Return papers by name."""
-    return {name: load_paper(Path(root) / "configs", name) for name in names}
 
 
 def current_results(plan: Plan, root: Path) -> Results:
@@ -66,7 +61,7 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
         stamps = _stamps(plan, root)
         results = collect(plan, root, _previous(folder))
         explanations = read_explanations(root, plan.benchmark.name)
-        papers = load_papers(root, results.layout.papers)
+        papers = papers_of(results.layout, root / "configs")
         tables = {table.paper for table in results.layout.tables}
         comparisons = [judge(paper, results) for name, paper in papers.items() if name in tables]
         with atomic_directory(folder) as new:

@@ -17,12 +17,14 @@ import yaml
 from counterpoise.errors import UserError
 from counterpoise.files import atomic_directory, read_bytes, write_bytes, write_json, write_text
 from counterpoise.judging.compare import Comparison, judge
-from counterpoise.papers.paper import Paper, load_paper
+from counterpoise.papers.head import OWN
+from counterpoise.papers.paper import Paper
 from counterpoise.publication import record as published
 from counterpoise.publication.readme import NOTES, readme_text
 from counterpoise.publication.verify import verify
 from counterpoise.results.arrays import pack_arrays
 from counterpoise.results.explained import explanations_folder, read_explanations_in
+from counterpoise.results.papers import papers_of
 from counterpoise.results.record import RunRecord
 from counterpoise.results.result_set import PUBLISHED, RESULTS
 from counterpoise.results.run_files import (
@@ -196,9 +198,9 @@ def without_local(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _copy_papers(results: Results, configs: Path, folder: Path) -> dict[str, Paper]:
-    for name in results.layout.papers:
+    for name in set(results.layout.papers) - {OWN}:  # tables of one's own are in the layout
         shutil.copytree(configs / "papers" / name, folder / "papers" / name)
-    return {name: load_paper(folder, name) for name in results.layout.papers}
+    return papers_of(results.layout, folder)
 
 
 def _copy_benchmark(results: Results, root: Path, folder: Path) -> None:
