@@ -8,7 +8,6 @@ from counterpoise.metrics import METRICS, Better
 from counterpoise.papers.data import NAME, PaperData, Unit
 from counterpoise.papers.facts import DatasetFacts
 
-
 OWN = "own"
 """What stands in the place of a paper's name where tables are one's own."""
 

@@ -96,7 +96,7 @@ class OwnRow(_Config):
 
 
 class OwnTable(_Config):
-    """A table of one's own, by the name ``own``: rows are methods, columns are datasets, and no paper has numbers of it.
+    """A table of one's own, called ``own``: rows are methods, columns are datasets, and no paper has numbers of it.
 
     Its rows are compared with each other. ``variants`` gives a method's variants (default: published).
     """
@@ -214,7 +214,6 @@ class Benchmark(_Config):
     def _figures_are_distinct(cls, figures: list[FigureRun]) -> list[FigureRun]:
         _refuse_twice("figures", [f"{run.paper}.{run.figure}" for run in figures])
         return figures
-
 
     @property
     def table_runs(self) -> list[TableRun]:
