@@ -82,6 +82,14 @@ class Loaded:
         return self._frame(".seeds.csv")
 
     @property
+    def pairs(self) -> pd.DataFrame:
+        """A row per two rows of a column: their paired difference, its interval, p and the verdict.
+
+        In tables of one's own, and of methods added to a paper's table, that is the result.
+        """
+        return self._frame(".pairs.csv")
+
+    @property
     def claims(self) -> pd.DataFrame:
         """A row per claim: the verdict, what was observed, and the paper's words."""
         return self._frame(".claims.csv")

@@ -223,10 +223,8 @@ def _descend(current: Any, part: Any) -> Any:
         annotation = current
     if _is_tag(part):
         return next((found for found in _models(annotation) if found.__name__ == part[1:]), None)
-    for candidate in (annotation, *typing.get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel) and candidate is not current:
-            return candidate
-    return annotation
+    inner = [found for found in _models(annotation) if found is not current]
+    return inner[0] if len(inner) == 1 else annotation  # of several, a tag says which
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

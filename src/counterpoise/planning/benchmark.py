@@ -95,6 +95,13 @@ class OwnRow(_Config):
         return {"method": data} if isinstance(data, str) else data
 
 
+class _OrName:
+    """Says in the JSON schema that a name alone will do, as the validator above makes a row of it."""
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
 class OwnTable(_Config):
     """A table of one's own, called ``own``: rows are methods, columns are datasets, and no paper has numbers of it.
 
@@ -103,7 +110,7 @@ class OwnTable(_Config):
 
     own: Name
     title: str = ""
-    rows: list[OwnRow] = Field(min_length=1)
+    rows: list[Annotated[OwnRow, _OrName()]] = Field(min_length=1)
     columns: dict[Name, OwnColumn] = Field(min_length=1)
     variants: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
 

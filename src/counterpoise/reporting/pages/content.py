@@ -28,6 +28,7 @@ from counterpoise.reporting.outcome import (
     progress_of,
     table_summary,
 )
+from counterpoise.reporting.own import column_title
 from counterpoise.reporting.pages.cell import CellPage, cell_page, page_name, values_by_cell
 from counterpoise.reporting.pages.charts import DotPlot, LineChart, Strip, Values, dot_plot, line_chart, strip
 from counterpoise.reporting.pages.evidence import Evidence, as_yaml, evidence_of
@@ -80,6 +81,11 @@ class TablePage:
     def name(self) -> str:
         """The page's name."""
         return f"tables/{self.view.paper.paper}.{self.view.table.table}"
+
+    @property
+    def pair_columns(self) -> dict[str, str]:
+        """The columns in which rows are compared with each other, and their titles."""
+        return {pair.column: column_title(self.view.table, pair.column) for pair in self.pairs}
 
     @property
     def rows(self) -> list[str]:
@@ -247,7 +253,7 @@ def _number_lines(rows: Sequence[ComparisonRow], explained: Explained) -> list[N
 
 
 def column_name(row: ComparisonRow) -> str:
-    """Return a column's heading and title in one line."""
+    """Return a column's heading and title in one line; where rows are datasets, the row has the heading."""
     entry = row.entry
     heading = " ".join(entry.table.group(entry.row, entry.column.id).heading)
     return ": ".join(filter(None, [heading, entry.column.title]))
