@@ -9,6 +9,7 @@ import pytest
 import yaml
 from small_project import SmallProject
 
+from counterpoise.cli.overview import power_lines
 from counterpoise.errors import UserError
 from counterpoise.results.layout import Layout
 from counterpoise.results.papers import papers_of
@@ -126,6 +127,21 @@ def test_no_paper_can_take_the_name(project):
     project.benchmark(tables=[{"paper": "own", "table": "table1", "columns": {}}])
     with pytest.raises(UserError, match="a paper cannot be called 'own'"):
         project.plan()
+
+
+def test_a_plan_says_which_differences_its_seeds_can_find(project):
+    def said(seeds: list[int]) -> list[str]:
+        project.benchmark(tables=[OWN], seeds=seeds)
+        return power_lines(project.plan())
+
+    few, many = said([0, 1, 2]), said(list(range(10)))
+    assert few[0] == "own.methods: of 3 pairs of rows, differences are found (power 80 %) from"
+    assert [float(gap) for gap in few[1].split(" points")[0].split(", ")] == sorted(
+        float(gap) for gap in few[1].split(" points")[0].split(", ")
+    )
+    first = [float(lines[1].split(",")[0]) for lines in (few, many)]
+    assert first[0] > 2 * first[1], "more seeds find smaller differences"
+    assert said([0]) == ["own.methods: one seed has nothing to compare rows by"]
 
 
 def test_the_guides_table_is_planned_as_it_is_written(project, repository):
