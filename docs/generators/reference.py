@@ -83,7 +83,7 @@ def _commands() -> Iterator[str]:
         yield " ".join((command.help or "").split())
         rows = [row for parameter in command.params if (row := _parameter(parameter))]
         if rows:
-            yield "\n".join(["| | |", "|---|---|", *rows])
+            yield "\n".join(["| option | what it does |", "|---|---|", *rows])
 
 
 def _parameter(parameter: Any) -> str:
@@ -109,7 +109,7 @@ def _configs(schemas: dict[str, dict[str, Any]]) -> Iterator[str]:
                 yield " ".join(part["description"].replace("``", "`").split())
             required = part.get("required", [])
             rows = [_property(key, value, key in required) for key, value in part["properties"].items()]
-            yield "\n".join(["| key | type | default | |", "|---|---|---|---|", *rows])
+            yield "\n".join(["| key | type | default | what it says |", "|---|---|---|---|", *rows])
 
 
 def _property(key: str, value: dict[str, Any], required: bool) -> str:

@@ -45,6 +45,16 @@ def test_a_test_set_of_another_size_is_not_comparable_whatever_it_is_called(mosi
     assert "686" in reason
 
 
+def test_a_list_of_ones_own_makes_another_split_by_the_datas_own_manifest(mosi):
+    found = {
+        name: data.model_copy(update={"manifest": {"departures": ["my_test.txt is a list of one's own"]}})
+        for name, data in mosi.layout.data.items()
+    }
+    mosi.layout = mosi.layout.model_copy(update={"data": found})
+    assert verdicts(mosi) == {Verdict.NOT_COMPARABLE}
+    assert "split: my_test.txt is a list" in mosi.compare().rows_of("table7")[0].number.reason
+
+
 def test_a_declared_other_feature_is_not_comparable_and_gives_its_reason(mosi):
     differing(mosi, Difference(aspect="features or weights", level="other", reason="learned on the test words"))
     assert verdicts(mosi) == {Verdict.NOT_COMPARABLE}

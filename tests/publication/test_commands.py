@@ -53,7 +53,7 @@ def test_a_benchmark_is_published_and_verified_far_from_its_project(here, tmp_pa
     assert "8 of 8 finished runs recomputed from their predictions" in done.stdout
 
     (alone / "notes.md").write_text("Still standing.\n")
-    assert main(["publish", "--readme", "--name", str(alone)]) == 0
+    assert main(["publish", "--again", "--name", str(alone)]) == 0
     assert "Still standing." in (alone / "README.md").read_text()
     values = alone / "values.csv"
     values.write_text(values.read_text().replace("0.65,20", "0.95,20", 1))
@@ -99,7 +99,7 @@ def test_a_record_is_compared_with_the_results_as_they_are_now(history):
     [
         (["verify", "no-such"], "no-such: no published record"),
         (["verify", "../small"], "../small: no published record"),
-        (["publish", "--readme", "--name", "no-such"], "no-such: no published record"),
+        (["publish", "--again", "--name", "no-such"], "no-such: no published record"),
         (["report", "--record", "smal"], "did you mean 'small'"),
         (["trace", "mmpareto.table3.MMPareto.cg_mnist.accuracy", "--record", "smal"], "did you mean 'small'"),
         (["trace", "mmpareto.table3.Nothing.cg_mnist.accuracy", "--record", "small"], "there is no row 'Nothing'"),

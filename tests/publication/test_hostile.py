@@ -19,7 +19,7 @@ from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
 from counterpoise.judging.difference import difference
 from counterpoise.publication.pages import write_pages
-from counterpoise.publication.publish import rewrite_readme
+from counterpoise.publication.publish import judge_again
 from counterpoise.publication.record import read_published
 from counterpoise.publication.verify import verify
 from counterpoise.reporting.trace import trace_lines
@@ -65,12 +65,12 @@ def trace_it(folder: Path, scratch: Path) -> None:
             list(trace_lines(record.results, record.papers[each.paper], each))
 
 
-def readme_it(folder: Path, scratch: Path) -> None:
-    """Write its README again."""
-    rewrite_readme(folder)
+def judge_it(folder: Path, scratch: Path) -> None:
+    """Judge it anew."""
+    judge_again(folder, scratch)
 
 
-READERS: tuple[Callable[[Path, Path], None], ...] = (verify_it, report_it, diff_it, trace_it, readme_it)
+READERS: tuple[Callable[[Path, Path], None], ...] = (verify_it, report_it, diff_it, trace_it, judge_it)
 
 
 class Hang(Exception):
@@ -247,7 +247,7 @@ def test_links_pipes_sockets_and_giants_are_refused_by_name(arena, hostile, make
     folder = hostile()
     (folder / name).unlink(missing_ok=True)
     make(folder / name)
-    refused = read_all(arena, folder, (verify_it, report_it, trace_it, readme_it))
+    refused = read_all(arena, folder, (verify_it, report_it, trace_it, judge_it))
     assert len(refused) == 4
     assert all(f"'{name}'" in line for line in refused)
 
@@ -378,7 +378,7 @@ def damage_and_read(arena: Path, folder: Path, rounds: int, seed: int) -> int:
             path.write_bytes(mutate(rng, path))
             if path.name != "manifest.json":
                 seal(folder)
-            refused += len(read_all(arena, folder, (verify_it, diff_it, trace_it, rng.choice((report_it, readme_it)))))
+            refused += len(read_all(arena, folder, (verify_it, diff_it, trace_it, report_it)))
             path.write_bytes(whole)
             (folder / "manifest.json").write_bytes(manifest)
     return refused

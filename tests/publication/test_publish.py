@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from explained import write_explanation
 
 from counterpoise.errors import UserError
 from counterpoise.judging.compare import judge
 from counterpoise.publication import publish as publication
-from counterpoise.publication.publish import publish, rewrite_readme
+from counterpoise.publication.publish import judge_again, publish
 from counterpoise.publication.record import find_record, read_published
 from counterpoise.publication.verify import verify
 
@@ -89,9 +91,36 @@ def test_the_words_of_a_person_survive_another_publication(project):
 
 def test_notes_enter_the_readme_without_the_runs(record):
     (record / "notes.md").write_text("Written years later.\n")
-    rewrite_readme(record)
+    judge_again(record, record)
     assert "Written years later." in (record / "README.md").read_text()
     assert verify(record).exit_code == 0
+
+
+def test_a_record_is_judged_by_the_rules_and_metrics_of_today(record, forge, tmp_path, repository):
+    shutil.copytree(repository / "configs/papers", tmp_path / "papers")
+    claims = tmp_path / "papers/mmpareto/claims.yaml"
+    claims.write_text(claims.read_text().replace("quote: ", "quote: Today's words of ", 1))
+    values = pd.read_csv(record / "values.csv", dtype=str, keep_default_na=False)
+    values[values["metric"] != "ece"].to_csv(record / "values.csv", index=False)
+    forge(record)
+    assert verify(record).exit_code == 3, "a metric that is computed today is not in it"
+    runs = texts(record / "runs")
+    assert judge_again(record, tmp_path) == ()
+    assert verify(record).exit_code == 0
+    assert texts(record / "runs") == runs
+    assert "Today's words of " in (record / "comparison/mmpareto.claims.csv").read_text()
+    assert ",ece," in (record / "values.csv").read_text()
+
+
+def test_a_record_with_a_wrong_value_is_not_judged_anew(record, forge):
+    values = pd.read_csv(record / "values.csv", dtype=str, keep_default_na=False)
+    values.loc[0, "value"] = "0.99"
+    values.to_csv(record / "values.csv", index=False)
+    forge(record)
+    before = texts(record)
+    with pytest.raises(UserError, match=r"values\.csv"):
+        judge_again(record, record)
+    assert texts(record) == before
 
 
 def test_the_readme_says_what_was_run_and_what_came_of_it(record):

@@ -37,8 +37,8 @@ def publish(
         str | None, typer.Option(help="the record's folder in results/published; default: the benchmark's name")
     ] = None,
     partial: Annotated[bool, typer.Option("--partial", help="also where runs are missing or failed")] = False,
-    readme: Annotated[
-        bool, typer.Option("--readme", help="only write a record's README again, after notes.md has changed")
+    again: Annotated[
+        bool, typer.Option("--again", help="judge a record anew, without its runs: other rules, changed notes.md")
     ] = False,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     settings: SetOption = None,
@@ -46,11 +46,16 @@ def publish(
 ) -> None:
     """Write results/published/<name>: a record of a finished benchmark that anybody can check."""
     from counterpoise.publication import publish as publication
+    from counterpoise.results.result_set import PUBLISHED
 
-    if readme:
+    if again:
         # A record that has its name is not planned again: it outlives its benchmark file.
         found = record_folder(name or request(benchmark, settings, root).plan().benchmark.name, root)
-        print(publication.rewrite_readme(found))
+        # A record that stands alone has its own copy of the papers.
+        project = found.absolute().parents[len(Path(PUBLISHED).parts)]
+        for line in publication.judge_again(found, project / "configs"):
+            print(line)
+        print(found)
         return
     from counterpoise.cli.derive import current_results
 

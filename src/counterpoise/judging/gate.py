@@ -58,6 +58,9 @@ def _derived(
         yield Difference(aspect="training", level=OTHER, reason=value.other_training, source="the protocol's file")
     elif value.stand_in:
         yield Difference(aspect="test set", level=OTHER, reason=f"a stand-in: {data.title}", source="the data's file")
+    # Lists of the user's own, files that are not the published ones: the preparation found them and wrote them down.
+    for departure in () if value.stand_in else data.manifest.get("departures", ()):
+        yield Difference(aspect="split", level=OTHER, reason=departure, source="the manifest of the prepared data")
     facts = paper.datasets.get(dataset)
     sizes = sorted({known.size for known in facts.test_sizes}) if facts else []
     if n_test is None or not sizes or n_test in sizes or value.stand_in or "test set" in declared:

@@ -21,7 +21,7 @@ from counterpoise.papers.head import OWN
 from counterpoise.papers.paper import Paper
 from counterpoise.publication import record as published
 from counterpoise.publication.readme import NOTES, readme_text
-from counterpoise.publication.verify import verify
+from counterpoise.publication.verify import recompute, verify
 from counterpoise.results.arrays import pack_arrays
 from counterpoise.results.explained import explanations_folder, read_explanations_in
 from counterpoise.results.papers import papers_of
@@ -132,14 +132,42 @@ def publish(root: Path, benchmark: str, name: str | None = None, *, partial: boo
     )
 
 
-def rewrite_readme(folder: Path) -> Path:
-    """Write a record's README again, with its ``notes.md`` as that is now, and enter it in the manifest."""
+def judge_again(folder: Path, configs: Path) -> tuple[str, ...]:
+    """Judge a published record by the rules, metrics and papers of today; return what could not be made.
+
+    Its runs stay as they are, and its ``notes.md`` is read as it is now; all else in the folder is written anew. No
+    run is planned: a record outlives the source that trained it, and its benchmark's file.
+
+    Args:
+        configs: the folder that has ``papers/``; a paper that is not in it any more is the record's own.
+
+    Raises:
+        UserError: the record is not what its files give.
+    """
+    folder = Path(folder)
     record = published.read_published(folder)
-    write_text(folder / published.README, readme_text(record))
-    manifest = record.manifest
-    head = {name: getattr(manifest, name) for name in ("commit", "changed", "compact", "left_out")}
-    published.write_manifest(folder, **head)
-    return folder / published.README
+    results = recompute(record)
+    with atomic_directory(folder) as fresh:
+        for name in (NOTES, published.BENCHMARK, "runs", "explain"):
+            if (folder / name).is_dir():
+                shutil.copytree(folder / name, fresh / name)
+            elif (folder / name).exists():
+                shutil.copyfile(folder / name, fresh / name)
+        for name in record.papers:
+            home = next(path for path in (configs, folder) if (path / "papers" / name).is_dir())
+            shutil.copytree(home / "papers" / name, fresh / "papers" / name)
+        papers = {name: load_paper(fresh, name) for name in record.papers}
+        write_results(results, fresh)
+        results = replace(results, runs_folder=fresh / "runs")
+        problems = _derive(results, papers, [judge(papers[name], results) for name in results.layout.judged], fresh)
+        head = {name: getattr(record.manifest, name) for name in ("commit", "changed", "compact", "left_out")}
+        published.write_manifest(fresh, **head)
+        write_text(fresh / published.README, readme_text(published.read_published(fresh)))
+        published.write_manifest(fresh, **head)
+        found = verify(fresh)
+        if found.differences:
+            raise UserError(f"{folder}: does not verify when written anew: {found.differences[0]}")
+    return tuple(problems)
 
 
 def _check_finished(source: Path, results: Results, partial: bool) -> None:

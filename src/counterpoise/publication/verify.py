@@ -49,6 +49,9 @@ from counterpoise.results.table import (
 ALL_THE_SAME, DIFFERENCES = 0, 3
 # Another processor or version of a library may change the last digits of a calibration error, and no more.
 METRIC_TOLERANCE = 1e-6
+NOTHING = "nothing"
+"""What a record says of a metric that its version of the source had not."""
+
 # Comparisons and tables are written with six significant digits.
 WRITTEN_TOLERANCE = 2e-6
 
@@ -157,6 +160,21 @@ def verify(folder: Path, papers: Path | None = None) -> Verification:
         exact = True
     _compare_texts(folder, texts, done, exact=exact)
     return done
+
+
+def recompute(record: published.PublishedRecord) -> Results:
+    """Return a record's results with every value computed again, those of metrics included that it has not.
+
+    Raises:
+        UserError: a file is not the one that its manifest names, or a stored value does not come out again.
+    """
+    done = Verification(name=str(record.folder))
+    _check_manifest(record, done)
+    results = _recomputed(record.results, done, frozenset(record.manifest.left_out))
+    wrong = [difference for difference in done.differences if difference.stored != NOTHING]
+    if wrong:
+        raise UserError(f"{record.folder}: {wrong[0]}; 'counterpoise verify {record.folder.name}' lists all")
+    return results
 
 
 # -- the manifest --------------------------------------------------------------------------------------------
@@ -289,7 +307,7 @@ def _close(stored: float, now: float) -> bool:
 
 def _value_text(value: tuple[int | None, float] | None) -> str:
     if value is None:
-        return "nothing"
+        return NOTHING
     return f"{value[1]:.12g}" if value[0] is None else f"{value[1]:.12g} of epoch {value[0]}"
 
 
