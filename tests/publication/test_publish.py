@@ -290,6 +290,9 @@ def test_a_table_of_ones_own_is_published_and_verified_without_any_papers_file(p
     text = (folder / "README.md").read_text()
     assert "nothing of a paper was compared" in text
     assert "Which numbers reproduce" not in text
+    before = texts(folder)
+    assert judge_again(folder, project.root / "configs") == ()
+    assert texts(folder) == before
     pairs = folder / "comparison/own.pairs.csv"
     pairs.write_text(pairs.read_text().replace("undecided", "better"))
     assert any("own.pairs.csv" in found.file for found in verify(folder).differences)
