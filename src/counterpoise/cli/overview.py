@@ -237,7 +237,7 @@ def power_lines(plan: Plan) -> list[str]:
     """Return the verdicts to expect for the plan's seeds if each paper is exactly right, by the spread over seeds."""
     from counterpoise.judging.power import expected_verdicts
 
-    lines = []
+    lines: list[str] = []
     for name, paper in plan.papers.items():
         if paper.is_own:
             lines += _own_power_lines(plan, paper)

@@ -5,7 +5,7 @@ That is the verdict on a method that the paper does not have, and the one betwee
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -73,8 +73,7 @@ def judge_pairs(paper: Paper, entries: Sequence[Entry], added: Sequence[Entry], 
     """
     found = []
     for column in columns_of([*added, *entries]).values():
-        ran = [entry for entry in column if entry.ours is not None]
-        for entry, other in combinations(ran, 2):
+        for entry, other in combinations(column, 2):
             pair = _pair(paper, entry, other, results)
             if pair is not None:
                 found.append(pair)
@@ -82,6 +81,9 @@ def judge_pairs(paper: Paper, entries: Sequence[Entry], added: Sequence[Entry], 
 
 
 def _pair(paper: Paper, entry: Entry, other: Entry, results: Results) -> RowPair | None:
+    """Return two rows side by side, without corrected p-values; None where no seed has finished in both."""
+    if entry.ours is None or other.ours is None:
+        return None
     sign = 1.0 if entry.column.better == "higher" else -1.0
     # positive where the first row is better; a run that diverged is worse by an unknown amount
     gains = paired_differences(entry.ours, other.ours, sign)
@@ -91,7 +93,8 @@ def _pair(paper: Paper, entry: Entry, other: Entry, results: Results) -> RowPair
     interval = statistics.mean_interval(finite)
     p_value = None
     if len(gains) > 1:
-        p_value = float(min(1.0, 2 * min(statistics.paired_p(gains))))
+        above, below = statistics.paired_p(gains)
+        p_value = min(1.0, 2 * float(np.minimum(above, below)))
     found = RowPair(
         table=entry.table.table,
         column=entry.column.id,
@@ -128,9 +131,15 @@ def _corrected(pairs: Sequence[RowPair]) -> Iterator[RowPair]:
         families.setdefault((pair.table, pair.asked), []).append(place)
     found = list(pairs)
     for places in families.values():
-        for name in ("p", "new_p"):
-            tested = [i for i in places if getattr(found[i], f"{name}_value") is not None]
-            adjusted = statistics.holm([getattr(found[i], f"{name}_value") for i in tested]) if tested else ()
-            for i, p_value in zip(tested, adjusted, strict=True):
-                found[i] = replace(found[i], **{f"{name}_corrected": float(p_value)})
+        for i, p_value in _adjusted({i: found[i].p_value for i in places}):
+            found[i] = replace(found[i], p_corrected=p_value)
+        for i, p_value in _adjusted({i: found[i].new_p_value for i in places}):
+            found[i] = replace(found[i], new_p_corrected=p_value)
     yield from found
+
+
+def _adjusted(family: Mapping[int, float | None]) -> Iterator[tuple[int, float]]:
+    """Yield the p-values of a family after Holm, by place, without those that there are not."""
+    tested = {place: p_value for place, p_value in family.items() if p_value is not None}
+    if tested:
+        yield from zip(tested, map(float, statistics.holm(list(tested.values()))), strict=True)

@@ -299,7 +299,7 @@ def _plots(paper: Paper, rows: Sequence[ComparisonRow], added: Sequence[Entry]) 
         values += [
             Values(label=one.label, seeds=list(one.ours.finished.values()), mean=one.ours.mean)
             for one in added
-            if (one.table.table, one.column.id) == (entry.table.table, entry.column.id)
+            if one.ours is not None and (one.table.table, one.column.id) == (entry.table.table, entry.column.id)
         ]
         label = f"{metric_name(entry.column.metric)}{UNITS_SHOWN.get(entry.column.unit, '')}"
         plot = dot_plot(column_name(column[0]), values, f"{label} ({entry.column.better} is better)")
