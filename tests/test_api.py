@@ -55,6 +55,13 @@ def test_each_seed_has_its_row(loaded):
     assert mine["stand_in"].all()
 
 
+def test_two_rows_side_by_side_are_a_frame(loaded):
+    pairs = loaded.pairs
+    row = pairs[(pairs["row"] == "One joint loss") & (pairs["column"] == "cg_mnist.accuracy")].iloc[0]
+    assert (row["other"], row["n"]) == ("MMPareto [released]", 1)
+    assert row["difference"] == pytest.approx(50.0 - 80.0)
+
+
 def test_claims_runs_and_values_are_frames(loaded):
     assert {"claim", "verdict", "quote"} <= set(loaded.claims.columns)
     assert loaded.runs["status"].value_counts().to_dict() == {"missing": 5, "completed": 3}

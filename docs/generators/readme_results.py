@@ -10,6 +10,7 @@ from pathlib import Path
 
 from counterpoise import files
 from counterpoise.errors import UserError
+from counterpoise.papers.head import OWN
 from counterpoise.papers.paper import load_paper, paper_names
 
 START, END = "<!-- results -->", "<!-- end of results -->"
@@ -22,7 +23,7 @@ def table(root: Path) -> str:
         folder = path.parent.relative_to(root)
         layout = files.read_json(path.parent / "layout.json", "layout of results")
         for paper, found in files.read_json(path, "summary of results")["papers"].items():
-            title = load_paper(path.parent, paper).short_title
+            title = "Own tables" if paper == OWN else load_paper(path.parent, paper).short_title
             tables = ", ".join(entry["table"] for entry in layout["tables"] if entry["paper"] == paper)
             rows.append(f"| [{path.parent.name}]({folder}/README.md) | {title}: {tables} | {found['answer']} |")
             seen.add(paper)

@@ -119,14 +119,17 @@ def _property(key: str, value: dict[str, Any], required: bool) -> str:
 def _type(value: dict[str, Any]) -> str:
     if "$ref" in value:
         return value["$ref"].rpartition("/")[2]
-    if "anyOf" in value:
-        return " or ".join(dict.fromkeys(map(_type, value["anyOf"])))
+    several = value.get("anyOf") or value.get("oneOf")
+    if several:
+        return " or ".join(dict.fromkeys(map(_type, several)))
     if "enum" in value:
         return ", ".join(f"`{choice}`" for choice in value["enum"])
     if "const" in value:
         return f"`{value['const']}`"
     if value.get("type") == "array" and isinstance(value.get("items"), dict):
         return f"list of {_type(value['items'])}"
+    for inner in value.get("patternProperties", {}).values():
+        return f"mapping to {_type(inner)}"
     if value.get("type") == "object" and isinstance(value.get("additionalProperties"), dict):
         return f"mapping to {_type(value['additionalProperties'])}"
     return {"object": "mapping", "array": "list", "null": "nothing"}.get(

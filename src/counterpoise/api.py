@@ -18,8 +18,9 @@ import pandas as pd
 from counterpoise.errors import UserError, suggest
 from counterpoise.judging.compare import Comparison
 from counterpoise.judging.compare import judge as judge_paper
-from counterpoise.papers.paper import Paper, load_paper
+from counterpoise.papers.paper import Paper
 from counterpoise.results.layout import LayoutCell
+from counterpoise.results.papers import papers_of
 from counterpoise.results.table import Results, RunEntry, read_results
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ class Loaded:
     def seeds(self) -> pd.DataFrame:
         """A row per printed number and run: what each seed gave for it, in the paper's printed units."""
         return self._frame(".seeds.csv")
+
+    @property
+    def pairs(self) -> pd.DataFrame:
+        """A row per two rows of a column: their paired difference, its interval, p and the verdict.
+
+        In tables of one's own, and of methods added to a paper's table, that is the result.
+        """
+        return self._frame(".pairs.csv")
 
     @property
     def claims(self) -> pd.DataFrame:
@@ -199,7 +208,7 @@ def load(name: str | Path, *, root: Path | str | None = None) -> Loaded:
         published = read_published(folder)
         return Loaded(folder=folder, results=published.results, papers=_judged(published.results, published.papers))
     results = read_results(folder, home / "results/runs")
-    papers = {paper: load_paper(home / "configs", paper) for paper in results.layout.judged}
+    papers = _judged(results, papers_of(results.layout, home / "configs"))
     return Loaded(folder=folder, results=results, papers=papers)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -170,10 +171,15 @@ def _sentence(schema: type[BaseModel], error: ValidationError) -> str:
 
 def _place(problem: Any) -> str:
     """Return the keys that lead to a problem; pydantic ends them with the type that it tried of several."""
-    parts = [str(part) for part in problem["loc"]]
+    parts = [str(part) for part in problem["loc"] if not _is_tag(part)]
     if len(parts) > 1 and parts[-1] in ("int", "float", "str", "bool", "none"):
         parts.pop()
     return ".".join(parts)
+
+
+def _is_tag(part: Any) -> bool:
+    """Return whether a part of a location is no key but the class, as ``:Name``, that was chosen of several."""
+    return isinstance(part, str) and part.startswith(":")
 
 
 def _wanted(problem: Any) -> str:
@@ -215,7 +221,15 @@ def _descend(current: Any, part: Any) -> Any:
         annotation = current.model_fields[part].annotation
     else:
         annotation = current
-    for candidate in (annotation, *typing.get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel) and candidate is not current:
-            return candidate
-    return annotation
+    if _is_tag(part):
+        return next((found for found in _models(annotation) if found.__name__ == part[1:]), None)
+    inner = [found for found in _models(annotation) if found is not current]
+    return inner[0] if len(inner) == 1 else annotation  # of several, a tag says which
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models inside an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in typing.get_args(annotation):
+        yield from _models(inner)

@@ -141,7 +141,7 @@ def test_a_ranking_of_one_seed_is_tested_by_its_order_alone(make_study):
 def test_judging_gives_the_same_texts_each_time_and_a_summary(stand_in):
     found = stand_in.compare()
     assert found.texts() == stand_in.compare().texts()
-    parts = ("", ".claims", ".rankings", ".seeds", ".gains", ".columns", ".margins", ".added")
+    parts = ("", ".claims", ".rankings", ".seeds", ".gains", ".columns", ".margins", ".pairs")
     assert set(found.texts()) == {f"mmpareto{part}.csv" for part in parts}
     summary = found.summary()
     assert summary["numbers"]["stand_in"] == 14

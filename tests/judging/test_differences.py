@@ -163,7 +163,7 @@ def test_a_method_that_the_paper_lacks_is_compared_with_every_row(make_study):
     )
     row = own.model_copy(update={"row": "Mine"})
     study.layout = study.layout.model_copy(update={"values": (*study.layout.values, row)})
-    found = {one.other: one for one in study.compare().added}
+    found = {pair.other: pair for pair in study.compare().pairs if pair.row == "Mine"}
     assert set(found) >= {"Uniform baseline", "One joint loss", "MMPareto"}
     assert found["Uniform baseline"].verdict == "better"
     assert found["Uniform baseline"].difference == pytest.approx(5.0, abs=0.5)

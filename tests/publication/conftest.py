@@ -29,9 +29,9 @@ def give_runs(project: SmallProject, shift: int = 0) -> None:
             project.run(cell, seed, CORRECT[cell.method] + seed + shift, command=command)
 
 
-def derive_results(project: SmallProject) -> Results:
-    """Write ``results/small`` from the runs that are there."""
-    plan, folder = project.plan(), project.root / "results/small"
+def derive_results(project: SmallProject, name: str = "small") -> Results:
+    """Write ``results/<name>`` from the runs that are there."""
+    plan, folder = project.plan(), project.root / "results" / name
     shutil.rmtree(folder, ignore_errors=True)
     results = collect(plan, project.root)
     write_results(results, folder)
@@ -57,7 +57,7 @@ def finish() -> Callable[..., None]:
 
 
 @pytest.fixture
-def derive() -> Callable[[SmallProject], Results]:
+def derive() -> Callable[..., Results]:
     """Write a project's results, as :func:`derive_results`."""
     return derive_results
 

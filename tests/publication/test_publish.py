@@ -273,3 +273,26 @@ def test_the_commit_is_in_the_record(project, repository):
 def test_an_unknown_record_is_named_with_the_nearest(project):
     with pytest.raises(UserError, match="did you mean 'small'"):
         find_record(project.root, "smal")
+
+
+def test_a_table_of_ones_own_is_published_and_verified_without_any_papers_file(project, finish, derive):
+    column = {"dataset": "cg_digits", "model": "cg_digits_conv4", "protocol": "digits"}
+    own = {"own": "methods", "rows": ["joint", "uniform", "mmpareto"], "columns": {"digits": column}}
+    project.benchmark(name="mine", tables=[own])
+    finish(project)
+    results = derive(project, "mine")
+    publish(project.root, "mine")
+    folder = project.root / "results/published/mine"
+    assert not (folder / "papers").exists()
+    assert verify(folder).differences == []
+    record = read_published(folder)
+    assert judge(record.papers["own"], record.results).texts() == judge(project.plan().papers["own"], results).texts()
+    text = (folder / "README.md").read_text()
+    assert "nothing of a paper was compared" in text
+    assert "Which numbers reproduce" not in text
+    before = texts(folder)
+    assert judge_again(folder, project.root / "configs") == ()
+    assert texts(folder) == before
+    pairs = folder / "comparison/own.pairs.csv"
+    pairs.write_text(pairs.read_text().replace("undecided", "better"))
+    assert any("own.pairs.csv" in found.file for found in verify(folder).differences)

@@ -69,6 +69,23 @@ def test_every_page_loads_without_a_complaint_and_asks_for_files_alone(browser, 
         assert all(address.startswith(("file:", "data:")) for address in asked), page
 
 
+def test_two_rows_are_put_side_by_side_by_address_and_by_choice(browser, folder):
+    page = (folder / "tables/made.table0.html").as_uri()
+    browser.open(page)
+    rows = browser.run("[...document.querySelectorAll('#pairs-a option')].map(option => option.value).filter(Boolean)")
+    assert len(rows) > 2
+    shown = "[...document.querySelectorAll('#pairs tbody tr')].filter(row => !row.hidden)"
+    names = f"{shown}.map(row => [row.dataset.a, row.dataset.b].sort().join())"
+    # whichever of the two is named first
+    for a, b in ((rows[0], rows[1]), (rows[1], rows[0])):
+        browser.open(f"{page}#{urllib.parse.urlencode({'a': a, 'b': b})}")
+        assert set(browser.run(names)) == {",".join(sorted((a, b)))}
+    choose = f"field => {{ field.value = {rows[2]!r}; field.dispatchEvent(new Event('input')); }}"
+    browser.run(f"[document.getElementById('pairs-b')].forEach({choose})")
+    assert set(browser.run(names)) == {",".join(sorted((rows[1], rows[2])))}
+    assert urllib.parse.parse_qs(browser.run("location.hash.slice(1)")) == {"a": [rows[1]], "b": [rows[2]]}
+
+
 def test_the_policy_stops_what_would_go_out(browser, every):
     browser.open(every[0])
     assert browser.run("fetch('http://127.0.0.1:9/').then(() => 'went out', () => 'stopped')") == "stopped"

@@ -72,6 +72,7 @@ class MadeResults:
             seeds=tuple(seeds),
             selection=selection,
             papers=(self.paper.paper,),
+            own=tuple(self.paper.table(name) for name in tables) if self.paper.is_own else (),
             tables=tuple(LayoutTable(paper=self.paper.paper, table=name) for name in tables),
             values=tuple(values),
             cells=self._cells,

@@ -134,7 +134,7 @@ def test_a_dataset_of_files_gives_a_table_as_it_stands(tmp_path, repository, mon
     accuracy = counterpoise.load("my_data").numbers.query("metric == 'accuracy'").set_index("row")
     assert accuracy["n"].tolist() == [1, 1, 1]
     assert accuracy["mean"].min() > 60, "three classes that are easy to tell apart"
-    table = Path("results/my_data/tables/my_data/methods.md").read_text()
+    table = Path("results/my_data/tables/own/methods.md").read_text()
     assert all(row in table for row in ("One joint loss", "Uniform baseline", "MMPareto"))
     with pytest.raises(UserError, match="is there already; nothing was written"):
         new_dataset("my_data", tmp_path)

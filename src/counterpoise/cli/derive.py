@@ -9,7 +9,6 @@ from pathlib import Path
 from counterpoise.errors import UserError
 from counterpoise.files import atomic_directory
 from counterpoise.locks import locked
-from counterpoise.papers.paper import load_paper
 from counterpoise.planning.plan import Plan
 from counterpoise.results.basis import (
     BASIS,
@@ -23,6 +22,7 @@ from counterpoise.results.basis import (
     write_basis,
 )
 from counterpoise.results.explained import explanations_folder, read_explanations
+from counterpoise.results.papers import papers_of
 from counterpoise.results.table import FILES, Results, read_results, write_results
 from counterpoise.runs.changed import asked_for, find_changed, made_of, run_stamps
 
@@ -72,7 +72,7 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
         results = collect(plan, root, _previous(folder))
         explained = explanations_folder(root, plan.benchmark.name)
         explanations = read_explanations(explained, plan.benchmark.name)
-        papers = {name: load_paper(root / "configs", name) for name in results.layout.papers}
+        papers = papers_of(results.layout, root / "configs")
         comparisons = [judge(papers[name], results) for name in results.layout.judged]
         with atomic_directory(folder) as new:
             write_results(results, new)

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from counterpoise.papers.head import OWN
+from counterpoise.papers.paper import Paper
 from counterpoise.planning.plan import Plan, PreparedDataset
+from counterpoise.reporting.words import counted
 from counterpoise.results.explained import Question
 from counterpoise.runs.estimate import Recorded, estimate, read_recorded
 from counterpoise.runs.status import PREPARED, Orphan, RunStatus, State, run_status
@@ -232,8 +235,11 @@ def estimate_lines(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> l
 
 def power_lines(plan: Plan) -> list[str]:
     """Return the verdicts to expect for the plan's seeds if each paper is exactly right, by the spread over seeds."""
-    lines = []
+    lines: list[str] = []
     for name, paper in plan.papers.items():
+        if paper.is_own:
+            lines += _own_power_lines(plan, paper)
+            continue
         places = {(v.table, v.row, v.column) for v in plan.values if v.paper == name and v.cell and not v.stand_in}
         other = {
             (v.table, v.row, v.column)
@@ -264,6 +270,26 @@ def power_lines(plan: Plan) -> list[str]:
             for one in found
         ]
     return lines
+
+
+def _own_power_lines(plan: Plan, paper: Paper) -> Iterator[str]:
+    """Yield from which size on a difference between two rows of one's own tables is found."""
+    from counterpoise.judging.power import ASSUMED
+    from counterpoise.judging.statistics import detectable_difference
+
+    n = len(plan.seeds)
+    for table in paper.tables:
+        columns: dict[str, int] = Counter(
+            v.column for v in plan.values if (v.paper, v.table) == (OWN, table) and v.cell
+        )
+        pairs = sum(rows * (rows - 1) // 2 for rows in columns.values())
+        if n < 2 or not pairs:
+            yield f"{OWN}.{table}: {'one seed' if n < 2 else 'one row'} has nothing to compare rows by"
+            continue
+        # A difference of two runs has the spread of both, and is corrected for all pairs of the table.
+        gaps = (f"{detectable_difference(std, n, n, paper.alpha / pairs):.2g}" for std in ASSUMED)
+        yield f"{OWN}.{table}: of {counted(pairs, 'pair')} of rows, differences are found (power 80 %) from"
+        yield f"  {', '.join(gaps)} points on with a spread of {', '.join(f'{std:g}' for std in ASSUMED)}"
 
 
 def _cell_lines(runs: Sequence[RunStatus]) -> Iterator[str]:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from counterpoise.errors import UserError, suggest
-from counterpoise.judging.added import AddedResult, judge_added
 from counterpoise.judging.claims import Answer, ClaimResult, answer_claims
 from counterpoise.judging.contrast import GainResult, judge_gains
-from counterpoise.judging.entries import Entry, entries_of
+from counterpoise.judging.entries import Entry, added_entries, entries_of
 from counterpoise.judging.level import CurvePoint, judge_levels, margin_curves
 from counterpoise.judging.pattern import Pattern, judge_patterns
-from counterpoise.judging.ranking import Ranking, judge_rankings
+from counterpoise.judging.ranking import Ranking, judge_leaders, judge_rankings
+from counterpoise.judging.row_pairs import RowPair, judge_pairs
 from counterpoise.judging.verdicts import Discrimination, NumberVerdict, Verdict
 from counterpoise.papers.paper import Paper
 from counterpoise.results.layout import Layout
@@ -113,12 +113,13 @@ POWER_COLUMNS = (
     "pattern_p",
     "flat_p",
 )
-ADDED_COLUMNS = (
+PAIR_COLUMNS = (
     "paper",
     "table",
     "column",
     "row",
     "other",
+    "asked",
     "difference",
     "low",
     "high",
@@ -126,6 +127,11 @@ ADDED_COLUMNS = (
     "p_value",
     "p_corrected",
     "verdict",
+    "new_low",
+    "new_high",
+    "new_p_value",
+    "new_p_corrected",
+    "new_examples",
 )
 MARGIN_COLUMNS = ("paper", "table", "margin", "within", "deviates", "neither")
 SEED_COLUMNS = ("paper", "table", "row", "column", "dataset", "better", "stand_in", "seed", "status", "value")
@@ -213,7 +219,8 @@ class Comparison:
     """A paper compared with the results of a benchmark; ``layout`` is that of the results.
 
     ``rows`` has every number of the paper with its verdict, in the order of :func:`entries_of`: whoever shows a
-    number takes its verdict from here.
+    number takes its verdict from here. ``added`` are the rows that the benchmark adds, which no number is compared of.
+    ``pairs`` has every two rows of a column side by side, ``rankings`` of a table of one's own its best row.
     """
 
     layout: Layout
@@ -224,7 +231,8 @@ class Comparison:
     powers: list[Discrimination]
     gains: list[GainResult]
     patterns: list[Pattern]
-    added: list[AddedResult]
+    added: list[Entry]
+    pairs: list[RowPair]
     curves: list[CurvePoint]
 
     def rows_of(self, table: str) -> list[ComparisonRow]:
@@ -237,8 +245,11 @@ class Comparison:
         refuted, 5 if nothing was compared: no number's level, and no claim has an answer.
 
         Everything that sets it is corrected over the whole paper (Holm), the claims in both directions. Stand-ins do
-        not count: what happens on them says nothing about the paper's numbers.
+        not count: what happens on them says nothing about the paper's numbers. In tables of one's own there is nothing
+        of a paper to be compared: always 5.
         """
+        if self.paper.is_own:
+            return NOTHING_COMPARED
         answers = {claim.answer for claim in self.claims if not claim.stand_in}
         if Answer.REFUTED in answers:
             return REFUTED
@@ -310,7 +321,7 @@ class Comparison:
             f"{paper}.gains.csv": as_csv(GAIN_COLUMNS, (_gain_record(paper, gain) for gain in self.gains)),
             f"{paper}.columns.csv": as_csv(POWER_COLUMNS, _column_records(self)),
             f"{paper}.margins.csv": _records(MARGIN_COLUMNS, paper, self.curves),
-            f"{paper}.added.csv": _records(ADDED_COLUMNS, paper, self.added),
+            f"{paper}.pairs.csv": _records(PAIR_COLUMNS, paper, self.pairs),
         }
 
 
@@ -324,7 +335,7 @@ def judge(paper: Paper, results: Results) -> Comparison:
     if paper.paper not in layout.papers:
         hint = suggest(paper.paper, layout.papers)
         raise UserError(f"the benchmark '{layout.name}' has no table of the paper '{paper.paper}'{hint}")
-    entries = entries_of(paper, results)
+    entries, added = entries_of(paper, results), added_entries(paper, results)
     numbers, powers = judge_levels(paper, entries)
     return Comparison(
         layout=layout,
@@ -334,11 +345,12 @@ def judge(paper: Paper, results: Results) -> Comparison:
             for entry, number in zip(entries, numbers, strict=True)
         ],
         claims=answer_claims(paper, entries, results),
-        rankings=judge_rankings(entries),
+        rankings=judge_leaders(entries) if paper.is_own else judge_rankings(entries),
         powers=powers,
         gains=judge_gains(paper, entries, results),
         patterns=judge_patterns(paper, entries),
-        added=judge_added(paper, results),
+        added=added,
+        pairs=judge_pairs(paper, entries, added, results),
         curves=margin_curves(paper, entries),
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from counterpoise.judging.gate import Comparability, comparability_of
 from counterpoise.judging.statistics import binomial_error
-from counterpoise.papers.paper import Column, Paper, PaperTable, PrintedValue
+from counterpoise.papers.paper import UNPRINTED, Column, Paper, PaperTable, PrintedValue
 from counterpoise.results.layout import NOT_IN_BENCHMARK, LayoutCell, LayoutValue
 from counterpoise.results.seeds import SeedValues
 from counterpoise.results.table import Results
@@ -57,8 +57,13 @@ class Entry:
 
     @property
     def printed(self) -> PrintedValue:
-        """What the paper prints there."""
-        return self.table.value(self.row, self.column.id)
+        """What the paper prints there: nothing in a row that the benchmark adds."""
+        return UNPRINTED if self.added else self.table.value(self.row, self.column.id)
+
+    @property
+    def added(self) -> bool:
+        """Whether the row is one that the benchmark adds to the paper's."""
+        return self.row not in self.table.row_ids
 
 
 def row_label(row: str, variant: str | None) -> str:
@@ -84,6 +89,18 @@ def entries_of(paper: Paper, results: Results) -> list[Entry]:
                     variants.setdefault(entry.variant, []).append(entry)
             found += [entry for entries in variants.values() for entry in entries]
     return found
+
+
+def added_entries(paper: Paper, results: Results) -> list[Entry]:
+    """Return the entries of the rows that the benchmark adds to the paper's tables, as far as cells fill them.
+
+    They have no printed number, so they are no part of what is compared with the paper.
+    """
+    return [
+        _entry(paper, results, table, value.row, table.column(value.column), value, counted=False)
+        for value in results.layout.values_of(paper.paper)
+        if value.cell is not None and value.row not in (table := paper.table(value.table)).row_ids
+    ]
 
 
 def _entry(

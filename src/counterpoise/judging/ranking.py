@@ -1,4 +1,6 @@
-"""The fourth question: does our order of a column's rows agree with the printed one?"""
+"""The fourth question: does our order of a column's rows agree with the printed one? And which row is best, where none
+is printed.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,9 @@ class Ranking:
     is the share of seeds in which the row that the paper prints as best is ours, too; with ``rows`` equal methods it
     would be one in ``rows``. ``improvement`` is, over all pairs of rows, the chance that a run of the row that is
     printed as better beats one of the other: a half for equal methods.
+
+    In a table of one's own, ``best`` is the row with our best mean, ``p_best`` the share of seeds in which it is best,
+    and there is no printed order to agree with.
     """
 
     paper: str
@@ -56,7 +61,7 @@ def _ranking(entries: Sequence[Entry], variant: str | None) -> Ranking:
         if entry.row not in chosen or entry.variant == variant:
             chosen[entry.row] = entry
     ranked = [entry for entry in chosen.values() if entry.ours is not None and entry.ours.finished]
-    seeds = sorted(set.intersection(*(set(entry.ours.finished) for entry in ranked))) if ranked else []
+    seeds = _common_seeds(ranked)
     left_out = len(chosen) - len(ranked)
     reason = f"{left_out} rows without runs left out" if left_out else ""
     tau = p_value = p_best = improvement = None
@@ -68,7 +73,7 @@ def _ranking(entries: Sequence[Entry], variant: str | None) -> Ranking:
     else:
         sign = 1.0 if ranked[0].column.better == "higher" else -1.0
         printed = sign * np.array([entry.printed.value for entry in ranked])
-        runs = sign * np.array([[entry.ours.finished[seed] for seed in seeds] for entry in ranked])  # (rows, seeds)
+        runs = _runs(ranked, seeds)
         found = statistics.kendall(printed, runs.mean(1))
         tau, p_value = (None if np.isnan(number) else number for number in found)
         best = ranked[int(printed.argmax())].label
@@ -91,6 +96,52 @@ def _ranking(entries: Sequence[Entry], variant: str | None) -> Ranking:
         stand_in=any(entry.stand_in for entry in ranked),
         reason=reason,
     )
+
+
+def judge_leaders(entries: Sequence[Entry]) -> list[Ranking]:
+    """Return, for each column of tables of one's own, the row with the best mean over the seeds that all rows have."""
+    return [_leader(column) for column in columns_of(entries).values()]
+
+
+def _leader(column: Sequence[Entry]) -> Ranking:
+    ranked = [entry for entry in column if entry.ours is not None and entry.ours.finished]
+    seeds = _common_seeds(ranked)
+    best, p_best, reason = "", None, ""
+    if len(ranked) < 2:
+        reason = "fewer than two rows have run"
+    elif not seeds:
+        reason = "no seed has finished in every row"
+    else:
+        runs = _runs(ranked, seeds)
+        place = int(runs.mean(1).argmax())
+        best, p_best = ranked[place].label, best_share(runs, place)
+    first = column[0]
+    return Ranking(
+        paper=first.table.paper,
+        table=first.table.table,
+        variant="",
+        column=first.column.id,
+        dataset=first.dataset,
+        rows=len(ranked),
+        n=len(seeds),
+        tau=None,
+        p_value=None,
+        best=best,
+        p_best=p_best,
+        improvement=None,
+        stand_in=False,
+        reason=reason,
+    )
+
+
+def _common_seeds(entries: Sequence[Entry]) -> list[int]:
+    return sorted(set.intersection(*(set(entry.ours.finished) for entry in entries))) if entries else []
+
+
+def _runs(entries: Sequence[Entry], seeds: Sequence[int]) -> np.ndarray:
+    """Return the values of entries of one column, (rows, seeds), higher is better."""
+    sign = 1.0 if entries[0].column.better == "higher" else -1.0
+    return sign * np.array([[entry.ours.finished[seed] for seed in seeds] for entry in entries])
 
 
 def best_share(runs: np.ndarray, row: int) -> float:

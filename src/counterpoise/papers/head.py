@@ -8,6 +8,9 @@ from counterpoise.metrics import METRICS, Better
 from counterpoise.papers.data import NAME, PaperData, Unit
 from counterpoise.papers.facts import DatasetFacts
 
+OWN = "own"
+"""What stands in the place of a paper's name where tables are one's own."""
+
 
 class PaperMetric(PaperData):
     """A metric that the paper declares for its own columns: its results come from elsewhere, not from an engine."""
@@ -45,6 +48,11 @@ class PaperHead(PaperData):
             if margin <= 0:
                 raise ValueError(f"the margin of '{metric}' must be above 0, got {margin}")
         return margins
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this is no paper but the tables of one's own: nothing is printed, and rows are compared with rows."""
+        return self.paper == OWN
 
     def practically_equal(self, metric: str) -> float | None:
         """Return the difference between two rows that counts as practically none; None for a metric of a machine."""

@@ -15,7 +15,7 @@ from counterpoise.errors import UserError, suggest
 from counterpoise.metrics import METRICS
 from counterpoise.papers.claims import Claim, ClaimsFile, ClaimTest, LeftOut
 from counterpoise.papers.figures import Figure, FiguresFile
-from counterpoise.papers.head import PaperHead
+from counterpoise.papers.head import OWN, PaperHead
 from counterpoise.papers.printed import UNPRINTED, PrintedValue
 from counterpoise.papers.tables import Column, ColumnGroup, PaperTable, Row
 from counterpoise.path_names import SafeName
@@ -113,6 +113,8 @@ def short_title(configs: Path, paper: str) -> str:
 
 def _load_head(configs: Path, paper: str) -> _PaperFile:
     home = Path(configs) / "papers"
+    if paper == OWN:
+        raise UserError(f"{home / OWN}: a paper cannot be called '{OWN}': tables of one's own are")
     known = paper_names(configs)
     if paper not in known:
         raise UserError(f"{home}: there is no paper '{paper}'{suggest(paper, known)}")

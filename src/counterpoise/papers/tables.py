@@ -12,7 +12,7 @@ from counterpoise.errors import UserError, suggest
 from counterpoise.metrics import UNITS, Better
 from counterpoise.papers.data import NAME, PaperData, Unit
 from counterpoise.papers.figures import Measurement
-from counterpoise.papers.head import PaperHead
+from counterpoise.papers.head import OWN, PaperHead
 from counterpoise.papers.printed import UNPRINTED, PrintedValue
 
 
@@ -152,6 +152,11 @@ class PaperTable(PaperData):
             raise ValueError(f"the row '{row.id}' has no value in the column '{missing[0]}'")
 
     @property
+    def is_own(self) -> bool:
+        """Whether it is one's own table, of no paper."""
+        return self.paper == OWN
+
+    @property
     def group_ids(self) -> list[str]:
         return [group.id for group in self.groups]
 
@@ -191,9 +196,13 @@ class PaperTable(PaperData):
         return _find(self._columns_by_id, column_id, f"{self.paper}.{self.table}", "column")
 
     def group(self, row_id: str, column_id: str) -> ColumnGroup:
-        """Return the column group that an entry belongs to (in tables of datasets, the row names it)."""
-        name = self.row(row_id).group or self.column(column_id).group
-        return self._groups_by_id[name]
+        """Return the column group that an entry belongs to: the row's in tables of datasets, else the column's.
+
+        A row that the table does not have is one that a benchmark adds to it.
+        """
+        row = self._rows_by_id.get(row_id)
+        name = (row.group if row else None) or self.column(column_id).group
+        return self._groups_by_id[self.row(row_id).group if name is None else name]
 
     def value(self, row_id: str, column_id: str) -> PrintedValue:
         """Return the printed entry; its kind is ``unprinted`` where the paper gives no number."""

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from counterpoise.errors import UserError
+from counterpoise.papers.head import OWN
 from counterpoise.planning.configs import MethodOverride, merge, scaled
 from counterpoise.planning.probe import Probe
 from counterpoise.validation import load_yaml, parse_yaml, validate
@@ -69,6 +70,71 @@ class TableRun(_Config):
         for method, variants in self.variants.items():
             _refuse_twice(f"variants.{method}", variants)
         return self
+
+
+class OwnColumn(ColumnRun):
+    """A column of a table of one's own: what runs there, and the metric that is shown of which output.
+
+    The default output is the joint one, or the only task.
+    """
+
+    metric: str = "accuracy"
+    output: str = ""
+
+
+class OwnRow(_Config):
+    """A row of a table of one's own: a method, by its name alone where it has no settings and its own title."""
+
+    method: Name
+    title: str = ""
+    settings: dict[str, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, data: Any) -> Any:
+        return {"method": data} if isinstance(data, str) else data
+
+
+class _OrName:
+    """Says in the JSON schema that a name alone will do, as the validator above makes a row of it."""
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
+class OwnTable(_Config):
+    """A table of one's own, called ``own``: rows are methods, columns are datasets, and no paper has numbers of it.
+
+    Its rows are compared with each other. ``variants`` gives a method's variants (default: published).
+    """
+
+    own: Name
+    title: str = ""
+    rows: list[Annotated[OwnRow, _OrName()]] = Field(min_length=1)
+    columns: dict[Name, OwnColumn] = Field(min_length=1)
+    variants: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> Self:
+        for method, variants in self.variants.items():
+            _refuse_twice(f"variants.{method}", variants)
+        return self
+
+    @property
+    def run(self) -> TableRun:
+        """The table as one of a paper that is called ``own``."""
+        return TableRun(paper=OWN, table=self.own, columns=dict(self.columns), variants=self.variants)
+
+
+def _kind_of_table(data: Any) -> str:
+    keys = data if isinstance(data, dict) else vars(data) if isinstance(data, BaseModel) else ()
+    return ":OwnTable" if OWN in keys else ":TableRun"
+
+
+# Which of the two is asked for is seen by the key 'own'; so a mistake is said of that one alone.
+AnyTable = Annotated[
+    Annotated[TableRun, Tag(":TableRun")] | Annotated[OwnTable, Tag(":OwnTable")], Discriminator(_kind_of_table)
+]
 
 
 class FigureRun(_Config):
@@ -133,7 +199,7 @@ class Benchmark(_Config):
     mirror: str | None = None
     data_roots: dict[str, str] = {}
     methods: dict[str, MethodOverride] = {}
-    tables: list[TableRun] = Field(min_length=1)
+    tables: list[AnyTable] = Field(min_length=1)
     figures: list[FigureRun] = []
 
     @field_validator("seeds")
@@ -146,8 +212,8 @@ class Benchmark(_Config):
 
     @field_validator("tables")
     @classmethod
-    def _tables_are_distinct(cls, tables: list[TableRun]) -> list[TableRun]:
-        _refuse_twice("tables", [f"{run.paper}.{run.table}" for run in tables])
+    def _tables_are_distinct(cls, tables: list[AnyTable]) -> list[AnyTable]:
+        _refuse_twice("tables", [f"{run.paper}.{run.table}" for run in _runs(tables)])
         return tables
 
     @field_validator("figures")
@@ -155,6 +221,15 @@ class Benchmark(_Config):
     def _figures_are_distinct(cls, figures: list[FigureRun]) -> list[FigureRun]:
         _refuse_twice("figures", [f"{run.paper}.{run.figure}" for run in figures])
         return figures
+
+    @property
+    def table_runs(self) -> list[TableRun]:
+        """All tables, those of one's own as tables of a paper called ``own``."""
+        return _runs(self.tables)
+
+
+def _runs(tables: Sequence[AnyTable]) -> list[TableRun]:
+    return [table.run if isinstance(table, OwnTable) else table for table in tables]
 
 
 def load_benchmark(path: Path, overrides: dict[str, Any] | None = None) -> Benchmark:

@@ -50,7 +50,7 @@ def plan_figure(resolver: Resolver, run: FigureRun, paper: Paper) -> PlannedFigu
     kind.resolve(figure.settings, f"{where}: settings of its kind '{figure.kind}'")
     if figure.measure is not None:
         measurement_of(figure.measure, where)
-    tables = resolver.benchmark.tables
+    tables = resolver.benchmark.table_runs
     if figure.table and all((t.paper, t.table) != (run.paper, figure.table) for t in tables):
         raise UserError(f"{where}: draws table '{figure.table}', which is not among 'tables'")
     if figure.needs_runs != (run.runs is not None):

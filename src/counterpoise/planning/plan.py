@@ -12,11 +12,14 @@ from counterpoise.components import component
 from counterpoise.errors import UserError, suggest
 from counterpoise.identity import short_key, source_digest
 from counterpoise.papers.figures import Measurement
+from counterpoise.papers.head import OWN
+from counterpoise.papers.own import own_paper
 from counterpoise.papers.paper import Paper, load_paper, paper_names
-from counterpoise.planning.benchmark import Benchmark, TableRun, load_benchmark
+from counterpoise.planning.benchmark import Benchmark, OwnTable, TableRun, load_benchmark
 from counterpoise.planning.cells import Cell, PreparedDataset
 from counterpoise.planning.figures import PlannedFigure, measurement_name, plan_figure
 from counterpoise.planning.flips import Flip, flips_of
+from counterpoise.planning.own import own_table
 from counterpoise.planning.probe import SOURCE as PROBE_SOURCE
 from counterpoise.planning.resolve import Resolver
 from counterpoise.planning.tables import NOT_IN_BENCHMARK, PlannedValue, plan_table
@@ -54,7 +57,7 @@ class Plan:
     @property
     def tables(self) -> list[tuple[str, str]]:
         """The (paper, table) pairs, in the benchmark's order."""
-        return list(dict.fromkeys((table.paper, table.table) for table in self.benchmark.tables))
+        return list(dict.fromkeys((table.paper, table.table) for table in self.benchmark.table_runs))
 
     @functools.cached_property
     def probe_name(self) -> str:
@@ -69,7 +72,7 @@ class Plan:
 
     def probes_all(self, paper: str, table: str) -> bool:
         """Return whether the benchmark asks for a probe of every row of a table."""
-        return any(run.probe == "all" for run in self.benchmark.tables if (run.paper, run.table) == (paper, table))
+        return any(run.probe == "all" for run in self.benchmark.table_runs if (run.paper, run.table) == (paper, table))
 
     def probe_of(self, cell: Cell) -> str | None:
         """Return the name of the probe that a cell's metrics take in, if they do."""
@@ -210,10 +213,10 @@ class Plan:
 
     def table_run(self, paper: str, table: str) -> TableRun:
         """Return what the benchmark says about a table."""
-        for run in self.benchmark.tables:
+        for run in self.benchmark.table_runs:
             if (run.paper, run.table) == (paper, table):
                 return run
-        names = [f"{run.paper}.{run.table}" for run in self.benchmark.tables]
+        names = [f"{run.paper}.{run.table}" for run in self.benchmark.table_runs]
         hint = suggest(f"{paper}.{table}", names)
         raise UserError(f"{self.path}: table '{paper}.{table}' is not in this benchmark{hint}")
 
@@ -233,7 +236,10 @@ def make_plan(root: Path, path: Path, overrides: dict[str, Any] | None = None) -
         component("method", name, str(configs.path("methods", name)))
     papers: dict[str, Paper] = {}
     values: list[PlannedValue] = []
-    for run in benchmark.tables:
+    own = [own_table(resolver, table) for table in benchmark.tables if isinstance(table, OwnTable)]
+    if own:
+        papers[OWN] = own_paper(own)
+    for run in benchmark.table_runs:
         paper = _paper(resolver, run.paper, "tables", papers)
         if run.table not in paper.tables:
             raise UserError(f"{path}: paper '{run.paper}' has no table '{run.table}'{suggest(run.table, paper.tables)}")

@@ -308,6 +308,13 @@ class Resolver:
         for protocol in (column.protocol, *column.protocols.values()):
             self.check_exists("protocols", protocol, f"{where}.protocol")
 
+    def outputs(self, dataset: str, model: str) -> list[str]:
+        """Return the outputs that a model has on a dataset: ``joint`` and one per modality, or one per task."""
+        _, info = self._dataset(dataset)
+        if info.task == "multitask":
+            return list(info.targets)
+        return ["joint", *self.configs.model(model).encoders]
+
     def _read_method_file(self, name: str) -> MethodConfig:
         file = self.configs.method(name)
         where = self.configs.path("methods", name)

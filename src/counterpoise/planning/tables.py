@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from counterpoise.comparability import Difference
 from counterpoise.components import component, components
 from counterpoise.errors import UserError, suggest
+from counterpoise.papers.head import OWN
 from counterpoise.papers.paper import ColumnGroup, PaperTable
 from counterpoise.planning.benchmark import ColumnRun, TableRun
 from counterpoise.planning.cells import Cell
@@ -101,6 +102,8 @@ def _outcome(resolver: Resolver, run: TableRun, row: _Row, variant: str, group: 
     column = run.columns[group.id]
     names = CellNames.of(column, row.method, variant, row.settings)
     cell, reason = resolver.resolve(names, f"{where}: column {group.id}: row {row.id}")
+    if run.paper == OWN:  # nothing is printed, so nothing stands in for it or differs from it
+        return _Outcome(cell=cell, reason=reason)
     dataset = resolver.configs.dataset(column.dataset)
     protocol = resolver.protocol_file(names.protocol)
     other_training = protocol.title or names.protocol if protocol.stand_in_for else ""

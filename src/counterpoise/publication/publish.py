@@ -6,7 +6,7 @@ import gzip
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from counterpoise.errors import UserError
 from counterpoise.files import atomic_directory, read_bytes, write_bytes, write_json, write_text
 from counterpoise.git import commit_of
 from counterpoise.judging.compare import Comparison, judge
-from counterpoise.papers.paper import Paper, load_paper
+from counterpoise.papers.head import OWN
+from counterpoise.papers.paper import Paper
 from counterpoise.publication import record as published
 from counterpoise.publication.readme import NOTES, readme_text
 from counterpoise.publication.verify import recompute, verify
 from counterpoise.results.arrays import pack_arrays
 from counterpoise.results.explained import explanations_folder, read_explanations
+from counterpoise.results.papers import papers_of
 from counterpoise.results.record import RunRecord
 from counterpoise.results.result_set import PUBLISHED, RESULTS
 from counterpoise.results.run_files import (
@@ -84,7 +86,7 @@ def publish(root: Path, benchmark: str, name: str | None = None, *, partial: boo
         if notes is not None:
             write_bytes(fresh / NOTES, notes)
         write_results(results, fresh)
-        papers = _copy_papers(results, root / "configs", fresh)
+        papers = _copy_papers(results, (root / "configs",), fresh)
         _copy_benchmark(results, root, fresh)
         _copy_explanations(results, root, fresh)
         for run in results.runs:
@@ -151,10 +153,7 @@ def judge_again(folder: Path, configs: Path) -> tuple[str, ...]:
                 shutil.copytree(folder / name, fresh / name)
             elif (folder / name).exists():
                 shutil.copyfile(folder / name, fresh / name)
-        for name in record.papers:
-            home = next(path for path in (configs, folder) if (path / "papers" / name).is_dir())
-            shutil.copytree(home / "papers" / name, fresh / "papers" / name)
-        papers = {name: load_paper(fresh, name) for name in record.papers}
+        papers = _copy_papers(results, (configs, folder), fresh)
         write_results(results, fresh)
         results = replace(results, runs_folder=fresh / "runs")
         problems = _derive(results, papers, [judge(papers[name], results) for name in results.layout.judged], fresh)
@@ -223,10 +222,12 @@ def without_local(settings: dict[str, Any]) -> dict[str, Any]:
 # -- what a record is made of --------------------------------------------------------------------------------
 
 
-def _copy_papers(results: Results, configs: Path, folder: Path) -> dict[str, Paper]:
-    for name in results.layout.papers:
-        shutil.copytree(configs / "papers" / name, folder / "papers" / name)
-    return {name: load_paper(folder, name) for name in results.layout.papers}
+def _copy_papers(results: Results, homes: Sequence[Path], folder: Path) -> dict[str, Paper]:
+    """Copy each paper from the first of ``homes`` that has it, and read the copies."""
+    for name in set(results.layout.papers) - {OWN}:  # tables of one's own are in the layout
+        home = next((path for path in homes if (path / "papers" / name).is_dir()), homes[-1])
+        shutil.copytree(home / "papers" / name, folder / "papers" / name)
+    return papers_of(results.layout, folder)
 
 
 def _copy_benchmark(results: Results, root: Path, folder: Path) -> None:

@@ -202,7 +202,7 @@ def paper_facts(results: Results, comparison: Comparison) -> PaperFacts:
         comparison=comparison,
         answer=answer(comparison),
         sentences=[
-            numbers_of(comparison.rows).sentence(),
+            "" if comparison.paper.is_own else numbers_of(comparison.rows).sentence(),
             claims_sentence(comparison),
             *(f"{table_name(name)}: {said}" for name, said in summaries.items() if said),
         ],

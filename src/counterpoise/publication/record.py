@@ -19,9 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from counterpoise.errors import UserError, suggest
 from counterpoise.files import read_json, sha256_file, write_json
 from counterpoise.identity import source_digest
-from counterpoise.papers.paper import Paper, load_paper
+from counterpoise.papers.paper import Paper
 from counterpoise.path_names import RelativePath, Sha256, is_relative_path, printable
 from counterpoise.publication.readme import NOTES
+from counterpoise.results.papers import papers_of
 from counterpoise.results.result_set import PUBLISHED, find_folder
 from counterpoise.results.table import Results, read_results
 from counterpoise.validation import validate
@@ -102,7 +103,7 @@ def read_published(folder: Path) -> PublishedRecord:
     check_tree(folder)
     manifest = read_manifest(folder)
     results = read_results(folder, folder / "runs")
-    papers = {name: load_paper(folder, name) for name in results.layout.papers}
+    papers = papers_of(results.layout, folder)
     return PublishedRecord(folder=folder, manifest=manifest, results=results, papers=papers)
 
 

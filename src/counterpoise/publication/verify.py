@@ -22,7 +22,6 @@ from counterpoise.errors import UserError
 from counterpoise.files import json_text, read_json, read_text, sha256_file
 from counterpoise.judging.compare import Comparison, judge
 from counterpoise.metrics import Source, metrics_of
-from counterpoise.papers.paper import load_paper
 from counterpoise.path_names import printable
 from counterpoise.publication import record as published
 from counterpoise.publication.readme import readme_text
@@ -31,6 +30,7 @@ from counterpoise.reporting.write import SUMMARY, checked_texts, summary
 from counterpoise.results.agreement import agreement_values
 from counterpoise.results.diagnostics import COLUMNS, kind_of
 from counterpoise.results.measure import Measured, measure_files
+from counterpoise.results.papers import papers_of
 from counterpoise.results.rows import parse_rows
 from counterpoise.results.run_files import COMPACT, DIAGNOSTICS, HISTORY, PREDICTIONS, RECORD, TIMINGS, read_run_file
 from counterpoise.results.table import (
@@ -65,7 +65,7 @@ LINE_NAMES = {
     ".gains.csv": ("table", "row", "column"),
     ".columns.csv": ("table", "column"),
     ".margins.csv": ("table", "margin"),
-    ".added.csv": ("table", "column", "row", "other"),
+    ".pairs.csv": ("table", "column", "row", "other"),
 }
 COMPARISON_LINE, TABLE_LINE = ("table", "row", "column"), ("row",)
 # Columns in words, which another version of the source may put differently.
@@ -138,7 +138,7 @@ def verify(folder: Path, papers: Path | None = None) -> Verification:
         results, found_papers = record.results, record.papers
     else:
         results = read_results(folder)
-        found_papers = {name: load_paper(papers or folder, name) for name in results.layout.papers}
+        found_papers = papers_of(results.layout, papers or folder)
     _check_planned(results, done)
     left_out = frozenset(record.manifest.left_out) if record is not None else frozenset()
     again = _recomputed(results, done, left_out)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from counterpoise.judging.claims import Answer
 from counterpoise.judging.compare import COMPARED, Comparison, ComparisonRow
 from counterpoise.judging.verdicts import MOST_WRONG, Discrimination, Verdict
+from counterpoise.reporting.own import own_answer, own_sentence, own_summary
 from counterpoise.reporting.words import counted, listed
 from counterpoise.results.table import Results
 
@@ -93,6 +94,8 @@ def numbers_of(rows: Iterable[ComparisonRow]) -> Numbers:
 
 def answer(comparison: Comparison) -> str:
     """Return the answer to "does it reproduce?" in a few words, no more than the comparison can say."""
+    if comparison.paper.is_own:
+        return own_answer(comparison)
     numbers = numbers_of(comparison.rows)
     refuted = sum(claim.verdict == "refuted" for claim in comparison.claims)
     wrong = numbers.deviating
@@ -109,6 +112,8 @@ def answer(comparison: Comparison) -> str:
 
 def sentence(comparison: Comparison) -> str:
     """Return the answer and the counts behind it, for a terminal: ``MMPareto: 2 of 40 compared numbers deviate. …``"""
+    if comparison.paper.is_own:
+        return f"{comparison.paper.short_title}: {own_sentence(comparison)}"
     parts = [f"{answer(comparison)}.", numbers_of(comparison.rows).sentence(), claims_sentence(comparison)]
     return f"{comparison.paper.short_title}: {' '.join(part for part in parts if part)}"
 
@@ -182,8 +187,12 @@ def _part(count: int, one: str, several: str) -> str:
 def table_summary(comparison: Comparison, name: str) -> str:
     """Return what a table's numbers say, and what they cannot say: level, pattern, gains, equal rows; "" without runs.
 
+    Of a table of one's own, which row is best in each column.
+
     ``Not comparable in level (...). Level: 13 of 14 within the margin, but so are 89 % of wrong pairings. ...``
     """
+    if comparison.paper.is_own:
+        return own_summary(comparison, name)
     rows = [row for row in comparison.rows_of(name) if row.entry.counted]
     powers = [power for power in comparison.powers if power.table == name]
     parts = [_gate_part(rows), *_level_parts(powers), _pattern_part(comparison, name), _gain_part(comparison, name)]

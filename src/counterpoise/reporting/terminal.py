@@ -12,13 +12,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from counterpoise.judging.added import AddedResult
 from counterpoise.judging.claims import Answer, ClaimResult
 from counterpoise.judging.compare import Comparison, ComparisonRow
 from counterpoise.judging.contrast import GainResult
 from counterpoise.judging.ranking import Ranking
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.reporting.outcome import answer, claims_sentence, numbers_of, table_summary
+from counterpoise.reporting.own import column_title
 from counterpoise.reporting.words import COLOURS, counted, interval_text, marked, number_text, spread_text, table_name
 
 UNFOLDED = 100_000
@@ -28,7 +28,7 @@ MEANING = {
     0: "nothing deviates from the paper",
     3: "a number deviates (corrected over all) or diverged",
     4: "a claim is refuted",
-    5: "nothing was compared",
+    5: "nothing was compared with a paper",
 }
 Item = TypeVar("Item")
 
@@ -49,6 +49,9 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     """
     console = console or make_console()
     paper, layout = comparison.paper, comparison.layout
+    if paper.is_own:
+        _print_own(console, comparison)
+        return
     console.print(escape(numbers_of(comparison.rows).sentence()))
     console.print(f"[bold]{escape(paper.short_title)}: {escape(answer(comparison))}.[/bold]")
     claims = claims_sentence(comparison)
@@ -68,14 +71,42 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
                 console.print(escape(f"{table_name(name)}: {said}"))
     if comparison.gains:
         _print_gains(console, comparison.gains)
-    if comparison.added:
-        _print_added(console, comparison.added)
+    _print_pairs(console, comparison, ", not in the paper")
     if comparison.rankings:
         _print_rankings(console, comparison.rankings)
     tested = [claim for claim in comparison.claims if claim.answer is not Answer.NOT_RUN]
     if tested:
         _print_claims(console, tested)
+    _print_exit_code(console, comparison)
+
+
+def _print_exit_code(console: Console, comparison: Comparison) -> None:
     console.print(f"\nexit code {comparison.exit_code}: {MEANING[comparison.exit_code]}")
+
+
+def _print_own(console: Console, comparison: Comparison) -> None:
+    """Print the tables of one's own: every value that ran, which row is best, and every two rows side by side."""
+    layout = comparison.layout
+    console.print(f"[bold]{escape(comparison.paper.short_title)}: {escape(answer(comparison))}.[/bold]")
+    console.print(
+        f"benchmark {layout.name}, {counted(len(layout.seeds), 'seed')}, selection {layout.selection}, "
+        f"α = {comparison.paper.alpha:g}"
+    )
+    for name, own in comparison.paper.tables.items():
+        console.print(f"\n[bold]{escape(own.title)}[/bold] (own.{name})")
+        table = make_table("row", *(escape(column_title(own, column)) for column in own.column_ids))
+        for (label,), group in _grouped(comparison.rows_of(name), lambda row: (row.entry.label,)):
+            table.add_row(escape(label), *(_own_text(row) for row in group))
+        console.print(Padding(table, (0, 0, 0, 2), expand=False))
+        console.print(escape(table_summary(comparison, name)))
+    _print_pairs(console, comparison, "")
+    _print_exit_code(console, comparison)
+
+
+def _own_text(row: ComparisonRow) -> str:
+    if row.verdict is Verdict.NOT_PRINTED:
+        return spread_text(row.number.mean, row.number.std)
+    return f"{row.verdict}: {row.number.reason}"
 
 
 def _print_numbers(console: Console, name: str, rows: Sequence[ComparisonRow]) -> None:
@@ -130,14 +161,18 @@ def _print_gains(console: Console, gains: Sequence[GainResult]) -> None:
         console.print(Padding(shown, (0, 0, 0, 2), expand=False))
 
 
-def _print_added(console: Console, added: Sequence[AddedResult]) -> None:
-    for (table, column, row), group in _grouped(added, lambda a: (a.table, a.column, a.row)):
-        console.print(f"\n[bold]{escape(row)}[/bold] (not in the paper), {table_name(table)}, {escape(column)}")
+def _print_pairs(console: Console, comparison: Comparison, note: str) -> None:
+    """Print the rows that are one's own, each against the others of its column."""
+    asked = [pair for pair in comparison.pairs if pair.asked]
+    for (table, column, row), group in _grouped(asked, lambda pair: (pair.table, pair.column, pair.row)):
+        title = column_title(comparison.paper.table(table), column)
+        console.print(f"\n[bold]{escape(row)}[/bold]{note}, {table_name(table)}, {escape(title)}")
         shown = make_table("against", "difference", "interval", "n", "p (Holm)", "verdict")
         for one in group:
             p_value = number_text(one.p_corrected, ".2g")
             interval = interval_text(one.low, one.high, "+.2f")
-            shown.add_row(escape(one.other), f"{one.difference:+.2f}", interval, str(one.n), p_value, one.verdict)
+            verdict = one.verdict + (f"; {one.new_examples} on new examples" if one.new_examples else "")
+            shown.add_row(escape(one.other), f"{one.difference:+.2f}", interval, str(one.n), p_value, verdict)
         console.print(Padding(shown, (0, 0, 0, 2), expand=False))
 
 

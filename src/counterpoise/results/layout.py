@@ -11,6 +11,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from counterpoise.comparability import Difference
+from counterpoise.papers.head import OWN
+from counterpoise.papers.tables import PaperTable
 from counterpoise.path_names import CellName, FileName, Key, SafeName, Seed
 
 SCHEMA = 1
@@ -174,7 +176,7 @@ class Layout(_Stored):
     """A benchmark as judging and reporting know it. Cells and data are by name.
 
     ``benchmark`` has all of the benchmark's settings but those of one machine; ``file`` and ``overrides`` say where
-    they came from.
+    they came from. ``own`` are the tables of the benchmark's own, which belong to the paper called ``own``.
     """
 
     schema_version: Literal[1] = Field(1, alias="schema")
@@ -189,6 +191,7 @@ class Layout(_Stored):
     scale: str = "full"
     ece_bins: int = Field(15, gt=0)
     papers: tuple[SafeName, ...]
+    own: tuple[PaperTable, ...] = ()
     tables: tuple[LayoutTable, ...]
     values: tuple[LayoutValue, ...]
     figures: tuple[LayoutFigure, ...] = ()
@@ -206,6 +209,9 @@ class Layout(_Stored):
         for full_name, prepared in self.data.items():
             if prepared.full_name != full_name:
                 raise ValueError(f"data.{full_name}: is called '{prepared.full_name}' by its own fields")
+        own = {table.table for table in self.own if table.paper == OWN}
+        if own != {table.table for table in self.tables if table.paper == OWN}:
+            raise ValueError(f"own: must be the tables of '{OWN}' that are among the tables")
         places: tuple[LayoutTable | LayoutValue | LayoutFigure, ...] = (*self.tables, *self.values, *self.figures)
         for place in places:
             if place.paper not in self.papers:

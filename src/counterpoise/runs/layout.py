@@ -8,6 +8,7 @@ from typing import Any
 
 from counterpoise.components import component
 from counterpoise.files import read_json
+from counterpoise.papers.head import OWN
 from counterpoise.planning.plan import Cell, Plan, PlannedFigure, PlannedValue, PreparedDataset
 from counterpoise.results.layout import (
     FigureSeries,
@@ -50,6 +51,7 @@ def layout_of(plan: Plan, root: Path, cells: Iterable[Cell] | None = None) -> La
         scale=benchmark.scale,
         ece_bins=benchmark.evaluation.ece_bins,
         papers=tuple(plan.papers),
+        own=tuple(plan.papers[OWN].tables.values()) if own and OWN in plan.papers else (),
         tables=tuple(_tables(plan)) if own else (),
         values=tuple(_value(plan, value) for value in plan.values) if own else (),
         figures=tuple(_figure(plan, planned) for planned in plan.figures) if own else (),
@@ -59,7 +61,7 @@ def layout_of(plan: Plan, root: Path, cells: Iterable[Cell] | None = None) -> La
 
 
 def _tables(plan: Plan) -> Iterable[LayoutTable]:
-    for run in plan.benchmark.tables:
+    for run in plan.benchmark.table_runs:
         modalities = {group: column.modalities for group, column in run.columns.items() if column.modalities}
         yield LayoutTable(paper=run.paper, table=run.table, probe=run.probe, modalities=modalities)
 

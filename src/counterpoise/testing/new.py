@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import keyword
 from pathlib import Path
 
@@ -22,9 +21,6 @@ OF_DATASET = {
     "configs/datasets/{name}.yaml": "dataset/dataset.yaml",
     "configs/models/{name}.yaml": "dataset/model.yaml",
     "configs/protocols/{name}.yaml": "dataset/protocol.yaml",
-    "configs/papers/{name}/paper.yaml": "dataset/paper.yaml",
-    "configs/papers/{name}/claims.yaml": "dataset/claims.yaml",
-    "configs/papers/{name}/methods.yaml": "dataset/table.yaml",
     "configs/benchmarks/{name}.yaml": "dataset/benchmark.yaml",
 }
 SAMPLES = {"train": 240, "test": 120}
@@ -111,7 +107,6 @@ def _words(name: str) -> dict[str, str]:
         "class_name": "".join(word.capitalize() for word in words),
         "module": f"counterpoise_{name}",
         "distribution": f"counterpoise-{name.replace('_', '-')}",
-        "year": str(datetime.date.today().year),
     }
 
 

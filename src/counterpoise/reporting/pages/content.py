@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from counterpoise.judging.added import AddedResult
 from counterpoise.judging.audit import Finding, audit_paper
 from counterpoise.judging.claims import Answer, ClaimResult
 from counterpoise.judging.compare import Comparison, ComparisonRow
 from counterpoise.judging.contrast import GainResult
+from counterpoise.judging.entries import Entry
 from counterpoise.judging.level import CurvePoint
+from counterpoise.judging.row_pairs import RowPair
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.papers.paper import Paper
 from counterpoise.reporting.outcome import (
@@ -27,6 +28,7 @@ from counterpoise.reporting.outcome import (
     progress_of,
     table_summary,
 )
+from counterpoise.reporting.own import column_title
 from counterpoise.reporting.pages.cell import CellPage, cell_page, page_name, values_by_cell
 from counterpoise.reporting.pages.charts import DotPlot, LineChart, Strip, Values, dot_plot, line_chart, strip
 from counterpoise.reporting.pages.evidence import Evidence, as_yaml, evidence_of
@@ -72,13 +74,23 @@ class TablePage:
     strip: Strip | None
     summary: str
     gains: tuple[GainResult, ...]
-    added: tuple[AddedResult, ...]
+    pairs: tuple[RowPair, ...]
     curve: LineChart | None
 
     @property
     def name(self) -> str:
         """The page's name."""
         return f"tables/{self.view.paper.paper}.{self.view.table.table}"
+
+    @property
+    def pair_columns(self) -> dict[str, str]:
+        """The columns in which rows are compared with each other, and their titles."""
+        return {pair.column: column_title(self.view.table, pair.column) for pair in self.pairs}
+
+    @property
+    def rows(self) -> list[str]:
+        """The rows that are compared with each other, by their names."""
+        return list(dict.fromkeys(name for pair in self.pairs for name in (pair.row, pair.other)))
 
     @property
     def file(self) -> str:
@@ -156,6 +168,11 @@ class ReportContent:
         return sorted(every, key=lambda pair: pair[1].answer is Answer.NOT_RUN)
 
     @property
+    def of_papers(self) -> list[PaperPart]:
+        """The papers, without what stands in the place of one for tables of one's own."""
+        return [part for part in self.papers if not part.paper.is_own]
+
+    @property
     def benchmark(self) -> str:
         """The benchmark with all of its settings, as YAML."""
         return as_yaml(self.layout.benchmark)
@@ -187,7 +204,7 @@ def report_content(
         results=results,
         progress=progress_of(results),
         papers=tuple(_paper_part(comparison, tables) for comparison in comparisons),
-        numbers=tuple(_number_lines(rows, explained)),
+        numbers=tuple(_number_lines([row for row in rows if not row.entry.table.is_own], explained)),
         tables=tables,
         cells=cells,
         evidence=evidence_of(run.record for page in cells for run in page.runs if run.record is not None),
@@ -236,7 +253,7 @@ def _number_lines(rows: Sequence[ComparisonRow], explained: Explained) -> list[N
 
 
 def column_name(row: ComparisonRow) -> str:
-    """Return a column's heading and title in one line."""
+    """Return a column's heading and title in one line; where rows are datasets, the row has the heading."""
     entry = row.entry
     heading = " ".join(entry.table.group(entry.row, entry.column.id).heading)
     return ": ".join(filter(None, [heading, entry.column.title]))
@@ -247,12 +264,12 @@ def _table_page(comparisons: Sequence[Comparison], view: TableView) -> TablePage
     rows = comparison.rows_of(view.table.table)
     return TablePage(
         view=view,
-        plots=tuple(_plots(view.paper, rows))[:MOST_PLOTS],
+        plots=tuple(_plots(view.paper, rows, comparison.added))[:MOST_PLOTS],
         numbers=numbers_of(rows),
         strip=_strip(view.paper, rows),
         summary=table_summary(comparison, view.table.table),
         gains=tuple(gain for gain in comparison.gains if gain.entry.table.table == view.table.table),
-        added=tuple(one for one in comparison.added if one.table == view.table.table),
+        pairs=tuple(pair for pair in comparison.pairs if pair.table == view.table.table),
         curve=_margin_curve([point for point in comparison.curves if point.table == view.table.table]),
     )
 
@@ -272,13 +289,18 @@ def _margin_curve(points: Sequence[CurvePoint]) -> LineChart | None:
     return line_chart("Verdicts by margin", lines, "margin, printed units", "numbers", bounds=(0.0, max(most, 1.0)))
 
 
-def _plots(paper: Paper, rows: Sequence[ComparisonRow]) -> Iterator[DotPlot]:
+def _plots(paper: Paper, rows: Sequence[ComparisonRow], added: Sequence[Entry]) -> Iterator[DotPlot]:
     by_column: dict[str, list[ComparisonRow]] = {}
     for row in rows:
         by_column.setdefault(row.entry.column.id, []).append(row)
     for column in by_column.values():
         values = [_values(paper, row) for row in column if row.number.mean is not None]
         entry = column[0].entry
+        values += [
+            Values(label=one.label, seeds=list(one.ours.finished.values()), mean=one.ours.mean)
+            for one in added
+            if one.ours is not None and (one.table.table, one.column.id) == (entry.table.table, entry.column.id)
+        ]
         label = f"{metric_name(entry.column.metric)}{UNITS_SHOWN.get(entry.column.unit, '')}"
         plot = dot_plot(column_name(column[0]), values, f"{label} ({entry.column.better} is better)")
         if plot is not None:

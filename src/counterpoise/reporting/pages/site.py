@@ -58,17 +58,21 @@ class Links:
 
 
 def navigation(content: ReportContent) -> list[tuple[str, str]]:
-    """Return (page, title) of the pages that every other one leads to; figures only where there are any."""
+    """Return (page, title) of the pages that every other one leads to: figures only where there are any, and what is
+    of papers alone only where a paper is compared.
+    """
+    of_paper = bool(content.of_papers)
     entries = [
-        ("index", "Overview"),
-        ("tables", "Tables"),
-        ("numbers", "Numbers"),
-        ("claims", "Claims"),
-        ("cells", "Cells"),
-        ("audit", "Audit"),
+        ("index", "Overview", True),
+        ("tables", "Tables", True),
+        ("numbers", "Numbers", of_paper),
+        ("claims", "Claims", of_paper),
+        ("cells", "Cells", True),
+        ("audit", "Audit", of_paper),
+        ("figures", "Figures", bool(content.figures)),
+        ("environment", "Environment", True),
     ]
-    figures = [("figures", "Figures")] if content.figures else []
-    return [*entries, *figures, ("environment", "Environment")]
+    return [(name, title) for name, title, there in entries if there]
 
 
 def pages(content: ReportContent) -> Iterator[Page]:

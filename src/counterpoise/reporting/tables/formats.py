@@ -129,6 +129,8 @@ def table_text(view: TableView, form: str, *, caption: str = "", label: str = ""
 
 
 def _caption(view: TableView) -> str:
+    if view.paper.is_own:
+        return _latex(f"{view.title}, benchmark {view.benchmark}.")
     return _latex(f"{view.table.title}: {view.name}, reproduced with the benchmark {view.benchmark}.")
 
 

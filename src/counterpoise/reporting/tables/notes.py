@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from counterpoise.comparability import OTHER, SAME
-from counterpoise.judging.compare import ComparisonRow
+from counterpoise.judging.compare import Comparison
 from counterpoise.judging.entries import Entry
 from counterpoise.judging.statistics import binomial_error
 from counterpoise.papers.paper import Paper, PaperTable
+from counterpoise.reporting.own import added_lines, own_summary
 from counterpoise.reporting.words import counted
 from counterpoise.results.table import Results
 
 
-def table_notes(
-    results: Results, paper: Paper, table: PaperTable, rows: Sequence[ComparisonRow], own_columns: bool
-) -> Iterator[str]:
+def table_notes(results: Results, comparison: Comparison, table: PaperTable, own_columns: bool) -> Iterator[str]:
     """Yield the notes, each a sentence or two, the most important first.
 
     ``own_columns``: whether the table is shown with columns that the paper does not have.
     """
-    entries = [row.entry for row in rows]
+    paper = comparison.paper
+    entries = [row.entry for row in comparison.rows_of(table.table)]
     running = [entry for entry in entries if entry.cell is not None]
     yield from _partial(results, table)
     yield _ours(results, running)
-    yield _printed(paper, table)
+    yield from _between_rows(comparison, table)
+    if not paper.is_own:
+        yield _printed(paper, table)
     yield from _rule(paper, table, entries)
     yield from _sampling(results, paper, running)
     yield from _stand_ins(results, paper, running)
@@ -34,7 +36,8 @@ def table_notes(
     yield from _failed(running)
     if own_columns:
         bins = results.layout.ece_bins
-        yield f"Columns marked 'ours' are not in the paper; ECE in percent, {bins} equal-width bins."
+        what = "" if paper.is_own else "Columns marked 'ours' are not in the paper; "
+        yield f"{what}ECE in percent, {bins} equal-width bins."
     if any(table.row(row).star for row in table.row_ids):
         yield f"* {table.star_means}."
     if results.layout.table(table.paper, table.table).probe == "all":
@@ -42,7 +45,7 @@ def table_notes(
             "Columns marked 'probe': in every row a linear classifier trained afterwards on each frozen encoder of "
             f"the last epoch{_probe_epochs(results)}: like for like across rows."
         )
-    if table.unprinted:
+    if table.unprinted and not paper.is_own:
         yield f"No numbers beside ours: {table.unprinted}."
     yield from table.notes
 
@@ -70,6 +73,18 @@ def _printed(paper: Paper, table: PaperTable) -> str:
     if not table.drops_against:
         return f"{text}."
     return f"{text}; ↓: a mean below that of '{table.row(table.drops_against).title}', in print and in ours."
+
+
+def _between_rows(comparison: Comparison, table: PaperTable) -> Iterator[str]:
+    """Say how rows that are one's own stand to the others, and by what rule."""
+    said = [own_summary(comparison, table.table)] if comparison.paper.is_own else []
+    said += added_lines(comparison, table.table)
+    yield from said
+    if said:
+        yield (
+            f"Better or worse: paired over seeds, two-sided p below α = {comparison.paper.alpha:g} after "
+            f"Holm over the table; every difference with its interval is in comparison/{table.paper}.pairs.csv."
+        )
 
 
 def _rule(paper: Paper, table: PaperTable, entries: Sequence[Entry]) -> Iterator[str]:
@@ -153,6 +168,8 @@ def _probe_epochs(results: Results) -> str:
 def _group_name(paper: Paper, entry: Entry) -> str:
     """Return what a note calls a column group: its dataset, and its setting where there are several."""
     group = entry.table.group(entry.row, entry.column.id)
+    if entry.table.is_own:
+        return ", ".join(group.heading)
     facts = paper.datasets.get(group.dataset)
     return ", ".join([facts.title if facts else group.id, *group.heading[1:]])
 

@@ -27,7 +27,7 @@ Style = Literal["full", "paper"]
 
 @dataclass(frozen=True, kw_only=True)
 class TableColumn:
-    """A column as shown: the paper's, or one of ours (``ours_only``) beside them."""
+    """A column as shown: the paper's, or one of ours (``ours_only``) beside them; ``noted`` says so in the title."""
 
     id: str
     group: str | None
@@ -38,12 +38,13 @@ class TableColumn:
     decimals: int
     scale: float
     ours_only: bool = False
+    noted: bool = False
     output: str = "joint"
 
     @property
     def own_title(self) -> str:
         """The title, with a note where the paper does not have the column."""
-        return f"{self.title} (ours)" if self.ours_only else self.title
+        return f"{self.title} (ours)" if self.noted else self.title
 
     @property
     def flat_title(self) -> str:
@@ -138,13 +139,15 @@ class TableView:
 
     @property
     def name(self) -> str:
-        """``Table 3 of MMPareto``."""
+        """``Table 3 of MMPareto``, or the title of a table of one's own."""
+        if self.paper.is_own:
+            return self.table.title
         return f"{table_name(self.table.table)} of {self.paper.short_title}"
 
     @property
     def title(self) -> str:
-        """``Table 3 of MMPareto: …``."""
-        return f"{self.name}: {self.table.title}"
+        """``Table 3 of MMPareto: …``, or the title of a table of one's own."""
+        return self.name if self.paper.is_own else f"{self.name}: {self.table.title}"
 
     def header(self) -> list[list[tuple[str, int]]]:
         """Return the lines above the column titles as (text, columns spanned), outermost first."""
@@ -187,7 +190,7 @@ def view_table(results: Results, comparison: Comparison, name: str) -> TableView
         table=table,
         columns=columns,
         lines=tuple(_marked(columns, lines, table.drops_against)),
-        notes=tuple(table_notes(results, paper, table, rows, any(column.ours_only for column in columns))),
+        notes=tuple(table_notes(results, comparison, table, any(column.ours_only for column in columns))),
         benchmark=results.layout.name,
     )
 
@@ -206,7 +209,7 @@ def _columns(table: PaperTable, place: LayoutTable, rows: Sequence[ComparisonRow
         for column in own:
             yield _paper_column(table, column, heading)
         if group.id in running:
-            yield from _extra_columns(group.id, heading, own)
+            yield from _extra_columns(group.id, heading, own, noted=not table.is_own)
             if place.probe == "all":
                 yield from _probe_columns(table, group.id, heading, own)
     for column in table.columns:
@@ -228,7 +231,7 @@ def _paper_column(table: PaperTable, column: Column, heading: tuple[str, ...]) -
     )
 
 
-def _extra_columns(group: str, heading: tuple[str, ...], own: Sequence[Column]) -> Iterator[TableColumn]:
+def _extra_columns(group: str, heading: tuple[str, ...], own: Sequence[Column], noted: bool) -> Iterator[TableColumn]:
     """Yield the metrics that we show beside the paper's, for its joint output or for each task."""
     for output in _main_outputs(own):
         there = {column.metric for column in own if column.output == output}
@@ -244,6 +247,7 @@ def _extra_columns(group: str, heading: tuple[str, ...], own: Sequence[Column]) 
                 decimals=2,
                 scale=UNITS[metric.unit].scale,
                 ours_only=True,
+                noted=noted,
                 output=output,
             )
 
@@ -271,6 +275,7 @@ def _probe_columns(
                 decimals=2,
                 scale=column.scale,
                 ours_only=True,
+                noted=True,
                 output=f"probe:{column.output}",
             )
 
@@ -309,7 +314,7 @@ def _paper_lines(
 def _paper_cell(results: Results, column: TableColumn, row: ComparisonRow) -> TableCell:
     entry, number = row.entry, row.number
     return TableCell(
-        printed=entry.printed,
+        printed=None if entry.table.is_own else entry.printed,
         mean=number.mean,
         std=number.std,
         n=number.n,

@@ -106,7 +106,8 @@ function searched(row) {
   return aside.reduce((text, part) => text.replace(part, " "), row.textContent).toLowerCase();
 }
 
-// A row has a verdict, or each of its cells has one; then the cells with another one are dimmed.
+// A row has a verdict, or each of its cells has one; then the cells with another one are dimmed. A row about two
+// methods is found by either, in either place: `data-a-or` is the other one.
 function matches(row, wanted) {
   const cells = [...row.querySelectorAll("td[data-verdict]")];
   const verdict = wanted.verdict ?? "";
@@ -115,7 +116,7 @@ function matches(row, wanted) {
     if (value === "") return true;
     if (key === "text") return value.trim().toLowerCase().split(/\s+/).every((word) => searched(row).includes(word));
     if (key === "verdict" && cells.length) return cells.some((cell) => cell.dataset.verdict === value);
-    return row.dataset[key] === value;
+    return row.dataset[key] === value || row.dataset[`${key}Or`] === value;
   });
 }
 

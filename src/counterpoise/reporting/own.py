@@ -1,0 +1,91 @@
+"""What is said of rows that are compared with each other: in tables of one's own, and of rows added to a paper's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from counterpoise.judging.compare import Comparison
+from counterpoise.judging.ranking import Ranking
+from counterpoise.judging.row_pairs import RowPair
+from counterpoise.papers.tables import PaperTable
+from counterpoise.reporting.words import counted, listed
+
+MOST_COLUMNS = 4
+"""Columns that a sentence names; the others are in the tables."""
+
+
+def own_answer(comparison: Comparison) -> str:
+    """Return what tables of one's own compare, in a few words: ``3 methods on 2 datasets; nothing of a paper ...``."""
+    ran = [row.entry for row in comparison.rows if row.entry.ours is not None and row.entry.ours.finished]
+    rows, datasets = {entry.label for entry in ran}, {entry.dataset for entry in ran}
+    head = f"{counted(len(rows), 'method')} on {counted(len(datasets), 'dataset')}" if ran else "No run has finished"
+    return f"{head}; nothing of a paper was compared"
+
+
+def own_sentence(comparison: Comparison) -> str:
+    """Return the answer, and for the first columns which row is best there."""
+    said = [_leader(comparison, ranking) for ranking in comparison.rankings]
+    more = [f"{counted(len(said) - MOST_COLUMNS, 'more column')} in the tables"] if len(said) > MOST_COLUMNS else []
+    return f"{own_answer(comparison)}. {'. '.join([*said[:MOST_COLUMNS], *more])}."
+
+
+def own_summary(comparison: Comparison, name: str) -> str:
+    """Return, for each column of a table of one's own, which row is best, and than how many others."""
+    said = [_leader(comparison, ranking) for ranking in comparison.rankings if ranking.table == name]
+    return f"{'. '.join(said)}."
+
+
+def column_title(table: PaperTable, column: str) -> str:
+    """Return a column's dataset and title in one line."""
+    found = table.column(column)
+    headings = {group.id: group.heading for group in table.groups}
+    return ", ".join([*headings.get(found.group or "", ()), found.title])
+
+
+def _leader(comparison: Comparison, ranking: Ranking) -> str:
+    place = column_title(comparison.paper.table(ranking.table), ranking.column)
+    if ranking.p_best is None:
+        return f"{place}: {ranking.reason}"
+    pairs = [
+        pair
+        for pair in comparison.pairs
+        if (pair.table, pair.column) == (ranking.table, ranking.column) and ranking.best in (pair.row, pair.other)
+    ]
+    others = ranking.rows - 1
+    here = sum(_won(pair, ranking.best, pair.verdict) for pair in pairs)
+    head = f"{ranking.best} is best" if here == others else f"{ranking.best} has the best mean"
+    text = f"{place}: {head}, better than {_of(here, others)}"
+    if any(pair.new_examples for pair in pairs):
+        new = sum(_won(pair, ranking.best, pair.new_examples) for pair in pairs)
+        text += ", on new examples, too" if new == here else f", on new examples than {_of(new, others)}"
+    return f"{text} (P(best) {ranking.p_best:.2f}, {counted(ranking.n, 'seed')})"
+
+
+def _won(pair: RowPair, row: str, verdict: str) -> bool:
+    return verdict == ("better" if pair.row == row else "worse")
+
+
+def _of(some: int, every: int) -> str:
+    """Return ``both others``, ``2 of 5 others``, ``none of 5 others``."""
+    if some == every:
+        return {1: "the other", 2: "both others"}.get(every, f"all {every} others")
+    return "no other" if every == 1 else f"{some or 'none'} of {every} others"
+
+
+def added_lines(comparison: Comparison, name: str) -> Iterator[str]:
+    """Yield, for each row that is added to a paper's table, how it stands to the others, column by column."""
+    table = comparison.paper.table(name)
+    places: dict[tuple[str, str], list[RowPair]] = {}
+    added = {entry.label for entry in comparison.added}
+    for pair in comparison.pairs:
+        if pair.table == name and pair.row in added:
+            places.setdefault((pair.row, pair.column), []).append(pair)
+    rows: dict[str, list[str]] = {}
+    for (row, column), pairs in places.items():
+        counts = Counter(pair.verdict for pair in pairs)
+        words = [("better than", "better"), ("worse than", "worse"), ("not told apart from", "undecided")]
+        said = listed([f"{word} {counts[verdict]}" for word, verdict in words if counts[verdict]])
+        rows.setdefault(row, []).append(f"{column_title(table, column)}: {said} of {counted(len(pairs), 'row')}")
+    for row, lines in rows.items():
+        yield f"{row} (not in the paper): {'; '.join(lines)}."
