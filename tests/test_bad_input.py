@@ -172,7 +172,7 @@ def test_a_wrong_setting_of_a_method(project, refused, method, parts):
         ("models/cg_digits_conv4", "component: conv4", "component: conv5", ["unknown encoder 'conv5'", "conv4"]),
         ("models/cg_digits_conv4", "channels: 8", "channels: 0", ["'channels' is 0"]),
         ("models/cg_digits_conv4", "component: concat", "component: cat", ["unknown fusion 'cat'", "concat"]),
-        ("protocols/digits", "epochs: 20", "epochs: 20\nepochs: 30", ["'epochs' is given twice"]),
+        ("protocols/digits", "epochs: 6", "epochs: 6\nepochs: 30", ["'epochs' is given twice"]),
         ("protocols/digits", "momentum: 0.9", "momentum: 1.0", ["'optimiser.momentum' is 1.0", "less than 1"]),
         ("protocols/digits", "lr: 0.02", "lr: .inf", [".inf is not a finite number"]),
     ],
@@ -351,7 +351,7 @@ def test_a_results_folder_without_write_permission(project, run, report):
 
 def test_nothing_is_deleted_without_yes(project, run, capsys):
     protocol = project.root / "configs/protocols/digits.yaml"
-    protocol.write_text(protocol.read_text().replace("epochs: 20", "epochs: 21"))
+    protocol.write_text(protocol.read_text().replace("epochs: 6", "epochs: 7"))
     before = contents(project.root)
     options = ["--root", str(project.root), "--benchmark", str(BENCHMARK)]
     assert main(["gc", *options]) == 0
@@ -363,6 +363,6 @@ def test_nothing_is_deleted_without_yes(project, run, capsys):
 
 def test_nothing_is_deleted_while_a_benchmark_cannot_be_read(project, run, refused):
     protocol = project.root / "configs/protocols/digits.yaml"
-    protocol.write_text(protocol.read_text().replace("epochs: 20", "epochs: 21"))
+    protocol.write_text(protocol.read_text().replace("epochs: 6", "epochs: 7"))
     project.write("configs/benchmarks/other.yaml", yaml.safe_dump({"name": "other"}))
     assert names(refused("gc", "--yes"), "other.yaml")

@@ -78,6 +78,17 @@ def test_variance_zero_gives_the_palette_itself(tmp_path):
     np.testing.assert_array_equal(colours, palette[data.array("train", "digit")])
 
 
+def test_each_image_is_coloured_as_often_as_asked_and_stays_in_its_split_and_group(tmp_path, cg):
+    data = prepare_dataset("cg_digits", {"colourings": 3}, tmp_path, tmp_path / "cg_digits.k", "k")
+    for split in data.splits:
+        rows = np.array(source_rows(data, split))
+        np.testing.assert_array_equal(rows, np.repeat(source_rows(cg, split), 3))
+        np.testing.assert_array_equal(data.array(split, "group"), rows)
+        assert len(set(data.ids(split))) == len(rows)
+        drawn = data.array(split, "colour").max(axis=(2, 3)).reshape(-1, 3, 3)  # image, colouring, channel
+        assert (drawn != drawn[:, :1]).any(axis=2)[:, 1:].mean() > 0.9
+
+
 def test_colours_have_the_variance_asked_for():
     labels = np.zeros(20000, dtype=int)
     palette = np.full((10, 3), 0.5)

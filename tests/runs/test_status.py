@@ -255,9 +255,11 @@ def test_runs_of_the_same_method_are_the_estimate(project):
 
 
 def test_runs_of_older_settings_count_by_epoch(project):
-    project.run(project.cell("uniform"), 0, seconds=200.0)  # 20 epochs
-    protocol = yaml.safe_load((project.root / "configs/protocols/digits.yaml").read_text())
-    project.write("configs/protocols/digits.yaml", protocol | {"epochs": 5})
+    path = "configs/protocols/digits.yaml"
+    protocol = yaml.safe_load((project.root / path).read_text())
+    project.write(path, protocol | {"epochs": 20})
+    project.run(project.cell("uniform"), 0, seconds=200.0)
+    project.write(path, protocol | {"epochs": 5})
     found = estimate(to_do(project), read_recorded(project.root))
     assert found.seconds == pytest.approx(8 * 50)
 

@@ -9,7 +9,7 @@ from counterpoise.data.interface import Dataset
 from counterpoise.data.normalise import measure
 from counterpoise.data.sources import RawFiles
 from counterpoise.data.splits import stratified_split
-from counterpoise.data.store import ArrayStore
+from counterpoise.data.store import GROUP, ArrayStore
 from counterpoise.data.streams import stream
 from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
@@ -29,7 +29,8 @@ DIGITS = [str(digit) for digit in range(10)]
 class CGDigits(Dataset):
     """scikit-learn's digits as two modalities: the gray image and a copy in one colour.
 
-    Colour is tied to the digit in ``train`` and ``val`` and drawn at random in ``test``.
+    Colour is tied to the digit in ``train`` and ``val`` and drawn at random in ``test``. Several colourings of an
+    image share its split and its group: they are no independent examples.
     """
 
     variance: float = setting(0.03, minimum=0.0, doc="variance of each RGB channel around its mean, on [0, 1]")
@@ -50,6 +51,7 @@ class CGDigits(Dataset):
     )
     mask_threshold: float = setting(0.3, minimum=0.0, maximum=1.0, doc="brightness from which a pixel is coloured")
     upscale: int = setting(1, minimum=1, maximum=8, doc="each pixel is repeated this many times both ways")
+    colourings: int = setting(1, minimum=1, doc="pairs made of each image, every one in a colour of its own")
     test_fraction: float = setting(0.3, above=0.0, below=1.0, doc="share of each class in the test split")
     val_fraction: float = setting(0.1, minimum=0.0, below=1.0, doc="share of each class in the validation split")
     generation_seed: int = setting(0, minimum=0, doc="seed of split and colours; not the seed of a run")
@@ -62,14 +64,17 @@ class CGDigits(Dataset):
         store.modality("gray", shape=(1, size, size), dtype="uint8")
         store.modality("colour", shape=(3, size, size), dtype="uint8")
         store.target("digit", names=DIGITS)
+        store.extra(GROUP)
         digits.record_source(store)
         fractions = {"test": self.test_fraction, "val": self.val_fraction}
-        for split, rows in stratified_split(labels, fractions, self.generation_seed).items():
+        for split, drawn in stratified_split(labels, fractions, self.generation_seed).items():
+            rows = np.repeat(drawn, self.colourings)
             random = stream(self.generation_seed, "colour", split)
             colours = colour.draw_colours(labels[rows], palette, self.variance, split != "test", random)
             painted = colour.paint(gray[rows], colours, self.mask_threshold)
-            ids = [f"{row:04d}" for row in rows]
+            ids = [f"{row:04d}-{place % self.colourings}" for place, row in enumerate(rows)]
             colour.check_pairs(gray[rows], painted, ids)
-            store.append(split, ids, gray=gray[rows][:, None], colour=painted, digit=labels[rows].astype(np.int64))
+            arrays = {"gray": gray[rows][:, None], "colour": painted, "digit": labels[rows], GROUP: rows}
+            store.append(split, ids, **arrays)
         measure(store, "gray")
         measure(store, "colour")
