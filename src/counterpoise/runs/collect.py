@@ -83,8 +83,8 @@ def _collect(plan: Plan, root: Path, layout: Layout, cells: Iterable[Cell], prev
         for (selection, output), arrays in measured.details.items():
             details[entry.cell, entry.seed, selection, output] = arrays
     of_several: dict[tuple[str, int], list[tuple[str, str, str, float]]] = {}
-    for cell_name, seed, *value in agreement_values(layout, correct):
-        of_several.setdefault((cell_name, seed), []).append(tuple(value))
+    for cell_name, seed, selection, output, metric, value in agreement_values(layout, correct):
+        of_several.setdefault((cell_name, seed), []).append((selection, output, metric, value))
     rows = [row for found in each for row in _rows(*found, of_several.get((found[1].cell, found[1].seed), []))]
     return Results(
         layout=layout,
