@@ -69,7 +69,7 @@ def test_entries_that_the_paper_leaves_open_are_no_numbers(make_study):
 def test_claims_are_counted_by_their_answers(study):
     text = claims_sentence(study.compare())
     assert text.startswith(f"{len(study.compare().claims)} claims: ")
-    assert "not tested" in text
+    assert "not run" in text
 
 
 def test_what_was_not_run_is_grouped_by_table_and_reason_largest_first(study):

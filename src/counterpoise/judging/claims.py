@@ -28,6 +28,7 @@ from counterpoise.judging.verdicts import seeds_range
 from counterpoise.papers.claims import Over
 from counterpoise.papers.paper import Claim, ClaimTest, Paper, PaperTable
 from counterpoise.results.layout import NOT_IN_BENCHMARK
+from counterpoise.results.seeds import SeedValues
 from counterpoise.results.table import Results
 
 Floats = NDArray[np.float64]
@@ -384,7 +385,7 @@ def _contrast(test: ClaimTest, pair: _Pair) -> Contrast:
 
 def _divergences(ours: Entry, other: Entry) -> Floats:
     """Return, for each seed that both ran, 1 where only ours diverged, -1 where only the other did, else 0."""
-    first, second = ours.ours, other.ours
+    first, second = ours.ours or SeedValues(), other.ours or SeedValues()
     seeds = sorted({*first.finished, *first.diverged} & {*second.finished, *second.diverged})
     return np.array([float(seed in first.diverged) - float(seed in second.diverged) for seed in seeds])
 

@@ -21,14 +21,14 @@ import numpy as np
 from counterpoise.errors import UserError
 from counterpoise.files import json_text, read_json, read_text, sha256_file
 from counterpoise.judging.compare import Comparison, judge
-from counterpoise.metrics import Source, metrics_of
+from counterpoise.metrics import METRICS
 from counterpoise.path_names import printable
 from counterpoise.publication import record as published
 from counterpoise.publication.readme import readme_text
 from counterpoise.reporting.tables.view import view_table
 from counterpoise.reporting.write import SUMMARY, checked_texts, summary
 from counterpoise.results.agreement import agreement_values
-from counterpoise.results.diagnostics import COLUMNS, kind_of
+from counterpoise.results.diagnostics import kind_of
 from counterpoise.results.measure import Measured, measure_files
 from counterpoise.results.papers import papers_of
 from counterpoise.results.rows import parse_rows
@@ -211,10 +211,8 @@ Values = dict[ValueKey, tuple[int | None, float]]
 
 def _without(file: str) -> set[str]:
     """Return the metrics that are missing where a record lacks a kind of file."""
-    source: Source | None = {HISTORY: "history", DIAGNOSTICS: "steps", TIMINGS: "steps"}.get(file)
-    if kind_of(file) in COLUMNS:
-        source = kind_of(file)
-    return set() if source is None else {metric.name for metric in metrics_of(source)}
+    source = {HISTORY: "history", DIAGNOSTICS: "steps", TIMINGS: "steps"}.get(file, kind_of(file))
+    return {metric.name for metric in METRICS.values() if metric.source == source}
 
 
 def _recomputed(results: Results, done: Verification, left_out: frozenset[str]) -> Results:

@@ -9,7 +9,7 @@ from counterpoise.declare import figure_kind, setting
 from counterpoise.metrics import share_of_conflicts
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
-from counterpoise.reporting.figures.interface import FigureKind, Numbers, columns_of, run_tables, stacked
+from counterpoise.reporting.figures.interface import FigureKind, Numbers, by_seed, columns_of, run_tables, stacked
 from counterpoise.reporting.figures.style import COLOURS, legend_above
 from counterpoise.results.layout import LayoutFigure
 from counterpoise.results.table import Results
@@ -61,7 +61,6 @@ class Cosine(FigureKind):
 
 def _conflicts(frame: pd.DataFrame) -> dict[str, dict[int, float]]:
     """Return the share of negative cosines in percent, by series and seed."""
-    found: dict[str, dict[int, float]] = {}
-    for (label, seed), run in frame.groupby(["method", "seed"], sort=False):
-        found.setdefault(str(label), {})[int(seed)] = 100 * share_of_conflicts(run["cosine"].to_numpy())
-    return found
+    cosines = frame.groupby(["method", "seed"], sort=False)["cosine"]
+    shares = cosines.apply(lambda values: 100 * share_of_conflicts(values.to_numpy()))
+    return {label: by_seed(shares[label]) for label in dict.fromkeys(frame["method"])}

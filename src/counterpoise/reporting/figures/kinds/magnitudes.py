@@ -80,9 +80,8 @@ def _numbers(frame: pd.DataFrame) -> Numbers:
         for name in GRADIENTS:
             found[label, f"{name}_mean"] = by_seed(runs[name].mean())
             found[label, f"{name}_variance"] = by_seed(runs[name].var(ddof=1))
-        found[label, "variance_ratio"] = {
-            int(seed): variance_ratio(run["unimodal"].to_numpy(), run["multimodal"].to_numpy()) for seed, run in runs
-        }
+        pairs = runs[["unimodal", "multimodal"]]
+        found[label, "variance_ratio"] = by_seed(pairs.apply(lambda run: variance_ratio(*run.to_numpy().T)))
         found[label, "k"] = by_seed(runs["k"].first())
     return found
 
