@@ -74,7 +74,7 @@ class CGDigits(Dataset):
             painted = colour.paint(gray[rows], colours, self.mask_threshold)
             ids = [f"{row:04d}-{place % self.colourings}" for place, row in enumerate(rows)]
             colour.check_pairs(gray[rows], painted, ids)
-            arrays = {"gray": gray[rows][:, None], "colour": painted, "digit": labels[rows], GROUP: rows}
-            store.append(split, ids, **arrays)
+            # gray (n, 1, size, size), colour (n, 3, size, size), digit and group (n,)
+            store.append(split, ids, gray=gray[rows][:, None], colour=painted, digit=labels[rows], group=rows)
         measure(store, "gray")
         measure(store, "colour")
