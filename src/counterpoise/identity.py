@@ -164,28 +164,31 @@ def file_digest(path: Path) -> str:
 
 
 def text_digest(text: bytes, path: Path) -> str:
-    """Return the digest of a Python source text, as :func:`file_digest`; ``path`` names it in errors."""
-    return _digest_of(_parse(text, path))
+    """Return the digest of a text of the source file at ``path``, as :func:`file_digest`."""
+    known = _source(path)
+    return known.digest if text == known.text else _digest_of(_parse(text, path))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Source:
-    """What is kept of a source file: its digest, and its imports as (level, module, names)."""
+    """What is kept of a source file: its text, the digest of that, and its imports as (level, module, names)."""
 
+    text: bytes
     digest: str
     imports: tuple[tuple[int, str, tuple[str, ...]], ...]
 
 
 @functools.cache
 def _source(path: Path) -> _Source:
-    tree = parse(path)
+    text = path.read_bytes()
+    tree = _parse(text, path)
     imports: list[tuple[int, str, tuple[str, ...]]] = []
-    for node in _running(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             imports.extend((0, alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             imports.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
-    return _Source(_digest_of(tree), tuple(imports))
+    return _Source(text=text, digest=_digest_of(tree), imports=tuple(imports))
 
 
 def _digest_of(tree: ast.Module) -> str:
@@ -194,19 +197,31 @@ def _digest_of(tree: ast.Module) -> str:
     return hashlib.sha256("".join(text).encode()).hexdigest()
 
 
-def _running(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield every node of a tree but those that only a type checker reads."""
-    waiting = [tree]
+# Where statements have further ones. Expressions have none, and they are most of a tree.
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield every statement, inner ones too, but those that only a type checker reads."""
+    waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
         if not _is_for_type_checkers(node):
             yield node
-            waiting.extend(ast.iter_child_nodes(node))
+            for block in _BLOCKS:
+                waiting.extend(getattr(node, block, ()))
 
 
 # Fields of the syntax tree that change no number: what follows from the position, and types in signatures.
 _LEFT_OUT = {"arg": {"annotation"}, "FunctionDef": {"returns"}, "AsyncFunctionDef": {"returns"}}
 _LEFT_OUT_EVERYWHERE = {"ctx", "kind", "type_comment"}
+
+
+@functools.cache
+def _fields(kind: type[ast.AST]) -> tuple[str, ...]:
+    """Return the fields of a kind of node that enter its digest."""
+    left_out = _LEFT_OUT_EVERYWHERE | _LEFT_OUT.get(kind.__name__, set())
+    return tuple(field for field in kind._fields if field not in left_out)
 
 
 def _write(node: Any, text: list[str]) -> None:
@@ -216,12 +231,10 @@ def _write(node: Any, text: list[str]) -> None:
     ones, too.
     """
     if isinstance(node, ast.AST):
-        name = type(node).__name__
-        left_out = _LEFT_OUT_EVERYWHERE | _LEFT_OUT.get(name, set())
-        text.append(f"{name}(")
-        for field in node._fields:
+        text.append(f"{type(node).__name__}(")
+        for field in _fields(type(node)):
             value = getattr(node, field, None)
-            if field in left_out or value is None or value == []:
+            if value is None or value == []:
                 continue
             if isinstance(node, ast.Raise):
                 value = _without_words(value)

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
-import filelock
 import pytest
+from harness import finished, undisturbed_home
 from miniature import Project
 
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Project:
-    """The miniature benchmark after ``snakemake --cores 2``; not to be changed."""
-    base = tmp_path_factory.getbasetemp()
-    home = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    project = Project(home / "finished", repository)
-    with filelock.FileLock(home / "finished.lock"):
-        if not project.root.exists():
-            project = Project.create(home / "finished", repository)
-            code = project.run()
-            assert code == 0, project.said()[-4000:]
-    return project
+__all__ = ["finished", "undisturbed_home"]
 
 
 @pytest.fixture

@@ -43,10 +43,10 @@ def fill(folder: Path) -> Path:
 
 
 @pytest.fixture
-def finished(tmp_path: Path, repository: Path, undisturbed_home: Path) -> Project:
-    """A project in which everything is done."""
-    shutil.copytree(undisturbed_home, tmp_path / "finished", symlinks=True)
-    return Project(tmp_path / "finished", repository)
+def done(tmp_path: Path, finished: Project) -> Project:
+    """A project in which everything is done, to be disturbed."""
+    shutil.copytree(finished.root, tmp_path / "done", symlinks=True)
+    return Project(tmp_path / "done", finished.checkout)
 
 
 def without_data(artifacts: dict[str, str]) -> dict[str, str]:
@@ -55,33 +55,33 @@ def without_data(artifacts: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_a_full_disk_is_said_and_freeing_it_gives_the_same_bytes(
-    tmpfs: Path, tmp_path: Path, repository: Path, undisturbed: dict[str, str], undisturbed_home: Path
+    tmpfs: Path, tmp_path: Path, undisturbed: dict[str, str], still_to_do
 ):
-    project = Project.create(tmpfs / "project", repository)
+    project = still_to_do("metabalance", root=tmpfs / "project")
     project.log = tmp_path / "snakemake.log"  # what it says is not lost with the disk
-    (project.root / "data").symlink_to(undisturbed_home / "data")
     for name in ("logs", ".snakemake"):  # the workflow engine and the logs elsewhere: ours is what fails
         (tmp_path / name).mkdir()
         (project.root / name).symlink_to(tmp_path / name)
     ballast = fill(tmpfs)
     assert project.run("--", "runs_all") == 1
     assert "No space left on device" in project.said()
-    assert not list(project.root.glob("results/runs/**/record.json"))
+    assert not list(project.root.glob("results/runs/multi_digits/**/record.json"))
     ballast.unlink()
     assert project.run() == 0, project.said()[-4000:]
     assert without_data(project.artifacts()) == without_data(undisturbed)
 
 
 @pytest.mark.slow
-def test_a_results_folder_that_cannot_be_written_is_named(
-    project: Project, undisturbed: dict[str, str], undisturbed_home: Path
-):
-    (project.root / "data").symlink_to(undisturbed_home / "data")
+def test_a_results_folder_that_cannot_be_written_is_named(undisturbed: dict[str, str], still_to_do):
+    project = still_to_do("metabalance")
+    (cell,) = [cell for cell in project.cells() if "/metabalance-" in cell]
+    (project.root / "results").rename(project.root / "aside")
     (project.root / "results").write_text("not a folder: root may write into any that is")
-    assert project.run("--", "runs_all") == 1
+    assert project.run("--", f"results/runs/{cell}/seed-0/record.json") == 1
     assert "results" in project.said()
     assert (project.root / "results").read_text().startswith("not a folder")
     (project.root / "results").unlink()
+    (project.root / "aside").rename(project.root / "results")
     assert project.run() == 0, project.said()[-4000:]
     assert without_data(project.artifacts()) == without_data(undisturbed)
 
@@ -92,46 +92,46 @@ def first(project: Project, pattern: str) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["record.json", "predictions.npz"])
-def test_a_truncated_file_never_enters_a_table(finished: Project, undisturbed: dict[str, str], name: str):
-    victim = first(finished, f"results/runs/cg_digits/**/seed-0/{name}")
+def test_a_truncated_file_never_enters_a_table(done: Project, undisturbed: dict[str, str], name: str):
+    victim = first(done, f"results/runs/cg_digits/**/seed-0/{name}")
     victim.write_bytes(victim.read_bytes()[:-20])
-    before = (finished.root / "results/miniature/tables/mmpareto/table3.csv").read_bytes()
+    before = (done.root / "results/miniature/tables/mmpareto/table3.csv").read_bytes()
     for command in (["report"], ["table", "mmpareto.table3"]):
-        done = finished.counterpoise(*command)
-        assert done.returncode == 2
-        (line,) = done.stderr.strip().splitlines()
-        assert str(victim.relative_to(finished.root)) in line
+        ended = done.counterpoise(*command)
+        assert ended.returncode == 2
+        (line,) = ended.stderr.strip().splitlines()
+        assert str(victim.relative_to(done.root)) in line
         assert "counterpoise run" in line
-    assert (finished.root / "results/miniature/tables/mmpareto/table3.csv").read_bytes() == before
+    assert (done.root / "results/miniature/tables/mmpareto/table3.csv").read_bytes() == before
 
 
 @pytest.mark.slow
-def test_a_truncated_array_of_prepared_data_is_refused_by_name(finished: Project):
-    victim = first(finished, "data/prepared/cg_digits.*/train/gray.npy")
+def test_a_truncated_array_of_prepared_data_is_refused_by_name(done: Project):
+    victim = first(done, "data/prepared/cg_digits.*/train/gray.npy")
     victim.write_bytes(victim.read_bytes()[:-100])
-    cell = next(cell for cell in finished.cells() if "/uniform-" in cell)
-    shutil.rmtree(finished.root / "results/runs" / cell)
-    done = finished.counterpoise("train", cell, "--seed", "0")
-    assert done.returncode == 1
-    assert "gray.npy" in done.stderr
-    note = json.loads((finished.root / f"results/runs/{cell}/seed-0/failure.json").read_text())
+    cell = next(cell for cell in done.cells() if "/uniform-" in cell)
+    shutil.rmtree(done.root / "results/runs" / cell)
+    ended = done.counterpoise("train", cell, "--seed", "0")
+    assert ended.returncode == 1
+    assert "gray.npy" in ended.stderr
+    note = json.loads((done.root / f"results/runs/{cell}/seed-0/failure.json").read_text())
     (failure,) = note["failures"]
     assert (failure["status"], failure["again"]) == ("failed", False)
 
 
 @pytest.mark.slow
-def test_a_missing_run_behind_a_finished_table_is_made_again(finished: Project, undisturbed: dict[str, str]):
-    cell = next(cell for cell in finished.cells() if "/gradnorm-" in cell)
-    shutil.rmtree(finished.root / f"results/runs/{cell}/seed-1")
-    assert finished.run() == 0, finished.said()[-4000:]
-    assert without_data(finished.artifacts()) == without_data(undisturbed)
+def test_a_missing_run_behind_a_finished_table_is_made_again(done: Project, undisturbed: dict[str, str]):
+    cell = next(cell for cell in done.cells() if "/gradnorm-" in cell)
+    shutil.rmtree(done.root / f"results/runs/{cell}/seed-1")
+    assert done.run() == 0, done.said()[-4000:]
+    assert without_data(done.artifacts()) == without_data(undisturbed)
 
 
 @pytest.mark.slow
 def test_of_two_workflows_at_once_the_second_is_refused_and_the_first_is_not_disturbed(
-    project: Project, undisturbed: dict[str, str], undisturbed_home: Path
+    undisturbed: dict[str, str], still_to_do
 ):
-    (project.root / "data").symlink_to(undisturbed_home / "data")
+    project = still_to_do("metabalance")
     one = project.start()
     project.until(lambda: project.processes("train"), one)
     done = subprocess.run(

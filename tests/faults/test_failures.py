@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-from pathlib import Path
 
 import pytest
 from miniature import Project
@@ -35,18 +34,9 @@ def table3(project: Project) -> dict[str, dict[str, str]]:
         return {row["row"]: row for row in csv.DictReader(file)}
 
 
-@pytest.fixture
-def with_data(project: Project, undisturbed_home: Path) -> Project:
-    """The project with prepared data, which these tests do not disturb."""
-    (project.root / "data").symlink_to(undisturbed_home / "data")
-    return project
-
-
 @pytest.mark.slow
-def test_a_bug_in_one_run_leaves_all_other_tables_and_is_not_tried_twice(
-    with_data: Project, undisturbed: dict[str, str]
-):
-    project = with_data
+def test_a_bug_in_one_run_leaves_all_other_tables_and_is_not_tried_twice(undisturbed: dict[str, str], still_to_do):
+    project = still_to_do("gradnorm", "metabalance")
     counted = project.root / "tried"
     action = f'open({str(counted)!r}, "a").write("x"); raise ValueError("a shape is wrong")'
     assert project.run(**with_fault(project, GRADNORM, action)) == 1
@@ -76,8 +66,8 @@ def test_a_bug_in_one_run_leaves_all_other_tables_and_is_not_tried_twice(
 
 
 @pytest.mark.slow
-def test_out_of_memory_is_tried_again_and_then_said(with_data: Project):
-    project = with_data
+def test_out_of_memory_is_tried_again_and_then_said(still_to_do):
+    project = still_to_do("metabalance")
     action = "import torch; raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')"
     condition = 'trainer.method.info.name == "metabalance"'
     assert project.run("--retries", "1", "--", "runs_all", **with_fault(project, condition, action)) == 1
@@ -91,8 +81,8 @@ def test_out_of_memory_is_tried_again_and_then_said(with_data: Project):
 
 
 @pytest.mark.slow
-def test_a_worker_without_memory_gives_the_right_result_or_none(with_data: Project, undisturbed: dict[str, str]):
-    project = with_data
+def test_a_worker_without_memory_gives_the_right_result_or_none(undisturbed: dict[str, str], still_to_do):
+    project = still_to_do("uniform")
     # From the tenth step on, not a byte more than the process has.
     limit = (
         "import resource; pages = int(open('/proc/self/statm').read().split()[0]);"
@@ -111,8 +101,8 @@ def test_a_worker_without_memory_gives_the_right_result_or_none(with_data: Proje
 
 
 @pytest.mark.slow
-def test_a_worker_killed_at_every_attempt_is_a_failure_that_the_table_names(with_data: Project):
-    project = with_data
+def test_a_worker_killed_at_every_attempt_is_a_failure_that_the_table_names(still_to_do):
+    project = still_to_do("mmpareto")
     kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     condition = 'trainer.method.info.name == "mmpareto" and trainer.seed == 1'
     assert project.run(**with_fault(project, condition, kill)) == 1

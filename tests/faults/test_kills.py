@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -83,7 +82,8 @@ def test_sixty_kills_leave_no_trace(project: Project, undisturbed: dict[str, str
 
 
 @pytest.mark.slow
-def test_snakemake_killed_alone_and_started_at_once_trains_no_run_twice(project: Project, undisturbed: dict[str, str]):
+def test_snakemake_killed_alone_and_started_at_once_trains_no_run_twice(undisturbed: dict[str, str], still_to_do):
+    project = still_to_do("gradnorm", "metabalance")
     workflow = project.start()
     project.until(project.states, workflow)
     orphans = project.processes("train")
@@ -128,10 +128,10 @@ def steps_saved(project: Project) -> list[int]:
 
 
 @pytest.fixture
-def prepared(tmp_path: Path, repository: Path, undisturbed: dict[str, str], undisturbed_home: Path) -> Project:
+def prepared(tmp_path: Path, finished: Project) -> Project:
     """A project with prepared data that saves after every step."""
-    project = Project.create(tmp_path / "prepared", repository, job={"save_seconds": 0.0})
-    shutil.copytree(undisturbed_home / "data", project.root / "data")
+    project = Project.create(tmp_path / "prepared", finished.checkout, job={"save_seconds": 0.0})
+    (project.root / "data").symlink_to(finished.root / "data")
     return project
 
 

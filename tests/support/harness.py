@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import filelock
 import pytest
-from miniature import Project
+from miniature import NAME, Project
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +32,33 @@ def undisturbed(undisturbed_home: Path) -> dict[str, str]:
     return json.loads((undisturbed_home / "artifacts.json").read_text())
 
 
+@pytest.fixture(scope="session")
+def finished(undisturbed_home: Path, repository: Path) -> Project:
+    """That project itself, after ``snakemake --cores 2``; not to be changed."""
+    return Project(undisturbed_home, repository)
+
+
 @pytest.fixture
 def project(tmp_path: Path, repository: Path) -> Project:
     """A folder of its own with the miniature benchmark in it."""
     return Project.create(tmp_path / "project", repository)
+
+
+@pytest.fixture
+def still_to_do(finished: Project, tmp_path: Path) -> Callable[..., Project]:
+    """Make a copy of the finished benchmark in which the runs of some methods, and all results, are still to do.
+
+    Its prepared data is a link to the finished benchmark's: nothing that uses this may change it.
+    """
+
+    def make(*methods: str, root: Path | None = None) -> Project:
+        made = Project.create(root or tmp_path / "project", finished.checkout)
+        (made.root / "data").symlink_to(finished.root / "data")
+        shutil.copytree(finished.root / "results/runs", made.root / "results/runs")
+        for method in methods:
+            (cell,) = (made.root / "results/runs").glob(f"*/*/{method}-*")
+            shutil.rmtree(cell)
+        assert not (made.root / "results" / NAME).exists()
+        return made
+
+    return make

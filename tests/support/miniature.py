@@ -26,6 +26,7 @@ import yaml
 NAME = "miniature"
 BENCHMARK = f"configs/benchmarks/{NAME}.yaml"
 DEADLINE = 900.0
+NOTHING_TO_DO = "Nothing to be done"
 
 # What of a record is of the moment and the machine rather than of the run.
 MOMENTARY = ("finished", "seconds", "attempts")
@@ -147,14 +148,28 @@ class Project:
     def counterpoise(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the command line in the project, on its benchmark."""
         return subprocess.run(
-            ["counterpoise", *arguments, "--benchmark", BENCHMARK],
+            ["counterpoise", *arguments, "--benchmark", self.benchmark],
             cwd=self.root,
             env=self.environment(**environment),
             capture_output=True,
             text=True,
             check=False,
-            timeout=DEADLINE,
+            timeout=self.deadline,
         )
+
+    def make_in_one_process(self, *settings: str) -> None:
+        """Make everything that the report rests on in one process; the settings are as ``KEY=VALUE``."""
+        program = Path(__file__).with_name("one_process.py")
+        done = subprocess.run(
+            [sys.executable, program, self.root, self.benchmark, *settings],
+            cwd=self.root,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=self.deadline,
+        )
+        assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
 
     def planned_jobs(self, *arguments: str, **environment: str) -> Counter[str]:
         """How many jobs of each rule a dry run plans, collecting rules left out."""

@@ -232,8 +232,6 @@ def estimate_lines(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> l
 
 def power_lines(plan: Plan) -> list[str]:
     """Return the verdicts to expect for the plan's seeds if each paper is exactly right, by the spread over seeds."""
-    from counterpoise.judging.power import expected_verdicts
-
     lines = []
     for name, paper in plan.papers.items():
         places = {(v.table, v.row, v.column) for v in plan.values if v.paper == name and v.cell and not v.stand_in}
@@ -253,6 +251,8 @@ def power_lines(plan: Plan) -> list[str]:
         if not margins:
             lines.append(f"{name}: no number here is comparable in level with the paper's")
             continue
+        from counterpoise.judging.power import expected_verdicts  # here: SciPy takes as long to import as all the rest
+
         found = expected_verdicts(margins, len(plan.seeds), paper.printed_runs, paper.alpha)
         if not found:
             lines.append(f"{name}: one seed has no spread to judge {len(margins)} numbers by")
