@@ -32,7 +32,7 @@ reproduce: demo
 
 test: export OMP_NUM_THREADS := 1
 test: $(VENV)/.installed-with-tests
-	$(IN_VENV) $(BIN)/python -m pytest -n 2 --dist worksteal --benchmark-disable -m "not slow_full and not performance and not slurm" $(ARGS)
+	$(IN_VENV) $(BIN)/python -m pytest -n 2 --dist worksteal --benchmark-disable --durations=20 -m "not slow_full and not performance and not slurm" $(ARGS)
 
 # Brings up a SLURM of one node on this machine, from the distribution's packages, and takes it down again.
 test-slurm: export OMP_NUM_THREADS := 1

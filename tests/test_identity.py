@@ -557,6 +557,29 @@ def test_packages_without_an_init_file_are_followed(package):
     assert names(["cp_space.a"], "cp_space") == {"cp_space.a", "cp_space.inner.b"}
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        "def f():\n    {}",
+        "class A:\n    def f(self):\n        {}",
+        "async def f():\n    async with a:\n        {}",
+        "if a: pass\nelif b:\n    {}",
+        "for a in b: pass\nelse:\n    {}",
+        "while a:\n    {}",
+        "with a:\n    {}",
+        "try: pass\nexcept E:\n    {}",
+        "try: pass\nexcept* E:\n    {}",
+        "try: pass\nexcept E: pass\nelse:\n    {}",
+        "try: pass\nfinally:\n    {}",
+        "match a:\n    case 1:\n        {}",
+    ],
+)
+def test_imports_in_blocks_of_every_kind_are_followed(package, request, block):
+    name = f"cp_block_{request.node.callspec.indices['block']}"
+    package({f"{name}/a.py": block.format(f"import {name}.b"), f"{name}/b.py": ""})
+    assert f"{name}.b" in closure([f"{name}.a"])
+
+
 def test_a_circle_of_imports_ends(package):
     package({"cp_circle/__init__.py": "", "cp_circle/a.py": "from . import b", "cp_circle/b.py": "from . import a"})
     assert names(["cp_circle.a"], "cp_circle") == {"cp_circle", "cp_circle.a", "cp_circle.b"}
