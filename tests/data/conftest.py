@@ -21,6 +21,12 @@ def wav() -> Callable[..., Path]:
     return media_files.write_wav
 
 
+@pytest.fixture
+def decode_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode media in this process. Others take seconds to start; what they do is tested with work, clips and GRID."""
+    monkeypatch.setattr("counterpoise.data.prepare.available_cores", lambda: 0)
+
+
 @pytest.fixture(scope="session")
 def gray() -> Callable[[int], int]:
     """The gray level of a test clip's frame."""

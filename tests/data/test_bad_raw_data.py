@@ -35,7 +35,7 @@ def prepared(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def project(prepared, tmp_path) -> Path:
+def project(prepared, tmp_path, decode_here) -> Path:
     return shutil.copytree(prepared, tmp_path / "project")
 
 
@@ -46,7 +46,7 @@ def write_config(root: Path, name: str, settings: dict) -> None:
 
 def prepare(root: Path) -> int:
     own = f"crema_d={root / 'own'}"
-    return main(["data", "prepare", "crema_d", "--root", str(root), "--workers", "1", "--data-root", own])
+    return main(["data", "prepare", "crema_d", "--root", str(root), "--data-root", own])
 
 
 def contents(root: Path) -> dict[str, str]:

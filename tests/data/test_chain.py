@@ -81,6 +81,7 @@ def rows_to_run(repository, paper, table):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.usefixtures("decode_here")
 def test_raw_files_become_a_row_of_a_table(project, repository, name):
     paper, table, group, model, settings = DATASETS[name]
     tree = getattr(data_trees, TREES.get(name, name))(project / "mine")

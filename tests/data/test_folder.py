@@ -22,7 +22,7 @@ def write(folder: Path, **texts: str) -> None:
 
 def prepare(root: Path, **settings) -> PreparedData:
     given = {"path": "mine", "modalities": {"a": "a_{split}.csv"}, "labels": "y_{split}.csv"} | settings
-    return prepare_dataset("folder", given, root / "raw", root / f"prepared/mine.{KEY}", KEY, workers=1)
+    return prepare_dataset("folder", given, root / "raw", root / f"prepared/mine.{KEY}", KEY, workers=0)
 
 
 @pytest.fixture

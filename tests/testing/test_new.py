@@ -127,7 +127,7 @@ def test_a_dataset_of_files_gives_a_table_as_it_stands(tmp_path, repository, mon
     assert main(["new", "dataset", "my_data"]) == 0
     plan = counterpoise.plan("my_data", seeds=[0])
     (data,) = plan.datasets
-    prepare_dataset(data.component, data.settings, Path("data/raw"), data.directory, data.key, workers=1)
+    prepare_dataset(data.component, data.settings, Path("data/raw"), data.directory, data.key, workers=0)
     for cell in plan.cells:
         train_run(run_of(plan, cell, 0, Path()), choose_device("cpu"))
     assert write_benchmark(plan, Path()) == []
