@@ -281,11 +281,6 @@ def records(project: Project) -> list[Path]:
     return list((project.root / "results").glob("**/record.json"))
 
 
-def test_source_that_is_as_planned_is_trained(project):
-    assert run_late(project) == ""
-    assert len(records(project)) == 1
-
-
 @pytest.mark.parametrize(
     "edit",
     [
@@ -323,7 +318,7 @@ def test_bytecode_of_another_text_of_the_same_second_and_size_is_not_run(project
     assert found.stdout == "False\n"
 
 
-def test_comments_may_be_edited_at_any_time(project):
+def test_source_that_is_as_planned_is_trained_and_its_comments_may_be_edited_at_any_time(project):
     edit = "file.write_text(file.read_text() + '# A remark.')"
     assert run_late(project, edit=edit) == ""
     assert len(records(project)) == 1
