@@ -218,10 +218,10 @@ _LEFT_OUT_EVERYWHERE = {"ctx", "kind", "type_comment"}
 
 
 @functools.cache
-def _fields(kind: type[ast.AST]) -> tuple[str, ...]:
+def _fields(kind: str) -> tuple[str, ...]:
     """Return the fields of a kind of node that enter its digest."""
-    left_out = _LEFT_OUT_EVERYWHERE | _LEFT_OUT.get(kind.__name__, set())
-    return tuple(field for field in kind._fields if field not in left_out)
+    left_out = _LEFT_OUT_EVERYWHERE | _LEFT_OUT.get(kind, set())
+    return tuple(field for field in getattr(ast, kind)._fields if field not in left_out)
 
 
 def _write(node: Any, text: list[str]) -> None:
@@ -231,8 +231,9 @@ def _write(node: Any, text: list[str]) -> None:
     ones, too.
     """
     if isinstance(node, ast.AST):
-        text.append(f"{type(node).__name__}(")
-        for field in _fields(type(node)):
+        kind = type(node).__name__
+        text.append(f"{kind}(")
+        for field in _fields(kind):
             value = getattr(node, field, None)
             if value is None or value == []:
                 continue
