@@ -50,16 +50,16 @@ def test_a_diverged_run_is_finished_and_says_why(project):
 
 def test_a_run_with_a_saved_state_is_interrupted_where_it_was(project):
     cell = project.cell("uniform")
-    project.state(cell, 0, epoch=6)
+    project.state(cell, 0, epoch=3)
     status = run_status(project.root, cell, 0)
     assert status.state is State.INTERRUPTED
-    assert "epoch 7 of 20" in status.detail
+    assert "epoch 4 of 6" in status.detail
     assert not status.finished
 
 
 def test_an_unreadable_saved_state_is_still_an_interruption(project):
     cell = project.cell("uniform")
-    (project.state(cell, 0, epoch=6) / "state-000001.json").write_text("{")
+    (project.state(cell, 0, epoch=3) / "state-000001.json").write_text("{")
     assert run_status(project.root, cell, 0).state is State.INTERRUPTED
 
 

@@ -83,19 +83,21 @@ class NewExamples:
     """What can be said of a claim for new examples of the same kind, beside the answer on this test set.
 
     ``effects`` has, per contrast, the mean difference beyond the bound and the examples' standard error, which no
-    number of seeds makes smaller.
+    number of seeds makes smaller. ``of``: the metric that alone is answered for, empty where all of the claim's are.
     """
 
     p_support: float
     p_refute: float
     effects: tuple[tuple[float, float], ...] = ()
+    of: str = ""
     answer: Answer = Answer.UNDECIDED
     reason: str = ""
 
     @property
     def words(self) -> str:
         """The answer with its reason."""
-        return f"{self.answer} ({self.reason})" if self.reason else str(self.answer)
+        aside = "; ".join(filter(None, (f"{self.of} alone" if self.of else "", self.reason)))
+        return f"{self.answer} ({aside})" if aside else str(self.answer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,7 +311,7 @@ def _raw_result(paper: Paper, claim: Claim, index: Mapping, variant: str | None,
         p_refute=float(refute),
         p_equal=float(same),
         equal_within=within[0],
-        new_examples=_new_examples(test, structure, pairs, results),
+        new_examples=_new_examples(test, pairs, results),
     )
 
 
@@ -390,12 +392,17 @@ def _divergences(ours: Entry, other: Entry) -> Floats:
     return np.array([float(seed in first.diverged) - float(seed in second.diverged) for seed in seeds])
 
 
-def _new_examples(
-    test: ClaimTest, structure: Structure, pairs: Sequence[_Pair], results: Results
-) -> NewExamples | None:
-    """Return the p-values of a claim for new seeds and new examples; None where a pair has no examples stored."""
+def _new_examples(test: ClaimTest, pairs: Sequence[_Pair], results: Results) -> NewExamples | None:
+    """Return the p-values of a claim for new seeds and new examples; None where a pair has no examples stored.
+
+    A macro F1 is no mean over examples: where a claim is about it and about accuracy, accuracy alone answers.
+    """
+    kept = [pair for pair in pairs if pair.ours.column.metric != "macro_f1"]
+    if not kept:
+        return None
+    structure = Structure.of(test.over, [(pair.place, pair.rival) for pair in kept])
     p_values, floors = [], []
-    for ours, other in ((pair.ours, pair.other) for pair in pairs):
+    for ours, other in ((pair.ours, pair.other) for pair in kept):
         if other is None or test.kind == "diverges":
             return None
         differences, error = example_differences(results, ours, other), example_error(results, ours, other)
@@ -406,7 +413,8 @@ def _new_examples(
         p_values.append((float(stats.t.sf(t, error.degrees)), float(stats.t.cdf(t, error.degrees))))
         floors.append((abs(sign * float(differences.mean()) - bound), error.floor))
     support, refute = structure.p_values(*zip(*p_values, strict=True))
-    return NewExamples(p_support=float(support), p_refute=float(refute), effects=tuple(floors))
+    of = "" if len(kept) == len(pairs) else kept[0].ours.column.metric
+    return NewExamples(p_support=float(support), p_refute=float(refute), effects=tuple(floors), of=of)
 
 
 def _corrected(raw: list[ClaimResult], alpha: float) -> list[ClaimResult]:
