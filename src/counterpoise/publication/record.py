@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -61,7 +62,15 @@ class PublishedRecord:
     folder: Path
     manifest: Manifest
     results: Results
-    papers: Mapping[str, Paper]
+
+    @cached_property
+    def papers(self) -> Mapping[str, Paper]:
+        """The record's own copy of its papers, read when it is asked for: a record is judged anew without it.
+
+        Raises:
+            UserError: a file is missing, or says what today's schema does not allow.
+        """
+        return papers_of(self.results.layout, self.folder)
 
     @property
     def same_source(self) -> bool:
@@ -93,7 +102,7 @@ def find_record(root: Path, name: str) -> Path:
 
 
 def read_published(folder: Path) -> PublishedRecord:
-    """Read a published record: its manifest, results and papers. Digests are not compared here.
+    """Read a published record: its manifest and results. Digests are not compared here.
 
     Raises:
         UserError: it is of the first edition, has anything in it that is no regular file or is too large, or a file
@@ -103,8 +112,7 @@ def read_published(folder: Path) -> PublishedRecord:
     check_tree(folder)
     manifest = read_manifest(folder)
     results = read_results(folder, folder / "runs")
-    papers = papers_of(results.layout, folder)
-    return PublishedRecord(folder=folder, manifest=manifest, results=results, papers=papers)
+    return PublishedRecord(folder=folder, manifest=manifest, results=results)
 
 
 def read_manifest(folder: Path) -> Manifest:
