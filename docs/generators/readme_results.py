@@ -17,7 +17,7 @@ START, END = "<!-- results -->", "<!-- end of results -->"
 
 
 def table(root: Path) -> str:
-    """Return the table, and a picture where a record has a figure."""
+    """Return the table, and the picture of the first table that a record has."""
     rows, seen, picture = [], set(), ""
     for path in sorted((root / "results/published").glob("*/summary.json")):
         folder = path.parent.relative_to(root)
@@ -27,9 +27,10 @@ def table(root: Path) -> str:
             tables = ", ".join(entry["table"] for entry in layout["tables"] if entry["paper"] == paper)
             rows.append(f"| [{path.parent.name}]({folder}/README.md) | {title}: {tables} | {found['answer']} |")
             seen.add(paper)
-            pictures = sorted((path.parent / "figures" / paper).glob("*.png"))
+            pictures = sorted((path.parent / "tables" / paper).glob("*.png"))
             if pictures and not picture:
-                picture = f"\n\n![{title}, {pictures[0].stem}]({pictures[0].relative_to(root)})"
+                what = f"{title}, {pictures[0].stem}: every seed, our means, and what is printed"
+                picture = f"\n\n![{what}]({pictures[0].relative_to(root)})"
     for name in paper_names(root / "configs"):
         paper = load_paper(root / "configs", name)
         if all(found.unprinted for found in paper.tables.values()):

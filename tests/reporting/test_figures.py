@@ -19,6 +19,7 @@ from PIL import Image
 from counterpoise.components import components
 from counterpoise.errors import UserError
 from counterpoise.metrics import calibration_bins, calibration_error
+from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import load_paper, paper_names
 from counterpoise.planning.plan import make_plan
 from counterpoise.reporting.figures import draw as draw_module
@@ -26,7 +27,7 @@ from counterpoise.reporting.figures import draw_figures, draw_tables
 from counterpoise.reporting.figures.draw import DrawnFigure, load_kind
 from counterpoise.reporting.figures.kinds.formula import evaluate
 from counterpoise.reporting.figures.style import STYLE
-from counterpoise.results.layout import Layout
+from counterpoise.results.layout import Layout, LayoutFigure
 from counterpoise.results.table import Results, RunEntry, as_table
 from counterpoise.runs.layout import layout_of
 
@@ -695,3 +696,16 @@ def test_pictures_of_tables_stand_beside_them_and_are_the_same_bytes_again(tmp_p
     assert set(first) == {"table3.svg", "table3.png"}
     draw_tables(results, PAPERS, tmp_path)
     assert {path.name: path.read_bytes() for path in (tmp_path / "tables/mmpareto").iterdir()} == first
+
+
+@pytest.mark.parametrize(("n_test", "label"), [(686, "printed"), (752, "printed, not comparable")])
+def test_a_printed_number_that_is_not_comparable_is_marked_in_the_picture_of_a_table(make_study, n_test, label):
+    study = make_study("table7", {"cmu_mosi": "cmu_mosi"}, range(2))
+    study.n_test = n_test
+    study.runs("uniform", [0.75, 0.76])
+    figure = Figure(paper="mmpareto", name="table7", title="Table 7", kind="dots", table="table7")
+    paper = study.paper.model_copy(update={"figures": {figure.name: figure}})
+    drawn = DrawnFigure(study.results(), paper, LayoutFigure(paper="mmpareto", figure="table7"), figure)
+    assert list(drawn.frame["comparable"].unique()) == [n_test == 686]
+    labels = picture_of(drawn).axes[0].get_legend_handles_labels()[1]
+    assert [text for text in labels if "printed" in text] == [label]

@@ -6,12 +6,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 
+from counterpoise.comparability import OTHER
 from counterpoise.declare import figure_kind, setting
+from counterpoise.judging.gate import comparability_of
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
+from counterpoise.papers.tables import PaperTable
 from counterpoise.reporting.figures.interface import FigureKind
 from counterpoise.reporting.figures.style import COLOURS, legend_above
-from counterpoise.results.layout import LayoutFigure
+from counterpoise.results.layout import LayoutFigure, LayoutValue
 from counterpoise.results.table import Results
 
 
@@ -19,7 +22,7 @@ from counterpoise.results.table import Results
 class Dots(FigureKind):
     """A panel for each of the table's first columns that have values of ours.
 
-    Where a stand-in ran the printed number is left out: the two are not to be compared.
+    Where a stand-in ran the printed number is left out; where the level is not comparable it is gray, and says so.
     """
 
     columns: int = setting(4, minimum=1, doc="how many columns are drawn")
@@ -39,10 +42,20 @@ class Dots(FigureKind):
             label = value.row if value.variant is None else f"{value.row} ({value.variant})"
             own = value.stand_in or value.row not in table.row_ids  # a row that the benchmark adds
             printed = None if own else table.value(value.row, value.column).value
+            comparable = printed is not None and self._comparable(results, paper, table, value)
             common = {"column": value.column, "title": heading, "unit": column.unit, "method": label}
+            common |= {"comparable": comparable}
             found += [{**common, "seed": seed, "value": ours, "printed": printed} for seed, ours in values.items()]
-        frame = pd.DataFrame(found, columns=["column", "title", "unit", "method", "seed", "value", "printed"])
+        names = ["column", "title", "unit", "method", "comparable", "seed", "value", "printed"]
+        frame = pd.DataFrame(found, columns=names)
         return frame[frame["column"].isin(drawn[: self.columns])].astype({"printed": float})
+
+    @staticmethod
+    def _comparable(results: Results, paper: Paper, table: PaperTable, value: LayoutValue) -> bool:
+        cell = results.layout.cells[value.cell]
+        dataset, data = table.group(value.row, value.column).dataset, results.layout.data[cell.data]
+        gate = comparability_of(paper, dataset, value, cell, data, results.n_test(value.cell))
+        return gate.level != OTHER
 
     def draw(self, picture: Picture, frame: pd.DataFrame, figure: Figure) -> None:
         rows = list(dict.fromkeys(frame["method"]))
@@ -65,14 +78,10 @@ def _draw_column(axes: Axes, rows: list[str], frame: pd.DataFrame) -> None:
     means = frame.groupby("method", sort=False)[["value", "printed"]].mean()
     lines = [rows.index(name) for name in means.index]
     axes.scatter(means["value"], lines, s=60, marker="|", color=COLOURS[0], linewidths=2.2, label="our mean")
-    if means["printed"].notna().any():
-        axes.scatter(
-            means["printed"],
-            lines,
-            s=34,
-            marker="D",
-            facecolors="none",
-            edgecolors=COLOURS[1],
-            linewidths=1.4,
-            label="printed",
-        )
+    comparable = frame.groupby("method", sort=False)["comparable"].all()
+    for chosen, colour, label in ((comparable, COLOURS[1], "printed"), (~comparable, "0.6", "printed, not comparable")):
+        printed = means["printed"].where(chosen)
+        if printed.notna().any():
+            axes.scatter(
+                printed, lines, s=34, marker="D", facecolors="none", edgecolors=colour, linewidths=1.4, label=label
+            )
