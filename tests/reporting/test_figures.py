@@ -705,7 +705,7 @@ def test_a_printed_number_that_is_not_comparable_is_marked_in_the_picture_of_a_t
     study.runs("uniform", [0.75, 0.76])
     figure = Figure(paper="mmpareto", name="table7", title="Table 7", kind="dots", table="table7")
     paper = study.paper.model_copy(update={"figures": {figure.name: figure}})
-    drawn = DrawnFigure(study.results(), paper, LayoutFigure(paper="mmpareto", figure="table7"), figure)
+    drawn = DrawnFigure(study.results, paper, LayoutFigure(paper="mmpareto", figure="table7"), figure)
     assert list(drawn.frame["comparable"].unique()) == [n_test == 686]
     labels = picture_of(drawn).axes[0].get_legend_handles_labels()[1]
     assert [text for text in labels if "printed" in text] == [label]

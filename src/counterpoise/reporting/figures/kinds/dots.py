@@ -42,19 +42,21 @@ class Dots(FigureKind):
             label = value.row if value.variant is None else f"{value.row} ({value.variant})"
             own = value.stand_in or value.row not in table.row_ids  # a row that the benchmark adds
             printed = None if own else table.value(value.row, value.column).value
-            comparable = printed is not None and self._comparable(results, paper, table, value)
+            comparable = printed is not None and self._comparable(results, paper, table, value, value.cell)
             common = {"column": value.column, "title": heading, "unit": column.unit, "method": label}
-            common |= {"comparable": comparable}
-            found += [{**common, "seed": seed, "value": ours, "printed": printed} for seed, ours in values.items()]
+            found += [
+                {**common, "comparable": comparable, "seed": seed, "value": ours, "printed": printed}
+                for seed, ours in values.items()
+            ]
         names = ["column", "title", "unit", "method", "comparable", "seed", "value", "printed"]
         frame = pd.DataFrame(found, columns=names)
         return frame[frame["column"].isin(drawn[: self.columns])].astype({"printed": float})
 
     @staticmethod
-    def _comparable(results: Results, paper: Paper, table: PaperTable, value: LayoutValue) -> bool:
-        cell = results.layout.cells[value.cell]
+    def _comparable(results: Results, paper: Paper, table: PaperTable, value: LayoutValue, name: str) -> bool:
+        cell = results.layout.cells[name]
         dataset, data = table.group(value.row, value.column).dataset, results.layout.data[cell.data]
-        gate = comparability_of(paper, dataset, value, cell, data, results.n_test(value.cell))
+        gate = comparability_of(paper, dataset, value, cell, data, results.n_test(name))
         return gate.level != OTHER
 
     def draw(self, picture: Picture, frame: pd.DataFrame, figure: Figure) -> None:
