@@ -132,7 +132,7 @@ def test_no_paper_can_take_the_name(project):
 def test_a_plan_says_which_differences_its_seeds_can_find(project):
     def said(seeds: list[int]) -> list[str]:
         project.benchmark(tables=[OWN], seeds=seeds)
-        return power_lines(project.plan())
+        return power_lines(project.plan(), project.root)
 
     few, many = said([0, 1, 2]), said(list(range(10)))
     assert few[0] == "own.methods: of 3 pairs of rows, differences are found (power 80 %) from"

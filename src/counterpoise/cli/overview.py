@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from counterpoise.papers.head import OWN
@@ -46,7 +47,7 @@ def plan_lines(
     yield from _block("data", _data_lines(plan, root, downloads))
     yield from _block("estimate", [*estimate_lines(to_do, records), *notes])
     yield from _block("memory", _memory_lines(plan, to_do))
-    yield from _block("verdicts", power_lines(plan))
+    yield from _block("verdicts", power_lines(plan, root))
     if cells:
         yield "cells, with the state of each seed:"
         yield from _cell_lines(runs)
@@ -233,8 +234,11 @@ def estimate_lines(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> l
     return lines
 
 
-def power_lines(plan: Plan) -> list[str]:
-    """Return the verdicts to expect for the plan's seeds if each paper is exactly right, by the spread over seeds."""
+def power_lines(plan: Plan, root: Path) -> list[str]:
+    """Return the verdicts to expect for the plan's seeds if each paper is exactly right, by the spread over seeds.
+
+    The spread is what the published records of ``root`` have in the same tables, and where none has, assumed ones.
+    """
     lines: list[str] = []
     for name, paper in plan.papers.items():
         if paper.is_own:
@@ -257,19 +261,40 @@ def power_lines(plan: Plan) -> list[str]:
         if not margins:
             lines.append(f"{name}: no number here is comparable in level with the paper's")
             continue
-        from counterpoise.judging.power import expected_verdicts  # here: SciPy takes as long to import as all the rest
+        from counterpoise.judging.power import ASSUMED, expected_verdicts  # here: SciPy takes as long as all the rest
 
-        found = expected_verdicts(margins, len(plan.seeds), paper.printed_runs, paper.alpha)
+        known = _published_spreads(root, paper, {table for table, _, _ in places})
+        spreads = list(known) or list(ASSUMED)
+        found = expected_verdicts(margins, len(plan.seeds), paper.printed_runs, paper.alpha, spreads)
         if not found:
             lines.append(f"{name}: one seed has no spread to judge {len(margins)} numbers by")
             continue
         lines.append(f"{name}: of {len(margins)} comparable numbers, if the paper is exactly right, with a spread of")
         lines += [
-            f"  {one.std:g} points: {one.within:.0f} within the margin, {one.deviates:.1f} deviate by chance, "
+            f"  {one.std:.2g} points{known.get(one.std, '')}: {one.within:.0f} within the margin, "
+            f"{one.deviates:.1f} deviate by chance, "
             f"{one.neither:.0f} open; finds gaps from {one.gap:.2g} on"
             for one in found
         ]
     return lines
+
+
+def _published_spreads(root: Path, paper: Paper, tables: Container[str]) -> dict[float, str]:
+    """Return the median spread over seeds of each record's percentages in ``tables``, and where it is from."""
+    from counterpoise.results.result_set import PUBLISHED, load_result_set
+
+    found = {}
+    for path in sorted((root / PUBLISHED).glob("*/layout.json")):
+        numbers = load_result_set(path.parent.name, root).numbers
+        spreads = [
+            number.seeds.std
+            for (of, table, _, column), number in numbers.items()
+            if of == paper.paper and table in tables and paper.table(table).column(column).unit == "percent"
+            if not number.stand_in and number.seeds.std
+        ]
+        if spreads:
+            found[median(spreads)] = f" (as in the record {path.parent.name})"
+    return found
 
 
 def _own_power_lines(plan: Plan, paper: Paper) -> Iterator[str]:
