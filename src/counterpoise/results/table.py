@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from counterpoise.errors import UserError
 from counterpoise.files import read_json, read_text, write_bytes, write_json, write_text
+from counterpoise.metrics import METRICS, OF_PREDICTIONS
 from counterpoise.path_names import CellName, FileName, RelativePath, Seed, Sha256, printable
 from counterpoise.results.arrays import pack_arrays, read_arrays
 from counterpoise.results.layout import Layout, LayoutCell
@@ -186,14 +187,19 @@ class Results:
         return f"the runs have no metric '{metric}' for output '{output}'"
 
     def outputs(self, cell: str) -> list[str]:
-        """Return the outputs that a cell's runs have values of, ``joint`` first and probes last."""
+        """Return the outputs that a cell's runs predict, ``joint`` first and probes last.
+
+        What is measured of the training as a whole is a value of ``joint``, too, and makes it no output.
+        """
         return self._outputs.get(cell, [])
 
     @functools.cached_property
     def _outputs(self) -> dict[str, list[str]]:
         found: dict[str, set[str]] = {}
-        for cell, _, output, _ in self._numbers:
-            found.setdefault(cell, set()).add(output)
+        for cell, _, output, metric in self._numbers:
+            # A metric that is not known here is somebody else's, of predictions.
+            if metric not in METRICS or METRICS[metric].source in OF_PREDICTIONS:
+                found.setdefault(cell, set()).add(output)
         return {
             cell: sorted(names, key=lambda name: (name != "joint", name.startswith("probe:"), name))
             for cell, names in found.items()
