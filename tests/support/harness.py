@@ -55,6 +55,8 @@ def still_to_do(finished: Project, tmp_path: Path) -> Callable[..., Project]:
         made = Project.create(root or tmp_path / "project", finished.checkout)
         (made.root / "data").symlink_to(finished.root / "data")
         shutil.copytree(finished.root / "results/runs", made.root / "results/runs")
+        # A report names the logs of its runs, so they are part of what two results have in common.
+        shutil.copytree(finished.root / "logs", made.root / "logs")
         for method in methods:
             (cell,) = (made.root / "results/runs").glob(f"*/*/{method}-*")
             shutil.rmtree(cell)
