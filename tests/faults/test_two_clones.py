@@ -8,7 +8,7 @@ import pytest
 from miniature import Project
 
 
-@pytest.mark.slow
+@pytest.mark.slow_full
 def test_two_clones_that_share_their_results_share_the_work(
     tmp_path: Path, repository: Path, undisturbed: dict[str, str]
 ):
