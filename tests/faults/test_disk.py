@@ -59,8 +59,10 @@ def test_a_full_disk_is_said_and_freeing_it_gives_the_same_bytes(
 ):
     project = still_to_do("metabalance", root=tmpfs / "project")
     project.log = tmp_path / "snakemake.log"  # what it says is not lost with the disk
-    for name in ("logs", ".snakemake"):  # the workflow engine and the logs elsewhere: ours is what fails
-        (tmp_path / name).mkdir()
+    # The workflow engine and the logs elsewhere: ours is what fails.
+    (tmp_path / ".snakemake").mkdir()
+    shutil.move(project.root / "logs", tmp_path / "logs")
+    for name in ("logs", ".snakemake"):
         (project.root / name).symlink_to(tmp_path / name)
     ballast = fill(tmpfs)
     assert project.run("--", "runs_all") == 1
