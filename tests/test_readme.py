@@ -41,12 +41,12 @@ def test_a_record_says_its_answer_and_shows_its_first_picture(project, repositor
     layout = {"tables": [{"paper": "mmpareto", "table": "table7"}]}
     (record / "layout.json").write_text(json.dumps(layout))
     (record / "summary.json").write_text(json.dumps({"papers": {"mmpareto": {"answer": "3 of 4 numbers compared."}}}))
-    (record / "figures/mmpareto").mkdir(parents=True)
-    (record / "figures/mmpareto/dots.png").touch()
+    (record / "tables/mmpareto").mkdir(parents=True)
+    (record / "tables/mmpareto/table7.png").touch()
     text = table(project)
     assert "| [mosi](results/published/mosi/README.md) | MMPareto: table7 | 3 of 4 numbers compared. |" in text
     assert "no record is published" not in text
-    assert text.endswith("![MMPareto, dots](results/published/mosi/figures/mmpareto/dots.png)")
+    assert text.endswith("![MMPareto, table7: every seed, our means, and what is printed](results/published/mosi/tables/mmpareto/table7.png)")
 
 
 def test_a_readme_without_the_marks_is_refused(project):
