@@ -153,7 +153,12 @@ class Results:
         return next((run.n_test for run in self.runs_of[cell] if run.n_test), None)
 
     def seeds(self, cell: str, selection: str, output: str, metric: str, scale: float = 1.0) -> SeedValues:
-        """Return a metric of a cell over its seeds, times ``scale``."""
+        """Return a metric of a cell over its seeds, times ``scale``.
+
+        A probe is trained on the encoders as they are at the end: it has values of ``last``, whatever is selected.
+        """
+        if output.startswith("probe:"):
+            selection = "last"
         runs = self.runs_of[cell]
         completed = [run.seed for run in runs if run.status == "completed"]
         there = self._numbers.get((cell, selection, output, metric), {})
