@@ -57,10 +57,11 @@ def mlb(repository):
 
 
 def training(plan, dataset: str, model: str, method: str):
-    """The protocol of a cell, as far as MLB's configurations differ in it."""
-    (cell,) = (c for c in plan.cells if (c.dataset, c.model, c.method) == (dataset, model, method))
-    found = Protocol.model_validate(cell.config["protocol"])
-    return found.schedule.warm_up_steps, found.optimiser.betas[0], found.patience, found.batch_size
+    """The protocol of a cell, as far as MLB's configurations differ in it; with diagnostics it is no other."""
+    cells = [c for c in plan.cells if (c.dataset, c.model, c.method) == (dataset, model, method)]
+    protocols = [Protocol.model_validate(cell.config["protocol"]) for cell in cells]
+    (found,) = {(p.schedule.warm_up_steps, p.optimiser.betas[0], p.patience, p.batch_size) for p in protocols}
+    return found
 
 
 RIVALS = ("agm", "mmcosine", "mslr", "ogm", "pmr")
