@@ -16,6 +16,7 @@ from counterpoise.papers.paper import load_paper
 from counterpoise.reporting.pages.cell import cell_page, page_name, values_by_cell
 from counterpoise.reporting.write import write_derived
 from counterpoise.results.layout import FigureSeries, LayoutFigure
+from counterpoise.results.table import write_results
 
 EVIL = "<script>alert('x')</script>"
 SECTIONS = ("index", "tables", "numbers", "claims", "cells", "audit", "environment")
@@ -299,3 +300,17 @@ def test_figures_are_shown_by_their_papers_title_and_one_that_cannot_be_drawn_is
     assert [image.get("src") for image in page.all("img")] == ["../figures/mlb/figure2.svg"]
     assert "Not drawn: MMPareto is not drawn: not in this benchmark" in page.text
     assert problem in parse((tmp_path / "report/index.html").read_text()).text
+
+
+def test_numbers_that_are_not_comparable_have_run_and_the_first_page_says_so(make_study, tmp_path):
+    study = make_study("table7", {"cmu_mosi": "cmu_mosi"}, range(3), {"mmpareto": ["published", "released"]})
+    study.n_test = 752
+    for method in ("joint", "uniform"):
+        study.runs(method, [0.75, 0.76, 0.755])
+    write_results(study.results, tmp_path)
+    assert write_derived(tmp_path, study.results, [study.compare()], papers={"mmpareto": study.paper}) == []
+    page = (tmp_path / "report/index.html").read_text()
+    counts = re.search(r'(?s)<ul class="counts">(.*?)</ul>', page)[1]
+    assert "<b>4</b>" in counts, "two rows in two columns"
+    assert "not comparable" in counts
+    assert "nothing has run" not in counts

@@ -245,4 +245,5 @@ def _gain_part(comparison: Comparison, name: str) -> str:
 def _equal_parts(comparison: Comparison, name: str) -> Iterable[str]:
     for claim in comparison.claims:
         if name in claim.claim.test.tables and claim.answer is Answer.EQUAL:
-            yield f"{claim.claim.id}: practically equal within ±{claim.equal_within:g} on this test set."
+            of = f" ({claim.variant})" if claim.variant else ""
+            yield f"{claim.claim.id}{of}: practically equal within ±{claim.equal_within:g} on this test set."
