@@ -31,6 +31,7 @@ rule fetch_weights:
         "counterpoise fetch-weights {wildcards.file} {params.settings} >> {log} 2>&1"
 
 
+# Fetching again what is there changes the time of the receipt and nothing in it: hence ancient.
 rule prepare:
     input:
         receipt=ancient("data/raw/{dataset}.{key}.json"),

@@ -85,7 +85,7 @@ def measure(
 @app.command(hidden=True)
 def fetch(
     name: str,
-    receipt: Annotated[Path | None, typer.Option(help="also write which files are there, with digests")] = None,
+    receipt: Annotated[Path | None, typer.Option(help="also write the folder of the files here")] = None,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     settings: SetOption = None,
     root: RootOption = None,

@@ -138,8 +138,7 @@ class Plan:
     def _kept_flips(self) -> tuple[frozenset[str], frozenset[str]]:
         """The flipped cells that are probed, and those that others start from: both keep their weights.
 
-        Cells of the plan itself stay as the plan has them, so that explaining one number renames no other's
-        files.
+        Cells of the plan itself stay as they are, so that explaining one number asks for no new files of others.
         """
         probed: set[str] = set()
         parents: set[str] = set()
