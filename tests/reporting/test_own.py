@@ -34,7 +34,7 @@ def folder(study, tmp_path_factory):
 def test_the_sentence_says_which_row_is_best_and_that_no_paper_was_compared(study):
     said = sentence(study.compare())
     assert said.startswith("Own tables: 3 methods on 2 datasets; nothing of a paper was compared.")
-    assert "My data, accuracy: MMPareto is best, better than both others (P(best) 1.00, 5 seeds)" in said
+    assert "My data accuracy: MMPareto is best, better than both others (P(best) 1.00, 5 seeds)" in said
 
 
 def test_a_row_that_is_not_told_apart_is_not_called_best():

@@ -224,11 +224,12 @@ def _pattern_part(comparison: Comparison, name: str) -> str:
     for pattern in comparison.patterns:
         if pattern.table != name or pattern.stand_in:
             continue
+        column = comparison.paper.table(name).column_name(pattern.column)
         if pattern.p_value < comparison.paper.alpha:
-            said.append(f"{pattern.column} differs (p = {pattern.p_value:.2g})")
+            said.append(f"{column} differs (p = {pattern.p_value:.2g})")
         else:
             flat = ", also with no differences at all" if pattern.p_flat >= comparison.paper.alpha else ""
-            said.append(f"{pattern.column} compatible (p = {pattern.p_value:.2g}{flat})")
+            said.append(f"{column} compatible (p = {pattern.p_value:.2g}{flat})")
     return f"Pattern: {listed(said)}." if said else ""
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from counterpoise.judging.compare import Comparison
 from counterpoise.judging.ranking import Ranking
 from counterpoise.judging.row_pairs import RowPair
-from counterpoise.papers.tables import PaperTable
 from counterpoise.reporting.words import counted, listed
 
 MOST_COLUMNS = 4
@@ -36,15 +35,8 @@ def own_summary(comparison: Comparison, name: str) -> str:
     return f"{'. '.join(said)}."
 
 
-def column_title(table: PaperTable, column: str) -> str:
-    """Return a column's dataset and title in one line."""
-    found = table.column(column)
-    headings = {group.id: group.heading for group in table.groups}
-    return ", ".join([*headings.get(found.group or "", ()), found.title])
-
-
 def _leader(comparison: Comparison, ranking: Ranking) -> str:
-    place = column_title(comparison.paper.table(ranking.table), ranking.column)
+    place = comparison.paper.table(ranking.table).column_name(ranking.column)
     if ranking.p_best is None:
         return f"{place}: {ranking.reason}"
     pairs = [
@@ -86,6 +78,6 @@ def added_lines(comparison: Comparison, name: str) -> Iterator[str]:
         counts = Counter(pair.verdict for pair in pairs)
         words = [("better than", "better"), ("worse than", "worse"), ("not told apart from", "undecided")]
         said = listed([f"{word} {counts[verdict]}" for word, verdict in words if counts[verdict]])
-        rows.setdefault(row, []).append(f"{column_title(table, column)}: {said} of {counted(len(pairs), 'row')}")
+        rows.setdefault(row, []).append(f"{table.column_name(column)}: {said} of {counted(len(pairs), 'row')}")
     for row, lines in rows.items():
         yield f"{row} (not in the paper): {'; '.join(lines)}."

@@ -17,6 +17,7 @@ from counterpoise.judging.level import CurvePoint
 from counterpoise.judging.row_pairs import RowPair
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.papers.paper import Paper
+from counterpoise.papers.tables import table_name
 from counterpoise.reporting.outcome import (
     NotRun,
     Numbers,
@@ -28,14 +29,13 @@ from counterpoise.reporting.outcome import (
     progress_of,
     table_summary,
 )
-from counterpoise.reporting.own import column_title
 from counterpoise.reporting.pages.cell import CellPage, cell_page, page_name, values_by_cell
 from counterpoise.reporting.pages.charts import DotPlot, LineChart, Strip, Values, dot_plot, line_chart, strip
 from counterpoise.reporting.pages.evidence import Evidence, as_yaml, evidence_of
 from counterpoise.reporting.pages.explained import Explained, ExplainedNumber, match_explanations, row_name
 from counterpoise.reporting.tables.view import TableView
 from counterpoise.reporting.templating import slug
-from counterpoise.reporting.words import difference_unit, metric_name, table_name
+from counterpoise.reporting.words import difference_unit, metric_name
 from counterpoise.results.explained import WrittenExplanation
 from counterpoise.results.layout import Layout, LayoutFigure
 from counterpoise.results.table import Results
@@ -85,7 +85,7 @@ class TablePage:
     @property
     def pair_columns(self) -> dict[str, str]:
         """The columns in which rows are compared with each other, and their titles."""
-        return {pair.column: column_title(self.view.table, pair.column) for pair in self.pairs}
+        return {pair.column: self.view.table.column_name(pair.column) for pair in self.pairs}
 
     @property
     def rows(self) -> list[str]:
@@ -242,7 +242,7 @@ def _number_lines(rows: Sequence[ComparisonRow], explained: Explained) -> list[N
     lines = [
         NumberLine(
             row=row,
-            column=column_name(row),
+            column=row.entry.column_name,
             page=page_name(row.entry.cell.name) if row.entry.cell else "",
             id=slug(row_name(row)),
             explained=explained.of(row),
@@ -250,13 +250,6 @@ def _number_lines(rows: Sequence[ComparisonRow], explained: Explained) -> list[N
         for row in rows
     ]
     return sorted(lines, key=lambda line: not line.ran)
-
-
-def column_name(row: ComparisonRow) -> str:
-    """Return a column's heading and title in one line; where rows are datasets, the row has the heading."""
-    entry = row.entry
-    heading = " ".join(entry.table.group(entry.row, entry.column.id).heading)
-    return ": ".join(filter(None, [heading, entry.column.title]))
 
 
 def _table_page(comparisons: Sequence[Comparison], view: TableView) -> TablePage:
@@ -302,7 +295,7 @@ def _plots(paper: Paper, rows: Sequence[ComparisonRow], added: Sequence[Entry]) 
             if one.ours is not None and (one.table.table, one.column.id) == (entry.table.table, entry.column.id)
         ]
         label = f"{metric_name(entry.column.metric)}{UNITS_SHOWN.get(entry.column.unit, '')}"
-        plot = dot_plot(column_name(column[0]), values, f"{label} ({entry.column.better} is better)")
+        plot = dot_plot(entry.column_name, values, f"{label} ({entry.column.better} is better)")
         if plot is not None:
             yield plot
 
