@@ -256,8 +256,7 @@ class PaperTable(PaperData):
 
 def table_name(name: str) -> str:
     """Return ``Table 3`` for ``table3``, ``Figure 1a`` for ``figure1a``."""
-    kind, number = re.fullmatch(r"(\D*)(.*)", name).groups()
-    return " ".join(filter(None, [kind.capitalize(), number]))
+    return re.sub(r"(?=\d)", " ", name.capitalize(), count=1).strip()
 
 
 Found = TypeVar("Found", Column, Row)

@@ -25,8 +25,7 @@ def own_answer(comparison: Comparison) -> str:
 def own_sentence(comparison: Comparison) -> str:
     """Return the answer, and for the first columns which row is best there."""
     said = [_leader(comparison, ranking) for ranking in comparison.rankings]
-    more = [f"{counted(len(said) - MOST_COLUMNS, 'more column')} in the tables"] if len(said) > MOST_COLUMNS else []
-    return f"{own_answer(comparison)}. {'. '.join([*said[:MOST_COLUMNS], *more])}."
+    return f"{own_answer(comparison)}. {'. '.join(_first(said))}."
 
 
 def own_summary(comparison: Comparison, name: str) -> str:
@@ -35,19 +34,33 @@ def own_summary(comparison: Comparison, name: str) -> str:
     return f"{'. '.join(said)}."
 
 
-def _leader(comparison: Comparison, ranking: Ranking) -> str:
+def _best(comparison: Comparison, ranking: Ranking) -> str:
     place = comparison.paper.table(ranking.table).column_name(ranking.column)
     if ranking.p_best is None:
         return f"{place}: {ranking.reason}"
-    pairs = [
+    certain = _better_here(comparison, ranking) == ranking.rows - 1
+    return f"{place}: {ranking.best} {'is best' if certain else 'has the best mean'}"
+
+
+def _pairs(comparison: Comparison, ranking: Ranking) -> list[RowPair]:
+    """Return the pairs of a column's best row."""
+    return [
         pair
         for pair in comparison.pairs
         if (pair.table, pair.column) == (ranking.table, ranking.column) and ranking.best in (pair.row, pair.other)
     ]
-    others = ranking.rows - 1
-    here = sum(_won(pair, ranking.best, pair.verdict) for pair in pairs)
-    head = f"{ranking.best} is best" if here == others else f"{ranking.best} has the best mean"
-    text = f"{place}: {head}, better than {_of(here, others)}"
+
+
+def _better_here(comparison: Comparison, ranking: Ranking) -> int:
+    """Return than how many rows a column's best one is better, on this test set."""
+    return sum(_won(pair, ranking.best, pair.verdict) for pair in _pairs(comparison, ranking))
+
+
+def _leader(comparison: Comparison, ranking: Ranking) -> str:
+    if ranking.p_best is None:
+        return _best(comparison, ranking)
+    pairs, others, here = _pairs(comparison, ranking), ranking.rows - 1, _better_here(comparison, ranking)
+    text = f"{_best(comparison, ranking)}, better than {_of(here, others)}"
     if any(pair.new_examples for pair in pairs):
         new = sum(_won(pair, ranking.best, pair.new_examples) for pair in pairs)
         text += ", on new examples, too" if new == here else f", on new examples than {_of(new, others)}"
@@ -63,6 +76,17 @@ def _of(some: int, every: int) -> str:
     if some == every:
         return {1: "the other", 2: "both others"}.get(every, f"all {every} others")
     return "no other" if every == 1 else f"{some or 'none'} of {every} others"
+
+
+def own_headline(comparison: Comparison, name: str) -> str:
+    """Return the row that is best in each of a table's first columns, and nothing of by how much or what right."""
+    said = [_best(comparison, ranking) for ranking in comparison.rankings if ranking.table == name]
+    return f"{'. '.join(_first(said))}."
+
+
+def _first(said: list[str]) -> list[str]:
+    more = [f"{counted(len(said) - MOST_COLUMNS, 'more column')} in the tables"] if len(said) > MOST_COLUMNS else []
+    return [*said[:MOST_COLUMNS], *more]
 
 
 def added_lines(comparison: Comparison, name: str) -> Iterator[str]:

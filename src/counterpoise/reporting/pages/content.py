@@ -13,11 +13,10 @@ from counterpoise.judging.claims import Answer, ClaimResult
 from counterpoise.judging.compare import Comparison, ComparisonRow
 from counterpoise.judging.contrast import GainResult
 from counterpoise.judging.entries import Entry
-from counterpoise.judging.level import CurvePoint
 from counterpoise.judging.row_pairs import RowPair
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.papers.paper import Paper
-from counterpoise.papers.tables import table_name
+from counterpoise.papers.tables import PaperTable, table_name
 from counterpoise.reporting.outcome import (
     NotRun,
     Numbers,
@@ -27,6 +26,7 @@ from counterpoise.reporting.outcome import (
     not_run,
     numbers_of,
     progress_of,
+    table_headline,
     table_summary,
 )
 from counterpoise.reporting.pages.cell import CellPage, cell_page, page_name, values_by_cell
@@ -72,6 +72,7 @@ class TablePage:
     plots: tuple[DotPlot, ...]
     numbers: Numbers
     strip: Strip | None
+    headline: str
     summary: str
     gains: tuple[GainResult, ...]
     pairs: tuple[RowPair, ...]
@@ -260,15 +261,20 @@ def _table_page(comparisons: Sequence[Comparison], view: TableView) -> TablePage
         plots=tuple(_plots(view.paper, rows, comparison.added))[:MOST_PLOTS],
         numbers=numbers_of(rows),
         strip=_strip(view.paper, rows),
+        headline=table_headline(comparison, view.table.table),
         summary=table_summary(comparison, view.table.table),
         gains=tuple(gain for gain in comparison.gains if gain.entry.table.table == view.table.table),
         pairs=tuple(pair for pair in comparison.pairs if pair.table == view.table.table),
-        curve=_margin_curve([point for point in comparison.curves if point.table == view.table.table]),
+        curve=_margin_curve(comparison, view.table),
     )
 
 
-def _margin_curve(points: Sequence[CurvePoint]) -> LineChart | None:
-    """Return how the table's verdicts would count at other margins, None where nothing of it was tested."""
+def _margin_curve(comparison: Comparison, table: PaperTable) -> LineChart | None:
+    """Return how the table's verdicts would count at other margins, None where nothing of it was tested.
+
+    The margins that are declared are marked.
+    """
+    points = [point for point in comparison.curves if point.table == table.table]
     if not points:
         return None
     margins = np.array([point.margin for point in points])
@@ -278,8 +284,19 @@ def _margin_curve(points: Sequence[CurvePoint]) -> LineChart | None:
         "neither": [point.neither for point in points],
     }
     lines = {name: [np.stack([margins, np.array(count, float)])] for name, count in counts.items()}
-    most = float(sum(count[0] for count in counts.values()))
-    return line_chart("Verdicts by margin", lines, "margin, printed units", "numbers", bounds=(0.0, max(most, 1.0)))
+    most = sum(count[0] for count in counts.values())
+    rows = [row for row in comparison.rows_of(table.table) if row.number.n and row.number.margin is not None]
+    units = {difference_unit(row.entry.column.unit) for row in rows}
+    label = f"margin, {units.pop() if len(units) == 1 else 'in printed units'}"
+    # Room above, so that a line of all numbers does not run along the edge.
+    return line_chart(
+        "Verdicts by margin",
+        lines,
+        label,
+        "numbers",
+        bounds=(0.0, 1.08 * most),
+        marks=[row.number.margin for row in rows],
+    )
 
 
 def _plots(paper: Paper, rows: Sequence[ComparisonRow], added: Sequence[Entry]) -> Iterator[DotPlot]:
