@@ -411,7 +411,7 @@ def _new_examples(test: ClaimTest, pairs: Sequence[_Pair], results: Results) -> 
             return None
         sign, bound = _direction(test, ours)
         t = (sign * float(differences.mean()) - bound) / error.error
-        p_values.append((float(stats.t.sf(t, error.degrees)), float(stats.t.cdf(t, error.degrees))))
+        p_values.append((error.tail(t), error.tail(-t)))
         floors.append((abs(sign * float(differences.mean()) - bound), error.floor))
     support, refute = structure.p_values(*zip(*p_values, strict=True))
     of = "" if len(kept) == len(pairs) else kept[0].ours.column.metric
