@@ -44,9 +44,9 @@ def test_a_record_says_its_answer_and_shows_its_first_picture(project, repositor
     (record / "tables/mmpareto").mkdir(parents=True)
     (record / "tables/mmpareto/table7.png").touch()
     text = table(project)
-    assert "| [mosi](results/published/mosi/README.md) | MMPareto: table7 | 3 of 4 numbers compared. |" in text
+    assert "| [mosi](results/published/mosi/README.md) | MMPareto: Table 7 | 3 of 4 numbers compared. |" in text
     assert "no record is published" not in text
-    assert "![MMPareto, table7: every seed" in text
+    assert "![MMPareto, Table 7: every seed" in text
     assert text.endswith("(results/published/mosi/tables/mmpareto/table7.png)")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,7 @@ def number_rates(
     studies: int = STUDIES,
     paper_std: float = 0.0,
     best_of: int = 1,
+    drawn: float = 0.0,
 ) -> NumberRates:
     """Return how often a printed number gets each verdict.
 
@@ -101,15 +103,18 @@ def number_rates(
         draw: the distribution over seeds.
         paper_std: another standard deviation of the paper's runs; 0: ours.
         best_of: of how many runs the paper prints the best.
+        drawn: the sampling error of each of two test sets of one recipe, in points; 0: the test set is the paper's.
     """
     rng = np.random.default_rng(SEED)
     ours = std * draw(rng, (studies, n))
     printed = np.full(studies, gap)
     if one_run:
         printed = printed + (paper_std or std) * draw(rng, (studies, best_of)).max(1)
+    if drawn:
+        ours, printed = ours + drawn * rng.standard_normal((studies, 1)), printed + drawn * rng.standard_normal(studies)
     # Equal runs would borrow a spread; the tiny one makes them count against the rule instead.
     spread = np.maximum(ours.std(1, ddof=1), statistics.TOLERANCE)
-    found = statistics.level_test(ours.mean(1), spread, n, printed, margin=MARGIN, alpha=ALPHA)
+    found = statistics.level_test(ours.mean(1), spread, n, printed, margin=MARGIN, alpha=ALPHA, test_error=drawn)
     within = found.p_equal < ALPHA
     deviates = (found.p_outside < ALPHA) & ~within
     return NumberRates(within=within.mean(), consistent=(~within & ~deviates).mean(), deviates=deviates.mean())
@@ -227,8 +232,8 @@ def example_rates(n: int, ratio: float, studies: int = 600, groups: int = 0) -> 
         clustered = statistics.crossed_error(values, index)
         wrong += [
             by_seed < ALPHA,
-            2 * stats.t.sf(abs(seeds.mean()) / crossed.error, crossed.degrees) < ALPHA,
-            2 * stats.t.sf(abs(seeds.mean()) / clustered.error, clustered.degrees) < ALPHA,
+            2 * crossed.tail(abs(seeds.mean()) / crossed.error) < ALPHA,
+            2 * clustered.tail(abs(seeds.mean()) / clustered.error) < ALPHA,
         ]
     return tuple(wrong / studies)
 
@@ -250,6 +255,88 @@ def column_rates(n: int, rows: int = 7, studies: int = 2000) -> tuple[float, flo
     return size / studies, power / studies, related / studies
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairRates:
+    """Shares of studies with a false ``better`` or ``worse``: of one pair by itself, of any, of any after Holm over all
+    pairs of a table, and over the pairs of one row that a benchmark adds; and how often a row that is better is found
+    to be better than another one, than all others in some column.
+    """
+
+    single: float
+    any_of_all: float
+    after_holm: float
+    added: float
+    found: float
+    best: float
+
+
+def pair_rates(
+    n: int,
+    gap: float = 0.0,
+    draw: Draw = normal,
+    first: Draw | None = None,
+    rounded: bool = False,
+    rows: int = 8,
+    studies: int = STUDIES,
+) -> PairRates:
+    """Return how often two rows of a table of two columns are told apart, seeds having a spread of one point.
+
+    Args:
+        gap: by how many points the first row is better than all others, which are equal.
+        draw: the distribution over seeds.
+        first: that of the first row, with the same mean as the others'; default: theirs.
+        rounded: whether results are shares of 744 examples, so that many of them are equal.
+    """
+    rng = np.random.default_rng(SEED)
+    shape = (2, rows, studies, n)
+    values = np.sqrt(0.5) * draw(rng, shape[1:]) + np.sqrt(0.5) * draw(rng, shape)  # columns of a row go together
+    if first is not None:
+        values[:, 0] = first(rng, (studies, n))
+    values[:, 0] += gap
+    if rounded:
+        values = np.round(values * 744 / 100) * 100 / 744
+    pairs = list(combinations(range(rows), 2))
+    differences = np.stack([values[:, i] - values[:, j] for i, j in pairs], axis=1)  # (columns, pairs, studies, seeds)
+    p_values = statistics.two_sided_p(differences)
+
+    def corrected(family: Floats) -> Floats:
+        return statistics.holm(family.reshape(-1, studies)).reshape(family.shape)
+
+    own = np.array([0 in pair for pair in pairs])
+    of_all, of_added = corrected(p_values), corrected(p_values[:, own])
+    right = (of_all[:, own] < ALPHA) & (differences[:, own].mean(-1) > 0)
+    return PairRates(
+        single=(p_values[:, own] < ALPHA).mean(),
+        any_of_all=(p_values < ALPHA).any((0, 1)).mean(),
+        after_holm=(of_all < ALPHA).any((0, 1)).mean(),
+        added=(of_added < ALPHA).any((0, 1)).mean(),
+        found=right.mean(),
+        best=right.all(1).any(0).mean(),
+    )
+
+
+def pair_example_rates(n: int, ratio: float, studies: int, groups: int = 0, rows: int = 5) -> tuple[float, float]:
+    """Return how often any pair of equal rows is told apart for new examples, after Holm: seeds alone, and as judged.
+
+    Args: see :func:`example_rates`. Rows have their own effects of examples, and clusters are known.
+    """
+    rng = np.random.default_rng(SEED)
+    examples, wrong = 400, np.zeros(2)
+    index = np.arange(examples) % groups if groups else np.arange(examples)
+    count = groups or examples
+    for _ in range(studies):
+        effects = ratio * np.sqrt(count) * rng.standard_normal((rows, 1, count))[..., index]
+        values = np.sqrt(n) * rng.standard_normal((rows, n, 1)) + effects + rng.standard_normal((rows, n, examples))
+        alone, crossed = [], []
+        for i, j in combinations(range(rows), 2):
+            difference = values[i] - values[j]
+            found = statistics.crossed_error(difference, index)
+            alone.append(float(statistics.two_sided_p(difference.mean(1))))
+            crossed.append(2 * found.tail(abs(difference.mean()) / found.error))
+        wrong += [statistics.holm(p_values).min() < ALPHA for p_values in (alone, crossed)]
+    return tuple(wrong / studies)
+
+
 def as_markdown(studies: int = STUDIES) -> str:
     """Return the tables of the document."""
     error = 100 * np.sqrt(0.05 * 0.95 / studies)
@@ -268,6 +355,12 @@ def as_markdown(studies: int = STUDIES) -> str:
         example_table(min(studies, 600)),
         "### Columns of seven rows: patterns and rankings",
         column_table(min(studies, 2000)),
+        "### Rows compared with each other: eight rows, two columns, 56 pairs",
+        pair_table(studies),
+        "### The same where one row is better than all others, sd 1",
+        pair_power(studies),
+        "### The same for new examples: five equal rows, ten pairs",
+        pair_example_table(min(studies, 400)),
     ]
     return "\n\n".join(parts)
 
@@ -294,14 +387,15 @@ def number_errors(studies: int) -> str:
         ("lognormal left, sd 2", 2.0, {"draw": lognormal_left}),
         ("two modes, sd 2", 2.0, {"draw": two_modes}),
         ("one seed in ten collapses by 10, sd 1", 1.0, {"draw": collapsing}),
+        ("another draw of the test set, both sd 0.5", 0.5, {"drawn": 0.5}),
         ("the paper's sd twice ours (1)", 1.0, {"paper_std": 2.0}),
         ("the paper prints its best of 10, sd 1", 1.0, {"best_of": 10}),
     )
     rows = []
     for name, std, more in cases:
         rates = [number_rates(n, std, 0.0, studies=studies, **more).deviates for n in SEEDS]
-        draw = more.get("draw", normal)
-        rates += [number_rates(n, std, MARGIN, one_run=False, draw=draw, studies=studies).within for n in SEEDS]
+        ours = {name: value for name, value in more.items() if name in ("draw", "drawn")}
+        rates += [number_rates(n, std, MARGIN, one_run=False, studies=studies, **ours).within for n in SEEDS]
         rows.append([name, *map(_percent, rates)])
     head = [f"false `deviates`, n = {n}" for n in SEEDS] + [f"false `within margin`, n = {n}" for n in SEEDS]
     return _table_text(rows, ["seeds", *head])
@@ -359,6 +453,45 @@ def column_table(studies: int) -> str:
     rows = [[n, *map(_percent, column_rates(n, studies=studies))] for n in SEEDS]
     head = ["n", "pattern `differs`, paper right", "pattern `differs`, unrelated orders", "ranking related, unrelated"]
     return _table_text(rows, head)
+
+
+def pair_table(studies: int) -> str:
+    """Return the table of false verdicts between rows."""
+    cases = (
+        ("normal", {}),
+        ("heavy tails", {"draw": heavy}),
+        ("exponential left tail", {"draw": left_tail}),
+        ("shares of 744", {"rounded": True}),
+        ("one seed in ten collapses, in every row", {"draw": collapsing}),
+        ("one seed in ten collapses, in one row, means equal", {"first": collapsing}),
+    )
+    rows = []
+    for name, more in cases:
+        for n in SEEDS:
+            rates = pair_rates(n, studies=studies, **more)
+            rows.append([name, n, *map(_percent, (rates.single, rates.any_of_all, rates.after_holm, rates.added))])
+    head = ["seeds", "n", "one pair, p < 5 %", "any of 56, p < 5 %", "any of 56, after Holm"]
+    return _table_text(rows, [*head, "any of an added row's 14, after Holm"])
+
+
+def pair_power(studies: int) -> str:
+    """Return the table of how often a better row is found."""
+    rows = []
+    for gap in (1.0, 2.0, 4.0):
+        for n in SEEDS:
+            rates = pair_rates(n, gap, studies=studies)
+            rows.append([f"{gap:g}", n, _percent(rates.found), _percent(rates.best)])
+    return _table_text(rows, ["better by, points", "n", "better than another row", "than all seven, in a column"])
+
+
+def pair_example_table(studies: int) -> str:
+    """Return the table of false verdicts between rows, for new examples."""
+    rows = []
+    for n in SEEDS:
+        for ratio, groups in ((0.5, 0), (2.0, 0), (2.0, 20)):
+            rates = pair_example_rates(n, ratio, studies, groups)
+            rows.append([n, ratio, groups or "none", *map(_percent, rates)])
+    return _table_text(rows, ["n", "examples' sd / seeds'", "clusters, known", "seeds alone", "as judged"])
 
 
 def _percent(share: float) -> str:

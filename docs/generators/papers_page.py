@@ -21,6 +21,7 @@ from counterpoise.components import component, components
 from counterpoise.errors import UserError, suggest
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper, paper_names
+from counterpoise.papers.tables import table_name
 from counterpoise.planning.benchmark import Benchmark
 from counterpoise.planning.plan import Cell, Plan, make_plan
 from counterpoise.validation import load_model, load_yaml
@@ -131,7 +132,7 @@ def _paper(plan: Plan, name: str) -> Iterator[str]:
         values = (v for v in plan.values if (v.paper, v.table) == (name, run.table))
         number = _runs(plan, (value.cell for value in values))
         numbered = (
-            [_spaced(run.table)] if re.search(r"\d", run.table) else []
+            [table_name(run.table)] if re.search(r"\d", run.table) else []
         )  # others are ours, of what a section says
         where = ", ".join([*numbered, f"Section {table.section}"])
         yield f"| `tables/{name}/{run.table}.md` | {table.title} | {where} | {number} |"
@@ -139,13 +140,9 @@ def _paper(plan: Plan, name: str) -> Iterator[str]:
         figure = planned.figure
         number = _runs(plan, (cell for _, cell, _ in planned.cells))
         if figure.table:
-            number = f"those of {figure.table}"
+            number = f"those of {table_name(figure.table)}"
         target = f"figures/{name}/{figure.name}.svg"
-        yield f"| `{target}` | {figure.title} | {_spaced(figure.name)} | {number or 'none: a formula'} |"
-
-
-def _spaced(name: str) -> str:
-    return re.sub(r"(?=\d)", " ", name.capitalize(), count=1)
+        yield f"| `{target}` | {figure.title} | {table_name(figure.name)} | {number or 'none: a formula'} |"
 
 
 def _runs(plan: Plan, cells: Iterable[Cell | None]) -> int | str:
@@ -163,7 +160,7 @@ def _parts(plans: dict[str, Plan]) -> Iterator[str]:
         targets = [table for _, table in plan.tables] + [planned.figure.name for planned in plan.figures]
         runs = len(plan.cells) * len(plan.seeds)
         title = plan.benchmark.title
-        yield f"| `configs/benchmarks/{name}.yaml` | {title} | {', '.join(targets)} | {runs} |"
+        yield f"| `configs/benchmarks/{name}.yaml` | {title} | {', '.join(map(table_name, targets))} | {runs} |"
 
 
 def _open(root: Path, paper: Paper) -> Iterator[str]:
@@ -177,13 +174,13 @@ def _open(root: Path, paper: Paper) -> Iterator[str]:
     if chosen:
         yield f"\nIn figures (`configs/papers/{paper.paper}/figures.yaml`; said under each of them, too):\n"
     for figure, text in chosen:
-        yield f"- {_spaced(figure.name)}: {text}."
+        yield f"- {table_name(figure.name)}: {text}."
 
 
 def _claims(paper: Paper) -> Iterator[str]:
     """Yield how many claims rest on which tables, and the sentences that are no claims, with the reasons."""
     counts = Counter(table for claim in paper.claims for table in claim.test.tables)
-    rested = ", ".join(f"{_spaced(table)} ({counts[table]})" for table in paper.tables if counts[table])
+    rested = ", ".join(f"{table_name(table)} ({counts[table]})" for table in paper.tables if counts[table])
     yield f"## What {paper.short_title} claims\n"
     yield (
         f"{len(paper.claims)} formal claims (`configs/papers/{paper.paper}/claims.yaml`), by the tables that they rest "

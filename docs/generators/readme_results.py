@@ -12,6 +12,7 @@ from counterpoise import files
 from counterpoise.errors import UserError
 from counterpoise.papers.head import OWN
 from counterpoise.papers.paper import load_paper, paper_names
+from counterpoise.papers.tables import table_name
 
 START, END = "<!-- results -->", "<!-- end of results -->"
 
@@ -24,12 +25,12 @@ def table(root: Path) -> str:
         layout = files.read_json(path.parent / "layout.json", "layout of results")
         for paper, found in files.read_json(path, "summary of results")["papers"].items():
             title = "Own tables" if paper == OWN else load_paper(path.parent, paper).short_title
-            tables = ", ".join(entry["table"] for entry in layout["tables"] if entry["paper"] == paper)
+            tables = ", ".join(table_name(entry["table"]) for entry in layout["tables"] if entry["paper"] == paper)
             rows.append(f"| [{path.parent.name}]({folder}/README.md) | {title}: {tables} | {found['answer']} |")
             seen.add(paper)
             pictures = sorted((path.parent / "tables" / paper).glob("*.png"))
             if pictures and not picture:
-                what = f"{title}, {pictures[0].stem}: every seed, our means, and what is printed"
+                what = f"{title}, {table_name(pictures[0].stem)}: every seed, our means, and what is printed"
                 picture = f"\n\n![{what}]({pictures[0].relative_to(root)})"
     for name in paper_names(root / "configs"):
         paper = load_paper(root / "configs", name)

@@ -64,7 +64,7 @@ def test_arbitrary_percentages_fit_no_size_beyond_chance():
 
 
 def test_table_1_on_crema_d_fits_the_known_test_set_as_computed_by_hand(paper):
-    finding = next(f for f in found(paper, Check.GRANULARITY, "table1, CREMA-D"))
+    finding = next(f for f in found(paper, Check.GRANULARITY, "Table 1, CREMA-D"))
     assert "21 of 29" in finding.finding
     assert finding.p_value == pytest.approx(5e-18, rel=0.2)
     for miss in ("72.01", "52.23", "69.19", "60.69", "66.32", "70.06", "60.38", "37.54"):
@@ -72,27 +72,27 @@ def test_table_1_on_crema_d_fits_the_known_test_set_as_computed_by_hand(paper):
 
 
 def test_kinetics_sounds_does_not_fit_the_known_list_but_another_size(paper):
-    fits = {f.finding.split("k/")[1].split(" ")[0]: f for f in found(paper, Check.GRANULARITY, "all tables, Kinetics")}
+    fits = {f.finding.split("k/")[1].split(" ")[0]: f for f in found(paper, Check.GRANULARITY, "All tables, Kinetics")}
     assert fits["2,597"].p_value > 0.05
     assert fits["1,376"].p_value < 1e-15
 
 
 def test_the_small_tables_fit_as_computed_by_hand(paper):
-    assert "7 of 7" in found(paper, Check.GRANULARITY, "table3, ModelNet40")[0].finding
-    assert "4 of 7" in found(paper, Check.GRANULARITY, "table7, CMU-MOSI")[0].finding
+    assert "7 of 7" in found(paper, Check.GRANULARITY, "Table 3, ModelNet40")[0].finding
+    assert "4 of 7" in found(paper, Check.GRANULARITY, "Table 7, CMU-MOSI")[0].finding
 
 
 def test_leads_are_counted_in_test_examples(paper):
-    assert "23 of 744" in found(paper, Check.RESOLUTION, "table1, crema_d.accuracy")[0].finding
-    assert "17 of 1,376" in found(paper, Check.RESOLUTION, "table1, kinetics_sounds.accuracy")[0].finding
+    assert "23 of 744" in found(paper, Check.RESOLUTION, "Table 1, CREMA-D Acc")[0].finding
+    assert "17 of 1,376" in found(paper, Check.RESOLUTION, "Table 1, Kinetics Sounds Acc")[0].finding
 
 
 def test_rows_with_the_same_number_are_named(paper):
-    findings = {f.where: f.finding for f in found(paper, Check.DUPLICATES, "table2")}
-    same = findings["table2, kinetics_sounds_scratch.accuracy"]
+    findings = {f.where: f.finding for f in found(paper, Check.DUPLICATES, "Table 2")}
+    same = findings["Table 2, Kinetics Sounds from scratch Acc"]
     assert "Uniform baseline and Greedy" in same
-    assert "macro_f1" in same
-    assert "One joint loss and Greedy" in findings["table2, crema_d_pretrained.macro_f1"]
+    assert "macro F1" in same
+    assert "One joint loss and Greedy" in findings["Table 2, CREMA-D with pretrain macro F1"]
 
 
 def test_counts_that_differ_from_their_source_are_notable(paper):
@@ -106,18 +106,18 @@ def test_marks_of_the_paper_are_where_the_numbers_put_them(paper):
 
 def test_a_bold_that_is_not_the_best_is_found(paper):
     wrong = changed(paper, "table3", "PCGrad", "cg_mnist.accuracy", bold=True)
-    finding = next(f for f in found(wrong, Check.MARKS, "table3, cg_mnist.accuracy") if f.notable)
+    finding = next(f for f in found(wrong, Check.MARKS, "Table 3, CG-MNIST Acc") if f.notable)
     assert "MMPareto, PCGrad" in finding.finding
 
 
 def test_an_underline_that_is_not_the_runner_up_is_found(paper):
     wrong = changed(paper, "table3", "PCGrad", "cg_mnist.accuracy", underline=False)
-    assert any("runner-up" in f.finding for f in found(wrong, Check.MARKS, "table3, cg_mnist.accuracy"))
+    assert any("runner-up" in f.finding for f in found(wrong, Check.MARKS, "Table 3, CG-MNIST Acc"))
 
 
 def test_an_arrow_without_a_drop_is_found(paper):
     wrong = changed(paper, "table5", "MetaBalance", "multi_mnist.accuracy_left", drop=True)
-    assert any("without a drop" in f.finding for f in found(wrong, Check.MARKS, "table5, multi_mnist"))
+    assert any("without a drop" in f.finding for f in found(wrong, Check.MARKS, "Table 5, Accuracy"))
 
 
 def test_a_size_fits_all_or_none_of_its_own_numbers():
@@ -153,10 +153,10 @@ def test_a_paper_that_averages_runs_is_not_blamed_for_fractions_of_their_example
         if paper.table("table7").value(row, "cmu_mosi.accuracy").kind == "number":
             k = int(rng.integers(1500, 1600))
             made = changed(made, "table7", row, "cmu_mosi.accuracy", printed=f"{100 * k / 2058:.2f}")
-    assert not any(f.notable for f in found(made, Check.GRANULARITY, "table7"))
+    assert not any(f.notable for f in found(made, Check.GRANULARITY, "Table 7"))
 
 
 def test_rows_that_tie_in_two_columns_are_one_finding(paper):
-    ties = [f for f in found(paper, Check.DUPLICATES, "table2, kinetics_sounds_scratch") if "Greedy" in f.finding]
+    ties = [f for f in found(paper, Check.DUPLICATES, "Table 2, Kinetics Sounds from scratch") if "Greedy" in f.finding]
     assert len(ties) == 1
-    assert "macro_f1" in ties[0].finding
+    assert "macro F1" in ties[0].finding

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import error_rates
 import pytest
-from error_rates import MARGIN, claim_rates, column_rates, example_rates, heavy, number_rates, paper_rates, shares
+from error_rates import (
+    MARGIN,
+    claim_rates,
+    column_rates,
+    example_rates,
+    heavy,
+    number_rates,
+    pair_example_rates,
+    pair_rates,
+    paper_rates,
+    shares,
+)
 
 from counterpoise.errors import UserError
 
@@ -122,3 +133,40 @@ def test_a_document_without_the_marks_is_refused(tmp_path):
     path.write_text("no marks")
     with pytest.raises(UserError, match=r"statistics\.md"):
         error_rates.update(path)
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_no_row_of_equal_rows_is_told_apart_on_new_examples_in_more_than_5_percent_of_tables(n):
+    """Holm looks far out in the tail, where degrees of freedom that are estimated from three seeds are too many."""
+    _, judged = pair_example_rates(n, 0.5, FEW)
+    assert judged < limit(FEW)
+
+
+@pytest.mark.parametrize("draw", [error_rates.normal, error_rates.left_tail, error_rates.collapsing, heavy])
+def test_of_56_pairs_of_equal_rows_any_is_told_apart_in_at_most_5_percent_of_tables(draw):
+    rates = pair_rates(5, draw=draw, studies=STUDIES)
+    assert rates.after_holm < limit(STUDIES)
+    assert rates.added < limit(STUDIES)
+    assert rates.any_of_all > 0.5  # which is what Holm is for
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_another_draw_of_the_test_set_raises_no_error_rate_not_far_out_either(n):
+    rng = error_rates.np.random.default_rng(1)
+    ours = rng.standard_normal((100_000, n)) + rng.standard_normal((100_000, 1))
+    printed = rng.standard_normal(100_000) + rng.standard_normal(100_000)
+    spread = ours.std(1, ddof=1)
+    found = error_rates.statistics.level_test(ours.mean(1), spread, n, printed, margin=MARGIN, test_error=1.0)
+    for alpha in (0.05, 0.001):
+        assert (found.p_outside < alpha).mean() < alpha + 3 * math.sqrt(alpha / 100_000)
+
+
+def test_the_simulation_sees_that_a_row_that_collapses_alone_is_told_apart_too_often():
+    rates = pair_rates(10, first=error_rates.collapsing, studies=STUDIES)
+    assert rates.added > 0.1  # docs/statistics.md says so
+
+
+def test_a_better_row_is_found_more_often_with_more_seeds_and_larger_gaps():
+    assert pair_rates(10, 4.0, studies=FEW).best > 0.9
+    assert pair_rates(5, 4.0, studies=FEW).found > pair_rates(3, 4.0, studies=FEW).found
+    assert pair_rates(10, 2.0, studies=FEW).found > pair_rates(10, 1.0, studies=FEW).found

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from counterpoise.comparability import Difference
 from counterpoise.judging.verdicts import Verdict
-from counterpoise.reporting.outcome import answer, claims_sentence, not_run, numbers_of, progress_of, sentence
+from counterpoise.reporting.outcome import (
+    answer,
+    claims_sentence,
+    not_run,
+    numbers_of,
+    progress_of,
+    sentence,
+    table_headline,
+    table_summary,
+)
 
 
 @pytest.fixture
@@ -89,3 +99,21 @@ def test_progress_says_what_is_missing(study):
     progress = progress_of(study.results)
     assert progress.partial
     assert progress.sentence() == "Partial: 2 of 21 runs have finished (1 out of memory, 18 missing)."
+
+
+def test_a_tables_headline_is_its_verdict_and_counts_in_a_line_or_two(study):
+    study.runs("pcgrad", [0.79, 0.80, 0.795])
+    study.runs("gradnorm", [0.7616, 0.7617, 0.7615])
+    reason = "a reason that is told at length, and not in a tile"
+    differs = tuple(Difference(aspect=aspect, level="other", reason=reason) for aspect in ("test set", "split"))
+    assert table_headline(study.compare(), "table3").startswith("3 of 4 within the margin, ")
+    values = tuple(value.model_copy(update={"differs": differs}) for value in study.layout.values)
+    study.layout = study.layout.model_copy(update={"values": values})
+    said = table_headline(study.compare(), "table3")
+    assert said.startswith("Not comparable in level (test set, split). 3 of 4 within the margin, ")
+    assert len(said) < 130
+    assert reason in table_summary(study.compare(), "table3")
+
+
+def test_a_table_without_runs_has_no_headline(study):
+    assert table_headline(study.compare(), "table3") == ""

@@ -10,7 +10,7 @@ from html_page import parse
 from own_tables import finish, own_study
 from rich.console import Console
 
-from counterpoise.reporting.outcome import sentence, table_summary
+from counterpoise.reporting.outcome import sentence, table_headline, table_summary
 from counterpoise.reporting.tables.formats import as_latex, as_markdown, as_table_csv
 from counterpoise.reporting.tables.view import view_table
 from counterpoise.reporting.terminal import print_comparison
@@ -34,7 +34,16 @@ def folder(study, tmp_path_factory):
 def test_the_sentence_says_which_row_is_best_and_that_no_paper_was_compared(study):
     said = sentence(study.compare())
     assert said.startswith("Own tables: 3 methods on 2 datasets; nothing of a paper was compared.")
-    assert "My data, accuracy: MMPareto is best, better than both others (P(best) 1.00, 5 seeds)" in said
+    assert "My data accuracy: MMPareto is best, better than both others (P(best) 1.00, 5 seeds)" in said
+
+
+def test_a_tile_says_which_row_is_best_and_no_more(study):
+    said = table_headline(study.compare(), "methods")
+    assert said.startswith("My data accuracy: MMPareto is best. ")
+    assert "P(best)" not in said
+    close = finish(own_study(), {"joint": 0.70, "uniform": 0.701}, spread=0.02).compare()
+    assert "has the best mean" in table_headline(close, "methods")
+    assert "is best" not in table_headline(close, "methods")
 
 
 def test_a_row_that_is_not_told_apart_is_not_called_best():

@@ -13,6 +13,7 @@ from reported import Reported
 
 from counterpoise.judging.compare import judge
 from counterpoise.papers.paper import load_paper
+from counterpoise.reporting.outcome import table_headline, table_summary
 from counterpoise.reporting.pages.cell import cell_page, page_name, values_by_cell
 from counterpoise.reporting.write import write_derived
 from counterpoise.results.layout import FigureSeries, LayoutFigure
@@ -314,3 +315,21 @@ def test_numbers_that_are_not_comparable_have_run_and_the_first_page_says_so(mak
     assert "<b>4</b>" in counts, "two rows in two columns"
     assert "not comparable" in counts
     assert "nothing has run" not in counts
+
+
+def test_a_tile_has_the_headline_of_its_table_and_the_table_page_all_of_it(folder, reported):
+    (tile,) = [e for e in parse(pages(folder)["index.html"]) if e.get("class") == "tile"]
+    comparison = judge(reported.paper, reported.results)
+    headline, summary = table_headline(comparison, "table0"), table_summary(comparison, "table0")
+    assert headline in tile.text
+    assert summary not in tile.text
+    assert summary in parse(pages(folder)["tables/made.table0.html"]).text
+
+
+def test_the_declared_margins_are_marked_in_the_curve_of_verdicts_by_margin(folder, reported):
+    rows = judge(reported.paper, reported.results).rows_of("table0")
+    declared = {row.number.margin for row in rows if row.number.n and row.number.margin is not None}
+    figures = [e for e in parse(pages(folder)["tables/made.table0.html"]) if e.tag == "figure"]
+    (curve,) = [figure for figure in figures if "Verdicts by margin" in figure.text]
+    marks = [path for path in curve.all("path") if path.get("class") == "ideal"]
+    assert len(marks) == len(declared) > 0

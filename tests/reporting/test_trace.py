@@ -27,7 +27,7 @@ def trace(made: Reported, name: str = "made.table0.joint.d0_0.accuracy", results
 def test_a_number_leads_to_cell_configuration_source_and_data(reported):
     cell = reported.cells[0]
     text = trace(reported)
-    assert text.startswith("made.table0.joint.d0_0.accuracy\n  paper      58.00\n")
+    assert text.startswith("made.table0.joint.d0_0.accuracy\n  number     ")
     for wanted in (cell.name, cell.source, cell.data, "made.csv sha256 " + "0" * 64, "selection last"):
         assert wanted in text
 

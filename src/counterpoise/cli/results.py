@@ -82,13 +82,16 @@ def diff(
     """
     if second is not None:
         from counterpoise.judging.difference import difference
+        from counterpoise.papers.paper import load_paper, paper_names
         from counterpoise.reporting.difference import print_difference
         from counterpoise.results.result_set import load_result_set
 
         home = find_root(root)
         a, b = load_result_set(first, home, like=second), load_result_set(second, home, like=first)
         changes = difference(a, b)
-        print_difference(changes, strict)
+        configs = home / "configs"
+        papers = {name: load_paper(configs, name) for name in paper_names(configs)}
+        print_difference(changes, strict, papers=papers)
         raise typer.Exit(changes.exit_code(strict))
     if strict:
         raise UserError("--strict: belongs to two results, as in 'diff A B --strict'")

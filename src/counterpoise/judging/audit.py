@@ -16,6 +16,7 @@ from scipy import stats
 
 from counterpoise.judging.statistics import binomial_error
 from counterpoise.papers.paper import Column, Paper, PaperTable
+from counterpoise.papers.tables import table_name
 
 SCAN = range(100, 4001)
 HALF_DIGIT = 0.005
@@ -122,12 +123,12 @@ def _granularity(paper: Paper) -> Iterator[Finding]:
                 fit = fit_size(list(found), known.size * paper.printed_runs)
                 counts = name == together and not known.assumed
                 source = f"size {'assumed' if known.assumed else 'known'} from {known.source}"
-                yield _fit_finding(f"{name}, {facts.title}", fit, found, source, counts)
+                yield _fit_finding(f"{table_name(name)}, {facts.title}", fit, found, source, counts)
             best = best_size(list(found))
             sizes = [known.size * paper.printed_runs for known in facts.test_sizes]
             if best.size not in sizes and best.p_value < SURPRISING:
                 scanned = f"best of the sizes {SCAN[0]}–{SCAN[-1]}, p corrected for the scan"
-                yield _fit_finding(f"{name}, {facts.title}", best, found, scanned, name == together)
+                yield _fit_finding(f"{table_name(name)}, {facts.title}", best, found, scanned, name == together)
 
 
 def _rows(paper: Paper) -> Iterator[Finding]:
@@ -156,7 +157,7 @@ def _rows(paper: Paper) -> Iterator[Finding]:
     text = f"{worst}: {sum(fits[worst])} of {len(fits[worst])} accuracies are k/N, of the other rows "
     text += f"{hits - sum(fits[worst])} of {total - len(fits[worst])}"
     evidence = f"Fisher's exact test of {worst} against the others, times {len(fits)} rows: p = {p_value:.1g}; {shares}"
-    yield Finding(Check.ROWS, "all tables", text, evidence, p_value < SURPRISING, p_value)
+    yield Finding(Check.ROWS, "All tables", text, evidence, p_value < SURPRISING, p_value)
 
 
 def _fits_by_row(paper: Paper, dataset: str, size: int) -> dict[str, list[bool]]:
@@ -181,7 +182,7 @@ def _percentages(table: PaperTable, dataset: str) -> dict[float, str]:
         for column in accuracies:
             printed = table.value(row, column)
             if table.group(row, column).dataset == dataset and printed.decimals == 2:
-                found.setdefault(printed.value, f"{row}, {column}")
+                found.setdefault(printed.value, f"{row}, {table.column_name(column)}")
     return found
 
 
@@ -189,7 +190,7 @@ def _all_percentages(paper: Paper, dataset: str) -> dict[float, str]:
     found: dict[float, str] = {}
     for table in paper.tables.values():
         for percent, where in _percentages(table, dataset).items():
-            found.setdefault(percent, f"{table.table}: {where}")
+            found.setdefault(percent, f"{table.name}: {where}")
     return found
 
 
@@ -223,7 +224,9 @@ def _resolution(paper: Paper) -> Iterator[Finding]:
             lead = abs(first - other)
             text = f"{best} leads {second} by {lead:.2f} points: {examples} of {size:,} examples"
             evidence = f"{lead / error:.2f} standard errors of a difference of two accuracies ({error:.2f} points)"
-            yield Finding(Check.RESOLUTION, f"{table.table}, {column.id}", text, evidence, lead < 1.96 * error)
+            yield Finding(
+                Check.RESOLUTION, f"{table.name}, {table.column_name(column.id)}", text, evidence, lead < 1.96 * error
+            )
 
 
 def _known_size(paper: Paper, column: Column) -> int | None:
@@ -271,7 +274,7 @@ def _duplicate(
     places = 1 + (max(numbers.values()) - min(numbers.values())) / step
     coincidence = 1 - math.prod(max(1 - i / places, 0.0) for i in range(len(numbers)))
     also = [
-        other.id
+        table.column_name(other.id)
         for other in table.columns
         if other.group == column.group
         and other.id != column.id
@@ -282,7 +285,7 @@ def _duplicate(
         text += f", and agree in {', '.join(also)} too"
     ties = f"some tie by chance in {coincidence:.0%} of columns"
     evidence = f"{len(numbers)} values over {places:.0f} possible ones: {ties}"
-    return Finding(Check.DUPLICATES, f"{table.table}, {column.id}", text, evidence, True, coincidence)
+    return Finding(Check.DUPLICATES, f"{table.name}, {table.column_name(column.id)}", text, evidence, True, coincidence)
 
 
 def _counts(paper: Paper) -> Iterator[Finding]:
@@ -320,7 +323,7 @@ def _rank_marks(
     if marked != expected:
         place = "best" if rank == 0 else "runner-up"
         text = f"{mark}: {_names(marked)}; {place} by the printed numbers: {_names(expected)}"
-        yield Finding(Check.MARKS, f"{table.table}, {column.id}", text, _listed(numbers), True)
+        yield Finding(Check.MARKS, f"{table.name}, {table.column_name(column.id)}", text, _listed(numbers), True)
 
 
 def _arrows(table: PaperTable, column: Column, numbers: dict[str, float]) -> Iterator[Finding]:
@@ -330,7 +333,7 @@ def _arrows(table: PaperTable, column: Column, numbers: dict[str, float]) -> Ite
     sign = 1 if column.better == "higher" else -1
     below = {row for row, value in numbers.items() if sign * (value - numbers[baseline]) < 0}
     arrows = {row for row in numbers if table.value(row, column.id).drop}
-    where = f"{table.table}, {column.id}"
+    where = f"{table.name}, {table.column_name(column.id)}"
     if arrows - below:
         text = f"(↓) without a drop against {baseline}: {_names(arrows - below)}"
         yield Finding(Check.MARKS, where, text, _listed(numbers), True)

@@ -274,7 +274,7 @@ def _raw_result(paper: Paper, claim: Claim, index: Mapping, variant: str | None,
     for entry in (entry for pair in pairs or every for entry in pair.entries):
         missing = _why_missing(entry, test)
         if missing:
-            reason = f"{entry.label}, {entry.column.id}: {missing}"
+            reason = f"{entry.label}, {entry.column_name}: {missing}"
             return ClaimResult(claim=claim, variant=variant, answer=Answer.NOT_RUN, reason=reason)
     structure = Structure.of(test.over, [(pair.place, pair.rival) for pair in pairs])
     contrasts = tuple(_contrast(test, pair) for pair in pairs)
@@ -373,10 +373,11 @@ def _contrast(test: ClaimTest, pair: _Pair) -> Contrast:
     if other is None:
         sign = 1.0 if test.kind == "above" else -1.0
         values = [sign * value for value in ours.ours.finished.values()] + [-math.inf] * len(ours.ours.diverged)
-        name = f"{'' if sign > 0 else '−'}{ours.label}, {ours.column.id}"
+        name = f"{'' if sign > 0 else '−'}{ours.label}, {ours.column_name}"
         return Contrast(name=name, differences=np.array(values), bound=sign * test.by)
-    second = other.column.id if other.row == ours.row else other.label
-    name = f"{ours.label} − {second}, {ours.column.id}"
+    name = f"{ours.label} − {other.label}, {ours.column_name}"
+    if other.row == ours.row:
+        name = f"{ours.label}, {ours.column_name} − {other.column_name}"
     if test.kind == "diverges":
         return Contrast(name=f"{name}, diverged", differences=_divergences(ours, other), bound=test.by)
     better = 1.0 if ours.column.better == "higher" else -1.0
@@ -410,7 +411,7 @@ def _new_examples(test: ClaimTest, pairs: Sequence[_Pair], results: Results) -> 
             return None
         sign, bound = _direction(test, ours)
         t = (sign * float(differences.mean()) - bound) / error.error
-        p_values.append((float(stats.t.sf(t, error.degrees)), float(stats.t.cdf(t, error.degrees))))
+        p_values.append((error.tail(t), error.tail(-t)))
         floors.append((abs(sign * float(differences.mean()) - bound), error.floor))
     support, refute = structure.p_values(*zip(*p_values, strict=True))
     of = "" if len(kept) == len(pairs) else kept[0].ours.column.metric

@@ -150,7 +150,7 @@ def _paired(found: NumberChange, better: np.ndarray) -> NumberChange:
     found = replace(found, change=Change.WITHIN, pairs=len(better))
     if not np.isfinite(better).all():
         reason = f"{int(np.isinf(better).sum())} of {len(better)} pairs have a diverged run"
-        return replace(found, reason=reason, p_value=_two_sided(better))
+        return replace(found, reason=reason, p_value=float(statistics.two_sided_p(better)))
     raw = better if found.b.better == "higher" else -better
     mean, spread = float(raw.mean()), float(raw.std(ddof=1))
     found = replace(found, difference=mean)
@@ -160,12 +160,7 @@ def _paired(found: NumberChange, better: np.ndarray) -> NumberChange:
         reason = "every seed differs by the same amount: no spread to judge by"
         return replace(found, change=Change.UNDECIDED, reason=reason)
     half = float(stats.t.ppf(0.5 + LEVEL / 2, len(raw) - 1)) * spread / math.sqrt(len(raw))
-    return replace(found, low=mean - half, high=mean + half, p_value=_two_sided(raw))
-
-
-def _two_sided(differences: np.ndarray) -> float:
-    above, below = statistics.paired_p(differences)
-    return float(min(1.0, 2 * min(above, below)))
+    return replace(found, low=mean - half, high=mean + half, p_value=float(statistics.two_sided_p(raw)))
 
 
 def _unpaired(found: NumberChange) -> NumberChange:

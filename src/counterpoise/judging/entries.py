@@ -51,6 +51,11 @@ class Entry:
         return self.column.scale * binomial_error(share, self.n_test)
 
     @property
+    def column_name(self) -> str:
+        """What a sentence calls the column."""
+        return self.table.column_name(self.column.id)
+
+    @property
     def label(self) -> str:
         """The row's id, with the variant where the row is run in several."""
         return row_label(self.row, self.variant)

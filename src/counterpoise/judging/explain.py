@@ -63,11 +63,14 @@ class Effect:
 class Explanation:
     """A number, its verdict, the gap to the printed one (None where they are not compared), and the effects.
 
+    ``title`` says in words which number it is.
+
     ``missing`` are the seeds that the number's own cell still lacks.
     """
 
     question: Question
     benchmark: str
+    title: str
     column: Column
     printed: str
     selection: str
@@ -138,6 +141,7 @@ def explain(question: Question, paper: Paper, results: Results, flipped: Results
     return Explanation(
         question=question,
         benchmark=layout.name,
+        title=f"{entry.table.name} of {paper.short_title}, {entry.label}, {entry.column_name}",
         column=entry.column,
         printed=entry.printed.printed,
         selection=layout.selection,

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
 
 from counterpoise.judging import statistics
 from counterpoise.judging.entries import Entry
@@ -91,10 +90,7 @@ def _pair(paper: Paper, entry: Entry, other: Entry, results: Results) -> RowPair
     if not len(finite):
         return None
     interval = statistics.mean_interval(finite)
-    p_value = None
-    if len(gains) > 1:
-        above, below = statistics.paired_p(gains)
-        p_value = min(1.0, 2 * float(np.minimum(above, below)))
+    p_value = float(statistics.two_sided_p(gains)) if len(gains) > 1 else None
     found = RowPair(
         table=entry.table.table,
         column=entry.column.id,
@@ -119,9 +115,8 @@ def _for_new_examples(pair: RowPair, entry: Entry, other: Entry, results: Result
     if differences is None or error is None or error.error < statistics.TOLERANCE:
         return pair
     mean = float(differences.mean())
-    half = float(stats.t.ppf(0.975, error.degrees)) * error.error
-    p_value = float(2 * stats.t.sf(abs(mean) / error.error, error.degrees))
-    return replace(pair, new_low=mean - half, new_high=mean + half, new_p_value=p_value)
+    low, high = error.interval(mean)
+    return replace(pair, new_low=low, new_high=high, new_p_value=2 * error.tail(abs(mean) / error.error))
 
 
 def _corrected(pairs: Sequence[RowPair]) -> Iterator[RowPair]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from typing import Literal, Self, TypeVar
 
@@ -157,6 +158,20 @@ class PaperTable(PaperData):
         return self.paper == OWN
 
     @property
+    def name(self) -> str:
+        """What a sentence calls it: ``Table 3``."""
+        return table_name(self.table)
+
+    def column_name(self, column_id: str) -> str:
+        """Return what a sentence calls a column: what stands above it, and its title (``CREMA-D Acc audio``).
+
+        Where rows are datasets, a row has what stands above.
+        """
+        column = self.column(column_id)
+        above = () if column.group is None else self._groups_by_id[column.group].heading
+        return " ".join([*above, column.title])
+
+    @property
     def group_ids(self) -> list[str]:
         return [group.id for group in self.groups]
 
@@ -237,6 +252,11 @@ class PaperTable(PaperData):
         """The row that gains are printed over: where drops are marked against, or the uniform baseline's; or none."""
         named = {row.method: row.id for row in reversed(self.rows)}
         return self.drops_against or named.get("uniform") or named.get("joint", "")
+
+
+def table_name(name: str) -> str:
+    """Return ``Table 3`` for ``table3``, ``Figure 1a`` for ``figure1a``."""
+    return re.sub(r"(?=\d)", " ", name.capitalize(), count=1).strip()
 
 
 Found = TypeVar("Found", Column, Row)

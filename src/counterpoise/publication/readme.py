@@ -17,7 +17,7 @@ from counterpoise.judging.compare import Comparison, ComparisonRow, judge
 from counterpoise.judging.entries import Entry
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.reporting.outcome import answer, claims_sentence, numbers_of, table_summary
-from counterpoise.reporting.words import commit_text, marked, table_name
+from counterpoise.reporting.words import commit_text, marked
 from counterpoise.results.record import RunRecord
 from counterpoise.results.table import Results
 from counterpoise.validation import validate
@@ -186,7 +186,7 @@ def paper_facts(results: Results, comparison: Comparison) -> PaperFacts:
     """Return what a comparison says, gathered by column."""
     rows = [row for row in comparison.rows if row.verdict in COMPARED]
     stand_ins = [
-        f"{row.entry.table.table}: {row.entry.column.id} ran on {results.layout.data[row.entry.cell.data].title}"
+        f"{row.entry.table.name}: {row.entry.column_name} ran on {results.layout.data[row.entry.cell.data].title}"
         for row in comparison.rows
         if row.entry.stand_in and row.entry.cell is not None
     ]
@@ -204,7 +204,7 @@ def paper_facts(results: Results, comparison: Comparison) -> PaperFacts:
         sentences=[
             "" if comparison.paper.is_own else numbers_of(comparison.rows).sentence(),
             claims_sentence(comparison),
-            *(f"{table_name(name)}: {said}" for name, said in summaries.items() if said),
+            *(f"{comparison.paper.table(name).name}: {said}" for name, said in summaries.items() if said),
         ],
         numbers=rows,
         claims=claims,
@@ -227,8 +227,8 @@ def _spread(entries: Sequence[Entry]) -> Iterator[Spread]:
     gaps = [abs(one - other) for one, other in combinations(printed.values(), 2)]
     yield Spread(
         paper=first.table.paper,
-        table=first.table.table,
-        column=first.column.id,
+        table=first.table.name,
+        column=first.column_name,
         stand_in=any(entry.stand_in for entry in shown),
         rows=len(spreads),
         low=min(spreads),
@@ -251,8 +251,8 @@ def _optimism(results: Results, entries: Sequence[Entry]) -> Iterator[Optimism]:
         highest = max(gains, key=gains.__getitem__)
         yield Optimism(
             paper=entries[0].table.paper,
-            table=entries[0].table.table,
-            column=entries[0].column.id,
+            table=entries[0].table.name,
+            column=entries[0].column_name,
             rows=len(gains),
             mean=float(np.mean(list(gains.values()))),
             highest=gains[highest],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 
 from counterpoise.judging.difference import Change, NumberChange, RankingChange, ResultDifference
+from counterpoise.papers.paper import Paper
 from counterpoise.reporting.terminal import make_console, make_table
 from counterpoise.reporting.words import interval_text, number_text, spread_text
 from counterpoise.results.result_set import Number
@@ -31,11 +32,18 @@ MEANING = {
 STRICT_MEANING = MEANING | {0: "nothing differs", 3: "a number is another one, or gone"}
 
 
-def print_difference(found: ResultDifference, strict: bool = False, console: Console | None = None) -> None:
+def print_difference(
+    found: ResultDifference,
+    strict: bool = False,
+    console: Console | None = None,
+    papers: Mapping[str, Paper] | None = None,
+) -> None:
     """Print what differs in numbers, rankings and claims, the counts, and what the exit code says.
 
-    Numbers that are the same are counted, not listed.
+    Numbers that are the same are counted, not listed. The files that are compared name tables and columns by id;
+    ``papers`` have their titles. Of a paper that is not among them, or has no such table by now, the ids are printed.
     """
+    papers = papers or {}
     console = console or make_console()
     console.print(f"A: {escape(found.a.name)}\nB: {escape(found.b.name)}")
     order = list(Change)
@@ -43,9 +51,9 @@ def print_difference(found: ResultDifference, strict: bool = False, console: Con
         (change for change in found.numbers if change.change is not Change.SAME),
         key=lambda change: order.index(change.change),
     )
-    _print_numbers(console, listed)
+    _print_numbers(console, papers, listed)
     moved = [ranking for ranking in found.rankings if ranking.swapped]
-    _print_rankings(console, moved)
+    _print_rankings(console, papers, moved)
     _print_claims(console, found)
     counts = Counter(change.change for change in found.numbers)
     shown = ", ".join(f"{counts[change]} {change}" for change in Change if counts[change]) or "none"
@@ -56,14 +64,14 @@ def print_difference(found: ResultDifference, strict: bool = False, console: Con
     console.print(f"exit code {code}: {(STRICT_MEANING if strict else MEANING)[code]}")
 
 
-def _print_numbers(console: Console, changes: Sequence[NumberChange]) -> None:
+def _print_numbers(console: Console, papers: Mapping[str, Paper], changes: Sequence[NumberChange]) -> None:
     """Print changed numbers, those of one column of a table together."""
     columns: dict[tuple[str, str, str], list[NumberChange]] = {}
     for change in changes:
         paper, table, _, column = change.key[:4]
         columns.setdefault((paper, table, column), []).append(change)
-    for (paper, table, column), group in columns.items():
-        console.print(f"\n[bold]{escape(f'{paper}.{table}, {column}')}[/bold]")
+    for place, group in columns.items():
+        console.print(f"\n[bold]{escape(_place(papers, *place))}[/bold]")
         shown = make_table("row", "A", "B", "B − A", "change")
         for change in group:
             shown.add_row(
@@ -76,6 +84,13 @@ def _print_numbers(console: Console, changes: Sequence[NumberChange]) -> None:
         console.print(Padding(shown, (0, 0, 0, 2), expand=False))
         for change in group:
             console.print(Padding(escape(f"{change.key[2]}: {_why(change)}"), (0, 0, 0, 4), expand=False))
+
+
+def _place(papers: Mapping[str, Paper], paper: str, table: str, column: str) -> str:
+    found = papers[paper].tables.get(table) if paper in papers else None
+    if found is None or column not in found.column_ids:
+        return f"{paper}.{table}, {column}"
+    return f"{found.name} of {papers[paper].short_title}, {found.column_name(column)}"
 
 
 def _why(change: NumberChange) -> str:
@@ -94,14 +109,14 @@ def _mean(number: Number | None) -> str:
     return "–" if number is None else spread_text(number.seeds.mean, number.seeds.std)
 
 
-def _print_rankings(console: Console, rankings: Sequence[RankingChange]) -> None:
+def _print_rankings(console: Console, papers: Mapping[str, Paper], rankings: Sequence[RankingChange]) -> None:
     if rankings:
         console.print("\n[bold]Rankings[/bold]")
     for ranking in rankings:
         before, after = ranking.best
         best = f"best {before}" if before == after else f"best {before} → {after}"
         swapped = "; ".join(f"{one} and {other}" for one, other in ranking.swapped)
-        place = f"{ranking.paper}.{ranking.table}, {ranking.column}"
+        place = _place(papers, ranking.paper, ranking.table, ranking.column)
         tau = number_text(ranking.tau, "+.2f")
         text = f"{place}: τ = {tau} over {ranking.rows} rows; {best}; changed places: {swapped}"
         console.print(Padding(escape(text), (0, 0, 0, 2), expand=False))

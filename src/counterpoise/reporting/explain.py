@@ -37,6 +37,7 @@ COLUMNS = (
 def lines(explanation: Explanation) -> Iterator[str]:
     """Yield an explanation as text: effects that are known first, the one that recovers most ahead."""
     yield explanation.name
+    yield f"  {explanation.title}"
     yield f"  {_headline(explanation)}"
     for effect in strongest_first(explanation.effects):
         yield f"  {sentence(effect, explanation)}"
@@ -131,11 +132,11 @@ def as_markdown(explanation: Explanation) -> str:
         "source, or why there is no value": [effect.reason or effect.flip.source for effect in effects],
     }
     parts = [
-        f"# {explanation.name}",
+        f"# {explanation.title}",
         _headline(explanation) + ".",
         "\n".join(f"- {sentence(effect, explanation)}" for effect in effects),
         tabulate(table, "keys", tablefmt="github", disable_numparse=True),
-        f"Benchmark {explanation.benchmark}; cell `{explanation.question.value.cell}`; selection "
+        f"`{explanation.name}`; benchmark {explanation.benchmark}; cell `{explanation.question.value.cell}`; selection "
         f"{explanation.selection}; seeds {', '.join(map(str, explanation.seeds))}. Each factor is flipped by itself, "
         "all else as it is. Effects are means of differences paired over seeds, with t-intervals; they need not add "
         "up. Where the paper prints one run, a part of the gap is chance.",

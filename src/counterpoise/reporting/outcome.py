@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from counterpoise.comparability import OTHER
 from counterpoise.judging.claims import Answer
 from counterpoise.judging.compare import COMPARED, Comparison, ComparisonRow
 from counterpoise.judging.verdicts import MOST_WRONG, Discrimination, Verdict
-from counterpoise.reporting.own import own_answer, own_sentence, own_summary
+from counterpoise.reporting.own import own_answer, own_headline, own_sentence, own_summary
 from counterpoise.reporting.words import counted, listed
 from counterpoise.results.table import Results
 
@@ -199,6 +200,23 @@ def table_summary(comparison: Comparison, name: str) -> str:
     return " ".join([*filter(None, parts), *_equal_parts(comparison, name)])
 
 
+def table_headline(comparison: Comparison, name: str) -> str:
+    """Return verdict and counts of a table in a line or two; :func:`table_summary` has the reasons and the rest.
+
+    ``Not comparable in level (test set, training). 13 of 14 within the margin, but so are 89% of wrong pairings.``
+    """
+    if comparison.paper.is_own:
+        return own_headline(comparison, name)
+    rows = [row for row in comparison.rows_of(name) if row.entry.counted and row.number.n]
+    other = [row.entry.comparability for row in rows if row.verdict is Verdict.NOT_COMPARABLE]
+    aspects = dict.fromkeys(found.aspect for gate in other for found in gate.differences if found.level == OTHER)
+    powers = [power for power in comparison.powers if power.table == name]
+    parts = [f"Not comparable in level ({', '.join(aspects)})." if aspects else ""]
+    if powers:
+        parts.append(f"{_right(powers)} within the margin{_wrong(powers)}.")
+    return " ".join(filter(None, parts))
+
+
 def _gate_part(rows: Sequence[ComparisonRow]) -> str:
     reasons = dict.fromkeys(
         row.entry.comparability.reason for row in rows if row.verdict is Verdict.NOT_COMPARABLE and row.number.n
@@ -209,14 +227,20 @@ def _gate_part(rows: Sequence[ComparisonRow]) -> str:
 def _level_parts(powers: Sequence[Discrimination]) -> Iterable[str]:
     if not powers:
         return
-    right, count = sum(power.right for power in powers), sum(power.rows for power in powers)
+    margins = [f"±{margin:.3g}" for margin in sorted({power.margin for power in powers})]
+    yield f"Level: {_right(powers)} within {' to '.join(dict.fromkeys((margins[0], margins[-1])))}{_wrong(powers)}."
+
+
+def _right(powers: Sequence[Discrimination]) -> str:
+    return f"{sum(power.right for power in powers)} of {sum(power.rows for power in powers)}"
+
+
+def _wrong(powers: Sequence[Discrimination]) -> str:
     wrong, pairs = sum(power.wrong for power in powers), sum(power.pairs for power in powers)
-    margins = sorted({f"{power.margin:.3g}" for power in powers})
-    text = f"Level: {right} of {count} within ±{margins[0]}{f' to ±{margins[-1]}' if len(margins) > 1 else ''}"
-    if pairs:
-        joined = "but so are" if wrong > MOST_WRONG * pairs else "and"
-        text += f", {joined} {wrong / pairs:.0%} of wrong pairings{'' if joined.startswith('but') else ' are, too'}"
-    yield f"{text}."
+    if not pairs:
+        return ""
+    share = f"{wrong / pairs:.0%} of wrong pairings"
+    return f", but so are {share}" if wrong > MOST_WRONG * pairs else f", and {share} are, too"
 
 
 def _pattern_part(comparison: Comparison, name: str) -> str:
@@ -224,11 +248,12 @@ def _pattern_part(comparison: Comparison, name: str) -> str:
     for pattern in comparison.patterns:
         if pattern.table != name or pattern.stand_in:
             continue
+        column = comparison.paper.table(name).column_name(pattern.column)
         if pattern.p_value < comparison.paper.alpha:
-            said.append(f"{pattern.column} differs (p = {pattern.p_value:.2g})")
+            said.append(f"{column} differs (p = {pattern.p_value:.2g})")
         else:
             flat = ", also with no differences at all" if pattern.p_flat >= comparison.paper.alpha else ""
-            said.append(f"{pattern.column} compatible (p = {pattern.p_value:.2g}{flat})")
+            said.append(f"{column} compatible (p = {pattern.p_value:.2g}{flat})")
     return f"Pattern: {listed(said)}." if said else ""
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from counterpoise.judging.compare import Comparison
 from counterpoise.judging.ranking import Ranking
 from counterpoise.judging.row_pairs import RowPair
-from counterpoise.papers.tables import PaperTable
 from counterpoise.reporting.words import counted, listed
 
 MOST_COLUMNS = 4
@@ -26,8 +25,7 @@ def own_answer(comparison: Comparison) -> str:
 def own_sentence(comparison: Comparison) -> str:
     """Return the answer, and for the first columns which row is best there."""
     said = [_leader(comparison, ranking) for ranking in comparison.rankings]
-    more = [f"{counted(len(said) - MOST_COLUMNS, 'more column')} in the tables"] if len(said) > MOST_COLUMNS else []
-    return f"{own_answer(comparison)}. {'. '.join([*said[:MOST_COLUMNS], *more])}."
+    return f"{own_answer(comparison)}. {'. '.join(_first(said))}."
 
 
 def own_summary(comparison: Comparison, name: str) -> str:
@@ -36,26 +34,33 @@ def own_summary(comparison: Comparison, name: str) -> str:
     return f"{'. '.join(said)}."
 
 
-def column_title(table: PaperTable, column: str) -> str:
-    """Return a column's dataset and title in one line."""
-    found = table.column(column)
-    headings = {group.id: group.heading for group in table.groups}
-    return ", ".join([*headings.get(found.group or "", ()), found.title])
-
-
-def _leader(comparison: Comparison, ranking: Ranking) -> str:
-    place = column_title(comparison.paper.table(ranking.table), ranking.column)
+def _best(comparison: Comparison, ranking: Ranking) -> str:
+    place = comparison.paper.table(ranking.table).column_name(ranking.column)
     if ranking.p_best is None:
         return f"{place}: {ranking.reason}"
-    pairs = [
+    certain = _better_here(comparison, ranking) == ranking.rows - 1
+    return f"{place}: {ranking.best} {'is best' if certain else 'has the best mean'}"
+
+
+def _pairs(comparison: Comparison, ranking: Ranking) -> list[RowPair]:
+    """Return the pairs of a column's best row."""
+    return [
         pair
         for pair in comparison.pairs
         if (pair.table, pair.column) == (ranking.table, ranking.column) and ranking.best in (pair.row, pair.other)
     ]
-    others = ranking.rows - 1
-    here = sum(_won(pair, ranking.best, pair.verdict) for pair in pairs)
-    head = f"{ranking.best} is best" if here == others else f"{ranking.best} has the best mean"
-    text = f"{place}: {head}, better than {_of(here, others)}"
+
+
+def _better_here(comparison: Comparison, ranking: Ranking) -> int:
+    """Return than how many rows a column's best one is better, on this test set."""
+    return sum(_won(pair, ranking.best, pair.verdict) for pair in _pairs(comparison, ranking))
+
+
+def _leader(comparison: Comparison, ranking: Ranking) -> str:
+    if ranking.p_best is None:
+        return _best(comparison, ranking)
+    pairs, others, here = _pairs(comparison, ranking), ranking.rows - 1, _better_here(comparison, ranking)
+    text = f"{_best(comparison, ranking)}, better than {_of(here, others)}"
     if any(pair.new_examples for pair in pairs):
         new = sum(_won(pair, ranking.best, pair.new_examples) for pair in pairs)
         text += ", on new examples, too" if new == here else f", on new examples than {_of(new, others)}"
@@ -73,6 +78,17 @@ def _of(some: int, every: int) -> str:
     return "no other" if every == 1 else f"{some or 'none'} of {every} others"
 
 
+def own_headline(comparison: Comparison, name: str) -> str:
+    """Return the row that is best in each of a table's first columns, and nothing of by how much or what right."""
+    said = [_best(comparison, ranking) for ranking in comparison.rankings if ranking.table == name]
+    return f"{'. '.join(_first(said))}."
+
+
+def _first(said: list[str]) -> list[str]:
+    more = [f"{counted(len(said) - MOST_COLUMNS, 'more column')} in the tables"] if len(said) > MOST_COLUMNS else []
+    return [*said[:MOST_COLUMNS], *more]
+
+
 def added_lines(comparison: Comparison, name: str) -> Iterator[str]:
     """Yield, for each row that is added to a paper's table, how it stands to the others, column by column."""
     table = comparison.paper.table(name)
@@ -86,6 +102,6 @@ def added_lines(comparison: Comparison, name: str) -> Iterator[str]:
         counts = Counter(pair.verdict for pair in pairs)
         words = [("better than", "better"), ("worse than", "worse"), ("not told apart from", "undecided")]
         said = listed([f"{word} {counts[verdict]}" for word, verdict in words if counts[verdict]])
-        rows.setdefault(row, []).append(f"{column_title(table, column)}: {said} of {counted(len(pairs), 'row')}")
+        rows.setdefault(row, []).append(f"{table.column_name(column)}: {said} of {counted(len(pairs), 'row')}")
     for row, lines in rows.items():
         yield f"{row} (not in the paper): {'; '.join(lines)}."

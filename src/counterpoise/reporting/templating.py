@@ -8,6 +8,7 @@ import shlex
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from counterpoise.papers.tables import table_name
 from counterpoise.reporting import words
 
 
@@ -28,7 +29,7 @@ def environment() -> Environment:
         "shell_word": shlex.quote,
         "counted": words.counted,
         "metric_name": words.metric_name,
-        "table_name": words.table_name,
+        "table_name": table_name,
     }
     found.globals |= {"number": words.number_text, "spread": words.spread_text, "interval": words.interval_text}
     return found

@@ -15,11 +15,12 @@ from rich.text import Text
 from counterpoise.judging.claims import Answer, ClaimResult
 from counterpoise.judging.compare import Comparison, ComparisonRow
 from counterpoise.judging.contrast import GainResult
+from counterpoise.judging.entries import Entry
 from counterpoise.judging.ranking import Ranking
 from counterpoise.judging.verdicts import Verdict
+from counterpoise.papers.paper import Paper
 from counterpoise.reporting.outcome import answer, claims_sentence, numbers_of, table_summary
-from counterpoise.reporting.own import column_title
-from counterpoise.reporting.words import COLOURS, counted, interval_text, marked, number_text, spread_text, table_name
+from counterpoise.reporting.words import COLOURS, counted, interval_text, marked, number_text, spread_text
 
 UNFOLDED = 100_000
 """Columns of a file or a pipe, which have no width: no line is folded there, so that ``grep`` finds whole ones."""
@@ -65,15 +66,15 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     for name in paper.tables:
         rows = [row for row in comparison.rows_of(name) if row.verdict not in QUIET]
         if rows:
-            _print_numbers(console, name, rows)
+            _print_numbers(console, rows)
             said = table_summary(comparison, name)
             if said:
-                console.print(escape(f"{table_name(name)}: {said}"))
+                console.print(escape(f"{paper.table(name).name}: {said}"))
     if comparison.gains:
         _print_gains(console, comparison.gains)
     _print_pairs(console, comparison, ", not in the paper")
     if comparison.rankings:
-        _print_rankings(console, comparison.rankings)
+        _print_rankings(console, paper, comparison.rankings)
     tested = [claim for claim in comparison.claims if claim.answer is not Answer.NOT_RUN]
     if tested:
         _print_claims(console, tested)
@@ -94,7 +95,7 @@ def _print_own(console: Console, comparison: Comparison) -> None:
     )
     for name, own in comparison.paper.tables.items():
         console.print(f"\n[bold]{escape(own.title)}[/bold] (own.{name})")
-        table = make_table("row", *(escape(column_title(own, column)) for column in own.column_ids))
+        table = make_table("row", *(escape(own.column_name(column)) for column in own.column_ids))
         for (label,), group in _grouped(comparison.rows_of(name), lambda row: (row.entry.label,)):
             table.add_row(escape(label), *(_own_text(row) for row in group))
         console.print(Padding(table, (0, 0, 0, 2), expand=False))
@@ -109,9 +110,9 @@ def _own_text(row: ComparisonRow) -> str:
     return f"{row.verdict}: {row.number.reason}"
 
 
-def _print_numbers(console: Console, name: str, rows: Sequence[ComparisonRow]) -> None:
-    for (column,), group in _grouped(rows, lambda row: (row.entry.column.id,)):
-        console.print(f"\n[bold]{table_name(name)}, {escape(column)}[/bold]")
+def _print_numbers(console: Console, rows: Sequence[ComparisonRow]) -> None:
+    for _, group in _grouped(rows, lambda row: (row.entry.column.id,)):
+        console.print(f"\n[bold]{escape(_place(group[0].entry))}[/bold]")
         table = make_table("row", "paper", "ours", "n", "Δ", "verdict")
         for row in group:
             number, decimals = row.number, max(row.entry.printed.decimals, 2)
@@ -127,6 +128,11 @@ def _print_numbers(console: Console, name: str, rows: Sequence[ComparisonRow]) -
         _print_reasons(console, group)
 
 
+def _place(entry: Entry) -> str:
+    """Return where an entry stands: ``Table 3, CG-MNIST Acc``."""
+    return f"{entry.table.name}, {entry.column_name}"
+
+
 def _print_reasons(console: Console, rows: Sequence[ComparisonRow]) -> None:
     """Print why a column's verdicts are what they are; rows with the same reason together."""
     for (reason,), group in _grouped(rows, lambda row: (row.number.reason,)):
@@ -135,7 +141,7 @@ def _print_reasons(console: Console, rows: Sequence[ComparisonRow]) -> None:
             console.print(Padding(escape(f"{names}: {reason}"), (0, 0, 0, 4), expand=False))
 
 
-def _print_rankings(console: Console, rankings: Sequence[Ranking]) -> None:
+def _print_rankings(console: Console, paper: Paper, rankings: Sequence[Ranking]) -> None:
     console.print("\n[bold]Rankings[/bold]: Kendall's τ between our order of a column's rows and the printed one")
     for (note,), group in _grouped(rankings, lambda ranking: (_ranking_note(ranking),)):
         if note:
@@ -144,15 +150,15 @@ def _print_rankings(console: Console, rankings: Sequence[Ranking]) -> None:
         for ranking in group:
             shares = (number_text(share, ".2f") for share in (ranking.p_best, ranking.improvement))
             tau, p_value = number_text(ranking.tau, "+.2f"), number_text(ranking.p_value, ".2g")
-            table.add_row(ranking.column, ranking.table, tau, p_value, *shares, str(ranking.rows), str(ranking.n))
+            of = paper.table(ranking.table)
+            place = (escape(of.column_name(ranking.column)), of.name)
+            table.add_row(*place, tau, p_value, *shares, str(ranking.rows), str(ranking.n))
         console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
 
 def _print_gains(console: Console, gains: Sequence[GainResult]) -> None:
-    for (table, column, baseline), group in _grouped(
-        gains, lambda g: (g.entry.table.table, g.entry.column.id, g.baseline)
-    ):
-        console.print(f"\n[bold]Gains over {escape(baseline)}[/bold], {table_name(table)}, {escape(column)}")
+    for (_, _, baseline), group in _grouped(gains, lambda g: (g.entry.table.table, g.entry.column.id, g.baseline)):
+        console.print(f"\n[bold]Gains over {escape(baseline)}[/bold], {escape(_place(group[0].entry))}")
         shown = make_table("row", "paper", "ours", "interval", "n", "verdict")
         for gain in group:
             interval = interval_text(gain.low, gain.high, "+.2f")
@@ -165,8 +171,8 @@ def _print_pairs(console: Console, comparison: Comparison, note: str) -> None:
     """Print the rows that are one's own, each against the others of its column."""
     asked = [pair for pair in comparison.pairs if pair.asked]
     for (table, column, row), group in _grouped(asked, lambda pair: (pair.table, pair.column, pair.row)):
-        title = column_title(comparison.paper.table(table), column)
-        console.print(f"\n[bold]{escape(row)}[/bold]{note}, {table_name(table)}, {escape(title)}")
+        own = comparison.paper.table(table)
+        console.print(f"\n[bold]{escape(row)}[/bold]{note}, {escape(f'{own.name}, {own.column_name(column)}')}")
         shown = make_table("against", "difference", "interval", "n", "p (Holm)", "verdict")
         for one in group:
             p_value = number_text(one.p_corrected, ".2g")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from counterpoise.judging.entries import row_label
 from counterpoise.papers.paper import Paper
 from counterpoise.reporting.pages.evidence import as_yaml, commit_of, machine_of, record_of
 from counterpoise.results.layout import LayoutCell, LayoutValue
@@ -19,9 +20,11 @@ def trace_lines(results: Results, paper: Paper, value: LayoutValue) -> Iterator[
     """Yield what ``counterpoise trace`` prints about one place of a table, of own results as of a published record."""
     table = paper.table(value.table)
     column = table.column(value.column)
+    named = table.column_name(value.column)
     in_paper = value.row in table.row_ids
     printed = table.value(value.row, value.column).printed if in_paper else ""
     yield value_name(value)
+    yield f"  number     {table.name} of {paper.short_title}, {row_label(value.row, value.variant)}, {named}"
     yield f"  paper      {printed or 'prints no number'}"
     if value.cell is None:
         yield f"  here       not run: {value.reason}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from counterpoise.metrics import METRICS, UNITS
@@ -86,12 +85,6 @@ def metric_name(metric: str) -> str:
 def difference_unit(unit: str) -> str:
     """Return the unit of a difference between two values: percentages differ in points."""
     return UNITS[unit].difference if unit in UNITS else unit
-
-
-def table_name(name: str) -> str:
-    """Return ``Table 3`` for ``table3``, ``Figure 1a`` for ``figure1a``."""
-    kind, number = re.fullmatch(r"(\D*)(.*)", name).groups()
-    return " ".join(filter(None, [kind.capitalize(), number]))
 
 
 def commit_text(commit: str | None, changed: bool | None) -> str:

@@ -6,7 +6,7 @@ All lengths are in the units of the chart's own view box, which is about one CSS
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,21 +75,32 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class LineChart:
-    """Lines over a common axis; ``summary`` says in words what they show."""
+    """Lines over a common axis; ``summary`` says in words what they show. ``marks`` are places on the x axis."""
 
     title: str
     x: Axis
     y: Axis
     lines: tuple[Line, ...]
     summary: str
+    marks: tuple[float, ...] = ()
     width: int = 360
     height: int = 230
 
 
 def line_chart(
-    title: str, series: Series, x_label: str, y_label: str, bounds: tuple[float, float] | None = None
+    title: str,
+    series: Series,
+    x_label: str,
+    y_label: str,
+    bounds: tuple[float, float] | None = None,
+    marks: Iterable[float] = (),
 ) -> LineChart | None:
-    """Return a chart of finite points, None where there are none; ``bounds`` are of the y axis."""
+    """Return a chart of finite points, None where there are none.
+
+    Args:
+        bounds: those of the y axis.
+        marks: values of x to be marked; those beyond the axis are not.
+    """
     finite = {name: [kept for kept in map(_finite, seeds) if kept.shape[1]] for name, seeds in series.items()}
     finite = {name: seeds for name, seeds in finite.items() if seeds}
     if not finite:
@@ -109,7 +120,8 @@ def line_chart(
         for number, (name, seeds) in enumerate(finite.items())
     )
     summary = "; ".join(_summary(name, mean_of(seeds)) for name, seeds in finite.items())
-    return LineChart(title=title, x=x, y=y, lines=lines, summary=summary)
+    places = tuple(x(value) for value in sorted(set(marks)) if left <= value <= right)
+    return LineChart(title=title, x=x, y=y, lines=lines, summary=summary, marks=places)
 
 
 def mean_of(seeds: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -13,10 +13,10 @@ from counterpoise.judging.claims import Answer, ClaimResult
 from counterpoise.judging.compare import Comparison, ComparisonRow
 from counterpoise.judging.contrast import GainResult
 from counterpoise.judging.entries import Entry
-from counterpoise.judging.level import CurvePoint
 from counterpoise.judging.row_pairs import RowPair
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.papers.paper import Paper
+from counterpoise.papers.tables import PaperTable, table_name
 from counterpoise.reporting.outcome import (
     NotRun,
     Numbers,
@@ -26,16 +26,16 @@ from counterpoise.reporting.outcome import (
     not_run,
     numbers_of,
     progress_of,
+    table_headline,
     table_summary,
 )
-from counterpoise.reporting.own import column_title
 from counterpoise.reporting.pages.cell import CellPage, cell_page, page_name, values_by_cell
 from counterpoise.reporting.pages.charts import DotPlot, LineChart, Strip, Values, dot_plot, line_chart, strip
 from counterpoise.reporting.pages.evidence import Evidence, as_yaml, evidence_of
 from counterpoise.reporting.pages.explained import Explained, ExplainedNumber, match_explanations, row_name
 from counterpoise.reporting.tables.view import TableView
 from counterpoise.reporting.templating import slug
-from counterpoise.reporting.words import difference_unit, metric_name, table_name
+from counterpoise.reporting.words import difference_unit, metric_name
 from counterpoise.results.explained import WrittenExplanation
 from counterpoise.results.layout import Layout, LayoutFigure
 from counterpoise.results.table import Results
@@ -72,6 +72,7 @@ class TablePage:
     plots: tuple[DotPlot, ...]
     numbers: Numbers
     strip: Strip | None
+    headline: str
     summary: str
     gains: tuple[GainResult, ...]
     pairs: tuple[RowPair, ...]
@@ -85,7 +86,7 @@ class TablePage:
     @property
     def pair_columns(self) -> dict[str, str]:
         """The columns in which rows are compared with each other, and their titles."""
-        return {pair.column: column_title(self.view.table, pair.column) for pair in self.pairs}
+        return {pair.column: self.view.table.column_name(pair.column) for pair in self.pairs}
 
     @property
     def rows(self) -> list[str]:
@@ -242,7 +243,7 @@ def _number_lines(rows: Sequence[ComparisonRow], explained: Explained) -> list[N
     lines = [
         NumberLine(
             row=row,
-            column=column_name(row),
+            column=row.entry.column_name,
             page=page_name(row.entry.cell.name) if row.entry.cell else "",
             id=slug(row_name(row)),
             explained=explained.of(row),
@@ -250,13 +251,6 @@ def _number_lines(rows: Sequence[ComparisonRow], explained: Explained) -> list[N
         for row in rows
     ]
     return sorted(lines, key=lambda line: not line.ran)
-
-
-def column_name(row: ComparisonRow) -> str:
-    """Return a column's heading and title in one line; where rows are datasets, the row has the heading."""
-    entry = row.entry
-    heading = " ".join(entry.table.group(entry.row, entry.column.id).heading)
-    return ": ".join(filter(None, [heading, entry.column.title]))
 
 
 def _table_page(comparisons: Sequence[Comparison], view: TableView) -> TablePage:
@@ -267,15 +261,20 @@ def _table_page(comparisons: Sequence[Comparison], view: TableView) -> TablePage
         plots=tuple(_plots(view.paper, rows, comparison.added))[:MOST_PLOTS],
         numbers=numbers_of(rows),
         strip=_strip(view.paper, rows),
+        headline=table_headline(comparison, view.table.table),
         summary=table_summary(comparison, view.table.table),
         gains=tuple(gain for gain in comparison.gains if gain.entry.table.table == view.table.table),
         pairs=tuple(pair for pair in comparison.pairs if pair.table == view.table.table),
-        curve=_margin_curve([point for point in comparison.curves if point.table == view.table.table]),
+        curve=_margin_curve(comparison, view.table),
     )
 
 
-def _margin_curve(points: Sequence[CurvePoint]) -> LineChart | None:
-    """Return how the table's verdicts would count at other margins, None where nothing of it was tested."""
+def _margin_curve(comparison: Comparison, table: PaperTable) -> LineChart | None:
+    """Return how the table's verdicts would count at other margins, None where nothing of it was tested.
+
+    The margins that are declared are marked.
+    """
+    points = [point for point in comparison.curves if point.table == table.table]
     if not points:
         return None
     margins = np.array([point.margin for point in points])
@@ -285,8 +284,19 @@ def _margin_curve(points: Sequence[CurvePoint]) -> LineChart | None:
         "neither": [point.neither for point in points],
     }
     lines = {name: [np.stack([margins, np.array(count, float)])] for name, count in counts.items()}
-    most = float(sum(count[0] for count in counts.values()))
-    return line_chart("Verdicts by margin", lines, "margin, printed units", "numbers", bounds=(0.0, max(most, 1.0)))
+    most = sum(count[0] for count in counts.values())
+    rows = [row for row in comparison.rows_of(table.table) if row.number.n and row.number.margin is not None]
+    units = {difference_unit(row.entry.column.unit) for row in rows}
+    label = f"margin, {units.pop() if len(units) == 1 else 'in printed units'}"
+    # Room above, so that a line of all numbers does not run along the edge.
+    return line_chart(
+        "Verdicts by margin",
+        lines,
+        label,
+        "numbers",
+        bounds=(0.0, 1.08 * most),
+        marks=[row.number.margin for row in rows],
+    )
 
 
 def _plots(paper: Paper, rows: Sequence[ComparisonRow], added: Sequence[Entry]) -> Iterator[DotPlot]:
@@ -302,7 +312,7 @@ def _plots(paper: Paper, rows: Sequence[ComparisonRow], added: Sequence[Entry]) 
             if one.ours is not None and (one.table.table, one.column.id) == (entry.table.table, entry.column.id)
         ]
         label = f"{metric_name(entry.column.metric)}{UNITS_SHOWN.get(entry.column.unit, '')}"
-        plot = dot_plot(column_name(column[0]), values, f"{label} ({entry.column.better} is better)")
+        plot = dot_plot(entry.column_name, values, f"{label} ({entry.column.better} is better)")
         if plot is not None:
             yield plot
 

@@ -16,7 +16,6 @@ from counterpoise.metrics import METRICS, UNITS, Metric
 from counterpoise.papers.paper import Column, Paper, PaperTable, PrintedValue
 from counterpoise.reporting.tables.marks import Mark, mark_best
 from counterpoise.reporting.tables.notes import table_notes
-from counterpoise.reporting.words import table_name
 from counterpoise.results.layout import LayoutCell, LayoutTable, LayoutValue
 from counterpoise.results.seeds import SeedValues
 from counterpoise.results.table import Results
@@ -141,7 +140,7 @@ class TableView:
         """``Table 3 of MMPareto``, or the title of a table of one's own."""
         if self.paper.is_own:
             return self.table.title
-        return f"{table_name(self.table.table)} of {self.paper.short_title}"
+        return f"{self.table.name} of {self.paper.short_title}"
 
     @property
     def title(self) -> str:

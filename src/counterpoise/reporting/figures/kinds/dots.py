@@ -38,12 +38,16 @@ class Dots(FigureKind):
             values = results.seeds(value.cell, selection, value.output, column.measure, column.scale).finished
             if values and value.column not in drawn:
                 drawn.append(value.column)
-            heading = " ".join([*table.group(value.row, value.column).heading, column.title])
             label = value.row if value.variant is None else f"{value.row} ({value.variant})"
             own = value.stand_in or value.row not in table.row_ids  # a row that the benchmark adds
             printed = None if own else table.value(value.row, value.column).value
             comparable = printed is not None and self._comparable(results, paper, table, value, value.cell)
-            common = {"column": value.column, "title": heading, "unit": column.unit, "method": label}
+            common = {
+                "column": value.column,
+                "title": table.column_name(column.id),
+                "unit": column.unit,
+                "method": label,
+            }
             found += [
                 {**common, "comparable": comparable, "seed": seed, "value": ours, "printed": printed}
                 for seed, ours in values.items()
