@@ -200,6 +200,25 @@ def test_a_pointer_from_a_server_is_no_file(tmp_path):
     assert not (tmp_path / "a.gz").exists()
 
 
+def test_media_that_no_address_has_are_left_to_preparation_which_names_them(tmp_path, monkeypatch):
+    own = data_trees.crema_d(tmp_path / "own")
+    media = tmp_path / "server"
+    for part in ("VideoFlash", "AudioWAV"):
+        shutil.move(own / part, media / part)
+    gone, pointer = data_trees.CREMA_D[:2]
+    (media / f"VideoFlash/{gone}.flv").unlink()
+    (media / f"AudioWAV/{pointer}.wav").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    settings, where = {"front_end": "ogm", "frame_size": [24, 32]}, {"data_roots": {"crema_d": own}}
+    with served(media) as (address, _):
+        monkeypatch.setattr("counterpoise.data.datasets.crema_d.MEDIA", (f"{address}/",))
+        with pytest.raises(UserError, match=rf"{gone}\.flv: could not be fetched .*404"):
+            fetch_dataset("crema_d", settings, tmp_path / "raw", **where)
+        settings["max_dropped"] = 0.5
+        fetch_dataset("crema_d", settings, tmp_path / "raw", **where)
+    data = prepare_dataset("crema_d", settings, tmp_path / "raw", tmp_path / "crema_d.k", "k", workers=0, **where)
+    assert {entry["id"] for entry in data.manifest["dropped"]} == {gone, pointer}
+
+
 OWN_LAYOUTS = {
     "crema_d": {"front_end": "ogm"},
     "kinetics_sounds": {"max_dropped": 0.2},

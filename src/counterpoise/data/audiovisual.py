@@ -22,6 +22,8 @@ from counterpoise.errors import UserError
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
+UNUSABLE = "unusable"
+"""The fact of an item that gives the reason why it cannot be used, where its dataset knows that before it is read."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ class ClipReader:
         return frontend(self.front_end, self.seconds)
 
     def __call__(self, item: Item) -> dict[str, np.ndarray]:
+        if UNUSABLE in item.facts:
+            raise MediaError(item.facts[UNUSABLE])
         start, end = item.facts.get("start", 0.0), item.facts.get("end")
         front_end = self.hearing()
         faults: list[str] = []

@@ -100,9 +100,14 @@ class _Fetching:
     verify: bool
 
     def bring_many(self, sources: Sequence[Source], progress: Progress) -> None:
-        """Bring many small files, several at a time."""
+        """Bring many small files, several at a time.
+
+        Some that no address has any more are left to preparation, which counts and names what is missing; more than
+        it may leave out are an error here, which names the addresses.
+        """
         with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
-            futures = [pool.submit(self.bring, source, quiet) for source in sources]
+            lenient = [dataclasses.replace(source, optional=True) for source in sources]
+            futures = [pool.submit(self.bring, source, quiet) for source in lenient]
             try:
                 for done, future in enumerate(futures, start=1):
                     future.result()
@@ -110,6 +115,9 @@ class _Fetching:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+        gone = [source for source in sources if not is_there(source, self.raw)]
+        if len(gone) > getattr(self.data, "max_dropped", 0.0) * len(sources):
+            self.bring(gone[0], progress)
 
     def bring(self, source: Source, progress: Progress) -> None:
         """Bring one file into place, check it, and unpack it where it is an archive."""

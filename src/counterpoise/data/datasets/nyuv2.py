@@ -14,7 +14,6 @@ from counterpoise.data.sources import RawFiles, Source, impostor
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
-from counterpoise.errors import UserError
 
 ADDRESS = "https://www.dropbox.com/sh/86nssgwm6hm3vkb/AACrnUQ4GxpdrBbLjb6n-mWNa?dl=1"
 HEIGHT, WIDTH, CLASSES = 288, 384, 13
@@ -92,17 +91,11 @@ class NyuV2(Dataset):
         }
 
     def _items(self, raw: RawFiles, half: str, count: int) -> list[Item]:
-        arrays = [path for path in raw.below(".npy") if path.parts[-3:-1] == (half, "image")]
-        folder = arrays[0].parent.parent if arrays else raw.home / half
-        names = sorted((path.stem for path in arrays if path.parent.parent == folder), key=_by_number)
-        if len(names) != count:
-            raise UserError(f"{folder / 'image'}: {len(names)} images, {count} expected. {HOW_TO_GET}")
+        # MTAN numbers the scenes of a half from 0.
+        arrays = (path for path in raw.below(".npy") if path.parts[-3:-1] == (half, "image"))
+        folder = next((path.parent.parent for path in arrays), raw.home / half)
         kinds = ("image", "label", "depth")
-        return [Item(f"{half}/{name}", {}, tuple(folder / kind / f"{name}.npy" for kind in kinds)) for name in names]
-
-
-def _by_number(name: str) -> tuple[int, str]:
-    return (int(name) if name.isdigit() else -1, name)
+        return [Item(f"{half}/{n}", {}, tuple(folder / kind / f"{n}.npy" for kind in kinds)) for n in range(count)]
 
 
 @dataclasses.dataclass(frozen=True)
