@@ -187,6 +187,16 @@ class ClipDataset(Dataset):
         declare_clips(store, reader)
         splits = self.listed_items(raw)
         self.take_notes(raw, splits, store)
+        self._note_classes(splits, store)
         prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=self.how_to_get)
         report_leaks(store, splits, group=self.group, group_expected=self.groups_overlap())
         normalise_audio(store, self.audio_normalisation, reader)
+
+    def _note_classes(self, splits: Mapping[str, Sequence[Item]], store: ArrayStore) -> None:
+        """Say which classes a split's list names no item of: one that spells a class otherwise loses it whole."""
+        for split, items in splits.items():
+            listed = {item.targets[self.info.targets[0]] for item in items}
+            absent = [name for number, name in enumerate(self.class_names()) if number not in listed]
+            if absent:
+                names = ", ".join(absent[:5]) + (" ..." if len(absent) > 5 else "")
+                store.departure(f"{split}: no item is listed of {len(absent)} of its classes: {names}")
