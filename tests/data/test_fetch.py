@@ -13,6 +13,7 @@ from counterpoise.data import mirrors
 from counterpoise.data.download import download
 from counterpoise.data.fetch import fetch_dataset
 from counterpoise.data.prepare import make_dataset, prepare_dataset, raw_files
+from counterpoise.data.progress import on_terminal
 from counterpoise.errors import UserError
 
 NAMES = [
@@ -34,7 +35,7 @@ def test_a_mirror_file_with_other_bytes_is_refused(tmp_path, shared):
     path = tmp_path / "mirror/mnist" / NAMES[3]
     path.chmod(0o644)
     path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
-    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz: sha256 is"):
+    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz: sha256 is .*; mend the mirror, or name another"):
         fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=tmp_path / "mirror")
     assert not (tmp_path / "raw/mnist" / NAMES[3]).exists()
 
@@ -172,6 +173,15 @@ def test_a_mirror_without_a_list_of_its_files_serves_single_files(tmp_path, shar
         fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=address)
     assert f"/mnist/{NAMES[0]}" in asked
     assert len(list((tmp_path / "raw/mnist").iterdir())) == 4
+
+
+def test_what_is_counted_in_files_is_not_shown_as_bytes(tmp_path, shared, capsys):
+    with on_terminal("bytes") as progress:
+        fetch_dataset("grid", {}, tmp_path / "raw", mirror=shared / "mirror", progress=progress)
+        progress("s1.zip", 10, 10)
+    shown = capsys.readouterr().err
+    assert "files of grid/s1: 50 of 50\n" in shown
+    assert "s1.zip: 10 of 10 bytes\n" in shown
 
 
 def test_a_mirror_address_serves_folders_by_its_list(tmp_path, shared):

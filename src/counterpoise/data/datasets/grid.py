@@ -61,7 +61,10 @@ class Grid(ClipDataset):
 
     folder = "grid"
     group = "speaker"
-    how_to_get = "run: counterpoise data fetch grid, or set clips: present to use those that are there"
+    how_to_get = (
+        "run: counterpoise data fetch grid, which unpacks s1.zip where no clip is there yet, "
+        "or set clips: present (dataset grid_sample) to use those that are there"
+    )
 
     word: str = setting(
         "digit",

@@ -35,7 +35,10 @@ NAMES = [
     "wall",
     "window",
 ]
-HOW_TO_GET = "run: counterpoise data fetch nyuv2, or name MTAN's folder (train/ and val/) in data_roots"
+HOW_TO_GET = (
+    "run: counterpoise data fetch nyuv2, which unpacks the archive where no array is there yet, "
+    "or name MTAN's whole folder (train/ and val/) in data_roots"
+)
 
 
 @dataset(
@@ -55,6 +58,7 @@ class NyuV2(Dataset):
     """
 
     folder = "nyuv2"
+    how_to_get = HOW_TO_GET
 
     train_images: int = setting(795, minimum=1, doc="images that the train half must have")
     test_images: int = setting(654, minimum=1, doc="images that MTAN's val half, the test split, must have")
@@ -81,7 +85,7 @@ class NyuV2(Dataset):
         )
         store.dense_target("depth", kind="depth", shape=(1, HEIGHT, WIDTH), dtype="float32", invalid=0.0)
         splits = self.listed_items(raw)
-        prepare_items(store, splits, SceneReader(), work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
+        prepare_items(store, splits, SceneReader(), work, max_dropped=self.max_dropped, how_to_get=self.how_to_get)
         report_leaks(store, splits, group="scene")
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
