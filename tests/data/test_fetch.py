@@ -3,8 +3,12 @@
 import contextlib
 import gzip
 import http.server
+import io
 import shutil
+import tarfile
 import threading
+import zipfile
+from pathlib import PurePosixPath
 
 import data_trees
 import pytest
@@ -14,6 +18,7 @@ from counterpoise.data.download import download
 from counterpoise.data.fetch import fetch_dataset
 from counterpoise.data.prepare import make_dataset, prepare_dataset, raw_files
 from counterpoise.data.progress import on_terminal
+from counterpoise.data.sources import files_below
 from counterpoise.errors import UserError
 
 NAMES = [
@@ -273,3 +278,46 @@ def test_a_damaged_idx_file_is_named(tmp_path):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz"):
             prepare_dataset("cg_mnist", {}, tmp_path, tmp_path / "cg_mnist.k", "k", data_roots={"mnist": own})
+
+
+PACKED = {  # settings, and the archives of the parts of the tree
+    "grid": ({"frame_size": [24, 32], "test_fraction": 0.5}, {"s1.zip": "s1", "alignments.zip": "alignments"}),
+    "ave": ({"frame_size": [24, 32]}, {"AVE_Dataset.zip": "AVE_Dataset"}),
+    "modelnet40": ({"size": 32}, {"shaded_images.tar.gz": "modelnet40_images_new_12x"}),
+    "nyuv2": ({"train_images": 3, "test_images": 2}, {"nyuv2.zip": "."}),
+}
+
+
+def pack(path, folder, top):
+    """Pack what is in a folder below ``top``, as a Mac and Dropbox do: with an entry ``/`` and files of their own."""
+    files = {f"{top}{file.relative_to(folder).as_posix()}": file.read_bytes() for file in files_below(folder)}
+    litter = {f"__MACOSX/{top}._{PurePosixPath(name).name}": b"\0\5\26\7" for name in files}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as bundle:
+            for name, content in {"/": b"", **litter, **files}.items():
+                bundle.writestr(name, content)
+        return
+    with tarfile.open(path, "w:gz") as bundle:
+        for name, content in {**litter, **files}.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            bundle.addfile(entry, io.BytesIO(content))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("top", ["", "a folder of any name/"])
+@pytest.mark.parametrize("name", PACKED)
+def test_archives_with_a_top_folder_or_none_become_arrays(tmp_path, name, top):
+    settings, archives = PACKED[name]
+    tree = getattr(data_trees, name)(tmp_path / "tree")
+    for archive, part in archives.items():
+        pack(tmp_path / "mirror" / name / archive, tree / part, top)
+    (tmp_path / "lists").mkdir()
+    for path in tree.glob("*.txt"):
+        shutil.copy(path, tmp_path / "lists")
+    own = {"data_roots": {name: tmp_path / "lists"}}
+    fetch_dataset(name, settings, tmp_path / "raw", mirror=tmp_path / "mirror", **own)
+    data = prepare_dataset(name, settings, tmp_path / "raw", tmp_path / f"{name}.k", "k", workers=0, **own)
+    assert data.manifest["dropped"] == []
+    assert data.size("train") >= 3
