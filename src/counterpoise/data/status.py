@@ -12,7 +12,7 @@ from counterpoise.data.inventory import Inventory, take_inventory
 from counterpoise.data.prepare import changes_text, is_prepared, make_dataset, raw_changes, raw_files
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.progress import Progress, quiet
-from counterpoise.data.sources import RawFiles, Source, check_file, is_published, place
+from counterpoise.data.sources import RawFiles, Source, check_file, is_published, is_there, place
 from counterpoise.errors import UserError
 
 
@@ -97,7 +97,7 @@ def dataset_status(
         pinned=pinned,
         prepared=prepared if ready else None,
         stale=_stale(data, raw, prepared) if ready and readable else "",
-        next_step=_next_step(name, found.missing, ready),
+        next_step="" if ready or wrong else _next_step(name, data, raw, found),
     )
 
 
@@ -114,14 +114,16 @@ def to_fetch(
     return len(missing), size + (data.listed_bytes if lists else 0), sum(source.size is None for source in missing)
 
 
-def _next_step(name: str, missing: tuple[Source, ...], ready: bool) -> str:
+def _next_step(name: str, data: Dataset, raw: RawFiles, found: Inventory) -> str:
     """Return the command that goes on, or what to do by hand where no command can."""
-    if ready:
-        return ""
-    by_hand = [source.manual for source in missing if not source.urls]
+    by_hand = [source.manual for source in found.missing if not source.urls]
     if by_hand:
         return by_hand[0]
-    return f"counterpoise data {'fetch' if missing else 'prepare'} {name}"
+    lacking = found.listed - found.items_there > getattr(data, "max_dropped", 0.0) * found.listed
+    fetched = found.missing or (lacking and any(not is_there(source, raw) for source in data.listed_sources(raw)))
+    if lacking and not fetched:
+        return getattr(data, "how_to_get", "")
+    return f"counterpoise data {'fetch' if fetched else 'prepare'} {name}"
 
 
 def _stale(data: Dataset, raw: RawFiles, prepared: Path) -> str:

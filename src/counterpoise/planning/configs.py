@@ -31,6 +31,18 @@ class Part(_Config):
     settings: dict[str, Any] = {}
 
 
+class PrepareJob(_Config):
+    """What a job that prepares a dataset asks of the machine; no part of the data's identity.
+
+    ``cores`` decode at the same time. ``mem_mb`` and ``minutes`` are the first attempt's; the n-th asks for n
+    times as much, and goes on where the one before was cut off.
+    """
+
+    cores: int = Field(1, gt=0)
+    mem_mb: int = Field(2000, gt=0)
+    minutes: int = Field(30, gt=0)
+
+
 class DatasetConfig(_Config):
     """A dataset: the component that prepares it, and whether it stands in for a paper's dataset.
 
@@ -44,6 +56,7 @@ class DatasetConfig(_Config):
     note: str = ""
     settings: dict[str, Any] = {}
     comparability: list[DeclaredDifference] = []
+    job: PrepareJob = PrepareJob()
 
 
 class HeadConfig(_Config):

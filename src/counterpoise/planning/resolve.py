@@ -53,6 +53,7 @@ def read_dataset(configs: Configs, name: str, changes: str = "", changed_in: str
         modules=modules,
         source=source,
         key=short_key({"component": dataset.name, "settings": settings, "source": source}),
+        job=config.job,
     )
 
 
