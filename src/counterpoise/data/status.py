@@ -103,15 +103,19 @@ def dataset_status(
 
 def to_fetch(
     component_name: str, settings: Mapping[str, object], raw_root: Path, data_roots: Mapping[str, Path], name: str = ""
-) -> tuple[int, int, int]:
-    """Return of a dataset's files that are not there yet: how many, their bytes, and how many of unknown size."""
+) -> tuple[int, int, int, int]:
+    """Return of a dataset's files that are not there yet: how many, their bytes, how many of unknown size, and how many
+    no address has: they are got by hand.
+    """
     data = make_dataset(component_name, dict(settings))
     raw = raw_files(data, raw_root, data_roots, name)
     lists = [source for source in data.sources() if not source.optional and place(source, raw) is None]
     more = data.listed_sources(raw) if not lists else []
     missing = lists + [source for source in more if place(source, raw) is None]
     size = sum(source.size for source in missing if source.size is not None)
-    return len(missing), size + (data.listed_bytes if lists else 0), sum(source.size is None for source in missing)
+    unknown = sum(source.size is None for source in missing)
+    by_hand = sum(not source.urls for source in missing)
+    return len(missing), size + (data.listed_bytes if lists else 0), unknown, by_hand
 
 
 def _next_step(name: str, data: Dataset, raw: RawFiles, found: Inventory) -> str:
