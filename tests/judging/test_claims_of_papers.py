@@ -10,7 +10,7 @@ from counterpoise.judging.compare import judge
 from counterpoise.metrics import METRICS
 from counterpoise.planning.plan import make_plan
 from counterpoise.results.layout import LayoutValue
-from counterpoise.results.table import Results, RunEntry, as_table
+from counterpoise.results.table import PROBED, Results, RunEntry, as_table
 from counterpoise.runs.layout import layout_of
 
 SEEDS = [0, 1, 2]
@@ -46,7 +46,8 @@ def made_results(plan) -> Results:
         cell = layout.cells[place.cell]
         for seed in SEEDS:
             named = cell.model_dump(include={"dataset", "model", "method", "variant", "protocol", "key"})
-            found = {"selection": layout.selection, "output": place.output, "metric": column.measure}
+            selection = PROBED if place.output.startswith("probe:") else layout.selection
+        found = {"selection": selection, "output": place.output, "metric": column.measure}
             values = {"seed": seed, "status": "completed", "epoch": 1, "n_test": 100, "value": rng.random()}
             rows[cell.name, seed, *found.values()] = named | found | values
     runs = [RunEntry(cell=name, seed=s, status="completed", n_test=100) for name in layout.cells for s in SEEDS]

@@ -22,11 +22,8 @@ from counterpoise.results.arrays import parse_arrays
 from counterpoise.results.diagnostics import COLUMNS, kind_of, read_history, read_measurement, read_steps
 from counterpoise.results.run_files import DIAGNOSTICS, HISTORY, PREDICTIONS, RECORD, read_predictions, read_run_file
 from counterpoise.results.series import Columns
-from counterpoise.results.table import RunEntry
+from counterpoise.results.table import PROBED, RunEntry
 from counterpoise.validation import validate
-
-PROBED = "last"
-"""The selection that a probe belongs to: it is trained on the encoders of the last epoch."""
 
 Arrays = dict[str, NDArray[Any]]
 Place = tuple[str, str]

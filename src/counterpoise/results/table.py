@@ -57,6 +57,8 @@ COLUMNS = (
     "value",
     "n_test",
 )
+PROBED = "last"
+"""The selection that a probe belongs to: it is trained on the encoders of the last epoch."""
 GROUPS = "groups"
 """What the arrays in ``correct.npz`` are called that name the groups of test examples, before ``|`` and the data."""
 Status = Literal["completed", "diverged", "failed", "out_of_memory", "missing"]
@@ -153,12 +155,9 @@ class Results:
         return next((run.n_test for run in self.runs_of[cell] if run.n_test), None)
 
     def seeds(self, cell: str, selection: str, output: str, metric: str, scale: float = 1.0) -> SeedValues:
-        """Return a metric of a cell over its seeds, times ``scale``.
-
-        A probe is trained on the encoders as they are at the end: it has values of ``last``, whatever is selected.
-        """
+        """Return a metric of a cell over its seeds, times ``scale``; a probe's is always that of :data:`PROBED`."""
         if output.startswith("probe:"):
-            selection = "last"
+            selection = PROBED
         runs = self.runs_of[cell]
         completed = [run.seed for run in runs if run.status == "completed"]
         there = self._numbers.get((cell, selection, output, metric), {})
