@@ -130,8 +130,9 @@ def test_an_odd_file_of_digits_is_refused_by_name_and_nothing_is_written(tmp_pat
     odd_trees.litter(own)
     file = own / "train-labels-idx1-ubyte.gz"
     spoil(file)
-    with pytest.raises(UserError, match=rf"{file.name}: .*{reason}"):
+    with pytest.raises(UserError, match=rf"{file.name}: .*{reason}") as caught:
         prepare(tmp_path, name, own, {})
+    assert "delete" not in str(caught.value)  # the file is the user's own
     assert not (tmp_path / f"{name}.k").exists()
 
 
