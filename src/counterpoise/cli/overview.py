@@ -8,12 +8,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from counterpoise.comparability import OTHER
+from counterpoise.judging.gate import Comparability, comparability_of
 from counterpoise.papers.head import OWN
 from counterpoise.papers.paper import Paper
 from counterpoise.planning.plan import Plan, PreparedDataset
 from counterpoise.reporting.words import counted
 from counterpoise.results.explained import Question
+from counterpoise.results.layout import Layout, LayoutValue
 from counterpoise.runs.estimate import Recorded, estimate, read_recorded
+from counterpoise.runs.layout import layout_of
 from counterpoise.runs.status import PREPARED, Orphan, RunStatus, State, run_status
 
 MOST_LINES = 20
@@ -240,16 +244,14 @@ def power_lines(plan: Plan, root: Path) -> list[str]:
     The spread is what the published records of ``root`` have in the same tables, and where none has, assumed ones.
     """
     lines: list[str] = []
+    layout = layout_of(plan, root)
     for name, paper in plan.papers.items():
         if paper.is_own:
             lines += _own_power_lines(plan, paper)
             continue
-        places = {(v.table, v.row, v.column) for v in plan.values if v.paper == name and v.cell and not v.stand_in}
-        other = {
-            (v.table, v.row, v.column)
-            for v in plan.values
-            if v.paper == name and any(found.level == "other" for found in v.differs)
-        }
+        values = [v for v in layout.values_of(name) if v.cell is not None and not v.stand_in]
+        places = {(v.table, v.row, v.column) for v in values}
+        other = {(v.table, v.row, v.column) for v in values if _comparability(layout, paper, v).level == OTHER}
         margins = [
             margin
             for table, row, column in sorted(places - other)
@@ -277,6 +279,15 @@ def power_lines(plan: Plan, root: Path) -> list[str]:
             for one in found
         ]
     return lines
+
+
+def _comparability(layout: Layout, paper: Paper, value: LayoutValue) -> Comparability:
+    """Return what is known of a number before anything has run; of data that is prepared, the size of its test set."""
+    cell = layout.cells[value.cell]
+    data = layout.data[cell.data]
+    return comparability_of(
+        paper, paper.table(value.table).group(value.row, value.column), value, cell, data, data.splits.get("test")
+    )
 
 
 def _published_spreads(root: Path, paper: Paper, tables: Container[str]) -> dict[float, str]:
