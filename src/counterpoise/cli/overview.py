@@ -15,7 +15,7 @@ from counterpoise.papers.paper import Paper
 from counterpoise.planning.plan import Plan, PreparedDataset
 from counterpoise.reporting.words import counted
 from counterpoise.results.explained import Question
-from counterpoise.results.layout import Layout, LayoutValue
+from counterpoise.results.layout import Layout, LayoutCell, LayoutValue
 from counterpoise.runs.estimate import Recorded, estimate, read_recorded
 from counterpoise.runs.layout import layout_of
 from counterpoise.runs.status import PREPARED, Orphan, RunStatus, State, run_status
@@ -249,9 +249,12 @@ def power_lines(plan: Plan, root: Path) -> list[str]:
         if paper.is_own:
             lines += _own_power_lines(plan, paper)
             continue
-        values = [v for v in layout.values_of(name) if v.cell is not None and not v.stand_in]
-        places = {(v.table, v.row, v.column) for v in values}
-        other = {(v.table, v.row, v.column) for v in values if _comparability(layout, paper, v).level == OTHER}
+        gates = {
+            (v.table, v.row, v.column): _comparability(layout, paper, v, layout.cells[v.cell])
+            for v in layout.values_of(name)
+            if v.cell is not None and not v.stand_in
+        }
+        places, other = set(gates), {place for place, gate in gates.items() if gate.level == OTHER}
         margins = [
             margin
             for table, row, column in sorted(places - other)
@@ -281,13 +284,10 @@ def power_lines(plan: Plan, root: Path) -> list[str]:
     return lines
 
 
-def _comparability(layout: Layout, paper: Paper, value: LayoutValue) -> Comparability:
+def _comparability(layout: Layout, paper: Paper, value: LayoutValue, cell: LayoutCell) -> Comparability:
     """Return what is known of a number before anything has run; of data that is prepared, the size of its test set."""
-    cell = layout.cells[value.cell]
-    data = layout.data[cell.data]
-    return comparability_of(
-        paper, paper.table(value.table).group(value.row, value.column), value, cell, data, data.splits.get("test")
-    )
+    data, group = layout.data[cell.data], paper.table(value.table).group(value.row, value.column)
+    return comparability_of(paper, group, value, cell, data, data.splits.get("test"))
 
 
 def _published_spreads(root: Path, paper: Paper, tables: Container[str]) -> dict[float, str]:
