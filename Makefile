@@ -4,6 +4,7 @@
 # make check       formatting, lint, types, generated pages, links: everything but the tests
 # make release     wheel and sdist in dist/, each tried in a fresh environment
 # make docs        the documentation as a site, in build/docs
+# make gpu-kit     what to carry to a machine with a GPU that is lent for minutes (docs/guides/gpu-box.md); MIRROR=DIR
 # make generated   what is written from the source: reference pages, pages of papers and methods, the README's table
 # All first make .venv and install into it with the exact versions of constraints.txt. They do so again only
 # when pyproject.toml or constraints.txt has changed, and an interrupted installation is taken up by the next call.
@@ -20,7 +21,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 # Packages of the caller's own must not shadow the pinned ones.
 unexport PYTHONPATH
 
-.PHONY: demo reproduce test test-slurm check docs generated release bench clean
+.PHONY: demo reproduce test test-slurm check docs generated release bench gpu-kit clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -76,6 +77,10 @@ bench: export COUNTERPOISE_PERFORMANCE := results/performance
 bench: $(VENV)/.installed-with-tests
 	$(IN_VENV) $(BIN)/python -m pytest -m performance $(ARGS)
 	$(BIN)/python tests/performance/page.py
+
+gpu-kit: $(VENV)/.installed
+	@test -n "$(MIRROR)" || { echo "make gpu-kit MIRROR=DIR: the folder of raw data that holds mnist/"; exit 1; }
+	$(BIN)/python workflow/gpu_kit/kit.py pack --mirror "$(MIRROR)"
 
 # Data, results and checkpoints stay: they cost hours, all this costs minutes.
 clean:

@@ -20,7 +20,7 @@ BOTTOM = {
 }
 
 # layer -> the layers that it may import, besides itself and the bottom. A new one is entered on purpose.
-# Methods may see the interface of the network that they train; that they know no architecture by name is
+# Methods may see the interface of the network that they train, but know no architecture by name: that is
 # test_components_are_not_imported_by_name.
 MAY_IMPORT: dict[str, set[str]] = {
     **{layer: set() for layer in BOTTOM},

@@ -1,7 +1,6 @@
 """What Python programs and notebooks use: plan and run a benchmark, load what came out as data frames, judge it.
 
-Everything wrong with what is asked for raises :class:`counterpoise.errors.UserError`, with the one line that the
-commands print.
+What is wrong with a request raises :class:`counterpoise.errors.UserError`, whose one line the commands print.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Digests that name things: canonical JSON of a configuration, and the source that can change a result.
 
-The source digest of a set of modules covers their import closure inside the package, found from the syntax
-tree without importing anything. Each file enters as its syntax tree, written in a form that is the same in every
-supported version of Python, without what computes no number: comments, docstrings, formatting, the types of
-arguments and results, imports for type checkers, and what is said when an error is raised (docs/design.md,
-Identity).
+The source digest of a set of modules covers their import closure inside the package, read from the syntax tree
+without importing anything. Each file enters as its syntax tree, written in a form that is the same in every supported
+version of Python, without what computes no number: comments, docstrings, formatting, types in signatures, imports for
+type checkers, and the words of errors (docs/design.md, Identity).
 """
 
 from __future__ import annotations
@@ -63,9 +62,8 @@ def source_digest(modules: tuple[str, ...]) -> str:
 def closure(modules: Iterable[str]) -> dict[str, Path]:
     """Return all modules that ``modules`` import, directly or not, with their files, sorted by name.
 
-    Only the top-level packages of ``modules`` and this one are followed: what else is installed is named by
-    version in a run's record. ``modules`` themselves are included, and the ``__init__`` files that importing
-    them runs.
+    ``modules`` themselves are included, and the ``__init__`` files that importing them runs. Only this package and
+    the top-level packages of ``modules`` are followed: of what else is installed, a run's record names the versions.
     """
     waiting = list(modules)
     packages = {PACKAGE, *(module.partition(".")[0] for module in waiting)}
@@ -227,8 +225,7 @@ def _fields(kind: str) -> tuple[str, ...]:
 def _write(node: Any, text: list[str]) -> None:
     """Append a syntax tree to ``text``, without what does nothing (:func:`_does_nothing`).
 
-    Fields that are not there are left out: those that only newer versions of Python have are then absent in older
-    ones, too.
+    Empty fields are left out, so that a field that only newer versions of Python have changes no digest.
     """
     if isinstance(node, ast.AST):
         kind = type(node).__name__

@@ -103,8 +103,7 @@ def locked(path: Path, waiting: str, stop: Callable[[], bool] = lambda: False) -
 
     Raises:
         Stopped: ``stop()`` said so while waiting.
-        UserError: the file system has no locks, or the other process has given no sign of life for
-            :data:`SILENT_SECONDS`.
+        UserError: the file system has no locks, or the other process was silent for :data:`SILENT_SECONDS`.
     """
     lock = Lock(path)
     if not lock.take():

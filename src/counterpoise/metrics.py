@@ -1,7 +1,7 @@
 """Every metric as one function: what it is computed from, its unit, and whether higher or lower is better.
 
-To add a metric, write a function here and decorate it with :func:`metric`. Its first argument is what the metric is
-computed from:
+To add a metric, write a function here and decorate it with :func:`metric`. Its first argument says what it is computed
+from, which is one of
 
 * ``classification``: :class:`Classification`, the logits and labels of one output;
 * ``segmentation``: the confusion matrix ``(C, C)`` of all test pixels, labels down;

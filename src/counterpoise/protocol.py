@@ -16,8 +16,8 @@ class _Frozen(BaseModel):
 class Optimiser(_Frozen):
     """SGD, Adam or AdamW. Weight decay is added to the gradient (AdamW: decoupled) after gradients are integrated.
 
-    ``encoder_lr_factor`` multiplies the encoders' learning rate only: the ablation "uniform with encoder lr x
-    gamma" of MMPareto.
+    ``encoder_lr_factor`` multiplies the encoders' learning rate alone: MMPareto's ablation "uniform with encoder
+    lr x gamma".
     """
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"

@@ -23,9 +23,7 @@ MOST_NODES = 100_000
 
 
 class _Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
-    """Safe YAML in which a key given twice is an error, numbers are finite and ``1e-3`` is one, as in YAML
-    1.2.
-    """
+    """Safe YAML, with numbers as in YAML 1.2 (``1e-3`` is one). A key given twice and infinity are errors."""
 
 
 def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:

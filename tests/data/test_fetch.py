@@ -3,8 +3,12 @@
 import contextlib
 import gzip
 import http.server
+import io
 import shutil
+import tarfile
 import threading
+import zipfile
+from pathlib import PurePosixPath
 
 import data_trees
 import pytest
@@ -13,6 +17,8 @@ from counterpoise.data import mirrors
 from counterpoise.data.download import download
 from counterpoise.data.fetch import fetch_dataset
 from counterpoise.data.prepare import make_dataset, prepare_dataset, raw_files
+from counterpoise.data.progress import on_terminal
+from counterpoise.data.sources import files_below
 from counterpoise.errors import UserError
 
 NAMES = [
@@ -34,7 +40,7 @@ def test_a_mirror_file_with_other_bytes_is_refused(tmp_path, shared):
     path = tmp_path / "mirror/mnist" / NAMES[3]
     path.chmod(0o644)
     path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
-    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz: sha256 is"):
+    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz: sha256 is .*; mend the mirror, or name another"):
         fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=tmp_path / "mirror")
     assert not (tmp_path / "raw/mnist" / NAMES[3]).exists()
 
@@ -174,6 +180,15 @@ def test_a_mirror_without_a_list_of_its_files_serves_single_files(tmp_path, shar
     assert len(list((tmp_path / "raw/mnist").iterdir())) == 4
 
 
+def test_what_is_counted_in_files_is_not_shown_as_bytes(tmp_path, shared, capsys):
+    with on_terminal("bytes") as progress:
+        fetch_dataset("grid", {}, tmp_path / "raw", mirror=shared / "mirror", progress=progress)
+        progress("s1.zip", 10, 10)
+    shown = capsys.readouterr().err
+    assert "files of grid/s1: 50 of 50\n" in shown
+    assert "s1.zip: 10 of 10 bytes\n" in shown
+
+
 def test_a_mirror_address_serves_folders_by_its_list(tmp_path, shared):
     with served(shared / "mirror") as (address, _):
         folder = fetch_dataset("grid", {"clips": "present"}, tmp_path / "raw", mirror=address)
@@ -198,6 +213,25 @@ def test_a_pointer_from_a_server_is_no_file(tmp_path):
     ):
         download([f"{address}/mnist/{NAMES[0]}"], tmp_path / "a.gz")
     assert not (tmp_path / "a.gz").exists()
+
+
+def test_media_that_no_address_has_are_left_to_preparation_which_names_them(tmp_path, monkeypatch):
+    own = data_trees.crema_d(tmp_path / "own")
+    media = tmp_path / "server"
+    for part in ("VideoFlash", "AudioWAV"):
+        shutil.move(own / part, media / part)
+    gone, pointer = data_trees.CREMA_D[:2]
+    (media / f"VideoFlash/{gone}.flv").unlink()
+    (media / f"AudioWAV/{pointer}.wav").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    settings, where = {"front_end": "ogm", "frame_size": [24, 32]}, {"data_roots": {"crema_d": own}}
+    with served(media) as (address, _):
+        monkeypatch.setattr("counterpoise.data.datasets.crema_d.MEDIA", (f"{address}/",))
+        with pytest.raises(UserError, match=rf"{gone}\.flv: could not be fetched .*404"):
+            fetch_dataset("crema_d", settings, tmp_path / "raw", **where)
+        settings["max_dropped"] = 0.5
+        fetch_dataset("crema_d", settings, tmp_path / "raw", **where)
+    data = prepare_dataset("crema_d", settings, tmp_path / "raw", tmp_path / "crema_d.k", "k", workers=0, **where)
+    assert {entry["id"] for entry in data.manifest["dropped"]} == {gone, pointer}
 
 
 OWN_LAYOUTS = {
@@ -244,3 +278,46 @@ def test_a_damaged_idx_file_is_named(tmp_path):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz"):
             prepare_dataset("cg_mnist", {}, tmp_path, tmp_path / "cg_mnist.k", "k", data_roots={"mnist": own})
+
+
+PACKED = {  # settings, and the archives of the parts of the tree
+    "grid": ({"frame_size": [24, 32], "test_fraction": 0.5}, {"s1.zip": "s1", "alignments.zip": "alignments"}),
+    "ave": ({"frame_size": [24, 32]}, {"AVE_Dataset.zip": "AVE_Dataset"}),
+    "modelnet40": ({"size": 32}, {"shaded_images.tar.gz": "modelnet40_images_new_12x"}),
+    "nyuv2": ({"train_images": 3, "test_images": 2}, {"nyuv2.zip": "."}),
+}
+
+
+def pack(path, folder, top):
+    """Pack what is in a folder below ``top``, as a Mac and Dropbox do: with an entry ``/`` and files of their own."""
+    files = {f"{top}{file.relative_to(folder).as_posix()}": file.read_bytes() for file in files_below(folder)}
+    litter = {f"__MACOSX/{top}._{PurePosixPath(name).name}": b"\0\5\26\7" for name in files}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as bundle:
+            for name, content in {"/": b"", **litter, **files}.items():
+                bundle.writestr(name, content)
+        return
+    with tarfile.open(path, "w:gz") as bundle:
+        for name, content in {**litter, **files}.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            bundle.addfile(entry, io.BytesIO(content))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("top", ["", "a folder of any name/"])
+@pytest.mark.parametrize("name", PACKED)
+def test_archives_with_a_top_folder_or_none_become_arrays(tmp_path, name, top):
+    settings, archives = PACKED[name]
+    tree = getattr(data_trees, name)(tmp_path / "tree")
+    for archive, part in archives.items():
+        pack(tmp_path / "mirror" / name / archive, tree / part, top)
+    (tmp_path / "lists").mkdir()
+    for path in tree.glob("*.txt"):
+        shutil.copy(path, tmp_path / "lists")
+    own = {"data_roots": {name: tmp_path / "lists"}}
+    fetch_dataset(name, settings, tmp_path / "raw", mirror=tmp_path / "mirror", **own)
+    data = prepare_dataset(name, settings, tmp_path / "raw", tmp_path / f"{name}.k", "k", workers=0, **own)
+    assert data.manifest["dropped"] == []
+    assert data.size("train") >= 3

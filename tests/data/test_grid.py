@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 
+import data_trees
 import numpy as np
 import pytest
 
@@ -97,12 +98,28 @@ def test_all_thousand_are_missed_by_name_when_fifty_are_there(tmp_path, raw):
         prepare_dataset("grid", {}, raw, tmp_path / "grid.k", "k")
 
 
-def test_a_clip_whose_name_is_no_sentence_is_named(tmp_path, raw):
-    own = tmp_path / "own/s1"
-    own.mkdir(parents=True)
-    (own / "hello.mpg").write_bytes(b"")
-    with pytest.raises(UserError, match=r"hello\.mpg: its name is not"):
-        prepare_dataset("grid", SMALL, raw, tmp_path / "grid.k", "k", data_roots={"grid": tmp_path / "own"})
+def test_a_clip_whose_name_is_no_sentence_is_none_of_the_corpus(tmp_path, few):
+    own = shutil.copytree(few, tmp_path / "own")
+    clip = min((own / "s1").glob("*.mpg"))
+    for name in ("hello", "bbaf2", "xbaf2n"):
+        shutil.copy(clip, own / f"s1/{name}.mpg")
+    data = prepare_few(tmp_path, own)
+    assert data.manifest["notes"]["clips"] == 20
+
+
+def test_a_clip_whose_alignment_is_odd_is_left_out_where_words_are_shown(tmp_path):
+    own = data_trees.grid(tmp_path / "tree")
+    (own / "alignments/s1/bbai1n.align").write_text("")
+    (own / "alignments/s1/bbai2n.align").write_text("0 20000 sil\n20000 45000\n")
+    (own / "alignments/s1/bbai3n.align").write_text("0 20000 sil\n45000 20000 three\n")
+    (own / "alignments/s1/bbai4n.align").write_text("0 20000 sil\n20000 45000 five\n")
+    small = {"test_fraction": 0.5, "frame_size": [24, 32], "max_dropped": 0.3, "clips": "all"}
+    words = prepare_few(tmp_path / "words", own, **small, **ON_WORD)
+    reasons = {entry["id"]: entry["reason"] for entry in words.manifest["dropped"]}
+    assert set(reasons) == {"bbai1n", "bbai2n", "bbai3n", "bbai4n"}
+    assert reasons["bbai4n"] == "the alignments say nothing of its word 'four'"
+    whole = prepare_few(tmp_path / "whole", own, **small)
+    assert whole.manifest["dropped"] == []
 
 
 def test_the_corpus_own_alignment_files_are_read(tmp_path, few):

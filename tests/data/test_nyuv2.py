@@ -1,5 +1,7 @@
 """NYUv2: MTAN's layout of arrays, masks kept."""
 
+import shutil
+
 import data_trees
 import numpy as np
 import pytest
@@ -52,20 +54,23 @@ def test_batches_give_labels_as_integers_and_depth_as_floats(tmp_path, tree):
     assert targets["depth"].shape == (2, 1, 288, 384)
 
 
-def test_scenes_are_in_the_order_of_their_numbers(tmp_path, tree):
+def test_scenes_are_those_numbered_from_zero_in_order(tmp_path, tree):
     for kind in ("image", "label", "depth"):
-        (tree / f"train/{kind}/2.npy").rename(tree / f"train/{kind}/10.npy")
-    assert prepare(tmp_path, tree).ids("train") == ["train/0", "train/1", "train/10"]
+        for number in range(3, 11):
+            shutil.copy(tree / f"train/{kind}/0.npy", tree / f"train/{kind}/{number}.npy")
+        shutil.copy(tree / f"train/{kind}/0.npy", tree / f"train/{kind}/0 copy.npy")
+    assert prepare(tmp_path, tree, train_images=11).ids("train") == [f"train/{number}" for number in range(11)]
 
 
-def test_a_missing_image_is_noticed_by_the_count(tmp_path, tree):
+def test_a_missing_scene_is_named(tmp_path, tree):
     (tree / "train/image/1.npy").unlink()
-    with pytest.raises(UserError, match="2 images, 3 expected"):
+    with pytest.raises(UserError, match=r"1 of 3 items cannot be used.*the file is missing: 1; train/1\."):
         prepare(tmp_path, tree)
+    assert prepare(tmp_path, tree, max_dropped=0.4).ids("train") == ["train/0", "train/2"]
 
 
 def test_the_official_counts_are_the_default(tmp_path, tree):
-    with pytest.raises(UserError, match="3 images, 795 expected"):
+    with pytest.raises(UserError, match=r"792 of 795 items cannot be used.*the file is missing"):
         prepare_dataset("nyuv2", {}, tmp_path / "raw", tmp_path / "nyuv2.k", "k", data_roots={"nyuv2": tree})
 
 

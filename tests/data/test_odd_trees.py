@@ -1,41 +1,15 @@
 """Every dataset's folder as people have it: litter, links, capitals, files that are not what they should be."""
 
+import gzip
 import re
-import shutil
 
 import data_trees
 import numpy as np
+import odd_trees
 import pytest
 
 from counterpoise.data.prepare import prepare_dataset
-
-POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:9269ed5e\nsize 414429\n"
-PAGE = b"<!DOCTYPE html><title>Quota exceeded</title>"
-SMALL = {"front_end": "ogm", "frame_size": [24, 32], "max_dropped": 0.9}
-
-
-def truncated(path):
-    path.write_bytes(path.read_bytes()[:200])
-
-
-SPOIL = {  # what is done to a file, and a part of the reason that is then given
-    "the file is missing": lambda path: path.unlink(),
-    "the file is empty": lambda path: path.write_bytes(b""),
-    "a git-lfs pointer": lambda path: path.write_bytes(POINTER),
-    "a web page": lambda path: path.write_bytes(PAGE),
-    "not a media file": lambda path: path.write_bytes(b"this is text\n" * 40),
-}
-
-
-def litter(folder):
-    """Leave beside each folder's files what a Mac, Windows and Git leave."""
-    for place in {path.parent for path in folder.rglob("*") if path.is_file()}:
-        some = next(path for path in sorted(place.iterdir()) if path.is_file())
-        (place / f"._{some.name}").write_bytes(b"\0\5\26\7")
-        (place / "__MACOSX").mkdir()
-        (place / "__MACOSX" / f"._{some.name}").write_bytes(b"\0\5\26\7")
-        (place / ".DS_Store").write_bytes(b"\0")
-        (place / "Thumbs.db").write_bytes(b"\0")
+from counterpoise.errors import UserError
 
 
 def prepare(root, name, own, settings):
@@ -45,58 +19,6 @@ def prepare(root, name, own, settings):
 
 def reasons(data):
     return {entry["id"]: entry["reason"] for entry in data.manifest["dropped"]}
-
-
-CLIPS = {  # settings, and the media that are spoilt, by the id of their item
-    "crema_d": (SMALL, lambda own: {path.stem: path for path in sorted(own.glob("VideoFlash/*"))}),
-    "kinetics_sounds": (SMALL, lambda own: {path.stem: path for path in (own / "train").glob("*_00000[014]_*")}),
-    "ave": (SMALL | {"front_end": "pmr_raw"}, lambda own: {"aaaaaaaaaaa": own / "AVE_Dataset/AVE/aaaaaaaaaaa.mp4"}),
-    "ucf101": (
-        SMALL | {"val_fraction": 0.0},
-        lambda own: {f"Typing/{path.stem}": path for path in sorted(own.rglob("v_Typing*"))[4:]},
-    ),
-    "grid": (SMALL | {"test_fraction": 0.5}, lambda own: {path.stem: path for path in sorted(own.rglob("*.mpg"))}),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CLIPS)
-def test_odd_clips_are_left_out_by_name_and_the_rest_goes_on(tmp_path, name):
-    settings, media = CLIPS[name]
-    own = getattr(data_trees, name)(tmp_path / "tree")
-    if name == "ave":  # a second clip of the class of which one is spoilt
-        (own / "trainSet.txt").write_text((own / "trainSet.txt").read_text() + "Bark&hhhhhhhhhhh&good&0&6\n")
-    spoilt = dict(zip(SPOIL, media(own).items(), strict=False))
-    for reason, (_, path) in spoilt.items():
-        SPOIL[reason](path)
-    litter(own)
-    # A link to the folder, and in it a link back up.
-    (tmp_path / "own").mkdir()
-    for path in own.iterdir():
-        (tmp_path / "own" / path.name).symlink_to(path)
-    (own / "up").symlink_to(own)
-    found = reasons(prepare(tmp_path, name, tmp_path / "own", settings))
-    for reason, (item, _) in spoilt.items():
-        assert reason in found[item]
-
-
-def test_odd_views_are_left_out_by_name(tmp_path):
-    own = data_trees.modelnet40(tmp_path / "own")
-    home = own / "modelnet40_images_new_12x/bed/train"
-    (home / "bed_0000.obj.shaded_v001.png").write_bytes(POINTER)
-    (home / "bed_0001.obj.shaded_v007.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
-    litter(own)
-    # Flat, without the class folders, and in capitals.
-    flat = tmp_path / "flat"
-    for half in ("train", "test"):
-        (flat / half).mkdir(parents=True)
-        shutil.copy(own / f"{half}.txt", flat)
-        for path in (own / "modelnet40_images_new_12x").rglob(f"{half}/*.png"):
-            shutil.copy(path, flat / half / path.name.upper())
-    found = reasons(prepare(tmp_path, "modelnet40", flat, {"size": 32, "max_dropped": 0.5}))
-    assert "a git-lfs pointer" in found["train/bed_0000"]
-    assert "not an image" in found["train/bed_0001"]
-    assert len(found) == 2
 
 
 def test_odd_meshes_are_left_out_by_name_and_faces_of_two_corners_are_no_trouble(tmp_path):
@@ -124,7 +46,7 @@ def test_odd_meshes_are_left_out_by_name_and_faces_of_two_corners_are_no_trouble
 )
 def test_scenes_out_of_range_are_left_out_by_name(tmp_path, kind, change, reason):
     own = data_trees.nyuv2(tmp_path / "own")
-    litter(own)
+    odd_trees.litter(own)
     path = own / f"train/{kind}/1.npy"
     np.save(path, change(np.load(path)))
     settings = {"train_images": 3, "test_images": 2, "max_dropped": 0.5}
@@ -133,3 +55,104 @@ def test_scenes_out_of_range_are_left_out_by_name(tmp_path, kind, change, reason
     assert entry["id"] == "train/1"
     assert re.search(reason, entry["reason"])
     assert data.manifest["departures"] == ["3 and 2 images in place of 795 and 654"]
+
+
+def edited(change):
+    """Change what is packed in a gzip file."""
+
+    def spoil(path):
+        content = bytearray(gzip.decompress(path.read_bytes()))
+        path.write_bytes(gzip.compress(bytes(change(content))))
+
+    return spoil
+
+
+def replaced(old, new, count=1):
+    def spoil(path):
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, count))
+
+    return spoil
+
+
+def not_a_number(path):
+    path.write_text(re.sub(r'"-?\d+\.\d+"', '"nan"', path.read_text(), count=1))
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+def without_last_lines(path):
+    path.write_text("\n".join(path.read_text().splitlines()[:-3]) + "\n")
+
+
+ANY_FILE = [
+    ("is not there", lambda path: path.unlink()),
+    ("is not there", odd_trees.dangling),
+    ("is not a (regular )?file", odd_trees.folder),
+    ("is not a (regular )?file", odd_trees.pipe),
+    ("is a git-lfs pointer", lambda path: path.write_bytes(odd_trees.POINTER)),
+    ("is a web page", lambda path: path.write_bytes(odd_trees.PAGE)),
+]
+IDX = [
+    *ANY_FILE,
+    ("is not an IDX file", lambda path: path.write_bytes(b"")),
+    ("damaged or cut short", lambda path: path.write_bytes(odd_trees.TEXT)),
+    ("damaged or cut short", lambda path: path.write_bytes(path.read_bytes()[:-20])),
+    ("damaged or cut short", flipped),
+    ("is not an IDX file", edited(lambda content: b"\0\0\x0d" + content[3:])),
+    ("is not an IDX file", edited(lambda content: content[:4] + b"\xff\xff\xff\xff" + content[8:])),
+    ("is not an IDX file", edited(lambda content: content[:-1])),
+    ("label 10; allowed: 0 to 9", edited(lambda content: content[:-1] + b"\x0a")),
+]
+CSV = [
+    *ANY_FILE,
+    ("is empty", lambda path: path.write_bytes(b"")),
+    ("line 1 has 1 fields", lambda path: path.write_bytes(odd_trees.TEXT)),
+    ("line 1 has 102 fields", lambda path: path.write_text('"0.5",' + path.read_text().removeprefix('"'))),
+    ("could not convert", replaced('"0.', '"zero.')),
+    ("row 1 holds NaN", not_a_number),
+    ("rows, .* transcripts", without_last_lines),
+    ("unknown label 2", replaced(',"1"\n', ',"2"\n')),
+    ("its labels are not those", replaced(',"1"\n', ',"0"\n')),
+    ("is not text", lambda path: path.write_bytes(b"\xff\xfe" + path.read_bytes())),
+]
+
+
+@pytest.mark.parametrize("name", ["cg_mnist", "multi_mnist"])
+@pytest.mark.parametrize(("reason", "spoil"), IDX)
+def test_an_odd_file_of_digits_is_refused_by_name_and_nothing_is_written(tmp_path, name, reason, spoil):
+    own = data_trees.mnist(tmp_path / "own")
+    odd_trees.litter(own)
+    file = own / "train-labels-idx1-ubyte.gz"
+    spoil(file)
+    with pytest.raises(UserError, match=rf"{file.name}: .*{reason}") as caught:
+        prepare(tmp_path, name, own, {})
+    assert "delete" not in str(caught.value)  # the file is the user's own
+    assert not (tmp_path / f"{name}.k").exists()
+
+
+@pytest.mark.parametrize(("reason", "spoil"), CSV)
+def test_an_odd_file_of_features_is_refused_by_name_and_nothing_is_written(tmp_path, reason, spoil):
+    own = data_trees.cmu_mosi(tmp_path / "own")
+    odd_trees.litter(own)
+    file = own / "video_train0.csv"
+    spoil(file)
+    with pytest.raises(UserError, match=rf"{file.name}: .*{reason}"):
+        prepare(tmp_path, "cmu_mosi", own, {})
+    assert not (tmp_path / "cmu_mosi.k").exists()
+
+
+def test_line_ends_marks_blank_lines_and_quotes_of_feature_files_do_not_matter(tmp_path):
+    data_trees.cmu_mosi(tmp_path / "plain")
+    odd = data_trees.cmu_mosi(tmp_path / "odd")
+    for path in odd.glob("*.csv"):
+        text = path.read_text().replace('"', "").replace("\n", "\r\n\r\n").replace(",", ", ")
+        path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    one, other = (prepare(tmp_path / name, "cmu_mosi", tmp_path / name, {}) for name in ("plain", "odd"))
+    for name in ("text", "audio", "visual", "sentiment", "id"):
+        np.testing.assert_array_equal(one.array("train", name), other.array("train", name))

@@ -8,6 +8,7 @@ import data_trees
 import numpy as np
 import pytest
 
+from counterpoise.data import clips
 from counterpoise.data.prepare import make_dataset, prepare_dataset, raw_changes, raw_files, read_data_roots
 from counterpoise.data.prepared import PreparedData
 from counterpoise.errors import UserError
@@ -152,6 +153,45 @@ def test_files_that_were_missing_and_are_there_now_are_noticed(tmp_path):
     (tmp_path / "late.flv").rename(late)
     with pytest.raises(UserError, match=f"{data_trees.CREMA_D[0]} is new"):
         prepare_dataset("crema_d", settings, tmp_path / "raw", place, "k", data_roots=roots, workers=0)
+
+
+def unreadable(monkeypatch, *items):
+    """Let nobody read the files of some items; root may read everything."""
+    real = clips.content_digest
+
+    def digest(paths):
+        if any(path.stem in items for path in paths):
+            raise PermissionError(13, "Permission denied")
+        return real(paths)
+
+    monkeypatch.setattr(clips, "content_digest", digest)
+    monkeypatch.setattr("counterpoise.data.prepare.content_digest", digest)
+
+
+def test_an_item_that_could_never_be_read_is_no_change(tmp_path, monkeypatch):
+    unreadable(monkeypatch, data_trees.CREMA_D[0])
+    data_trees.crema_d(tmp_path / "own")
+    roots, place = {"crema_d": tmp_path / "own"}, tmp_path / "crema_d.k"
+    for _ in range(2):
+        settings = {**SMALL, "max_dropped": 0.5}
+        data = prepare_dataset("crema_d", settings, tmp_path / "raw", place, "k", data_roots=roots, workers=0)
+    (dropped,) = data.manifest["dropped"]
+    assert (dropped["id"], dropped["reason"]) == (data_trees.CREMA_D[0], "it cannot be read (Permission denied)")
+
+
+def test_an_item_or_a_list_that_cannot_be_read_any_more_is_said(project, monkeypatch):
+    unreadable(monkeypatch, data_trees.CREMA_D[0])
+    with pytest.raises(UserError, match=rf"{data_trees.CREMA_D[0]} cannot be read \(Permission denied\)"):
+        prepare(project)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    data = make_dataset("crema_d", SMALL)
+    prepared = PreparedData.open(project / "prepared/crema_d.k")
+    monkeypatch.setattr("counterpoise.files.sha256_file", refuse)
+    found = raw_changes(data, raw_files(data, project / "raw", {"crema_d": project / "own"}), prepared)
+    assert "ogm_ge/train.csv cannot be read (Permission denied)" in found
 
 
 def test_files_that_are_gone_leave_prepared_data_as_good_as_it_was(project):

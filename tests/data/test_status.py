@@ -1,5 +1,6 @@
 """Looking at datasets, and the commands that fetch and prepare them on their own."""
 
+import io
 import os
 import shutil
 
@@ -7,9 +8,10 @@ import data_trees
 import pytest
 from typer.testing import CliRunner
 
-from counterpoise.cli.data import _status, app, mirror_app
+from counterpoise.cli.data import _print_status, _print_weights, _status, app, mirror_app
 from counterpoise.errors import UserError
 from counterpoise.planning.configs import Configs
+from counterpoise.reporting.terminal import make_console
 
 
 @pytest.fixture
@@ -63,10 +65,39 @@ def test_a_dataset_is_fetched_and_prepared_alone(project, shared):
     assert _status(project, "multi_mnist", {}).prepared is not None
 
 
-def test_status_lists_every_dataset_with_its_licence_and_next_command(project):
-    output = run(app, "status", "--root", project)
-    for name in Configs(project / "configs").names("datasets"):
-        assert name[:8] in output
+def test_status_fits_a_terminal_of_80_columns_and_cuts_no_name_licence_or_command(project):
+    names = Configs(project / "configs").names("datasets")
+    out = io.StringIO()
+    found = {name: _status(project, name, {}) for name in names}
+    console = make_console(out, width=80)
+    _print_status(found, False, console)
+    _print_weights(project, console)
+    lines = out.getvalue().splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert {line.split()[0] for line in lines[1 : 1 + len(names)]} == set(names)
+    text = " ".join(out.getvalue().split())
+    for status in found.values():
+        assert status.licence in text
+    for command in ("counterpoise data fetch NAME ave, cg_mnist,", "counterpoise data prepare NAME cg_digits, multi_"):
+        assert command in text
+    assert "missing: text_train0.csv, text_test0.csv, audio_train0.csv and 4 more cmu_mosi" in text
+
+
+def test_where_media_are_missing_the_next_step_is_one_that_brings_them(project, shared, tmp_path):
+    grid = _status(project, "grid", {"grid": shared / "mirror/grid"})
+    assert (grid.items, grid.listed) == (50, 1000)
+    assert "unpacks s1.zip where no clip is there yet" in grid.next_step
+    own = data_trees.crema_d(tmp_path / "own")
+    assert _status(project, "crema_d", {"crema_d": own}).next_step == "counterpoise data prepare crema_d"
+    shutil.rmtree(own / "VideoFlash")
+    assert _status(project, "crema_d", {"crema_d": own}).next_step == "counterpoise data fetch crema_d"
+
+
+def test_packing_whatever_is_here_says_what_is_not_complete(project, shared, tmp_path):
+    run(app, "fetch", "cg_mnist", "--mirror", shared / "mirror", "--root", project)
+    output = run(mirror_app, "pack", tmp_path / "packed", "--root", project)
+    assert "4 files of cg_digits, cg_mnist, multi_digits, multi_mnist" in output
+    assert "not complete here, so not packed (counterpoise data status): ave, cmu_mosi," in output
 
 
 def test_a_mirror_is_packed_from_what_is_here_and_verified(project, shared, tmp_path):

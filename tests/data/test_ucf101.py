@@ -1,5 +1,7 @@
 """UCF101: the real folds, and a miniature of the dataset's folder."""
 
+import shutil
+
 import data_trees
 import numpy as np
 import pytest
@@ -109,3 +111,13 @@ def test_the_official_lists_are_the_published_ones_whatever_their_line_ends(shar
     for fold in (1, 2, 3):
         for source in Ucf101(fold=fold).sources()[:2]:
             assert is_published(tmp_path / source.path, source) is True
+
+
+def test_a_class_that_a_list_spells_as_no_other_does_is_said_to_be_gone(tmp_path, tree, monkeypatch):
+    monkeypatch.setattr("counterpoise.data.datasets.ucf101.CLASSES", ("Archery", "HandstandPushups", "Typing"))
+    assert not [what for what in prepare(tmp_path / "as it is", tree).manifest["departures"] if "class" in what]
+    own = shutil.copytree(tree, tmp_path / "own")
+    path = own / "ucfTrainTestlist/testlist01.txt"
+    path.write_text(path.read_text().replace("Typing/v_Typing", "Typng/v_Typing"))
+    departures = prepare(tmp_path / "spelled", own).manifest["departures"]
+    assert "test: no item is listed of 1 of its classes: Typing" in departures

@@ -1,8 +1,7 @@
 """Both papers in full, in miniature: every table and figure from data to page.
 
 Their two hundred runs are trained in one process, by the functions that the jobs of the workflow call; Snakemake then
-says whether what was made is what it would have made. A benchmark that goes through Snakemake job by job is in
-test_workflow.py.
+says whether it would have made the same. test_workflow.py has a benchmark that goes through Snakemake job by job.
 """
 
 from __future__ import annotations

@@ -13,6 +13,10 @@ from miniature import BENCHMARK, TABLES, Project
 from sabotage import sabotage
 from snakemake.cli import get_argument_parser
 
+from counterpoise.components import component
+from counterpoise.data.audiovisual import ClipDataset
+from counterpoise.planning.configs import Configs
+
 PROFILES = sorted((Path(__file__).resolve().parents[2] / "workflow/profiles").iterdir())
 DEFAULT = {"scheduler": "greedy", "rerun-incomplete": True, "keep-going": True, "nolock": True}
 
@@ -55,6 +59,8 @@ def test_a_benchmark_runs_by_the_generic_profile_with_a_submit_command_of_ones_o
     pytest.importorskip("snakemake_executor_plugin_cluster_generic")
     job = {"mem_mb": 3000, "minutes": 7}
     project = Project.create(tmp_path / "project", repository, job=job, seeds=[0], tables=[TABLES[1]])
+    data = project.root / "configs/datasets/multi_digits.yaml"
+    data.write_text(data.read_text() + "job: {cores: 2, mem_mb: 2500, minutes: 40}\n")
     system = tmp_path / "system"
     system.mkdir()
     script = '#!/bin/sh\necho "$@" >> submitted\nfor job; do :; done\nsetsid sh "$job" > "job.$$.log" 2>&1 &\necho $$\n'
@@ -70,8 +76,8 @@ def test_a_benchmark_runs_by_the_generic_profile_with_a_submit_command_of_ones_o
     assert project.run("--profile", "workflow/profiles/generic", **environment) == 0, project.said()[-3000:]
     asked = [line.rpartition(" ")[0] for line in (project.root / "submitted").read_text().splitlines()]
     prepare, train, again = (
-        f"--parsable --mem={memory} --time={minutes} --cpus-per-task=1"
-        for memory, minutes in ((2000, 30), (3000, 7), (6000, 14))
+        f"--parsable --mem={memory} --time={minutes} --cpus-per-task={cores}"
+        for memory, minutes, cores in ((2500, 40, 2), (3000, 7, 1), (6000, 14, 1))
     )
     assert asked == [prepare, train, again]
     assert len(list(project.root.glob("results/runs/*/*/*/seed-0/record.json"))) == 1
@@ -92,3 +98,12 @@ def test_the_workflow_plans_by_the_profile_of_kubernetes_whose_executor_is_not_h
     done = subprocess.run(command, check=False, **run)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "train" in done.stdout + done.stderr
+
+
+def test_every_dataset_of_video_says_what_preparing_it_takes(repository):
+    configs = Configs(repository / "configs")
+    for name in configs.names("datasets"):
+        config = configs.dataset(name)
+        if issubclass(component("dataset", config.component).load(), ClipDataset) and name != "grid_sample":
+            assert config.job.cores > 1, name
+            assert config.job.minutes * config.job.cores >= 120, name

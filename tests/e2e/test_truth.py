@@ -2,8 +2,8 @@
 
 A machine of states does at random what people do: other seeds and Ctrl-C, a kill, a file that is deleted, truncated or
 edited, a command by hand with other settings, another benchmark in the same folder, a job that fails. After each act,
-the files are compared with those of a fresh run where a dry run finds nothing to do; in the end the plain command
-must bring them.
+where a dry run finds nothing to do, the files are compared with those of a fresh run; at the end the plain command
+must make the same files.
 """
 
 from __future__ import annotations

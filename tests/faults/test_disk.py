@@ -1,6 +1,4 @@
-"""A full disk, a folder that cannot be written, files changed behind the tool's back, two Snakemakes at
-once.
-"""
+"""A full disk, a folder that cannot be written, files that others changed, two Snakemakes at once."""
 
 from __future__ import annotations
 

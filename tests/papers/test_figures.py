@@ -48,6 +48,13 @@ def test_kinds_settings_and_measurements_of_all_figures_are_known(papers):
                 component("method", series.method)
 
 
+def test_every_figure_says_what_it_chooses(papers):
+    for name, paper in papers.items():
+        for figure in paper.figures.values():
+            drawn_from_numbers = figure.kind == "table"
+            assert figure.choices or drawn_from_numbers, f"{name}.{figure.name}"
+
+
 def test_the_numbers_inside_figure_1d_are_data(papers):
     assert printed(papers["mmpareto"], "figure1d") == {
         ("Uniform baseline", "multimodal_mean"): "2.379",

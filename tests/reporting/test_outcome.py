@@ -53,6 +53,16 @@ def test_where_nothing_deviates_the_number_of_comparisons_is_said(study):
     assert sentence(found).startswith("MMPareto: Nothing deviates among 2 compared numbers. 2 of ")
 
 
+def test_what_deviates_one_by_one_is_never_said_to_agree(study):
+    study.runs("gradnorm", [0.7616, 0.7617, 0.7615])
+    study.runs("pcgrad", [0.62, 0.63])
+    found = study.compare()
+    singly = numbers_of(found.rows).count(Verdict.DEVIATES)
+    after = sum(row.deviates for row in found.rows)
+    assert singly > after == 0, (singly, after)
+    assert answer(found).startswith(f"{singly} of 4 compared numbers deviate taken one by one, none after correction")
+
+
 def test_a_diverged_run_of_the_papers_number_counts_as_a_deviation(study):
     study.runs("pcgrad", [0.79, 0.80])
     study.diverge("pcgrad", 2)

@@ -25,6 +25,8 @@ def check_data():
         raise WorkflowError(str(error)) from None
 
 
+# Every job of a cluster reads these rules again, in a process of its own. What takes time or writes (looking for changed
+# files, the note of them) is done in the main process alone.
 PLAN = resolve()
 if workflow.is_main_process:
     check_data()

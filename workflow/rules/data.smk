@@ -31,6 +31,16 @@ rule fetch_weights:
         "counterpoise fetch-weights {wildcards.file} {params.settings} >> {log} 2>&1"
 
 
+def prepare_job(wildcards):
+    """What preparing a dataset asks of the machine, from its configuration."""
+    try:
+        return PLAN.dataset(f"{wildcards.dataset}.{wildcards.key}").job
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+# A further attempt goes on where the one before ran out of memory or time. Fetching again what is there changes the
+# time of the receipt and nothing in it: hence ancient.
 rule prepare:
     input:
         receipt=ancient("data/raw/{dataset}.{key}.json"),
@@ -38,12 +48,17 @@ rule prepare:
         manifest="data/prepared/{dataset}.{key}/manifest.json",
     log:
         "logs/prepare/{dataset}.{key}.log",
+    threads: lambda wildcards: prepare_job(wildcards).cores
+    resources:
+        mem_mb=lambda wildcards, attempt: prepare_job(wildcards).mem_mb * attempt,
+        runtime=lambda wildcards, attempt: prepare_job(wildcards).minutes * attempt,
     params:
         settings=SETTINGS,
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "counterpoise prepare {wildcards.dataset}.{wildcards.key} {params.settings} >> {log} 2>&1"
+        "counterpoise prepare {wildcards.dataset}.{wildcards.key} --workers {threads} {params.settings}"
+        " >> {log} 2>&1"
 
 
 rule fetch_all:

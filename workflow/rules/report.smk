@@ -33,6 +33,7 @@ rule report_all:
 # An explanation flips a number's factors one by one. Its runs are no part of the benchmark: they are trained when the
 # explanation is the target. It is written whenever it is asked for: it takes seconds, and rests on more than its inputs.
 def explanation_inputs(wildcards):
+    # Imported here: it takes over a second, and few invocations explain anything.
     from counterpoise.runs.explain import ask
 
     try:

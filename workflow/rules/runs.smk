@@ -3,6 +3,8 @@
 
 JOB = PLAN.benchmark.job
 RUN = "results/runs/{cell}/seed-{seed}"
+# A regular expression of the keys of cells that keep their weights. It matches no key where none does: keys are of hex
+# digits, and have no "n". An empty expression would match them all.
 KEEPING = (
     "|".join(sorted(name.rpartition(".")[2] for name in PLAN.keep_weights)) or "none"
 )
@@ -30,8 +32,10 @@ rule train:
         multiext(f"{RUN}/", "record.json", "history.csv", "predictions.npz"),
     log:
         "logs/train/{cell}/seed-{seed}.log",
+    # All cells but those of `train_keeping`: two rules that could make one file would be ambiguous.
     wildcard_constraints:
         cell=rf"[^/]+/[^/]+/[^/]+\.(?!({KEEPING})/)[0-9a-f]+",
+    # Snakemake tells a rule its attempt in resources only; the command wants to know it, too (decision 012).
     resources:
         **DEVICE,
         attempt=lambda wildcards, attempt: attempt,
@@ -90,6 +94,7 @@ def run_files(wildcards=None):
 
 
 def measured_files(wildcards=None):
+    # An .npz comes with its .json, which names it by digest, and is no output of its own: no rule would make it.
     named = [(c, name) for c in PLAN.cells for name in made_of(PLAN, c)]
     named = [(c, name) for c, name in named if not name.endswith(".npz")]
     return [f"{c.run_directory(s)}/{name}" for c, name in named for s in PLAN.seeds]

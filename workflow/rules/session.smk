@@ -25,5 +25,6 @@ onsuccess:
 
 # A failed or interrupted benchmark has results too: of what is finished, marked as partial, with what failed and why.
 onerror:
+    # Not where the lock was another's: that one is at work on the same files.
     if workflow.is_main_process and LOCK.is_locked:
         shell("counterpoise report {SETTINGS} || true")

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from counterpoise.cli.overview import size_text
 from counterpoise.data import mirrors
@@ -22,6 +24,7 @@ from counterpoise.errors import UserError
 from counterpoise.planning.cells import PreparedDataset
 from counterpoise.planning.configs import Configs
 from counterpoise.planning.resolve import read_dataset
+from counterpoise.reporting.terminal import make_console
 from counterpoise.weights import WEIGHTS
 
 app = typer.Typer(add_completion=False, help="Fetch, prepare and look at datasets on their own.")
@@ -42,39 +45,71 @@ def data_status(
 ) -> None:
     """Say of each dataset what is there, what is missing, its size and licence, and what to do next."""
     roots = _roots(root, data_root)
-    table = Table("dataset", "raw files", "items", "size", "checked", "prepared", "licence")
-    remarks = []
+    console = make_console()
     with on_terminal() as progress:
-        for name in names or _names(root):
-            found = _status(root, name, roots, verify, progress if verify else quiet)
-            missing = f", {len(found.missing)} missing" if found.missing else ""
-            checked = f"digests of {found.pinned}" if verify else "sizes"
-            table.add_row(
-                name,
-                f"{found.files} there{missing}",
-                f"{found.items} of {found.listed}" if found.listed else "-",
-                size_text(found.size),
-                "wrong" if found.wrong else checked if found.files else "-",
-                "stale" if found.stale else "yes" if found.prepared else "no",
-                found.licence,
-            )
-            remarks += [f"{name}: missing: {path}" for path in found.missing[:3]]
-            remarks += [f"{name}: {text}" for text in (*found.wrong, *found.remarks, found.stale) if text]
-            remarks += [f"{name}: next: {found.next_step}"] if found.next_step else []
-    Console().print(table)
-    for remark in remarks:
-        print(remark)
+        found = {
+            name: _status(root, name, roots, verify, progress if verify else quiet) for name in names or _names(root)
+        }
+    _print_status(found, verify, console)
     if not names:
-        _print_weights(root)
+        _print_weights(root, console)
 
 
-def _print_weights(root: Path) -> None:
+def _print_status(found: dict[str, DatasetStatus], verify: bool, console: Console) -> None:
+    """Print a line for each dataset, then what is said of several of them once, with their names."""
+    table = _table("dataset", "files", "missing", "items", "size", "prepared", numbers=("files", "missing", "size"))
+    what: dict[str, list[str]] = {}
+    licences: dict[str, list[str]] = {}
+    steps: dict[str, list[str]] = {}
+    for name, status in found.items():
+        table.add_row(
+            name,
+            str(status.files),
+            str(len(status.missing) or ""),
+            f"{status.items} of {status.listed}" if status.listed else "",
+            size_text(status.size) if status.files else "",
+            "stale" if status.stale else "yes" if status.prepared else "no",
+        )
+        more = f" and {len(status.missing) - 3} more" if len(status.missing) > 3 else ""
+        if status.missing:
+            what.setdefault(f"missing: {', '.join(status.missing[:3])}{more}", []).append(name)
+        if verify and status.files:
+            pinned = f"{status.pinned} files have their published digest" if status.pinned else "no digest is published"
+            what.setdefault(f"wrong: {len(status.wrong)}" if status.wrong else pinned, []).append(name)
+        for text in filter(None, (*status.wrong, *status.remarks, status.stale)):
+            what.setdefault(text, []).append(name)
+        if status.next_step:
+            command = status.next_step.startswith("counterpoise ")
+            step = status.next_step.removesuffix(name) + "NAME" if command else status.next_step
+            steps.setdefault(step, []).append(name)
+        licences.setdefault(status.licence, []).append(name)
+    console.print(table)
+    for heading, entries in (("", what), ("next:", steps), ("licences:", licences)):
+        if entries:
+            console.print(f"\n{heading}".rstrip(), markup=False)
+        for text, names in entries.items():
+            _print_indented(console, text, ", ".join(names))
+
+
+def _print_indented(console: Console, text: str, whose: str) -> None:
+    console.print(Padding(Text(text), (0, 0, 0, 2), expand=False))
+    console.print(Padding(Text(whose), (0, 0, 0, 6), expand=False))
+
+
+def _table(*columns: str, numbers: tuple[str, ...] = ()) -> Table:
+    """Return a table without lines, whose names are never cut."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return table
+
+
+def _print_weights(root: Path, console: Console) -> None:
     """List the pretrained weights that models may start from, with their licences."""
-    table = Table("pretrained weights", "there", "licence", "source")
+    console.print("\npretrained weights:")
     for weights in WEIGHTS.values():
-        there = "yes" if (root / "data/weights" / weights.file).is_file() else "no"
-        table.add_row(weights.name, there, weights.licence, weights.source)
-    Console().print(table)
+        there = "there" if (root / "data/weights" / weights.file).is_file() else "not there"
+        _print_indented(console, f"{weights.name}: {there}, {weights.licence}", weights.source)
 
 
 @app.command("fetch")
@@ -148,6 +183,7 @@ def mirror_pack(
     """
     roots = _roots(root, data_root)
     chosen = names or [name for name in _names(root) if _status(root, name, roots).complete]
+    left_out = [] if names else [name for name in _names(root) if name not in chosen]
     datasets = []
     for name in chosen:
         asked = _dataset(root, name)
@@ -156,6 +192,8 @@ def mirror_pack(
     with on_terminal("files") as progress:
         count = mirrors.pack(datasets, folder, progress)
     print(f"{folder}: {count} files of {', '.join(chosen) or 'no dataset'}")
+    if left_out:
+        print(f"not complete here, so not packed (counterpoise data status): {', '.join(left_out)}")
 
 
 @mirror_app.command("verify")

@@ -16,6 +16,7 @@ from counterpoise.planning.plan import Plan, PreparedDataset
 from counterpoise.reporting.words import counted
 from counterpoise.results.explained import Question
 from counterpoise.results.layout import Layout, LayoutCell, LayoutValue
+from counterpoise.runs.devices import Device
 from counterpoise.runs.estimate import Recorded, estimate, read_recorded
 from counterpoise.runs.layout import layout_of
 from counterpoise.runs.status import PREPARED, Orphan, RunStatus, State, run_status
@@ -32,6 +33,7 @@ def plan_lines(
     records: Sequence[Recorded],
     downloads: Mapping[str, str],
     notes: Sequence[str] = (),
+    how: str = "",
 ) -> Iterator[str]:
     """Yield what a plan comes to: runs to do and there, data to prepare, time, memory and disk.
 
@@ -39,6 +41,7 @@ def plan_lines(
         cells: also list them one by one.
         downloads: what is to be fetched, by the name of an unprepared dataset.
         notes: further lines of the estimate.
+        how: where the estimate's numbers are from, if not from runs that are recorded here.
     """
     benchmark = plan.benchmark
     counts = Counter(run.state for run in runs)
@@ -49,7 +52,8 @@ def plan_lines(
     yield f"  cells      {len(plan.cells)}"
     yield f"  runs       {len(runs)}: {len(to_do)} to do, {len(runs) - len(to_do)} there ({_counts(counts)})"
     yield from _block("data", _data_lines(plan, root, downloads))
-    yield from _block("estimate", [*estimate_lines(to_do, records), *notes])
+    yield from _block("disk", _disk_lines(plan, root))
+    yield from _block("estimate", [*estimate_lines(to_do, records, how), *notes])
     yield from _block("memory", _memory_lines(plan, to_do))
     yield from _block("verdicts", power_lines(plan, root))
     if cells:
@@ -219,8 +223,37 @@ def _memory_lines(plan: Plan, to_do: Sequence[RunStatus]) -> list[str]:
     return [f"{size_text(job.mem_mb * 1e6)} asked for each job, {job.gpus} GPU (the benchmark's key 'job')"]
 
 
-def estimate_lines(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> list[str]:
-    """Return what the runs to do will take, as far as runs like them are on record."""
+def memory_notes(memory: Mapping[str, float], device: Device) -> list[str]:
+    """Return what there is to say of the memory that runs need, by dataset/model/method, on a device."""
+    if not memory or device.memory is None:  # on a CPU what libraries take hides what a run does
+        return []
+    most = max(memory, key=lambda name: memory[name])
+    lines = [f"at most {size_text(memory[most])} of memory in use by one run ({most}), before what allocators waste"]
+    large = dict.fromkeys(name.rpartition("/")[0] for name, size in memory.items() if size > device.memory)
+    room = f"the device has {size_text(device.memory)}"
+    return [*lines, f"{room}: too little for methods on {', '.join(large)}" if large else room]
+
+
+def _disk_lines(plan: Plan, root: Path) -> list[str]:
+    """Return what the data takes that is not prepared yet: its arrays, and the raw files where their size is known."""
+    from counterpoise.planning.forms import form_of
+
+    missing = [data for data in plan.datasets if not is_prepared(data, root)]
+    forms = {data: form_of(root, plan.resolver.configs, data) for data in missing}
+    arrays = sum(form.nbytes for form in forms.values() if form is not None)
+    raw: dict[str, int | None] = {}
+    for data, form in forms.items():
+        raw[data.component] = None if form is None else form.raw_bytes
+    if not missing:
+        return []
+    unknown = ", ".join(name for name, size in raw.items() if size is None)
+    files = f"{size_text(sum(size or 0 for size in raw.values()))} of raw files"
+    lines = [f"{size_text(arrays)} of arrays to prepare, from {files}"]
+    return lines + ([f"without the raw files of {unknown}: their size is not published"] if unknown else [])
+
+
+def estimate_lines(to_do: Sequence[RunStatus], records: Sequence[Recorded], how: str = "") -> list[str]:
+    """Return what the runs to do will take, as far as runs like them are on record (or counted, as ``how`` says)."""
     if not to_do:
         return ["nothing to train"]
     found = estimate(to_do, records)
@@ -228,10 +261,10 @@ def estimate_lines(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> l
     if known == 0:
         return ["unknown: no run of these datasets and models is recorded yet; --measure tries a few steps"]
     devices = " and ".join(found.devices)
-    time, size = duration_text(found.seconds), size_text(found.size)
+    time, size = duration_text(found.seconds), f"; {size_text(found.size)} on disk" if found.size else ""
     lines = [
-        f"{time} of training, one run after the other; {size} on disk",
-        f"from {found.records} recorded runs on {devices}",
+        f"{time} of training, one run after the other{size}",
+        how or f"from {found.records} recorded runs on {devices}",
     ]
     if found.unknown:
         lines.append(f"without {found.unknown} runs of which no like is recorded: unknown")

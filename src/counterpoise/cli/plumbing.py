@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,9 +17,6 @@ from counterpoise.cli.project import (
     request,
 )
 from counterpoise.errors import UserError, suggest
-
-if TYPE_CHECKING:
-    from counterpoise.planning.plan import Plan
 
 app = typer.Typer()
 
@@ -85,7 +82,7 @@ def measure(
 @app.command(hidden=True)
 def fetch(
     name: str,
-    receipt: Annotated[Path | None, typer.Option(help="also write which files are there, with digests")] = None,
+    receipt: Annotated[Path | None, typer.Option(help="also write the folder of the files here")] = None,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     settings: SetOption = None,
     root: RootOption = None,
@@ -96,7 +93,7 @@ def fetch(
 
     asked = request(benchmark, settings, root)
     plan = asked.plan()
-    data = _dataset(plan, name)
+    data = plan.dataset(name)
     folder = fetch_dataset(
         data.component,
         data.settings,
@@ -112,18 +109,29 @@ def fetch(
 
 @app.command(hidden=True)
 def prepare(
-    name: str, benchmark: BenchmarkOption = DEFAULT_BENCHMARK, settings: SetOption = None, root: RootOption = None
+    name: str,
+    benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
+    settings: SetOption = None,
+    workers: Annotated[int | None, typer.Option(help="processes; default: one per core", min=1)] = None,
+    root: RootOption = None,
 ) -> None:
     """Prepare a dataset's arrays; NAME is a dataset of the benchmark, with or without its key."""
     from counterpoise.data.prepare import prepare_dataset
 
     asked = request(benchmark, settings, root)
     plan = asked.plan()
-    data = _dataset(plan, name)
+    data = plan.dataset(name)
     folder = asked.root / data.directory
     roots = data_roots(plan, asked.root)
     prepared = prepare_dataset(
-        data.component, data.settings, asked.root / "data/raw", folder, data.key, source=data.source, data_roots=roots
+        data.component,
+        data.settings,
+        asked.root / "data/raw",
+        folder,
+        data.key,
+        source=data.source,
+        data_roots=roots,
+        workers=workers,
     )
     print(prepared.path)
 
@@ -145,15 +153,3 @@ def fetch_weights(
     mirror = asked.plan().benchmark.mirror
     caches = PretrainedWeights.default().folders
     print(fetch_file(WEIGHTS[name], asked.root / FOLDER, mirror=mirror, caches=caches))
-
-
-def _dataset(plan: Plan, name: str) -> Any:
-    flipped = (data for cell in plan.flipped.values() for data in (cell.data, *cell.folds))
-    for data in plan.datasets:
-        if name in (data.name, data.directory.name):
-            return data
-    for data in flipped:
-        if name == data.directory.name:
-            return data
-    names = [data.name for data in plan.datasets]
-    raise UserError(f"{plan.path}: no dataset '{name}' in this benchmark as it is now{suggest(name, names)}")

@@ -19,9 +19,12 @@ from counterpoise.cli.project import (
     data_roots,
     request,
 )
+from counterpoise.errors import UserError
 
 if TYPE_CHECKING:
     from counterpoise.planning.plan import Plan
+    from counterpoise.runs.estimate import Recorded
+    from counterpoise.runs.status import RunStatus
 
 PANEL = "Run"
 WATCH_SECONDS = 2.0
@@ -74,6 +77,9 @@ def plan(
     measure: Annotated[
         bool, typer.Option("--measure", help="train a few steps of what no run is recorded of, aside")
     ] = False,
+    device: Annotated[
+        str | None, typer.Option("--device", help="estimate for a device that need not be here: a100, rtx3090, ...")
+    ] = None,
     as_json: JsonOption = False,
     root: RootOption = None,
 ) -> None:
@@ -82,15 +88,21 @@ def plan(
     from counterpoise.runs.estimate import read_recorded
     from counterpoise.runs.status import run_statuses
 
+    if device is not None and measure:
+        raise UserError("plan: --measure is about this machine, --device about another; ask for one of them")
     asked = request(benchmark, settings, root)
     found = asked.plan()
     runs = run_statuses(found, asked.root)
     if as_json:
         _print_json(plan_data(found, runs))
         return
-    tried, notes = _try_steps(found, asked.root) if measure else ([], [])
-    records = [*read_recorded(asked.root), *tried]
-    for line in plan_lines(found, asked.root, cells, runs, records, _downloads(found, asked.root), notes):
+    how = ""
+    if device is not None:
+        records, notes, how = _count_runs(found, runs, asked.root, device)
+    else:
+        tried, notes = _try_steps(found, asked.root) if measure else ([], [])
+        records = [*read_recorded(asked.root), *tried]
+    for line in plan_lines(found, asked.root, cells, runs, records, _downloads(found, asked.root), notes, how):
         print(line)
 
 
@@ -157,8 +169,10 @@ def _print_json(data: Any) -> None:
 
 
 def _downloads(plan: Plan, root: Path) -> dict[str, str]:
-    """Say of each dataset that is not prepared what there is to fetch."""
+    """Say of each dataset that is not prepared what there is to fetch, or to get by hand."""
     from counterpoise.cli.overview import is_prepared, size_text
+    from counterpoise.planning.forms import form_of
+    from counterpoise.reporting.words import counted
 
     roots = data_roots(plan, root)
     said = {}
@@ -167,10 +181,41 @@ def _downloads(plan: Plan, root: Path) -> dict[str, str]:
             continue
         from counterpoise.data.status import to_fetch
 
-        files, size, unknown = to_fetch(data.component, data.settings, root / "data/raw", roots, data.name)
+        files, size, unknown, by_hand = to_fetch(data.component, data.settings, root / "data/raw", roots, data.name)
+        form = form_of(root, plan.resolver.configs, data)
         more = f" and {unknown} of unknown size" if unknown else ""
-        said[data.name] = f"to fetch: {files} files, {size_text(size)}{more}" if files else "nothing to fetch"
+        if unknown and form is not None and form.raw_bytes:
+            more = f" and {unknown} of about {size_text(form.raw_bytes)}"
+        hand = f", {by_hand} by hand" if by_hand else ""
+        said[data.name] = (
+            f"to fetch: {counted(files, 'file')}, {size_text(size)}{more}{hand}" if files else "nothing to fetch"
+        )
     return said
+
+
+def _count_runs(plan: Plan, runs: Sequence[RunStatus], root: Path, name: str) -> tuple[list[Recorded], list[str], str]:
+    """Count one run of every dataset, model and method to do, as on the device ``name``; return also what there is to
+    say of memory, and of the estimate itself.
+    """
+    from counterpoise.cli.overview import memory_notes
+    from counterpoise.planning.forms import form_of
+    from counterpoise.runs.count import count_run
+    from counterpoise.runs.devices import device_named
+    from counterpoise.runs.estimate import Recorded
+
+    device = device_named(name)
+    found, memory = [], {}
+    for cell in {run.cell.name: run.cell for run in runs if not run.finished}.values():
+        names = (cell.dataset, cell.model, cell.method)
+        form = form_of(root, plan.resolver.configs, cell.data)
+        if "/".join(names) in memory or form is None:
+            continue
+        count = count_run(cell.config, form)
+        seconds = count.run.seconds(device, count.precision) / count.epochs
+        found.append(Recorded(*names, seconds, 0, device.title))
+        memory["/".join(names)] = count.memory_on(device)
+    how = f"at most, since all epochs are counted, on {device.title} ({device.source})"
+    return found, memory_notes(memory, device), how
 
 
 def _try_steps(plan: Plan, root: Path) -> tuple[list[Any], list[str]]:

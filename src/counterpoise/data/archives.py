@@ -65,11 +65,11 @@ def extract(archive: Path, destination: Path, *, max_bytes: int | None = None, m
         temporary.chmod(0o755)
         temporary.rename(destination)
     except _BROKEN as error:
-        raise UserError(f"{archive}: is damaged or cut short ({error}); delete it and fetch it again") from error
+        raise UserError(f"{archive}: is damaged or cut short ({error}); a whole copy of it is needed") from error
     except OSError as error:
         # gzip and bz2 say so of damage, without a number.
         if error.errno is None:
-            raise UserError(f"{archive}: is damaged or cut short ({error}); delete it and fetch it again") from error
+            raise UserError(f"{archive}: is damaged or cut short ({error}); a whole copy of it is needed") from error
         raise UserError(f"{destination}: cannot be unpacked: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -86,7 +86,7 @@ def _is_zip(archive: Path) -> bool:
         return True
     what = impostor(archive)
     reason = f"is {what}" if what else "is neither a zip nor a tar archive, or its end is missing"
-    raise UserError(f"{archive}: {reason}; delete it and fetch it again")
+    raise UserError(f"{archive}: {reason}; a whole copy of it is needed")
 
 
 class _Unpacking:

@@ -22,6 +22,8 @@ from counterpoise.errors import UserError
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
+UNUSABLE = "unusable"
+"""The fact of an item that gives the reason why it cannot be used, where its dataset knows that before it is read."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ class ClipReader:
         return frontend(self.front_end, self.seconds)
 
     def __call__(self, item: Item) -> dict[str, np.ndarray]:
+        if UNUSABLE in item.facts:
+            raise MediaError(item.facts[UNUSABLE])
         start, end = item.facts.get("start", 0.0), item.facts.get("end")
         front_end = self.hearing()
         faults: list[str] = []
@@ -183,6 +187,16 @@ class ClipDataset(Dataset):
         declare_clips(store, reader)
         splits = self.listed_items(raw)
         self.take_notes(raw, splits, store)
+        self._note_classes(splits, store)
         prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=self.how_to_get)
         report_leaks(store, splits, group=self.group, group_expected=self.groups_overlap())
         normalise_audio(store, self.audio_normalisation, reader)
+
+    def _note_classes(self, splits: Mapping[str, Sequence[Item]], store: ArrayStore) -> None:
+        """Say which classes a split's list names no item of: one that spells a class otherwise loses it whole."""
+        for split, items in splits.items():
+            listed = {item.targets[self.info.targets[0]] for item in items}
+            absent = [name for number, name in enumerate(self.class_names()) if number not in listed]
+            if absent:
+                names = ", ".join(absent[:5]) + (" ..." if len(absent) > 5 else "")
+                store.departure(f"{split}: no item is listed of {len(absent)} of its classes: {names}")

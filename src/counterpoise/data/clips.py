@@ -109,10 +109,13 @@ def _both_integers(one: np.dtype, other: np.dtype) -> bool:
 
 def content_digest(paths: Sequence[Path]) -> int:
     """Return eight bytes of the SHA-256 of the files' bytes, as a number of int64: the same clip under other
-    names, or another clip under the same name, shows by it.
+    names, or another clip under the same name, shows by it. Raises ``MediaError`` for a pipe or a device.
     """
     found = hashlib.sha256()
     for path in paths:
+        if path.exists() and not path.is_file():
+            # Opening it would wait for whoever writes to it.
+            raise MediaError(f"{path.name} is not a regular file")
         with path.open("rb") as file:
             found.update(hashlib.file_digest(file, "sha256").digest())
     return int(np.frombuffer(found.digest()[:8], dtype="<i8")[0])
@@ -125,7 +128,11 @@ def _nbytes(decoded: Decoded) -> int:
 def crashed(item: Item) -> Decoded:
     """Return what stands for an item on which the decoding process died."""
     reason = "decoding it ended the process (a fault in the codec, or too much memory)"
-    return Decoded(id=item.id, arrays=None, reason=reason, content=content_digest(item.files))
+    try:
+        content = content_digest(item.files)
+    except (MediaError, OSError):
+        content = 0
+    return Decoded(id=item.id, arrays=None, reason=reason, content=content)
 
 
 def prepare_items(

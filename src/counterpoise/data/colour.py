@@ -38,10 +38,9 @@ def draw_colours(
 
 
 def paint(gray: np.ndarray, colours: np.ndarray, threshold: float) -> np.ndarray:
-    """Return uint8 images (N, 3, H, W): the colour where uint8 ``gray`` (N, H, W) is at least ``threshold``,
-    else black.
+    """Return uint8 images (N, 3, H, W) of uint8 ``gray`` (N, H, W): each in its colour on black.
 
-    ``threshold`` is on [0, 1] of full brightness.
+    A pixel has the colour where it is at least ``threshold``, a share of full brightness.
     """
     mask = gray.astype(np.float64) >= threshold * 255.0
     levels = np.round(colours * 255.0).astype(np.uint8)

@@ -203,4 +203,4 @@ def _refuse_impostor(block: bytes, response: http.client.HTTPResponse, part: _Pa
         what = "a web page in place of the file"
     if what is not None:
         part.discard()
-        raise FetchError(f"the server sent {what}")
+        raise RefusedError(f"the server sent {what}")

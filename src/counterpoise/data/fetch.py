@@ -14,12 +14,13 @@ from counterpoise.data import archives, mirrors
 from counterpoise.data.download import download
 from counterpoise.data.interface import Dataset
 from counterpoise.data.prepare import make_dataset, raw_files
-from counterpoise.data.progress import Progress, quiet
+from counterpoise.data.progress import FILES, Progress, quiet
 from counterpoise.data.sources import RawFiles, Source, check_file, files_below, how_to_get, is_there
 from counterpoise.errors import UserError
 from counterpoise.locks import one_at_a_time
 
 CONNECTIONS = 8
+WRONG_IN_MIRROR = "mend the mirror, or name another; what is used as it is goes into a folder of data_roots"
 
 
 def fetch_dataset(
@@ -85,7 +86,7 @@ class _Mirror:
             download([url], destination, sha256=self.sums.get(name), progress=progress)
             return
         if name == source.path:
-            check_file(self._root / name, source, always=True)
+            check_file(self._root / name, source, always=True, advice=WRONG_IN_MIRROR)
         with files.atomic_path(destination) as temporary:
             shutil.copyfile(self._root / name, temporary)
 
@@ -100,16 +101,24 @@ class _Fetching:
     verify: bool
 
     def bring_many(self, sources: Sequence[Source], progress: Progress) -> None:
-        """Bring many small files, several at a time."""
+        """Bring many small files, several at a time.
+
+        Some that no address has any more are left to preparation, which counts and names what is missing; more than
+        it may leave out are an error here, which names the addresses.
+        """
         with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
-            futures = [pool.submit(self.bring, source, quiet) for source in sources]
+            lenient = [dataclasses.replace(source, optional=True) for source in sources]
+            futures = [pool.submit(self.bring, source, quiet) for source in lenient]
             try:
                 for done, future in enumerate(futures, start=1):
                     future.result()
-                    progress(f"{self.data.info.name}: media", done, len(futures))
+                    progress(f"{FILES} {self.data.info.name}", done, len(futures))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+        gone = [source for source in sources if not is_there(source, self.raw)]
+        if len(gone) > getattr(self.data, "max_dropped", 0.0) * len(sources):
+            self.bring(gone[0], progress)
 
     def bring(self, source: Source, progress: Progress) -> None:
         """Bring one file into place, check it, and unpack it where it is an archive."""
@@ -139,7 +148,7 @@ class _Fetching:
         for done, name in enumerate(held, start=1):
             if not (self.raw.home / name).is_file():
                 self.mirror.copy(name, self.raw.home / name, source, quiet)
-            progress(f"{self.data.info.name}: media", done, len(held))
+            progress(f"{FILES} {self.data.info.name}", done, len(held))
         return len(held) > 0
 
     def _copy_folder(self, path: str, names: Sequence[str], source: Source, progress: Progress) -> None:
@@ -150,7 +159,7 @@ class _Fetching:
             destination = partial / name.removeprefix(f"{path}/")
             if not destination.is_file():
                 self.mirror.copy(name, destination, source, quiet)
-            progress(f"{self.data.info.name}: {path}", done, len(names))
+            progress(f"{FILES} {self.data.info.name}/{path}", done, len(names))
         files.publish_directory(partial, place)
 
     def _download(self, source: Source, path: Path, progress: Progress) -> None:

@@ -61,7 +61,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     except FileNotFoundError as error:
         raise UserError(f"{path}: is not there; run: counterpoise data fetch cg_mnist") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: is damaged or cut short ({error}); delete it and fetch it again") from error
+        raise UserError(f"{path}: is damaged or cut short ({error}); a whole copy of it is needed") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     shape = np.frombuffer(data, ">u4", count=dimensions, offset=4) if len(data) >= 4 + 4 * dimensions else ()

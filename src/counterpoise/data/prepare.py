@@ -8,11 +8,11 @@ from typing import Any
 
 from counterpoise import files
 from counterpoise.components import component, components
-from counterpoise.data.clips import content_digest
+from counterpoise.data.clips import Item, content_digest
 from counterpoise.data.interface import Dataset
 from counterpoise.data.prepared import PreparedData, data_again
 from counterpoise.data.progress import Progress, quiet
-from counterpoise.data.sources import RawFiles, check_file, how_to_get, is_published, is_there
+from counterpoise.data.sources import RawFiles, check_delivered, check_file, how_to_get, is_published, is_there
 from counterpoise.data.store import CONTENT, ArrayStore
 from counterpoise.data.work import Work, available_cores
 from counterpoise.errors import UserError, suggest
@@ -162,8 +162,11 @@ def raw_changes(data: Dataset, raw: RawFiles, prepared: PreparedData) -> list[st
     changes = []
     for entry in prepared.manifest["sources"]:
         path = raw / entry["name"]
-        if path.is_file() and touched(path) and files.sha256_file(path) != entry["sha256"]:
-            changes.append(f"{entry['name']} has changed")
+        try:
+            if path.is_file() and touched(path) and files.sha256_file(path) != entry["sha256"]:
+                changes.append(f"{entry['name']} has changed")
+        except OSError as error:
+            changes.append(f"{entry['name']} cannot be read ({error.strerror})")
     if CONTENT not in prepared.extras or not all(source.optional or is_there(source, raw) for source in data.sources()):
         return changes
     for split, items in data.listed_items(raw).items():
@@ -171,18 +174,27 @@ def raw_changes(data: Dataset, raw: RawFiles, prepared: PreparedData) -> list[st
         dropped = [entry for entry in prepared.manifest["dropped"] if entry["split"] == split]
         known |= {entry["id"]: entry.get("content", 0) for entry in dropped}
         for item in items:
-            there = all(path.is_file() for path in item.files)
-            if there and known.get(item.id, 0) == 0:
-                changes.append(f"{item.id} is new")
-            elif there and any(touched(path) for path in item.files) and content_digest(item.files) != known[item.id]:
-                changes.append(f"{item.id} has changed")
+            before = known.get(item.id, 0)
+            if all(path.is_file() for path in item.files) and (not before or any(map(touched, item.files))):
+                changes += _item_changes(item, before)
     return changes
+
+
+def _item_changes(item: Item, before: int) -> list[str]:
+    """Return what has changed in an item's files since their digest was ``before``, 0 where they could not be read."""
+    try:
+        now = content_digest(item.files)
+    except OSError as error:
+        return [f"{item.id} cannot be read ({error.strerror})"] if before else []
+    if now == before:
+        return []
+    return [f"{item.id} has changed" if before else f"{item.id} is new"]
 
 
 def check_sources(data: Dataset, raw: RawFiles) -> None:
     """Raise ``UserError`` where a file that is needed is missing, or a fetched one is not the published one.
 
-    Files in the user's own folder are taken as they are; the manifest says what they were.
+    Files in the user's own folder are taken as they are, if they are files; the manifest says what they were.
     """
     for source in data.sources():
         path = raw / source.path
@@ -190,6 +202,8 @@ def check_sources(data: Dataset, raw: RawFiles) -> None:
             raise UserError(f"{path}: is not there; {how_to_get(source, data.info.name)}")
         if not raw.is_own(path):
             check_file(path, source)
+        elif path.exists() and not (source.unpack or source.holds):
+            check_delivered(path, "put the file itself there")
 
 
 def record_sources(data: Dataset, raw: RawFiles, store: ArrayStore) -> None:

@@ -105,8 +105,10 @@ class PreparedData:
         return [name.decode() for name in self.array(split, "id").tolist()]
 
     def verify(self, *names: str) -> None:
-        """Compare the files of the arrays ``names``, or all, with their digests; raise ``UserError`` at the first that
-        differs.
+        """Compare the files of the arrays ``names``, or of all, with their digests.
+
+        Raises:
+            UserError: a file differs; it names the first.
         """
         arrays = [self._split(split)["arrays"] for split in self.splits]
         entries = [entry for found in arrays for name, entry in found.items() if name in names or not names]

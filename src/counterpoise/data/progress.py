@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is done and how much there is (``None``: not known)."""
+FILES = "files of"
+"""Begins the name of what is counted in files where most is counted in bytes."""
 
 
 def quiet(what: str, done: int, total: int | None) -> None:
@@ -29,17 +31,20 @@ def on_terminal(unit: str = "") -> Iterator[Progress]:
 
 @contextlib.contextmanager
 def _bars(console: object, unit: str) -> Iterator[Progress]:
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.filesize import decimal
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+    count = TextColumn("{task.fields[count]}")
     with Bars(TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), console=console) as bars:
         tasks: dict[str, object] = {}
 
         def show(what: str, done: int, total: int | None) -> None:
+            text = decimal if unit == "bytes" and not what.startswith(FILES) else str
+            of = "" if total is None else f" of {text(total)}"
             if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
+                tasks[what] = bars.add_task(what, total=total, count="")
+            bars.update(tasks[what], completed=done, total=total, count=f"{text(done)}{of}")
 
         yield show
 
@@ -58,4 +63,5 @@ class _Lines:
             return
         self._shown[what] = now
         of = "" if total is None else f" of {total}"
-        self._console.print(f"{what}: {done}{of} {self._unit}".rstrip(), highlight=False)
+        unit = "" if what.startswith(FILES) else self._unit
+        self._console.print(f"{what}: {done}{of} {unit}".rstrip(), highlight=False)

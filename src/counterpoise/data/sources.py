@@ -167,24 +167,32 @@ def how_to_get(source: Source, dataset: str) -> str:
     return source.manual or (f"run: counterpoise data fetch {dataset}" if source.urls else "it has no public address")
 
 
-def check_file(path: Path, source: Source, *, always: bool = False) -> None:
-    """Raise ``UserError`` where the file ``path`` is not the published one.
+def check_file(
+    path: Path, source: Source, *, always: bool = False, advice: str = "delete it and fetch it again"
+) -> None:
+    """Raise ``UserError``, with ``advice``, where the file ``path`` is not the published one.
 
     The size is always compared; the digest for files of up to 64 MiB, or for all with ``always``. Line ends
     of lists do not count.
     """
     if path.is_dir() or not path.exists():
         return
+    check_delivered(path, advice)
     found = path.stat().st_size
-    other = impostor(path)
-    again = "delete it and fetch it again"
-    if other is not None and not path.name.endswith((".html", ".htm")):
-        raise UserError(f"{path}: is {other}; {again}")
     if source.size is not None and found != source.size and (found > TEXT_BYTES or not is_published(path, source)):
-        raise UserError(f"{path}: has {found} bytes, the published file has {source.size}; {again}")
+        raise UserError(f"{path}: has {found} bytes, the published file has {source.size}; {advice}")
     if source.sha256 is not None and (always or found <= ALWAYS_HASHED) and not is_published(path, source):
         digest = files.sha256_file(path)
-        raise UserError(f"{path}: sha256 is {digest}, the published file's is {source.sha256}; {again}")
+        raise UserError(f"{path}: sha256 is {digest}, the published file's is {source.sha256}; {advice}")
+
+
+def check_delivered(path: Path, advice: str) -> None:
+    """Raise ``UserError``, with ``advice``, where something else stands in the place of the file ``path``."""
+    if not path.is_file():
+        raise UserError(f"{path}: is not a regular file; {advice}")
+    other = impostor(path)
+    if other is not None and not path.name.endswith((".html", ".htm")):
+        raise UserError(f"{path}: is {other}; {advice}")
 
 
 def is_published(path: Path, source: Source) -> bool | None:

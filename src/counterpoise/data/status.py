@@ -12,7 +12,7 @@ from counterpoise.data.inventory import Inventory, take_inventory
 from counterpoise.data.prepare import changes_text, is_prepared, make_dataset, raw_changes, raw_files
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.progress import Progress, quiet
-from counterpoise.data.sources import RawFiles, Source, check_file, is_published, place
+from counterpoise.data.sources import RawFiles, Source, check_file, is_published, is_there, place
 from counterpoise.errors import UserError
 
 
@@ -97,31 +97,37 @@ def dataset_status(
         pinned=pinned,
         prepared=prepared if ready else None,
         stale=_stale(data, raw, prepared) if ready and readable else "",
-        next_step=_next_step(name, found.missing, ready),
+        next_step="" if ready or wrong else _next_step(name, data, raw, found),
     )
 
 
 def to_fetch(
     component_name: str, settings: Mapping[str, object], raw_root: Path, data_roots: Mapping[str, Path], name: str = ""
-) -> tuple[int, int, int]:
-    """Return of a dataset's files that are not there yet: how many, their bytes, and how many of unknown size."""
+) -> tuple[int, int, int, int]:
+    """Return of a dataset's files that are not there yet: how many, their bytes, how many of unknown size, and how many
+    no address has: they are got by hand.
+    """
     data = make_dataset(component_name, dict(settings))
     raw = raw_files(data, raw_root, data_roots, name)
     lists = [source for source in data.sources() if not source.optional and place(source, raw) is None]
     more = data.listed_sources(raw) if not lists else []
     missing = lists + [source for source in more if place(source, raw) is None]
     size = sum(source.size for source in missing if source.size is not None)
-    return len(missing), size + (data.listed_bytes if lists else 0), sum(source.size is None for source in missing)
+    unknown = sum(source.size is None for source in missing)
+    by_hand = sum(not source.urls for source in missing)
+    return len(missing), size + (data.listed_bytes if lists else 0), unknown, by_hand
 
 
-def _next_step(name: str, missing: tuple[Source, ...], ready: bool) -> str:
+def _next_step(name: str, data: Dataset, raw: RawFiles, found: Inventory) -> str:
     """Return the command that goes on, or what to do by hand where no command can."""
-    if ready:
-        return ""
-    by_hand = [source.manual for source in missing if not source.urls]
+    by_hand = [source.manual for source in found.missing if not source.urls]
     if by_hand:
         return by_hand[0]
-    return f"counterpoise data {'fetch' if missing else 'prepare'} {name}"
+    lacking = found.listed - found.items_there > getattr(data, "max_dropped", 0.0) * found.listed
+    fetched = found.missing or (lacking and any(not is_there(source, raw) for source in data.listed_sources(raw)))
+    if lacking and not fetched:
+        return getattr(data, "how_to_get", "")
+    return f"counterpoise data {'fetch' if fetched else 'prepare'} {name}"
 
 
 def _stale(data: Dataset, raw: RawFiles, prepared: Path) -> str:

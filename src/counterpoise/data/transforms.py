@@ -130,8 +130,8 @@ def boxes_and_flips(count: int, draw: Draw) -> tuple[list[list[int] | None], lis
 def crop_one(
     images: torch.Tensor, place: int, size: tuple[int, int], box: list[int] | None, flip: bool
 ) -> torch.Tensor:
-    """Return picture ``place`` of ``images`` (N, C, H, W) on the CPU cropped to ``box``, resized and flipped:
-    (C, *size).
+    """Return picture ``place`` of ``images`` (N, C, H, W), cropped to ``box``, resized and flipped on the CPU:
+    ``(C, *size)``.
 
     This is the call that torchvision's ``resized_crop`` ends in, without what it looks up on the way. It may
     be a view of ``images``; its colours lie first or last in memory as theirs do.

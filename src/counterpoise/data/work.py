@@ -34,8 +34,8 @@ class Work:
     ) -> Iterator[Any]:
         """Yield ``function(item)`` for each of ``items``, in their order, at most a few per process ahead.
 
-        ``nbytes`` says how much memory a result takes; large ones wait in smaller numbers, one per process at
-        the least.
+        ``nbytes`` says how much memory a result takes: the larger results are, the fewer wait to be yielded,
+        but at least one per process does.
 
         An item on which a process dies (a codec's fault, or killed for its memory) yields ``crashed(item)``;
         the others are not affected. That takes at least one process besides this one. An exception that

@@ -1,5 +1,4 @@
-"""What happens inside the steps of a run: losses, angles and norms of gradients, weights, coefficients, update
-norms, times.
+"""What happens inside the steps of a run: losses, gradients' angles and norms, weights, coefficients, updates, times.
 
 A :class:`Recorder` is handed to the step function when a protocol asks for diagnostics. Values stay on the
 device until the epoch ends and then come over in one transfer, so that recording adds no synchronisation to a
@@ -17,8 +16,8 @@ where they all reach an encoder):
 * ``coefficient.<e>``: what the gradient was scaled by (methods that scale).
 * ``update_norm.<e>``: norm of the optimiser's step.
 * ``integration_seconds.<e>``: Gramian, formula and combination, without the backward passes.
-* ``step_seconds``: the whole step, from the batch on the device to the moved parameters, without what
-  recording itself takes.
+* ``step_seconds``: the whole step, from the batch on the device to the moved parameters; recording is not
+  counted.
 
 GradNorm looks at an encoder's last layer alone; with it, gradients are those of that layer.
 """

@@ -1,8 +1,14 @@
 """The gradients of several objectives in shared encoders, and their weighted sum, never waiting for the host.
 
-The graph is cut at the encoders' features. Each objective's gradient with respect to the features costs a
-pass through what comes after them alone; each encoder is then pulled back once per objective, and no more:
-one forward and K backward passes. Everything stays on the device; nothing branches on a value.
+For an encoder with features ``z = f(x; theta)`` and losses ``L_k``, the chain rule gives
+
+    g_k = dL_k / dtheta = (dz / dtheta)^T v_k    with the cotangent    v_k = dL_k / dz, of the shape of z.
+
+So the graph is cut at the features. :func:`backward_heads` gives every ``v_k``, which costs a pass through the small
+part behind the features alone; :func:`pull_back` takes a ``v_k`` to ``g_k``, once per objective and encoder, and no
+more: one forward and K backward passes. :func:`gramian` has the inner products ``g_j . g_k`` from which a method
+computes weights, :func:`combine` the sum ``sum_k w_k g_k``. Everything stays on the device; nothing branches on a
+value.
 
 In multimodal training an encoder has two objectives, the joint one and the unimodal ones together. In late
 fusion the latter is its own unimodal loss, since no other reaches it. Where modalities see each other before
@@ -87,10 +93,13 @@ def backward_heads(network: Network, cut: Cut, losses: dict[str, Tensor]) -> dic
     for group in groups:
         own = [p for objective in group for p in network.own_parameters(objective) if p.requires_grad]
         total = torch.stack([losses[objective] for objective in group]).sum()
+        # Objectives have a graph of their own each, but where a fusion mixes features before predicting (MBT): the
+        # mixing's part is passed by every objective, so it is kept until the last.
         again = bool(shared) and group is not groups[-1]
         found = torch.autograd.grad(
             total, [*cut.leaves.values(), *own, *shared], retain_graph=again, materialize_grads=True
         )
+        # In the order asked for: cotangents at the features, gradients of own parameters, and of the mixing.
         count = len(cut.leaves)
         cotangents[group] = dict(zip(cut.leaves, found[:count], strict=True))
         assign(own, list(found[count : count + len(own)]))
@@ -108,14 +117,19 @@ def assign(parameters: list[nn.Parameter], gradients: Gradients) -> None:
 def pull_back(
     features: list[Tensor], parameters: list[nn.Parameter], cotangents: list[Tensor], *, last: bool
 ) -> Gradients:
-    """Return the gradients of parameters for one cotangent of each feature."""
+    """Return the gradients of parameters for one cotangent of each feature: ``(dz / dtheta)^T v``.
+
+    ``last``: nothing pulls back through this graph again, so that its memory is freed.
+    """
     return list(torch.autograd.grad(features, parameters, cotangents, retain_graph=not last, materialize_grads=True))
 
 
 def inner_products(left: Gradients, right: Gradients) -> Tensor:
     """Return the inner product of each pair of tensors, ``(T,)`` in float64.
 
-    The positive and the negative products are summed apart, each as a 1-norm: one call for all tensors.
+    PyTorch has no dot product of whole lists, but has their norms. So the positive and the negative products are
+    summed apart, each as a 1-norm: a few calls for all tensors, where one call per tensor would take longer to start
+    than to compute.
     """
     products = torch._foreach_mul(left, right)
     positive = torch._foreach_norm(torch._foreach_clamp_min(products, 0.0), 1)
@@ -139,6 +153,7 @@ def gramian(gradients: list[Gradients]) -> Tensor:
     A gradient whose square is 0 in the gradients' own type (norms below about 1e-23 in float32) counts as
     zero: its inner products are 0 too, or a formula would divide what is left of them by that square.
     """
+    # Each pair once: the matrix is symmetric. float64, since cosines near 0 decide and squares of norms underflow.
     size = range(len(gradients))
     products = {(i, i): norms(gradients[i]).square() for i in size}
     for i in size:
@@ -178,8 +193,8 @@ def integrate(method: IntegrationMethod, gradients: list[Gradients], losses: Ten
         gradients: K lists of T tensors, in the order of the module's objectives.
         losses: their losses ``(K,)``.
     """
-    per_tensor = gramian(gradients)
-    whole = per_tensor.sum(dim=0)
+    per_tensor = gramian(gradients)  # (T, K, K)
+    whole = per_tensor.sum(dim=0)  # (K, K): the inner product of concatenated vectors is the sum over their parts
     weights, state = method.weights(per_tensor if method.scope == "tensor" else whole, losses, state)
     combined = combine(gradients, weights)
     if method.rescale_scope is not None:

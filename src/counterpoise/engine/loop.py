@@ -1,7 +1,10 @@
 """The training loop: one for every method, dataset and architecture.
 
-Everything random comes from the run's named streams, and everything that the next step depends on is in the
-run's state, so a run that is stopped at any step and resumed gives the same bits.
+Everything random comes from the run's named streams, and everything that the next step depends on is in the run's
+state, so a run that is stopped at any step and resumed gives the same bits (docs/design.md, Randomness).
+
+Numbers stay on the device during an epoch. What needs them in Python (has the loss exploded? what are the means?) is
+asked once, at the epoch's end, since each question makes the host wait for the device.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from counterpoise.protocol import Protocol
 
 LARGEST_LOSS = 1e6
+"""A loss above it counts as diverged. Guessing among C classes costs log(C), which is below 10; 1e6 is no bad start."""
 
 
 class Trainer:
@@ -91,6 +95,8 @@ class Trainer:
 
     def train_branch(self, objectives: tuple[str, ...], epochs: int) -> Network:
         """Return a copy of the network trained for ``epochs`` epochs on the plain sum of ``objectives``."""
+        # A run beside the run: its seed follows from this one's, its copy of the network leaves this one alone, and
+        # its optimiser starts fresh. Its steps are not the run's, so they are not recorded.
         name = "+".join(objectives)
         branch_seed = stream_seed(self.seed, f"branch/{name}", self.epoch)
         protocol = self.protocol.model_copy(update={"diagnostics": False})
@@ -112,17 +118,20 @@ class Trainer:
         control = control or Control()
         saver = Saver(self, control)
         while not self._is_over():
+            # On resuming in the middle of an epoch, the saved state already has what start_epoch made of it.
             if self._step_in_epoch() == 0:
                 self.state = self.method.start_epoch(self, self.state)  # type: ignore[arg-type]
             self._train_epoch(saver.after_step)
             self._check_losses()
             self._collect_steps()
-            if not self.progress.diverged:
+            if not self.progress.diverged:  # NaNs would only raise elsewhere, in words that name no cause
                 self.state = self.method.end_epoch(self, self.state)  # type: ignore[arg-type]
                 self._evaluate()
             self.progress.epoch += 1
             self.sums = self._new_sums()
             control.report(self.progress.epoch, self.progress.history[-1] if self.progress.history else {})
+            # The last step of an epoch saves here and not in `_train_epoch`: only now is the epoch evaluated, and a
+            # state saved in between would resume without it. At the very end, the results are written instead.
             if not self._is_over():
                 saver.after_step()
         saver.count_time()
@@ -149,6 +158,7 @@ class Trainer:
         self.network.train()
         epoch, steps = self.progress.epoch, self._steps_per_epoch()
         shuffled = torch.randperm(len(self.data.train_order), generator=generator(self.seed, "shuffle", epoch))
+        # (N,) indices of samples; with `drop_last`, less those of the last, incomplete batch.
         order = self.data.train_order[shuffled][: steps * self.protocol.batch_size]
         augment = generator(self.seed, "augment", epoch)
         batches = self.data.train.batches(order, self.protocol.batch_size, augment)
@@ -168,6 +178,7 @@ class Trainer:
         seed_layers(stream_seed(self.seed, "dropout", epoch, step), self.device)
         noise = generator(self.seed, "noise", epoch, step, device=self.device)
         losses, self.state = self.step_of(self._formatted(inputs), targets, self.state, epoch, noise)
+        # Now the gradients are set. They are clipped as the method combined them: the norm is that of the update.
         if self.protocol.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.protocol.clip_norm, foreach=True)
         if self.recorder is not None:
@@ -205,6 +216,7 @@ class Trainer:
         if not all(torch.isfinite(values).all() for values in logits.values()):
             self.progress.diverged = f"predictions not finite after epoch {epoch}"
             return
+        # Group 1 is what is not an encoder: the protocol's own rate, without `encoder_lr_factor`.
         row = {"epoch": epoch, "step": self.progress.step, "lr": self.optimiser.param_groups[1]["lr"]}
         means = (self.sums["losses"] / self._steps_per_epoch()).tolist()
         row |= {f"train_loss.{name}": mean for name, mean in zip(self.objectives, means, strict=True)}
@@ -221,6 +233,7 @@ class Trainer:
         return predictions(self.network, self.method, self.batches(split))
 
     def _formatted(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        # Pictures are (B, channels, height, width), or spectrograms; channels last is an order in memory, not a shape.
         wanted = _memory_format(self.protocol)
         return {name: x.contiguous(memory_format=wanted) if x.ndim == 4 else x for name, x in inputs.items()}
 

@@ -1,6 +1,12 @@
 """One training step for each family of methods: from a batch to gradients in ``.grad``.
 
-There is one step per family, not per method; which formula runs is the method's business.
+There is one step per family, not per method. A step does the passes and sets gradients; the formula that it calls in
+between is the method's (docs/methods.md has each with its equation). The optimiser moves the parameters afterwards, in
+:mod:`counterpoise.engine.loop`. Shapes: B samples of a batch, d features, C classes, M modalities, K objectives that
+reach an encoder, T parameter tensors of an encoder.
+
+Nothing here waits for the device: no branch depends on a tensor's value, so that a GPU computes one step while Python
+queues the next. ``.grad`` is assigned, never added to, so that no gradient of an earlier step can survive.
 """
 
 from __future__ import annotations
@@ -101,7 +107,8 @@ class _Forward:
         return self.network.encode(inputs, self.encoders)
 
     def step(self, inputs: Tensors, features: Tensors, targets: Tensors, epoch: int, noise: torch.Generator) -> Step:
-        # {modality: (B, d)} -> logits {objective: (B, C)} -> one scalar per objective.
+        # Features {modality: (B, d)} -> logits {objective: (B, C)} -> one scalar loss {objective: ()}.
+        # The method is asked to predict, not the network: one may train on logits of its own (MMCosine).
         outputs = self.method.predict(self.network, features)
         labels = {objective: targets[self.network.targets[objective]] for objective in outputs}
         losses = {
@@ -129,12 +136,14 @@ class _LossStep:
         with self.forward.precision():
             step = self.forward.step(inputs, self.forward.encode(inputs), targets, epoch, noise)
             loss, state = self.method.loss(step, state)
-        # Backward, outside of autocast, which is for forward passes. Parameters that the loss does not reach keep no
-        # gradient: the optimiser leaves them bit-equal.
+        # Backward, outside of autocast, which is for forward passes. Parameters that the loss does not reach get the
+        # gradient None and not zeros: the optimiser then leaves them bit-equal, where momentum or weight decay would
+        # move a parameter whose gradient is zero.
         kept = self.recorder is not None  # the graph, from which the recorder takes each objective's own gradient
         found = torch.autograd.grad(loss, self.parameters, allow_unused=True, retain_graph=kept)
         engine.assign(self.parameters, list(found))
-        # What a modulation method does to the gradients comes before what the method sees of them.
+        # `finish` modulates, and comes first: `after_backward` is told the gradients that the optimiser will use.
+        # With autocast, as in the forward pass: scores are computed from parts of the outputs.
         with torch.no_grad(), self.forward.precision():
             state = self.method.after_backward(step, self.finish(step, state))
         if self.recorder is not None:
@@ -157,13 +166,16 @@ class _ModulationStep(_LossStep):
         super().__init__(method, forward, recorder)
         network = forward.network
         self.modulated = {name: modulated_parameters(method, network, name) for name in network.modalities}
+        # A linear fusion W [z_1; ...; z_M] + b has one weight for all modalities: of it, only the columns that meet
+        # a modality's features belong to that modality.
         whole = method.modulated == "modality" and has_slices(network.fusion)
         self.slices = network.fusion.weight_slices() if whole else {}
 
     def finish(self, step: Step, state: State) -> State:
         if not self.method.active(step.epoch):
             return state
-        coefficients, state = self.method.coefficients(self.method.scores(step), state)  # (M,) -> (M,)
+        # The method's formula: scores (M,) of the modalities on this batch -> coefficients (M,).
+        coefficients, state = self.method.coefficients(self.method.scores(step), state)
         for coefficient, (name, parameters) in zip(coefficients.unbind(), self.modulated.items(), strict=True):
             found = [p.grad for p in parameters if p.grad is not None]
             _scale(found, coefficient, step.generator if self.method.noise else None)
@@ -183,16 +195,18 @@ def _scale(gradients: engine.Gradients, coefficient: Tensor, generator: torch.Ge
     if generator is None:
         torch._foreach_mul_(gradients, coefficient)
         return
-    for gradient in map(_in_memory_order, gradients):  # its deviation is that from before scaling
+    # OGM-GE: k_u g + xi with xi ~ N(0, std(g)^2), where the deviation is that of the gradient before scaling.
+    for gradient in map(_in_memory_order, gradients):
+        # One number has no sample deviation (0 / 0): without the correction it is 0. 1e-8 as in the authors' code.
         deviation = gradient.std(correction=min(1, gradient.numel() - 1)) + 1e-8
         noise = torch.empty_like(gradient).normal_(generator=generator)
         gradient.mul_(coefficient).add_(noise.mul_(deviation))
 
 
 def _in_memory_order(values: Tensor) -> Tensor:
-    """Return a view of all values in a row, as they lie in memory.
+    """Return a flat view ``(n,)`` of all values, in the order in which they lie in memory.
 
-    A CPU draws and reduces one number at a time where channels come last.
+    With channels last, a CPU draws and sums the 4-D tensor one number at a time; on the flat view, many at once.
     """
     order = sorted(range(values.ndim), key=lambda dim: -values.stride(dim))  # type: ignore[operator]
     return values.permute(order).view(-1)
@@ -222,7 +236,13 @@ def modulated_parameters(method: ModulationMethod, network: Network, modality: s
 
 
 class _IntegrationStep:
-    """One forward; per encoder one backward for each objective, combined by the method's weights."""
+    """One forward; per encoder one backward for each objective, combined by the method's weights.
+
+    An encoder gets ``h = s sum_k w_k g_k`` of its K objectives' gradients, where the method makes the weights ``w`` of
+    their inner products (Gramian) and losses, and the rescaling ``s`` of norms (MMPareto: Algorithm 1, Equation 16).
+    What comes after the encoders gets the plain sum of its gradients, or with ``weighs_heads`` each head its own
+    objective's weight.
+    """
 
     def __init__(self, method: IntegrationMethod, forward: _Forward, recorder: Recorder | None) -> None:
         self.method = method
@@ -249,14 +269,17 @@ class _IntegrationStep:
             if not self.parameters[encoder]:  # frozen, or nothing to train: no gradients to combine
                 continue
             reaching = engine.objectives_of(self.network, encoder, list(cotangents))
-            # K objectives reach this encoder: K cotangents (B, d) and K losses (K,).
+            # K objectives reach this encoder: K cotangents (B, d), each the gradient of one objective at this
+            # encoder's features, and the losses (K,), summed where an objective is several losses. Both are in the
+            # order of `cotangents`, which `reaching` keeps.
             vectors = {name: found[encoder] for name, found in zip(reaching, cotangents.values(), strict=True)}
             values = torch.stack([sum(losses[name] for name in names) for names in reaching.values()])  # type: ignore[misc]
             part = self._part(encoder, state, len(reaching), noise)
             # K backward passes through the encoder, one weighted sum of their gradients: weights (K,) or (T, K).
             weights, part = self._combine(encoder, cut, vectors, values, part)
-            part.pop("random", None)
+            part.pop("random", None)  # drawn anew in each step, so it is no state
             state = state | {f"{encoder}/{key}": value for key, value in part.items()}
+            # The weight of an objective in this encoder, () or (T,), is noted for the heads of all of its losses.
             for names, weight in zip(reaching.values(), weights.unbind(dim=-1), strict=True):
                 for name in names:
                     used[name].append(weight.mean())
@@ -284,7 +307,7 @@ class _IntegrationStep:
         feature, parameters = [cut.attached[encoder]], self.parameters[encoder]
         last = len(cotangents) - 1
         found = [
-            engine.pull_back(feature, parameters, [vector], last=k == last)
+            engine.pull_back(feature, parameters, [vector], last=k == last)  # the last one frees the graph
             for k, vector in enumerate(cotangents.values())
         ]
         with self._timed(encoder):

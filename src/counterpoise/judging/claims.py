@@ -5,8 +5,8 @@ column C more than in column D", or "row A is above a number". A column is of wh
 cosines and norms of gradients, coefficients, sharpness, times. Each contrast has two one-sided p-values, and
 :func:`combine` makes those of the claim, which needs all, any or most of its contrasts. Support and refutation of all
 claims of a paper are one family (Holm). A claim that is neither may still be shown practically equal. All of this is
-about the test set at hand; where each run's rights and wrongs are stored, a claim is answered once more for new
-examples.
+about the test set at hand. Where the results say which examples each run got right, a claim is answered once more for
+new examples.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ def paired_differences(ours: SeedValues, other: SeedValues, sign: float) -> Floa
 def example_differences(results: Results, ours: Entry, other: Entry) -> Floats | None:
     """Return ours right minus other right, (seeds, examples), in printed units.
 
-    None where the metric is not accuracy, where a run's rights and wrongs are not stored, or where seeds have other
-    test sets.
+    None where the metric is not accuracy, where it is not stored which examples a run got right, or where the seeds'
+    test sets differ.
     """
     if ours.column.metric != "accuracy" or ours.cell is None or other.cell is None:
         return None

@@ -1,5 +1,6 @@
-"""The fourth question: does our order of a column's rows agree with the printed one? And which row is best, where none
-is printed.
+"""The fourth question: does our order of a column's rows agree with the printed one?
+
+And where nothing is printed: which row is best.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a method provides: three small families, each a formula (docs/design.md).
 
-* :class:`LossMethod`: which objectives are summed, with which weights or extra terms. *
-:class:`ModulationMethod`: a coefficient per modality that scales its encoder's gradient after one backward
-pass. * :class:`IntegrationMethod`: weights, from the Gramian of the objectives' gradients, that combine them.
+* :class:`LossMethod`: which objectives are summed, with which weights or extra terms.
+* :class:`ModulationMethod`: a coefficient per modality that scales its encoder's gradient after one backward pass.
+* :class:`IntegrationMethod`: weights, from the Gramian of the objectives' gradients, that combine them.
 
 A method knows no dataset and no architecture by name, and a formula sees numbers, not parameters. It keeps no
 state of its own: state is a flat dictionary of tensors that the training loop carries, saves and restores.

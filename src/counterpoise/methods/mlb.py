@@ -36,9 +36,8 @@ from counterpoise.methods.interface import ModulationMethod, State, Step, mean_o
 class MLB(ModulationMethod):
     """``k_i = 1 + (beta_i - 1) tanh(alpha (r_i - 1))``, ``beta_i = beta_max`` if ``r_i > 1`` else 2.
 
-    ``r_i`` is the mean score of the others over the modality's own, a score the batch's sum of the true
-    class's probability by the unimodal head. The loss is ``L_m + sum_i L_u^i``; one backward pass, then the
-    gradients are scaled.
+    ``r_i`` is the mean score of the others over the modality's own; a score is the batch's sum of the unimodal
+    head's probability of the true class. One backward pass of ``L_m + sum_i L_u^i``, then gradients are scaled.
     """
 
     alpha: float = setting(0.8, above=0.0, doc="slope of the coefficient around equal scores")

@@ -41,8 +41,7 @@ def build_network(
         kinds: target -> its kind; one that is not named is classification.
 
     Raises:
-        UserError: a part cannot take its input or the other parts' features, or pretrained weights are
-        missing.
+        UserError: pretrained weights are missing, or a part cannot take its input or other parts' features.
     """
     network = build_architecture(config, shapes, classes, generator_seed, load)
     network.kinds = dict(kinds or {})

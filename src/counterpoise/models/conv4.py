@@ -59,8 +59,7 @@ class _Conv4(EncoderModule):
 def spatial_mean(x: Tensor) -> Tensor:
     """Return the mean over all places: ``(B, C, H, W)`` to ``(B, C)``.
 
-    The gradient comes back in the order that ``x`` lies in memory, which the layers before it would have to
-    turn otherwise.
+    The gradient comes back in ``x``'s own memory format; in another, the layers before would have to copy it.
     """
     if x.is_contiguous():
         return x.flatten(2).mean(dim=2)

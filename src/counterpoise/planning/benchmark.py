@@ -152,9 +152,8 @@ class FigureRun(_Config):
 class Evaluation(_Config):
     """How predictions become metrics.
 
-    ``ece_bins``: equal-width confidence bins. ``stationarity``: the norm below which a combination of
-    gradients counts as 0 (MMPareto Table 9; the paper names no tolerance, and mini-batch gradients never give
-    exactly 0).
+    ``ece_bins``: equal-width confidence bins. ``stationarity``: the norm below which a combination of gradients
+    counts as 0 (MMPareto Table 9). The paper names no tolerance; gradients of batches never give exactly 0.
     """
 
     ece_bins: int = Field(15, gt=0)

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from counterpoise.planning.configs import PrepareJob
+
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedDataset:
     """A dataset with its settings, as prepared under ``data/prepared/<name>.<key>``.
 
-    ``source`` is the digest of the ``modules`` (and all that they import) that prepare it.
+    ``source`` is the digest of the ``modules`` (and all that they import) that prepare it. ``job`` is what preparing
+    it asks of the machine.
     """
 
     name: str
@@ -21,6 +24,7 @@ class PreparedDataset:
     modules: tuple[str, ...]
     source: str
     key: str
+    job: PrepareJob = field(compare=False)
 
     @property
     def directory(self) -> PurePosixPath:

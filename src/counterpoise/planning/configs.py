@@ -31,10 +31,44 @@ class Part(_Config):
     settings: dict[str, Any] = {}
 
 
+class PrepareJob(_Config):
+    """What a job that prepares a dataset asks of the machine; no part of the data's identity.
+
+    ``cores`` decode at the same time. ``mem_mb`` and ``minutes`` are the first attempt's; the n-th asks for n
+    times as much, and goes on where the one before was cut off.
+    """
+
+    cores: int = Field(1, gt=0)
+    mem_mb: int = Field(2000, gt=0)
+    minutes: int = Field(30, gt=0)
+
+
+class ExpectedArray(_Config):
+    """A modality or target as it will be prepared, in the words of the manifest."""
+
+    shape: list[int] = []
+    dtype: str = "int64"
+    kind: str = "classification"
+    classes: int = 1
+
+
+class Expected(_Config):
+    """What preparing a dataset gives, known beforehand; ``raw_bytes`` is what its files take, where that is published.
+
+    An estimate rests on it until the data is prepared; no run does.
+    """
+
+    raw_bytes: int | None = None
+    samples: dict[str, int]
+    modalities: dict[str, ExpectedArray]
+    targets: dict[str, ExpectedArray]
+
+
 class DatasetConfig(_Config):
     """A dataset: the component that prepares it, and whether it stands in for a paper's dataset.
 
     ``known_as`` is its name in the papers' tables, where the file is named after one of its folds or forms.
+    ``expected`` holds at full scale and for the settings of the file.
     """
 
     component: str
@@ -43,7 +77,9 @@ class DatasetConfig(_Config):
     stand_in_for: str | None = None
     note: str = ""
     settings: dict[str, Any] = {}
+    expected: Expected | None = None
     comparability: list[DeclaredDifference] = []
+    job: PrepareJob = PrepareJob()
 
 
 class HeadConfig(_Config):
@@ -183,6 +219,7 @@ def scaled(data: dict[str, Any], scale: Any, where: str, needed: bool = True) ->
     rest = {key: value for key, value in data.items() if key != "tiny"}
     if scale != "tiny":
         return rest
+    rest.pop("expected", None)  # what a dataset gives at full size
     tiny = data.get("tiny", None if needed else {})
     if not isinstance(tiny, dict):
         raise UserError(f"{where}: scale 'tiny' needs a section 'tiny' here; an empty one, {{}}, changes nothing")

@@ -134,12 +134,27 @@ class Plan:
                     found.setdefault(needed.name, needed)
         return found
 
+    def dataset(self, name: str) -> PreparedDataset:
+        """Return the prepared data called ``<name>``, or ``<name>.<key>``, of the plan or of an explanation.
+
+        Raises:
+            UserError: the plan has no such dataset.
+        """
+        for data in self.datasets:
+            if name in (data.name, data.directory.name):
+                return data
+        for cell in self.flipped.values():
+            for data in (cell.data, *cell.folds):
+                if name == data.directory.name:
+                    return data
+        hint = suggest(name, [data.name for data in self.datasets])
+        raise UserError(f"{self.path}: no dataset '{name}' in this benchmark as it is now{hint}")
+
     @functools.cached_property
     def _kept_flips(self) -> tuple[frozenset[str], frozenset[str]]:
         """The flipped cells that are probed, and those that others start from: both keep their weights.
 
-        Cells of the plan itself stay as the plan has them, so that explaining one number renames no other's
-        files.
+        Cells of the plan itself stay as they are, so that explaining one number asks for no new files of others.
         """
         probed: set[str] = set()
         parents: set[str] = set()

@@ -41,18 +41,19 @@ def read_dataset(configs: Configs, name: str, changes: str = "", changed_in: str
     """
     config = configs.dataset(name, json.loads(changes or "{}"))
     where = changed_in or str(configs.path("datasets", name))
-    found = component("dataset", config.component, where)
-    settings = found.resolve(config.settings, f"{where}: settings")
-    modules = (found.module,)
+    dataset = component("dataset", config.component, where)
+    settings = dataset.resolve(config.settings, f"{where}: settings")
+    modules = (dataset.module,)
     source = source_digest(modules)
     return PreparedDataset(
         name=name,
         title=config.title,
-        component=found.name,
+        component=dataset.name,
         settings=settings,
         modules=modules,
         source=source,
-        key=short_key({"component": found.name, "settings": settings, "source": source}),
+        key=short_key({"component": dataset.name, "settings": settings, "source": source}),
+        job=config.job,
     )
 
 
@@ -147,10 +148,13 @@ class Resolver:
         method = self._variant(names, where)
         data, dataset = self._dataset(names.dataset, _json(names.changes("dataset")), names.changed_in)
         model, fusion = self._model(names.model, names.dataset)
+        # Before anything about its settings is: where a method is not defined, the rest need not make sense.
         reason = refusal_of_method(method.info, len(model["encoders"]), fusion, dataset)
         if reason:
             return None, reason
         settings, protocol = self._laid_over(method, names, where)
+        # All that a run's numbers depend on, besides source and data; the key below is a digest of it, so an entry more
+        # or less here renames every run. Components and settings, not the names of files: a renamed file is no change.
         config: dict[str, Any] = {
             "dataset": {"component": data.component, "settings": data.settings},
             "model": model,
@@ -158,6 +162,7 @@ class Resolver:
             "protocol": protocol,
         }
         parents = self._parents(method.info, names, tuple(model["encoders"]), where)
+        # Entered only where there are any, so that cells without them keep the keys that they had before these existed.
         if parents:
             config["parents"] = {modality: parent.key for modality, parent in parents}
         folds = tuple(self._fold(name, data, names, where) for name in names.folds)
@@ -206,7 +211,7 @@ class Resolver:
         """Return the unimodal cells that a cell starts from: same dataset, model and protocol."""
         if "unimodal_runs" not in method.needs:
             return ()
-        found = []
+        cells = []
         change = json.loads(names.change or "{}")
         change.pop("method", None)  # a setting of the method that starts from them is none of theirs
         for modality in modalities:
@@ -220,8 +225,8 @@ class Resolver:
             )
             cell, _ = self.resolve(parent, f"{where}: run of '{modality}' alone")
             assert cell is not None  # the method "unimodal" is defined for every network
-            found.append((modality, cell))
-        return tuple(found)
+            cells.append((modality, cell))
+        return tuple(cells)
 
     def _check_data(self, config: dict[str, Any], data: Iterable[PreparedDataset], where: str) -> None:
         for part in data:
@@ -244,7 +249,9 @@ class Resolver:
             ),
             Layer(name=str(home), settings=file.settings, protocol=file.protocol),
         ]
-        # In the method's file: the variant, then the dataset, then both; a dataset with a model after it alone.
+        # In the method's file the more special section comes later, and so wins: the variant, then the dataset, then
+        # both; and a dataset with a model after the dataset alone. The variant comes before the dataset since its
+        # values are defaults for all data, while those of a dataset were chosen on it.
         variant = file.variants.get(names.variant)
         places = (names.dataset, f"{names.dataset}/{names.model}")
         sections: list[tuple[str, MethodOverride | None]] = []
@@ -289,8 +296,8 @@ class Resolver:
         settings: dict[str, Any] = {}
         protocol: dict[str, Any] = {}
         for layer in (layer for layer in self.layers(method, names) if layer.name != without):
-            settings |= layer.settings
-            protocol = merge(protocol, layer.protocol)
+            settings |= layer.settings  # flat: a setting is replaced as a whole
+            protocol = merge(protocol, layer.protocol)  # nested: `optimiser: {lr: 0.1}` leaves the other keys of it
         resolved = method.resolve(settings, f"{where}: settings of method '{method.name}'")
         return resolved, self._protocol(_json(protocol), f"{where}: protocol of method '{method.name}'")
 
@@ -353,7 +360,7 @@ class Resolver:
     def _read_dataset(self, name: str, changes: str = "", changed_in: str = "") -> tuple[PreparedDataset, DatasetInfo]:
         data = read_dataset(self.configs, name, changes, changed_in)
         info = component("dataset", data.component).info
-        # Data of one's own has the modalities that its settings name.
+        # A folder of the user's own data (`folder`) declares no modalities: its settings name them.
         return data, info if info.modalities else replace(info, modalities=tuple(data.settings["modalities"]))
 
     def _read_sizes(self, data: PreparedDataset) -> dict[str, int] | None:
@@ -399,7 +406,11 @@ class Resolver:
 
 
 def modules_of(method: Component, model: dict[str, Any], protocol: dict[str, Any]) -> tuple[str, ...]:
-    """Return the modules whose import closure computes the numbers of a cell's runs."""
+    """Return the modules whose import closure computes the numbers of a cell's runs.
+
+    Components are looked up by name and imported by nobody, so they are in no closure but their own. The dataset's is
+    not here: it is in the key of the prepared data.
+    """
     parts = [component("encoder", part["component"]) for part in model["encoders"].values()]
     if model["fusion"] is not None:
         parts.append(component("fusion", model["fusion"]["component"]))
@@ -416,12 +427,13 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _json(data: Mapping[str, Any]) -> str:
+    """Return a mapping as text, which can be hashed: what is read by it is cached. Nothing for an empty one."""
     return canonical_json(data) if data else ""
 
 
 def _part(kind: str, part: Part, where: str) -> dict[str, Any]:
-    found = component(kind, part.component, where)
-    return {"component": found.name, "settings": found.resolve(part.settings, f"{where}: settings")}
+    declared = component(kind, part.component, where)
+    return {"component": declared.name, "settings": declared.resolve(part.settings, f"{where}: settings")}
 
 
 def _check_fusion(fusion: FusionInfo, encoders: dict[str, Any], where: str) -> None:
@@ -453,7 +465,7 @@ def refusal_of_method(method: MethodInfo, modalities: int, fusion: FusionInfo | 
         return f"{method.title} is defined for {_number(least, most)} modalities, not {modalities}"
     if "weight_slices" in method.needs and not fusion.slices:
         return f"{method.title} needs one weight slice per modality, which fusion '{fusion.name}' has not"
-    alone = method.family == "integration" or method.trains == "single" or "unimodal_runs" in method.needs
-    if fusion.linked and alone:
+    by_itself = method.family == "integration" or method.trains == "single" or "unimodal_runs" in method.needs
+    if fusion.linked and by_itself:
         return f"{method.title} takes each encoder by itself, which fusion '{fusion.name}' does not allow"
     return ""

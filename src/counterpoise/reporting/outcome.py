@@ -106,6 +106,11 @@ def answer(comparison: Comparison) -> str:
         return f"{text}; {counted(refuted, 'claim')} refuted" if refuted else text
     if wrong:
         text = f"{wrong} of {counted(numbers.compared, 'compared number')} {'deviates' if wrong == 1 else 'deviate'}"
+    elif singly := numbers.count(Verdict.DEVIATES):
+        # Far off each for itself, and too few seeds to say so of that many at once: not the same as close.
+        deviate = "deviates" if singly == 1 else "deviate"
+        text = f"{singly} of {counted(numbers.compared, 'compared number')} {deviate} taken one by one"
+        text += ", none after correction for their number"
     else:
         text = f"Nothing deviates among {counted(numbers.compared, 'compared number')}"
     return f"{text}; {counted(refuted, 'claim')} refuted" if refuted else text

@@ -23,8 +23,8 @@ def read_arrays(path: Path, what: str = "archive of arrays") -> dict[str, NDArra
     """Read the arrays of an ``.npz`` file, by name.
 
     Raises:
-        UserError: it is not there, is no such archive, has an array that is not of numbers, or unpacks to more than
-            :data:`counterpoise.files.LARGEST` bytes.
+        UserError: it is missing, is no such archive, has an array that is not of numbers, or is larger than
+            :data:`counterpoise.files.LARGEST` bytes when unpacked.
     """
     return parse_arrays(read_bytes(path, what), path)
 

@@ -238,8 +238,8 @@ def read_results(folder: Path, runs_folder: Path | None = None) -> Results:
     """Read what :func:`write_results` wrote.
 
     Args:
-        runs_folder: where the runs' own files are; default: ``runs`` in the folder (a published record), or the
-            project's ``results/runs``.
+        runs_folder: where the runs' own files are; default: ``runs`` in the folder, as in a published record, or
+            else the project's ``results/runs``.
 
     Raises:
         UserError: a file is missing, torn, of another schema, or does not fit the others.

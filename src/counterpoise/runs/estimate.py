@@ -43,8 +43,8 @@ class Estimate:
 def estimate(to_do: Sequence[RunStatus], records: Sequence[Recorded]) -> Estimate:
     """Return what ``to_do`` will take, each run by the median of its nearest like.
 
-    Nearest first: runs of the same dataset, model and method (of other seeds or older keys), then of the same
-    dataset and model.
+    The nearest are runs of the same dataset, model and method, of other seeds or older keys; where there are none,
+    those of the same dataset and model.
     """
     by_method = _median_by(records, lambda r: (r.dataset, r.model, r.method))
     by_model = _median_by(records, lambda r: (r.dataset, r.model))

@@ -35,8 +35,7 @@ def new_method(name: str, root: Path, family: str = "loss") -> list[Path]:
     and benchmarks can name it.
 
     Raises:
-        UserError: the name is no identifier in lower case, is taken, or a file is there already; or there is
-            no such family.
+        UserError: the name is taken or no identifier in lower case, its file exists, or the family does not.
     """
     if family not in FAMILIES:
         raise UserError(f"method '{name}': unknown family '{family}'{suggest(family, FAMILIES)}")

@@ -56,7 +56,10 @@ CLASSES = (
     "Mandolin",
 )
 SUFFIXES = (".mp4",)
-HOW_TO_GET = "run: counterpoise data fetch ave, or name the AVE_Dataset folder in data_roots"
+HOW_TO_GET = (
+    "run: counterpoise data fetch ave, which unpacks AVE_Dataset.zip where no clip is there yet, "
+    "or name the whole AVE_Dataset folder in data_roots"
+)
 
 
 @dataset(

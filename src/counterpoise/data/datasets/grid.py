@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from counterpoise.data import lists
-from counterpoise.data.audiovisual import ClipDataset, ClipReader
+from counterpoise.data.audiovisual import UNUSABLE, ClipDataset, ClipReader
 from counterpoise.data.clips import Item
 from counterpoise.data.sources import RawFiles, Source
 from counterpoise.data.splits import stratified_split
@@ -60,7 +61,10 @@ class Grid(ClipDataset):
 
     folder = "grid"
     group = "speaker"
-    how_to_get = "run: counterpoise data fetch grid, or set clips: present to use those that are there"
+    how_to_get = (
+        "run: counterpoise data fetch grid, which unpacks s1.zip where no clip is there yet, "
+        "or set clips: present (dataset grid_sample) to use those that are there"
+    )
 
     word: str = setting(
         "digit",
@@ -121,20 +125,19 @@ class Grid(ClipDataset):
         present = raw.by_stem(".mpg", within="s1")
         times = self._times(raw)
         names = sorted(present if self.clips == "present" else times or present)
+        names = [name for name in names if _is_sentence(name)]
         if not names:
             raise UserError(f"{raw.home}: no .mpg clips of speaker s1; run: counterpoise data fetch grid")
         return [self._item(present.get(name, raw.home / f"s1/{name}.mpg"), name, times.get(name, {})) for name in names]
 
     def _item(self, path: Path, name: str, times: dict[str, tuple[float, float]]) -> Item:
-        key = name[WORDS.index(self.word) : WORDS.index(self.word) + 1]
+        key = name[WORDS.index(self.word)]
         names = GRAMMAR[self.word]
-        if len(name) != len(WORDS) or key not in names:
-            raise UserError(f"{path}: its name is not command colour preposition letter digit adverb")
-        facts = {}
-        if self.window == "word":
-            if names[key] not in times:
-                raise UserError(f"{path}: the alignments say nothing of its word '{names[key]}'")
+        facts: dict[str, Any] = {}
+        if self.window == "word" and names[key] in times:
             facts = dict(zip(("start", "end"), times[names[key]], strict=True))
+        elif self.window == "word":
+            facts = {UNUSABLE: f"the alignments say nothing of its word '{names[key]}'"}
         return Item(name, {"word": list(names).index(key)}, (path,), "s1", facts)
 
     def _times(self, raw: RawFiles) -> dict[str, dict[str, tuple[float, float]]]:
@@ -147,12 +150,28 @@ class Grid(ClipDataset):
                 found.setdefault(row["clip"].lower(), {})[row["word"]] = span
             return found
         for name, path in raw.by_stem(".align", within="s1").items():
-            rows = [line.split() for _, line in lists.read_lines(path, "alignment")]
-            for number, row in enumerate(rows, start=1):
-                if len(row) != 3:
-                    raise UserError(f"{path}: line {number} has {len(row)} fields, 3 expected (alignment)")
-                found.setdefault(name, {})[row[2]] = _span(row[0], row[1], path, number)
+            try:
+                found[name] = _words(path)
+            except UserError:
+                # A clip whose words are not known is named where they are needed.
+                found[name] = {}
         return found
+
+
+def _is_sentence(name: str) -> bool:
+    """Return whether a file's name spells a sentence; other clips that lie beside them are none of the corpus."""
+    return len(name) == len(WORDS) and all(key in GRAMMAR[word] for word, key in zip(WORDS, name, strict=True))
+
+
+def _words(path: Path) -> dict[str, tuple[float, float]]:
+    """Return start and end in seconds of the words of an alignment file: start, end and word on each line."""
+    found = {}
+    for number, line in lists.read_lines(path, "alignment"):
+        row = line.split()
+        if len(row) != 3:
+            raise UserError(f"{path}: line {number} has {len(row)} fields, 3 expected (alignment)")
+        found[row[2]] = _span(row[0], row[1], path, number)
+    return found
 
 
 def _span(start: str, end: str, path: Path, number: int) -> tuple[float, float]:

@@ -36,7 +36,10 @@ MESHES_ADDRESSES = (
     "https://modelnet.cs.princeton.edu/ModelNet40.zip",
     "http://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet40.zip",
 )
-HOW_TO_GET = "run: counterpoise data fetch modelnet40, or name the folder that holds the files in data_roots"
+HOW_TO_GET = (
+    "run: counterpoise data fetch modelnet40, which unpacks the archive where none of its files is there yet, "
+    "or name the folder that holds all of them in data_roots"
+)
 
 
 @dataset(
@@ -56,6 +59,7 @@ class ModelNet40(Dataset):
     """
 
     folder = "modelnet40"
+    how_to_get = HOW_TO_GET
 
     source: str = setting(
         "renders", choices=("renders", "meshes"), doc="published images, or the meshes, rendered here"
@@ -87,7 +91,7 @@ class ModelNet40(Dataset):
             store.modality(name, shape=(3, self.size, self.size), dtype="uint8", mean=IMAGENET_MEAN, std=IMAGENET_STD)
         splits = self.listed_items(raw)
         reader = ViewReader(self.source, (self.front, self.back), self.size)
-        prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
+        prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=self.how_to_get)
         report_leaks(store, splits, group="shape")
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:

@@ -14,7 +14,6 @@ from counterpoise.data.sources import RawFiles, Source, impostor
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
-from counterpoise.errors import UserError
 
 ADDRESS = "https://www.dropbox.com/sh/86nssgwm6hm3vkb/AACrnUQ4GxpdrBbLjb6n-mWNa?dl=1"
 HEIGHT, WIDTH, CLASSES = 288, 384, 13
@@ -36,7 +35,10 @@ NAMES = [
     "wall",
     "window",
 ]
-HOW_TO_GET = "run: counterpoise data fetch nyuv2, or name MTAN's folder (train/ and val/) in data_roots"
+HOW_TO_GET = (
+    "run: counterpoise data fetch nyuv2, which unpacks the archive where no array is there yet, "
+    "or name MTAN's whole folder (train/ and val/) in data_roots"
+)
 
 
 @dataset(
@@ -56,6 +58,7 @@ class NyuV2(Dataset):
     """
 
     folder = "nyuv2"
+    how_to_get = HOW_TO_GET
 
     train_images: int = setting(795, minimum=1, doc="images that the train half must have")
     test_images: int = setting(654, minimum=1, doc="images that MTAN's val half, the test split, must have")
@@ -82,7 +85,7 @@ class NyuV2(Dataset):
         )
         store.dense_target("depth", kind="depth", shape=(1, HEIGHT, WIDTH), dtype="float32", invalid=0.0)
         splits = self.listed_items(raw)
-        prepare_items(store, splits, SceneReader(), work, max_dropped=self.max_dropped, how_to_get=HOW_TO_GET)
+        prepare_items(store, splits, SceneReader(), work, max_dropped=self.max_dropped, how_to_get=self.how_to_get)
         report_leaks(store, splits, group="scene")
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
@@ -92,17 +95,11 @@ class NyuV2(Dataset):
         }
 
     def _items(self, raw: RawFiles, half: str, count: int) -> list[Item]:
-        arrays = [path for path in raw.below(".npy") if path.parts[-3:-1] == (half, "image")]
-        folder = arrays[0].parent.parent if arrays else raw.home / half
-        names = sorted((path.stem for path in arrays if path.parent.parent == folder), key=_by_number)
-        if len(names) != count:
-            raise UserError(f"{folder / 'image'}: {len(names)} images, {count} expected. {HOW_TO_GET}")
+        # MTAN numbers the scenes of a half from 0.
+        arrays = (path for path in raw.below(".npy") if path.parts[-3:-1] == (half, "image"))
+        folder = next((path.parent.parent for path in arrays), raw.home / half)
         kinds = ("image", "label", "depth")
-        return [Item(f"{half}/{name}", {}, tuple(folder / kind / f"{name}.npy" for kind in kinds)) for name in names]
-
-
-def _by_number(name: str) -> tuple[int, str]:
-    return (int(name) if name.isdigit() else -1, name)
+        return [Item(f"{half}/{n}", {}, tuple(folder / kind / f"{n}.npy" for kind in kinds)) for n in range(count)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -271,8 +271,8 @@ def reliability_chart(
     """Return the diagram of all seeds together, None where no bin has a prediction.
 
     Args:
-        tables: one per seed, ``(bins, 3)`` of count, mean confidence and accuracy; the latter two are NaN in an
-            empty bin.
+        tables: one per seed, ``(bins, 3)`` of count, mean confidence and accuracy. In an empty bin, the last two
+            are NaN.
         errors: (seed, calibration error in percent).
     """
     every = np.nan_to_num(np.stack(tables))  # (seeds, bins, 3)

@@ -1,8 +1,7 @@
 """A paper's table with our numbers in it, laid out once for every format.
 
 Rows are the paper's in its order, one line per variant, and those that the benchmark adds. Columns are the paper's
-and, behind each group that ran, what we measure beside them. Verdicts are those of the comparison: nothing is judged
-here.
+and, behind each group that ran, what we measure beside them. Nothing is judged here: verdicts are the comparison's.
 """
 
 from __future__ import annotations
