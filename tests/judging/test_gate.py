@@ -6,8 +6,11 @@ import pytest
 from made_results import CONFIGS
 
 from counterpoise.comparability import DeclaredDifference, Difference
+from counterpoise.judging.gate import Comparability, comparability_of
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.planning.configs import Configs
+from counterpoise.planning.plan import make_plan
+from counterpoise.runs.layout import layout_of
 
 
 @pytest.fixture
@@ -82,11 +85,66 @@ def test_a_condition_decides_whether_a_declared_difference_applies():
     assert not declared.applies({"split": "standard"})
 
 
-@pytest.mark.parametrize("name", ["conformer_concat", "conformer_film", "conformer_gated", "conformer_mid_mlp"])
-def test_every_conformer_declares_that_its_weights_are_not_the_papers(name):
-    assert any(
-        d.level == "other" and d.aspect == "features or weights" for d in Configs(CONFIGS).model(name).comparability
-    )
+def layout_of_benchmark(repository, name: str, **overrides):
+    plan = make_plan(repository, repository / f"configs/benchmarks/{name}.yaml", overrides)
+    return plan, layout_of(plan, repository)
+
+
+def found_by_group(plan, layout, paper: str, table: str) -> dict[str, Comparability]:
+    """What the gate finds before any run, by column group."""
+    of = plan.papers[paper].table(table)
+    found = {}
+    for value in layout.values_of(paper, table):
+        if value.cell is not None:
+            cell, group = layout.cells[value.cell], of.group(value.row, value.column)
+            gate = comparability_of(plan.papers[paper], group, value, cell, layout.data[cell.data], None)
+            found.setdefault(group.id, gate)
+    return found
+
+
+def test_weights_and_face_crops_that_are_not_the_papers_are_found_in_the_configuration(repository):
+    found = found_by_group(*layout_of_benchmark(repository, "mlb"), "mlb", "figure3")
+    assert {name for name, gate in found.items() if gate.level == "other"} == {
+        "crema_d_conformer_late",
+        "crema_d_conformer_mid",
+    }
+    reason = found["crema_d_conformer_mid"].reason
+    assert "the audio encoder has wav2vec2_large_lv60k, in the paper wav2vec 2.0 Large Robust" in reason
+    assert "the visual encoder has efficientnet_b2_imagenet, in the paper EfficientNet-B2 learned on faces" in reason
+    assert "crop: none, in the paper faces" in reason
+    assert "frames: 30, in the paper 150" in reason
+    assert found["ave_resnet_late"].differences == ()
+
+
+def test_weights_where_the_paper_starts_at_random_are_found_whatever_model_brings_them(repository):
+    plan, layout = layout_of_benchmark(repository, "mlb")
+    value = next(v for v in layout.values_of("mlb", "figure3") if v.column == "crema_d_resnet_late.accuracy" and v.cell)
+    cell = layout.cells[value.cell]
+    encoders = {"audio": {"component": "any", "settings": {"weights": "some_weights"}}}
+    cell = cell.model_copy(update={"config": {"model": {"encoders": encoders}}})
+    group = plan.papers["mlb"].table("figure3").group(value.row, value.column)
+    gate = comparability_of(plan.papers["mlb"], group, value, cell, layout.data[cell.data], None)
+    assert gate.level == "other"
+    assert "the audio encoder has some_weights, in the paper a random start" in gate.reason
+
+
+def test_weights_that_the_paper_does_not_name_are_not_the_papers(repository):
+    found = found_by_group(*layout_of_benchmark(repository, "mmpareto"), "mmpareto", "table2")
+    assert found["crema_d_pretrained"].level == "other"
+    assert "weights of ImageNet that it does not name" in found["crema_d_pretrained"].reason
+    assert found["crema_d_scratch"].level == "same"
+
+
+def test_what_a_benchmark_changes_in_a_methods_training_makes_it_another_one(repository):
+    change = {"methods": {"mmpareto": {"protocol": {"epochs": 3, "batch_size": 256}}}}
+    _, layout = layout_of_benchmark(repository, "table5", **change)
+    for value in layout.values_of("mmpareto"):
+        ours = value.cell is not None and layout.cells[value.cell].method == "mmpareto"
+        assert ("training" in {found.aspect for found in value.differs}) is ours
+        if ours:
+            (found,) = (found for found in value.differs if found.aspect == "training")
+            assert found.level == "other"
+            assert found.reason == "protocol.epochs 3 in place of 100"  # 256 is what the file says, too
 
 
 @pytest.mark.parametrize(

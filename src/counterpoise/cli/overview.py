@@ -8,13 +8,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from counterpoise.comparability import OTHER
+from counterpoise.judging.gate import Comparability, comparability_of
 from counterpoise.papers.head import OWN
 from counterpoise.papers.paper import Paper
 from counterpoise.planning.plan import Plan, PreparedDataset
 from counterpoise.reporting.words import counted
 from counterpoise.results.explained import Question
+from counterpoise.results.layout import Layout, LayoutCell, LayoutValue
 from counterpoise.runs.devices import Device
 from counterpoise.runs.estimate import Recorded, estimate, read_recorded
+from counterpoise.runs.layout import layout_of
 from counterpoise.runs.status import PREPARED, Orphan, RunStatus, State, run_status
 
 MOST_LINES = 20
@@ -273,16 +277,17 @@ def power_lines(plan: Plan, root: Path) -> list[str]:
     The spread is what the published records of ``root`` have in the same tables, and where none has, assumed ones.
     """
     lines: list[str] = []
+    layout = layout_of(plan, root)
     for name, paper in plan.papers.items():
         if paper.is_own:
             lines += _own_power_lines(plan, paper)
             continue
-        places = {(v.table, v.row, v.column) for v in plan.values if v.paper == name and v.cell and not v.stand_in}
-        other = {
-            (v.table, v.row, v.column)
-            for v in plan.values
-            if v.paper == name and any(found.level == "other" for found in v.differs)
+        gates = {
+            (v.table, v.row, v.column): _comparability(layout, paper, v, layout.cells[v.cell])
+            for v in layout.values_of(name)
+            if v.cell is not None and not v.stand_in
         }
+        places, other = set(gates), {place for place, gate in gates.items() if gate.level == OTHER}
         margins = [
             margin
             for table, row, column in sorted(places - other)
@@ -310,6 +315,12 @@ def power_lines(plan: Plan, root: Path) -> list[str]:
             for one in found
         ]
     return lines
+
+
+def _comparability(layout: Layout, paper: Paper, value: LayoutValue, cell: LayoutCell) -> Comparability:
+    """Return what is known of a number before anything has run; of data that is prepared, the size of its test set."""
+    data, group = layout.data[cell.data], paper.table(value.table).group(value.row, value.column)
+    return comparability_of(paper, group, value, cell, data, data.splits.get("test"))
 
 
 def _published_spreads(root: Path, paper: Paper, tables: Container[str]) -> dict[float, str]:

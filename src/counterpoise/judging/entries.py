@@ -129,7 +129,7 @@ def _entry(
             counted=counted,
         )
     selection, cell, n_test = results.layout.selection, results.cell(value.cell), results.n_test(value.cell)
-    dataset, data = table.group(row, column.id).dataset, results.layout.data[cell.data]
+    group, data = table.group(row, column.id), results.layout.data[cell.data]
     return Entry(
         table=table,
         row=row,
@@ -142,6 +142,6 @@ def _entry(
         output=value.output,
         stand_in=value.stand_in,
         other_training=value.other_training,
-        comparability=comparability_of(paper, dataset, value, cell, data, n_test),
+        comparability=comparability_of(paper, group, value, cell, data, n_test),
         counted=counted,
     )

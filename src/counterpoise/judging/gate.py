@@ -7,11 +7,13 @@ sampling error enters the interval.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from counterpoise.comparability import OTHER, OTHER_DRAW, SAME, Difference, Level
-from counterpoise.papers.paper import Paper
+from counterpoise.papers.facts import Setup
+from counterpoise.papers.paper import ColumnGroup, Paper
 from counterpoise.results.layout import LayoutCell, LayoutData, LayoutValue
 
 FEW_DROPPED = 0.01
@@ -38,20 +40,20 @@ class Comparability:
 
 
 def comparability_of(
-    paper: Paper, dataset: str, value: LayoutValue, cell: LayoutCell, data: LayoutData, n_test: int | None
+    paper: Paper, group: ColumnGroup, value: LayoutValue, cell: LayoutCell, data: LayoutData, n_test: int | None
 ) -> Comparability:
-    """Return what the layout declares and what the data shows.
+    """Return what the layout declares, and what the configuration of the runs and their data show.
 
     Args:
-        dataset: the paper's name of the dataset that the printed number is of.
+        group: the printed number's group of columns.
         n_test: the size of the test set that our runs were measured on, None before any has finished.
     """
-    found = [*value.differs, *_derived(paper, dataset, value, cell, data, n_test)]
+    found = [*value.differs, *_derived(paper, group, value, cell, data, n_test)]
     return Comparability(differences=tuple(found))
 
 
 def _derived(
-    paper: Paper, dataset: str, value: LayoutValue, cell: LayoutCell, data: LayoutData, n_test: int | None
+    paper: Paper, group: ColumnGroup, value: LayoutValue, cell: LayoutCell, data: LayoutData, n_test: int | None
 ) -> Iterator[Difference]:
     declared = {found.aspect for found in value.differs}
     if value.other_training:
@@ -61,7 +63,9 @@ def _derived(
     # Lists of the user's own, files that are not the published ones: the preparation found them and wrote them down.
     for departure in () if value.stand_in else data.manifest.get("departures", ()):
         yield Difference(aspect="split", level=OTHER, reason=departure, source="the manifest of the prepared data")
-    facts = paper.datasets.get(dataset)
+    if not value.stand_in:
+        yield from _setup(paper, group, cell, data)
+    facts = paper.datasets.get(group.dataset)
     sizes = sorted({known.size for known in facts.test_sizes}) if facts else []
     if n_test is None or not sizes or n_test in sizes or value.stand_in or "test set" in declared:
         return
@@ -74,3 +78,24 @@ def _derived(
         reason=f"{n_test:,} examples; the paper's has {known}{', a few were left out as unreadable' if few else ''}",
         source=f"the runs of {cell.dataset}",
     )
+
+
+def _setup(paper: Paper, group: ColumnGroup, cell: LayoutCell, data: LayoutData) -> Iterator[Difference]:
+    """Yield in what weights and inputs are not those of the paper's setup."""
+    setup = Setup(source="") if group.setup is None else paper.setups[group.setup]
+    encoders: Mapping[str, Any] = cell.config.get("model", {}).get("encoders", {})
+    ours = {name: weights for name, part in encoders.items() if (weights := part["settings"].get("weights"))}
+    at_random = "a random start"
+    reasons = [
+        f"the {name} encoder has {ours.get(name, at_random)}, in the paper {setup.weights.get(name, at_random)}"
+        for name in dict.fromkeys([*ours, *setup.weights])
+        if name in encoders and ours.get(name) != setup.weights.get(name)
+    ]
+    reasons += [
+        f"{name}: {data.settings.get(name, 'none')}, in the paper {theirs}"
+        for name, theirs in setup.data.items()
+        if data.settings.get(name) != theirs
+    ]
+    if reasons:
+        source = setup.source or "the paper names no weights"
+        yield Difference(aspect="features or weights", level=OTHER, reason="; ".join(reasons), source=source)

@@ -28,6 +28,19 @@ class TestSize(PaperData):
     assumed: bool = Field(False, description="our assumption; nothing in the paper says so")
 
 
+class Setup(PaperData):
+    """What a paper trained in some of its columns, as far as the gate compares it with the configuration of our runs.
+
+    Encoders that have no ``weights`` start at random.
+    """
+
+    weights: dict[str, str] = Field(
+        {}, description="by modality, what an encoder starts from: a name of counterpoise.weights, or else words"
+    )
+    data: dict[str, str | int | float] = Field({}, description="settings of the dataset")
+    source: str
+
+
 class DatasetFacts(PaperData):
     """What a paper states about a dataset, for the audit."""
 

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from counterpoise.metrics import METRICS, Better
 from counterpoise.papers.data import NAME, PaperData, Unit
-from counterpoise.papers.facts import DatasetFacts
+from counterpoise.papers.facts import DatasetFacts, Setup
 
 OWN = "own"
 """What stands in the place of a paper's name where tables are one's own."""
@@ -40,6 +40,7 @@ class PaperHead(PaperData):
     )
     metrics: dict[str, PaperMetric] = Field({})
     datasets: dict[str, DatasetFacts] = Field({})
+    setups: dict[str, Setup] = Field({})
 
     @field_validator("margins")
     @classmethod

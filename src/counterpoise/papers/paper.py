@@ -165,6 +165,10 @@ def _load_table(path: Path, head: PaperHead, name: str) -> PaperTable:
     table = validate(PaperTable, data, str(path))
     _same(path, "paper", table.paper, head.paper)
     _same(path, "table", table.table, name)
+    for group in table.groups:
+        if group.setup is not None and group.setup not in head.setups:
+            hint = suggest(group.setup, head.setups)
+            raise UserError(f"{path}: the group '{group.id}': there is no setup '{group.setup}'{hint}")
     return table
 
 

@@ -23,6 +23,7 @@ class ColumnGroup(PaperData):
     id: str = Field(pattern=NAME)
     heading: tuple[str, ...] = Field((), description="what is printed above the group, outermost first")
     dataset: str
+    setup: str | None = Field(None, description="one of the paper's setups; None: every encoder starts at random")
 
 
 class Column(PaperData):

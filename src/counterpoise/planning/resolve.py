@@ -269,19 +269,33 @@ class Resolver:
         ]
         own = self.benchmark.methods.get(method.name)
         if own is not None:
-            where = f"{self.path}: methods.{method.name}"
-            layers.append(Layer(name=where, settings=own.settings, protocol=own.protocol))
+            layers.append(Layer(name=self._own_layer(method.name), settings=own.settings, protocol=own.protocol))
         layers.append(Layer(name="the table's row", settings=dict(names.settings)))
         if names.change:
             changed = {"settings": names.changes("method"), "protocol": names.changes("protocol")}
             layers.append(Layer(name=names.changed_in, **changed))
         return layers
 
-    def _laid_over(self, method: Component, names: CellNames, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the method's settings and the protocol, complete and checked."""
+    def set_by_benchmark(self, names: CellNames, cell: Cell) -> list[str]:
+        """Return, in words, what the benchmark itself sets in a cell's method and protocol, other than the files do."""
+        if names.method not in self.benchmark.methods:
+            return []
+        name = self._own_layer(names.method)
+        settings, protocol = self._laid_over(component("method", names.method), names, name, without=name)
+        before = _flat({"settings": settings, "protocol": protocol})
+        after = _flat({"settings": cell.config["method"]["settings"], "protocol": cell.config["protocol"]})
+        return [f"{key} {value} in place of {before[key]}" for key, value in after.items() if before[key] != value]
+
+    def _own_layer(self, method: str) -> str:
+        return f"{self.path}: methods.{method}"
+
+    def _laid_over(
+        self, method: Component, names: CellNames, where: str, without: str = ""
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the method's settings and the protocol, complete and checked; ``without`` one of the layers."""
         settings: dict[str, Any] = {}
         protocol: dict[str, Any] = {}
-        for layer in self.layers(method, names):
+        for layer in (layer for layer in self.layers(method, names) if layer.name != without):
             settings |= layer.settings  # flat: a setting is replaced as a whole
             protocol = merge(protocol, layer.protocol)  # nested: `optimiser: {lr: 0.1}` leaves the other keys of it
         resolved = method.resolve(settings, f"{where}: settings of method '{method.name}'")
@@ -402,6 +416,14 @@ def modules_of(method: Component, model: dict[str, Any], protocol: dict[str, Any
         parts.append(component("fusion", model["fusion"]["component"]))
     recording = [DIAGNOSTICS] if protocol["diagnostics"] else []
     return tuple(sorted({*TRAINING, method.module, *(part.module for part in parts), *recording}))
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values by their keys with dots."""
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
 
 
 def _json(data: Mapping[str, Any]) -> str:

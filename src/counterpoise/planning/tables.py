@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from counterpoise.comparability import Difference
+from counterpoise.comparability import OTHER, Difference
 from counterpoise.components import component, components
 from counterpoise.errors import UserError, suggest
 from counterpoise.papers.head import OWN
@@ -113,15 +113,21 @@ def _outcome(resolver: Resolver, run: TableRun, row: _Row, variant: str, group: 
         reason=reason,
         stand_in=other_data or bool(other_training) or resolver.benchmark.scale == "tiny",
         other_training=other_training,
-        differs=() if cell is None else _declared(resolver, column, cell),
+        differs=() if cell is None else tuple(_differences(resolver, column, names, cell)),
     )
 
 
-def _declared(resolver: Resolver, column: ColumnRun, cell: Cell) -> tuple[Difference, ...]:
-    """Return what the files of a column's dataset and model say about how they differ from the paper's."""
+def _differences(resolver: Resolver, column: ColumnRun, names: CellNames, cell: Cell) -> Iterator[Difference]:
+    """Yield what the files of a column's dataset and model say about how they differ from the paper's, and what the
+    benchmark changes in a method's training.
+    """
     dataset, model = resolver.configs.dataset(column.dataset), resolver.configs.model(column.model)
     found = [entry for entry in dataset.comparability if entry.applies(cell.data.settings)]
-    return tuple(entry.difference for entry in [*found, *model.comparability])
+    yield from (entry.difference for entry in [*found, *model.comparability])
+    changed = resolver.set_by_benchmark(names, cell)
+    if changed:
+        source = f"the benchmark's methods.{names.method}"
+        yield Difference(aspect="training", level=OTHER, reason=", ".join(changed), source=source)
 
 
 def _rows(run: TableRun, table: PaperTable, where: str) -> list[_Row]:

@@ -59,8 +59,8 @@ class Dots(FigureKind):
     @staticmethod
     def _comparable(results: Results, paper: Paper, table: PaperTable, value: LayoutValue, name: str) -> bool:
         cell = results.layout.cells[name]
-        dataset, data = table.group(value.row, value.column).dataset, results.layout.data[cell.data]
-        gate = comparability_of(paper, dataset, value, cell, data, results.n_test(name))
+        group, data = table.group(value.row, value.column), results.layout.data[cell.data]
+        gate = comparability_of(paper, group, value, cell, data, results.n_test(name))
         return gate.level != OTHER
 
     def draw(self, picture: Picture, frame: pd.DataFrame, figure: Figure) -> None:
