@@ -200,6 +200,21 @@ def test_large_predictions_become_classes_and_confidences_from_which_every_run_i
     assert "classes and confidences" in (done.folder / "README.md").read_text()
 
 
+def test_packing_that_moves_a_value_within_the_tolerance_moves_no_written_digit(project, monkeypatch):
+    """Tables are compared as written; a value at the edge of its last digit must not tip over."""
+    path = project.root / "results/small/values.csv"
+    lines = path.read_text().splitlines()
+    moved = []
+    for line in lines:
+        if ",ece," in line:
+            *place, value, n_test = line.split(",")
+            moved.append(",".join([*place, f"{float(value) * (1 + 4e-7):.12g}", n_test]))
+    assert moved
+    path.write_text("\n".join([line for line in lines if ",ece," not in line] + moved) + "\n")
+    monkeypatch.setattr("counterpoise.publication.verify.WRITTEN_TOLERANCE", 1e-12)
+    assert verify(publish(project.root, "small").folder).differences == []
+
+
 def published_size(root: Path) -> int:
     """How many bytes all records of a project have together."""
     return sum(path.stat().st_size for path in (root / "results/published").rglob("*") if path.is_file())
