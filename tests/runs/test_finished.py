@@ -18,6 +18,7 @@ from counterpoise.errors import UserError
 from counterpoise.identity import source_digest
 from counterpoise.models.network import digest_state
 from counterpoise.planning.cells import Cell, PreparedDataset
+from counterpoise.planning.configs import PrepareJob
 from counterpoise.planning.probe import Probe
 from counterpoise.planning.resolve import modules_of
 from counterpoise.protocol import Protocol
@@ -46,7 +47,14 @@ def prepared(root: Path, name: str, settings: dict[str, Any]) -> PreparedDataset
     """Prepare a dataset in a project of its own."""
     dataset = component("dataset", name)
     data = PreparedDataset(
-        name="made", title="Made up", component=name, settings=settings, modules=(dataset.module,), source="", key="0a"
+        name="made",
+        title="Made up",
+        component=name,
+        settings=settings,
+        modules=(dataset.module,),
+        source="",
+        key="0a",
+        job=PrepareJob(),
     )
     prepare_dataset(name, settings, root / "data/raw", root / data.directory, data.key)
     return data
