@@ -52,6 +52,12 @@ def test_a_folder_without_parts_is_named(kit, tmp_path):
         kit.bring(tmp_path)
 
 
+def test_a_mirror_without_the_data_is_named_before_anything_is_fetched(kit, tmp_path):
+    with pytest.raises(SystemExit, match="has no folder mnist"):
+        kit.pack("3.12", ["mnist"], tmp_path)
+    assert not kit.KIT.exists()
+
+
 def test_it_starts_without_any_package(repository):
     command = [sys.executable, "-I", "-S", str(repository / "workflow/gpu_kit/kit.py"), "train", "--help"]
     assert "--at-once" in subprocess.run(command, capture_output=True, text=True, check=True).stdout

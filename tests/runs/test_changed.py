@@ -14,7 +14,7 @@ from counterpoise.cli.derive import write_benchmark
 from counterpoise.errors import UserError
 from counterpoise.planning.plan import make_plan
 from counterpoise.results.basis import read_basis
-from counterpoise.runs.changed import NOTE, find_changed, write_note
+from counterpoise.runs.changed import NOTE, checked_statuses, find_changed, write_note
 from counterpoise.runs.collect import collect
 
 BASIS = "results/small/basis.json"
@@ -70,6 +70,13 @@ def test_a_run_with_a_harmed_file_is_found(project, written, name, how):
         write_benchmark(plan(project), project.root)
     harm((project.root / record_of(project)).with_name(name), how)
     assert changed(project) == {record_of(project), BASIS}
+    broken = {
+        (run.cell.method, run.seed): run.detail
+        for run in checked_statuses(plan(project), project.root)
+        if not run.finished
+    }
+    assert list(broken) == [("uniform", 0)]
+    assert name in broken["uniform", 0]
 
 
 @pytest.mark.parametrize("written", [True, False], ids=["read before", "not read yet"])

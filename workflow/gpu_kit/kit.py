@@ -42,6 +42,11 @@ PART_BYTES = 15 * 2**20
 
 def pack(python: str, raw: list[str], mirror: Path) -> None:
     """Fill the kit with wheels for the other machine's Python and with the mirror's folders ``raw``."""
+    absent = [name for name in raw if not (mirror / name).is_dir()]
+    if absent:
+        raise SystemExit(
+            f"{mirror}: has no folder {', '.join(absent)}; name one that holds raw data, a folder per dataset"
+        )
     shutil.rmtree(KIT / "wheels", ignore_errors=True)
     platforms = [f"--platform={tag}_x86_64" for tag in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
     where = ["--only-binary=:all:", f"--python-version={python}", *platforms, "-d", str(KIT / "wheels")]
@@ -71,10 +76,15 @@ def train(benchmark: str, settings: list[str], seconds: float, at_once: int, dev
     for part in sorted((KIT / "so-far").glob("*.tar")):
         with tarfile.open(part) as archive:
             archive.extractall(ROOT, filter="data")
-    unfinished = json.loads(subprocess.check_output([*program, "status", *chosen, "--json"], env=env))["unfinished"]
+    asked = subprocess.run([*program, "status", *chosen, "--json"], env=env, stdout=subprocess.PIPE, check=False)
+    if asked.returncode:
+        return asked.returncode  # the command has said what is wrong
+    unfinished = json.loads(asked.stdout)["unfinished"]
     for data in sorted({run["cell"].split("/")[0] for run in unfinished}):
         for step in ("fetch", "prepare"):
-            subprocess.run([*program, step, data, *chosen], env=env, check=True)
+            done = subprocess.run([*program, step, data, *chosen], env=env, check=False)
+            if done.returncode:
+                return done.returncode
     # What has a saved state first; then all methods of a seed before the next seed, so that they can be compared.
     waiting = deque(sorted(unfinished, key=lambda run: (run["state"] == "missing", run["seed"])))
     running: dict[subprocess.Popen[bytes], str] = {}

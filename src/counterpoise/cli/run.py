@@ -85,14 +85,14 @@ def plan(
 ) -> None:
     """Before launch: check the whole configuration; say what would run, what is there, how long it takes."""
     from counterpoise.cli.overview import plan_data, plan_lines
+    from counterpoise.runs.changed import checked_statuses
     from counterpoise.runs.estimate import read_recorded
-    from counterpoise.runs.status import run_statuses
 
     if device is not None and measure:
         raise UserError("plan: --measure is about this machine, --device about another; ask for one of them")
     asked = request(benchmark, settings, root)
     found = asked.plan()
-    runs = run_statuses(found, asked.root)
+    runs = checked_statuses(found, asked.root)
     if as_json:
         _print_json(plan_data(found, runs))
         return
@@ -118,12 +118,13 @@ def status(
     import time
 
     from counterpoise.cli.overview import progress_lines, status_data, status_lines
+    from counterpoise.runs.changed import checked_statuses
     from counterpoise.runs.status import find_orphans, known_to_benchmarks, run_statuses
 
     asked = request(benchmark, settings, root)
     found = asked.plan()
     if as_json:
-        _print_json(status_data(found, run_statuses(found, asked.root)))
+        _print_json(status_data(found, checked_statuses(found, asked.root)))
         return
     while watch:
         runs = run_statuses(found, asked.root)
@@ -135,7 +136,7 @@ def status(
             return
         time.sleep(WATCH_SECONDS)
     orphans = find_orphans(asked.root, known_to_benchmarks(found, asked.root))
-    for line in status_lines(found, run_statuses(found, asked.root), orphans):
+    for line in status_lines(found, checked_statuses(found, asked.root), orphans):
         print(line)
 
 

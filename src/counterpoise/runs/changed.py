@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from counterpoise.results.layout import Layout
 from counterpoise.results.record import RECORD, data_problem, read_record
 from counterpoise.runs.failure import NAME as FAILURE
 from counterpoise.runs.layout import layout_of
+from counterpoise.runs.status import RunStatus, State, run_statuses
 
 NOTE = "work/changed.txt"
 CONTENT = "content"
@@ -83,6 +85,18 @@ def find_changed(plan: Plan, root: Path) -> dict[str, str]:
     reason = next(iter(broken.values()), "") or since_then
     reason = reason or derived_problem(root / home, basis, asked, explanations_folder(root, plan.benchmark.name))
     return broken | ({f"{home}/{BASIS}": reason} if reason else {})
+
+
+def checked_statuses(plan: Plan, root: Path) -> list[RunStatus]:
+    """Return the status of every run, ``broken`` where the workflow would train a finished one again, and why."""
+    changed = find_changed(plan, root)
+    runs = []
+    for run in run_statuses(plan, root):
+        reason = changed.get(f"{run.cell.run_directory(run.seed)}/{RECORD}")
+        if run.finished and reason:
+            run = replace(run, state=State.BROKEN, detail=f"{reason}; the next run trains it again")
+        runs.append(run)
+    return runs
 
 
 def check_raw_data(plan: Plan, root: Path) -> None:
