@@ -63,7 +63,12 @@ def environment() -> dict[str, str]:
     if not SITE.is_dir():
         wheels = sorted(str(path) for path in (KIT / "wheels").glob("*.whl"))
         pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--target", str(SITE), *wheels]
-        subprocess.run(pip, check=True)
+        if subprocess.run(pip, check=False).returncode:
+            shutil.rmtree(SITE, ignore_errors=True)  # half of it would pass for all of it in the next call
+            here = f"{sys.version_info.major}.{sys.version_info.minor}"
+            raise SystemExit(
+                f"the kit's wheels do not install here; pack it with --python {here}, this machine's version"
+            )
     return os.environ | {"PYTHONPATH": f"{SITE}:{ROOT / 'src'}:{ROOT / 'tests/support'}", "OMP_NUM_THREADS": "1"}
 
 
