@@ -164,6 +164,61 @@ def test_an_unfinished_benchmark_is_published_only_on_request(project, derive):
     assert verify(folder).differences == []
 
 
+@pytest.mark.parametrize("most", [publication.FULL_PREDICTIONS, 1000])
+def test_an_extended_record_is_the_one_that_all_runs_would_have_given(project, derive, monkeypatch, most):
+    """Seed 0 was published on one machine, seed 1 is trained on another that has no run of seed 0."""
+    monkeypatch.setattr(publication, "FULL_PREDICTIONS", most)
+    folder = publish(project.root, "small").folder
+    whole = texts(folder)
+    away = project.root / "away"
+
+    def hide(seed: int) -> None:
+        for cell in project.plan().cells:
+            shutil.move(project.root / cell.run_directory(seed), away / cell.run_directory(seed))
+
+    hide(1)
+    derive(project)
+    assert texts(publish(project.root, "small", partial=True).folder) != whole
+    shutil.move(away / "results/runs", project.root / "results/held")
+    hide(0)
+    shutil.copytree(project.root / "results/held", project.root / "results/runs", dirs_exist_ok=True)
+    derive(project)
+    with pytest.raises(UserError, match="4 of 8 runs are missing"):
+        publish(project.root, "small")
+    assert publish(project.root, "small", extend=True).runs == 8
+    assert texts(folder) == whole
+    assert verify(folder).recomputed == 8
+
+
+def test_an_extended_record_may_still_lack_runs_and_says_so(project, derive):
+    for cell in project.plan().cells:
+        shutil.rmtree(project.root / cell.run_directory(0))
+    derive(project)
+    publish(project.root, "small", partial=True)
+    shutil.rmtree(project.root / project.cell("uniform").run_directory(1))
+    derive(project)
+    with pytest.raises(UserError, match="4 of 8 runs are missing"):
+        publish(project.root, "small", extend=True)
+    folder = publish(project.root, "small", partial=True, extend=True).folder
+    assert "4 missing, 4 completed" in (folder / "README.md").read_text()
+
+
+def test_a_record_of_another_key_is_not_extended_and_stays(project, derive, finish):
+    before = texts(project.root / "results/published/small")
+    protocol = project.root / "configs/protocols/digits.yaml"
+    protocol.write_text(protocol.read_text().replace("batch_size: ", "batch_size: 1"))
+    finish(project)
+    derive(project)
+    with pytest.raises(UserError, match="has no run of the keys and seeds of 'small'"):
+        publish(project.root, "small", extend=True)
+    assert texts(project.root / "results/published/small") == before
+
+
+def test_there_has_to_be_a_record_to_extend(project):
+    with pytest.raises(UserError, match="smal: no published record.*small"):
+        publish(project.root, "small", "smal", extend=True)
+
+
 def test_a_failed_run_is_in_the_record_with_its_reason_and_without_the_machine(project, derive):
     cell = project.cell("uniform")
     project.fail(cell, 0, "out_of_memory", f"2 GiB short in {project.root.resolve()}/logs/x and /opt/thing")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from counterpoise.comparability import Difference
+from counterpoise.judging.contrast import Gain
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.reporting.outcome import (
     answer,
@@ -61,6 +62,17 @@ def test_what_deviates_one_by_one_is_never_said_to_agree(study):
     after = sum(row.deviates for row in found.rows)
     assert singly > after == 0, (singly, after)
     assert answer(found).startswith(f"{singly} of 4 compared numbers deviate taken one by one, none after correction")
+
+
+def test_gains_that_deviate_one_by_one_are_counted_beside_those_that_do_after_correction(study):
+    study.runs("uniform", [0.78, 0.785])
+    study.runs("pcgrad", [0.60, 0.62])
+    found = study.compare()
+    gains = [gain for gain in found.gains if gain.verdict is Gain.DEVIATES]
+    assert gains
+    assert all(gain.p_corrected > 0.05 for gain in gains), "what follows is about gains that correction takes away"
+    text = table_summary(found, "table3")
+    assert f", {len(gains)} {'deviates' if len(gains) == 1 else 'deviate'} taken one by one, none after" in text
 
 
 def test_a_diverged_run_of_the_papers_number_counts_as_a_deviation(study):

@@ -37,6 +37,9 @@ def publish(
         str | None, typer.Option(help="the record's folder in results/published; default: the benchmark's name")
     ] = None,
     partial: Annotated[bool, typer.Option("--partial", help="also where runs are missing or failed")] = False,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="keep finished runs of the record that is there and are missing here")
+    ] = False,
     again: Annotated[
         bool, typer.Option("--again", help="judge a record anew, without its runs: other rules, changed notes.md")
     ] = False,
@@ -62,7 +65,7 @@ def publish(
     asked = request(benchmark, settings, root)
     plan = asked.plan()
     current_results(plan, asked.root)
-    done = publication.publish(asked.root, plan.benchmark.name, name, partial=partial)
+    done = publication.publish(asked.root, plan.benchmark.name, name, partial=partial, extend=extend)
     print(f"{done.folder}: {done.runs} runs, {done.size / 1e6:.2f} MB; all records {done.total / 1e6:.2f} MB")
     for line in (*(f"left out for size: {kind}" for kind in done.left_out), *done.problems):
         print(line)

@@ -6,7 +6,7 @@ import gzip
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from counterpoise.papers.head import OWN
 from counterpoise.papers.paper import Paper
 from counterpoise.publication import record as published
 from counterpoise.publication.readme import NOTES, readme_text
-from counterpoise.publication.verify import recompute, verify
+from counterpoise.publication.verify import recompute, recompute_values, verify
 from counterpoise.results.arrays import pack_arrays
 from counterpoise.results.explained import explanations_folder, read_explanations
 from counterpoise.results.papers import papers_of
@@ -36,8 +36,17 @@ from counterpoise.results.run_files import (
     TIMINGS,
     compact,
     read_predictions,
+    read_run_file,
 )
-from counterpoise.results.table import Results, RunEntry, read_results, write_results
+from counterpoise.results.table import (
+    Results,
+    RunEntry,
+    as_table,
+    read_results,
+    rows_of_run,
+    values_by_run,
+    write_results,
+)
 from counterpoise.validation import load_yaml
 
 BUDGET = 25_000_000
@@ -64,24 +73,32 @@ class Publication:
     problems: tuple[str, ...]
 
 
-def publish(root: Path, benchmark: str, name: str | None = None, *, partial: bool = False) -> Publication:
+def publish(
+    root: Path, benchmark: str, name: str | None = None, *, partial: bool = False, extend: bool = False
+) -> Publication:
     """Write ``results/published/<name>`` (default: the benchmark's name) from ``results/<benchmark>`` and its runs.
 
-    A record that is there is replaced as a whole; its ``notes.md`` stays. Before it takes its place, the new record
-    is verified: every number in it was recomputed from what is in it.
+    A record that is there is replaced as a whole; its ``notes.md`` stays, and so do, with ``extend``, finished runs
+    of it that are planned and not finished here. Before it takes its place, the new record is verified: every number
+    in it was recomputed from what is in it.
 
     Raises:
         UserError: there are no results; a run is missing or failed (unless ``partial``); results do not fit their
-            runs; or the project's records would be larger than :data:`BUDGET`.
+            runs; the record that is to be extended has none of the planned runs; or the project's records would be
+            larger than :data:`BUDGET`.
     """
     root = Path(root)
     source = root / RESULTS / benchmark
     results = read_results(source)
-    _check_finished(source, results, partial)
     folder = root / PUBLISHED / (name or results.layout.name)
+    sources = {run.folder: results.runs_folder / run.folder for run in results.runs}
+    if extend:
+        results, kept = _with_runs_of(published.read_published(published.find_record(root, folder.name)), results)
+        sources |= kept
+    _check_finished(source, results, partial)
     others = sum(_size(other) for other in _records(root) if other != folder)
     notes = read_bytes(folder / NOTES, "notes") if (folder / NOTES).is_file() else None
-    runs_folder, results = results.runs_folder, _portable(results, root)
+    results = _portable(results, root)
     with atomic_directory(folder) as fresh:
         if notes is not None:
             write_bytes(fresh / NOTES, notes)
@@ -90,13 +107,16 @@ def publish(root: Path, benchmark: str, name: str | None = None, *, partial: boo
         _copy_benchmark(results, root, fresh)
         _copy_explanations(results, root, fresh)
         for run in results.runs:
-            _copy_record(run, runs_folder / run.folder, fresh / "runs" / run.folder)
+            _copy_record(run, sources[run.folder], fresh / "runs" / run.folder)
         results = replace(results, runs_folder=fresh / "runs")
         room = BUDGET - others - _size(fresh) - FOR_PAGES
-        packed, left_out = _copy_predictions(results, runs_folder, fresh, room)
-        left_out += _copy_series(results, runs_folder, fresh, room - packed.size)
+        packed, left_out = _copy_predictions(results, sources, fresh, room)
+        left_out += _copy_series(results, sources, fresh, room - packed.size)
         named = {name for run in results.runs for name in run.files}
         left_out += sorted(named - {PREDICTIONS, HISTORY, DIAGNOSTICS})  # weights
+        if extend:  # agreement is between runs, and a run may have found another only here
+            results = recompute_values(results, left_out)
+            write_results(results, fresh)
         comparisons = [judge(papers[name], results) for name in results.layout.judged]
         problems = _derive(results, papers, comparisons, fresh)
         commit, changed = commit_of(root, ".", ":(exclude)results")
@@ -176,6 +196,37 @@ def _check_finished(source: Path, results: Results, partial: bool) -> None:
             f"{source}: {lacking} of {len(results.runs)} runs are missing or failed; "
             "'counterpoise status' lists them, --partial publishes without them"
         )
+
+
+def _with_runs_of(record: published.PublishedRecord, results: Results) -> tuple[Results, dict[str, Path]]:
+    """Add to results the finished runs of a record that they plan and lack; return also where these runs' files are."""
+    if PREDICTIONS in record.manifest.left_out:
+        raise UserError(f"{record.folder}: holds no predictions, so that none of its values can be computed again")
+    old = recompute(record)
+    finished = {run.folder: run for run in old.runs if run.finished}
+    kept = {run.folder: finished[run.folder] for run in results.runs if not run.finished and run.folder in finished}
+    if not kept and all(run.folder not in finished for run in results.runs):
+        raise UserError(
+            f"{record.folder}: has no run of the keys and seeds of '{results.layout.name}': what was published under "
+            "another key cannot be extended; publish without --extend replaces it"
+        )
+    values, of_old = values_by_run(results.values), values_by_run(old.values)
+    rows = [
+        row
+        for run in (kept.get(run.folder, run) for run in results.runs)
+        for row in rows_of_run(
+            results.cell(run.cell), run, (of_old if run.folder in kept else values).get((run.cell, run.seed), ())
+        )
+    ]
+    places = {(run.cell, run.seed) for run in kept.values()}
+    merged = replace(
+        results,
+        values=as_table(rows),
+        runs=tuple(kept.get(run.folder, run) for run in results.runs),
+        correct={**results.correct, **{place: right for place, right in old.correct.items() if place[:2] in places}},
+        details={**results.details, **{place: found for place, found in old.details.items() if place[:2] in places}},
+    )
+    return merged, {name: record.folder / "runs" / name for name in kept}
 
 
 # -- what names this machine ---------------------------------------------------------------------------------
@@ -274,19 +325,25 @@ class _Packed:
     compact: bool = False
 
 
-def _copy_predictions(results: Results, runs_folder: Path, folder: Path, room: int) -> tuple[_Packed, list[str]]:
+def _copy_predictions(
+    results: Results, sources: Mapping[str, Path], folder: Path, room: int
+) -> tuple[_Packed, list[str]]:
     """Copy predictions as they are where they are small, else as classes and confidences, else leave them out."""
     runs = [run for run in results.runs if run.status == "completed"]
-    full = sum((runs_folder / run.folder / PREDICTIONS).stat().st_size for run in runs)
-    if full <= min(FULL_PREDICTIONS, room):
+    packed_before = any((sources[run.folder] / COMPACT).exists() for run in runs)  # in the record that is extended
+    full = 0 if packed_before else sum((sources[run.folder] / PREDICTIONS).stat().st_size for run in runs)
+    if not packed_before and full <= min(FULL_PREDICTIONS, room):
         for run in runs:
-            data = read_bytes(runs_folder / run.folder / PREDICTIONS, "file of predictions")
+            data = read_bytes(sources[run.folder] / PREDICTIONS, "file of predictions")
             write_bytes(folder / "runs" / run.folder / PREDICTIONS, data)
         return _Packed(size=full), []
     size = 0
     for run in runs:
-        predictions = read_predictions(runs_folder / run.folder, run.files[PREDICTIONS])
-        data = pack_arrays(compact(predictions or {}, results.layout.ece_bins))
+        if (sources[run.folder] / COMPACT).exists():
+            data = read_bytes(sources[run.folder] / COMPACT, "file of predictions")
+        else:
+            predictions = read_predictions(sources[run.folder], run.files[PREDICTIONS])
+            data = pack_arrays(compact(predictions or {}, results.layout.ece_bins))
         size += len(data)
         if size > room:
             for path in (folder / "runs").rglob(COMPACT):
@@ -296,15 +353,15 @@ def _copy_predictions(results: Results, runs_folder: Path, folder: Path, room: i
     return _Packed(size=size, compact=True), []
 
 
-def _copy_series(results: Results, runs_folder: Path, folder: Path, room: int) -> list[str]:
+def _copy_series(results: Results, sources: Mapping[str, Path], folder: Path, room: int) -> list[str]:
     """Copy, compressed, each kind of series for which there is room; return the kinds that are left out."""
     measurements = sorted({f"{name}.csv" for run in results.runs for name in run.measurements})
     left_out = []
     for name in dict.fromkeys([HISTORY, *measurements, TIMINGS, DIAGNOSTICS]):
         packed = {
-            folder / "runs" / run.folder / f"{name}.gz": gzip.compress(read_bytes(path, "series of a run"), mtime=0)
+            folder / "runs" / run.folder / f"{name}.gz": gzip.compress(data, mtime=0)
             for run in results.runs
-            if run.finished and (path := runs_folder / run.folder / name).is_file()
+            if run.finished and (data := read_run_file(sources[run.folder], name)) is not None
         }
         size = sum(map(len, packed.values()))
         if packed and size > room:

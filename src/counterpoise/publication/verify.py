@@ -172,10 +172,26 @@ def recompute(record: published.PublishedRecord) -> Results:
     done = Verification(name=str(record.folder))
     _check_manifest(record, done)
     results = _recomputed(record.results, done, frozenset(record.manifest.left_out))
+    _refuse_wrong(done, f"; 'counterpoise verify {record.folder.name}' lists all")
+    return results
+
+
+def recompute_values(results: Results, left_out: Sequence[str] = ()) -> Results:
+    """Return results with every value computed again from the files in their ``runs_folder``.
+
+    Raises:
+        UserError: a stored value does not come out again.
+    """
+    done = Verification(name=str(results.runs_folder.parent))
+    results = _recomputed(results, done, frozenset(left_out))
+    _refuse_wrong(done)
+    return results
+
+
+def _refuse_wrong(done: Verification, advice: str = "") -> None:
     wrong = [difference for difference in done.differences if difference.stored != NOTHING]
     if wrong:
-        raise UserError(f"{record.folder}: {wrong[0]}; 'counterpoise verify {record.folder.name}' lists all")
-    return results
+        raise UserError(f"{done.name}: {wrong[0]}{advice}")
 
 
 # -- the manifest --------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from counterpoise.comparability import OTHER
 from counterpoise.judging.claims import Answer
 from counterpoise.judging.compare import COMPARED, Comparison, ComparisonRow
+from counterpoise.judging.contrast import Gain
 from counterpoise.judging.verdicts import MOST_WRONG, Discrimination, Verdict
 from counterpoise.reporting.own import own_answer, own_headline, own_sentence, own_summary
 from counterpoise.reporting.words import counted, listed
@@ -104,13 +105,12 @@ def answer(comparison: Comparison) -> str:
         other = numbers.count(Verdict.NOT_COMPARABLE) > 0
         text = f"Not answered here: {'no number is comparable in level' if other else 'nothing was compared'}"
         return f"{text}; {counted(refuted, 'claim')} refuted" if refuted else text
-    if wrong:
-        text = f"{wrong} of {counted(numbers.compared, 'compared number')} {'deviates' if wrong == 1 else 'deviate'}"
-    elif singly := numbers.count(Verdict.DEVIATES):
-        # Far off each for itself, and too few seeds to say so of that many at once: not the same as close.
+    # Far off each by itself, and too few seeds to say so of that many at once, is not the same as close.
+    singly = numbers.count(Verdict.DEVIATES) + numbers.count(Verdict.DIVERGED) - numbers.diverged_stand_ins
+    if singly:
         deviate = "deviates" if singly == 1 else "deviate"
-        text = f"{singly} of {counted(numbers.compared, 'compared number')} {deviate} taken one by one"
-        text += ", none after correction for their number"
+        text = f"{singly} of {counted(numbers.compared, 'compared number')} {deviate}"
+        text += "" if wrong == singly else f" taken one by one, {wrong or 'none'} after correction for their number"
     else:
         text = f"Nothing deviates among {counted(numbers.compared, 'compared number')}"
     return f"{text}; {counted(refuted, 'claim')} refuted" if refuted else text
@@ -269,7 +269,11 @@ def _gain_part(comparison: Comparison, name: str) -> str:
     same = sum(gain.same_sign for gain in gains)
     away = sum(gain.p_corrected is not None and gain.p_corrected < comparison.paper.alpha for gain in gains)
     text = f"Gains over {gains[0].baseline}: {same} of {len(gains)} with the printed sign"
-    return f"{text}, {away} {'deviates' if away == 1 else 'deviate'}." if away else f"{text}."
+    singly = sum(gain.verdict is Gain.DEVIATES for gain in gains)
+    if singly:
+        text += f", {singly} {'deviates' if singly == 1 else 'deviate'}"
+        text += "" if away == singly else f" taken one by one, {away or 'none'} after correction"
+    return f"{text}."
 
 
 def _equal_parts(comparison: Comparison, name: str) -> Iterable[str]:
