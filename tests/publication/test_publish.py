@@ -215,7 +215,7 @@ def test_a_record_of_another_key_is_not_extended_and_stays(project, derive, fini
 
 
 def test_there_has_to_be_a_record_to_extend(project):
-    with pytest.raises(UserError, match="smal: no published record.*small"):
+    with pytest.raises(UserError, match=r"smal: no published record.*small"):
         publish(project.root, "small", "smal", extend=True)
 
 
