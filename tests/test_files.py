@@ -5,8 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 import socket
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -200,3 +204,60 @@ def test_packed_data_is_unpacked_only_as_far_as_it_should_be():
     for damaged in (b"", b"abc", gzip.compress(b"abc")[:-3], gzip.compress(b"abc") + b"more"):
         with pytest.raises(UserError, match="x: not readable as gzip"):
             files.unpack_gzip(damaged, "x")
+
+
+# -- what killed processes leave ---------------------------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from counterpoise import files
+def rename(old, new):
+    if Path(new) == Path(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(old, new)
+real, Path.rename, Path.replace = Path.rename, rename, rename
+if sys.argv[2] == "folder":
+    with files.atomic_directory(Path(sys.argv[1])) as made:
+        (made / "x").write_text("new")
+else:
+    files.write_text(Path(sys.argv[1]), "new")
+"""
+
+
+def killed_before_the_last_rename(path: Path, kind: str) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, path, kind], check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_what_a_killed_process_left_goes_with_the_next_that_writes_there(tmp_path):
+    killed_before_the_last_rename(tmp_path / "record", "folder")
+    killed_before_the_last_rename(tmp_path / "note.txt", "file")
+    assert len(list(tmp_path.iterdir())) == 2, "one hidden leftover of each"
+    with files.atomic_directory(tmp_path / "record") as made:
+        (made / "x").write_text("mine")
+    files.write_text(tmp_path / "note.txt", "mine")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["note.txt", "record"]
+
+
+def test_a_folder_that_was_moved_aside_for_one_that_never_came_is_put_back(tmp_path):
+    path = tmp_path / "record"
+    with files.atomic_directory(path) as made:
+        (made / "x").write_text("old")
+    killed_before_the_last_rename(path, "folder")
+    assert not path.exists(), "killed between the two renames"
+    with pytest.raises(RuntimeError), files.atomic_directory(path):
+        raise RuntimeError("this one fails, too")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["record"]
+    assert (path / "x").read_text() == "old"
+
+
+def test_what_another_process_is_writing_stays(tmp_path):
+    with files.scratch_folder(tmp_path / "data") as first, files.scratch_folder(tmp_path / "data") as second:
+        (first / "x").write_text("1")
+        (second / "x").write_text("2")
+        assert (first / "x").read_text() == "1"
+    elsewhere = tmp_path / ".data.another-machine-1.abcdefgh"
+    elsewhere.mkdir()
+    with files.scratch_folder(tmp_path / "data"):
+        assert elsewhere.exists()

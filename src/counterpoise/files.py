@@ -10,7 +10,9 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
+import socket
 import stat
 import tempfile
 import zlib
@@ -24,6 +26,8 @@ LARGEST = 512 * 2**20
 """Bytes of one file that is read into memory: a list of 10,000 runs has 50 million."""
 DEEPEST = 100
 """Levels of nesting in a JSON file; what reads and writes nested data recurses and must come to its end."""
+OLD = "old."
+"""In the name of a folder that holds what is being replaced."""
 
 
 @contextlib.contextmanager
@@ -36,7 +40,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_clear_prefix(path), suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror} (is the folder writable?)") from error
     os.close(handle)
@@ -52,6 +56,55 @@ def atomic_path(path: Path) -> Iterator[Path]:
         sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``, for what may be renamed to it; remove it in the end."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=_clear_prefix(path), dir=path.parent))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror} (is the folder writable?)") from error
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _prefix(path: Path) -> str:
+    """Return how temporary names beside ``path`` begin: they say which process of which machine writes there."""
+    return f".{path.name}.{socket.gethostname()}-{os.getpid()}."
+
+
+def _clear_prefix(path: Path) -> str:
+    """Return :func:`_prefix`, after what killed processes of this machine left beside ``path`` was cleared away.
+
+    A process that was killed between its two renames had moved the old folder aside: that is put back.
+    """
+    left = re.compile(rf"\.{re.escape(path.name)}\.{re.escape(socket.gethostname())}-(\d+)\.({re.escape(OLD)})?[^.]+.*")
+    for entry in sorted(os.scandir(path.parent), key=lambda entry: entry.name):
+        found = left.fullmatch(entry.name)
+        if found is None or _is_alive(int(found[1])):
+            continue
+        if found[2] and not path.exists() and (Path(entry) / path.name).exists():
+            (Path(entry) / path.name).rename(path)
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            Path(entry).unlink(missing_ok=True)
+    return _prefix(path)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def sync_directory(path: Path) -> None:
@@ -70,17 +123,10 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     An existing folder at ``path`` is replaced.
     """
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror} (is the folder writable?)") from error
-    try:
+    with scratch_folder(path) as temporary:
         yield temporary
         temporary.chmod(0o755)
         publish_directory(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def publish_directory(temporary: Path, path: Path) -> None:
@@ -90,7 +136,7 @@ def publish_directory(temporary: Path, path: Path) -> None:
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
     if path.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+        old = Path(tempfile.mkdtemp(prefix=f"{_prefix(path)}{OLD}", dir=path.parent))
         path.rename(old / path.name)
         temporary.rename(path)
         shutil.rmtree(old)

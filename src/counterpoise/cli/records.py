@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -105,6 +104,7 @@ def redo(
     root: RootOption = None,
 ) -> None:
     """Train a recorded run once more, aside: does it give the same bits? Exit code 3: it does not."""
+    from counterpoise.files import scratch_folder
     from counterpoise.results.record import read_record
     from counterpoise.runs.redo import differences
     from counterpoise.runs.run import run_of
@@ -116,11 +116,10 @@ def redo(
     from counterpoise.runs.machine import choose_device
     from counterpoise.runs.train import train_run
 
-    (asked.root / "work").mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".redo-", dir=asked.root / "work") as scratch:
+    with scratch_folder(asked.root / "work/redo") as scratch:
         # Aside: parents are read where they are, but this run's own folders are scratch ones.
-        name = Path(scratch).name
-        again = dataclasses.replace(run, runs=Path("work", name, "runs"), work=Path("work", name, "work"))
+        aside = scratch.relative_to(asked.root)
+        again = dataclasses.replace(run, runs=aside / "runs", work=aside / "work")
         train_run(again, choose_device(device))
         lines = differences(recorded, read_record(again.folder, run.cell.key, seed))
     print("\n".join(lines) if lines else "the same, bit for bit: history, predictions and weights")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import lzma
-import shutil
 import stat
 import struct
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from typing import IO, Any
 
 from counterpoise.data.sources import impostor, is_litter
 from counterpoise.errors import UserError
+from counterpoise.files import scratch_folder
 
 MAX_FILES = 5_000_000
 MAX_RATIO = 200
@@ -53,17 +52,16 @@ def extract(archive: Path, destination: Path, *, max_bytes: int | None = None, m
         raise UserError(f"{destination}: is there already; {archive.name} is unpacked into a new folder only")
     if max_bytes is None:
         max_bytes = max(FREE_BYTES, MAX_RATIO * archive.stat().st_size)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
     try:
-        unpack = _Unpacking(archive, temporary, max_bytes, max_files)
-        if _is_zip(archive):
-            _extract_zip(archive, unpack)
-        else:
-            _extract_tar(archive, unpack)
-        unpack.finish()
-        temporary.chmod(0o755)
-        temporary.rename(destination)
+        with scratch_folder(destination) as temporary:
+            unpack = _Unpacking(archive, temporary, max_bytes, max_files)
+            if _is_zip(archive):
+                _extract_zip(archive, unpack)
+            else:
+                _extract_tar(archive, unpack)
+            unpack.finish()
+            temporary.chmod(0o755)
+            temporary.rename(destination)
     except _BROKEN as error:
         raise UserError(f"{archive}: is damaged or cut short ({error}); a whole copy of it is needed") from error
     except OSError as error:
@@ -71,8 +69,6 @@ def extract(archive: Path, destination: Path, *, max_bytes: int | None = None, m
         if error.errno is None:
             raise UserError(f"{archive}: is damaged or cut short ({error}); a whole copy of it is needed") from error
         raise UserError(f"{destination}: cannot be unpacked: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _is_zip(archive: Path) -> bool:
