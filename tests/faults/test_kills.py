@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
+import socket
 import subprocess
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from miniature import BENCHMARK, Project, kill, kill_group
+from miniature import BENCHMARK, NAME, TABLES, Project, kill, kill_group
 
 TARGETS = ("train", "train", "train", "report", "prepare", "group", "group")
+EVERY_KIND = (*TARGETS, "measure", "measure", "report")
+CG_DIGITS = {"dataset": "cg_digits", "model": "cg_digits_tiny", "protocol": "tiny"}
+COMMANDS = (("report",), ("publish",), ("verify", NAME), ("verify",), ("publish", "--again", "--name", NAME))
+
+
+@pytest.fixture
+def whole(tmp_path: Path, repository: Path) -> Project:
+    """The miniature with a linear probe, which has a process of its own, and gradients measured for a figure."""
+    column = CG_DIGITS | {"modalities": {"audio": "gray", "visual": "colour"}}
+    table = {"paper": "mmpareto", "table": "table1", "columns": {"crema_d": column}, "rows": ["One joint loss"]}
+    figure = {"paper": "mmpareto", "figure": "figure1d", "runs": CG_DIGITS | {"modalities": {"visual": "colour"}}}
+    return Project.create(tmp_path / "whole", repository, tables=[*TABLES, table], figures=[figure])
 
 
 def strike(project: Project, workflow: subprocess.Popen[bytes], target: str, rng: random.Random) -> bool:
@@ -31,27 +45,29 @@ def strike(project: Project, workflow: subprocess.Popen[bytes], target: str, rng
     return bool(victims) and kill(rng.choice(victims))
 
 
-def pick(project: Project, done: Counter[str], rng: random.Random) -> str:
+def pick(project: Project, done: Counter[str], rng: random.Random, targets: tuple[str, ...]) -> str:
     """Return what to kill next: something that this project still has to do.
 
     Data is prepared only in a run's first seconds, so that chance alone may never pick it: while it has had
     less than its share of the kills, it is the next.
     """
     if len(list(project.root.glob("data/prepared/*/manifest.json"))) == 2:
-        return rng.choice([target for target in TARGETS if target != "prepare"])
-    if done["prepare"] <= done.total() // len(TARGETS):
+        return rng.choice([target for target in targets if target != "prepare"])
+    if done["prepare"] <= done.total() // len(targets):
         return "prepare"
-    return rng.choice(TARGETS)
+    return rng.choice(targets)
 
 
-def survive(project: Project, expected: dict[str, str], kills: int, seed: int) -> Counter[str]:
+def survive(
+    project: Project, expected: dict[str, str], kills: int, seed: int, targets: tuple[str, ...] = TARGETS
+) -> Counter[str]:
     """Kill ``kills`` times while the benchmark runs, as often over as that takes; return what was killed."""
     rng = random.Random(seed)
     done: Counter[str] = Counter()
     while sum(done.values()) < kills:
         workflow = project.start()
         while workflow.poll() is None and sum(done.values()) < kills:
-            target = pick(project, done, rng)
+            target = pick(project, done, rng, targets)
             done[target] += strike(project, workflow, target, rng)
         if workflow.wait() == 0 or sum(done.values()) == kills:
             finish(project, expected)
@@ -64,6 +80,39 @@ def finish(project: Project, expected: dict[str, str]) -> None:
     assert project.run() == 0 or project.run() == 0, project.said()[-6000:]
     assert project.artifacts() == expected
     assert not list(project.root.glob("work/**/state-*")), "a settled run leaves no state behind"
+    assert leftovers(project) == []
+
+
+def leftovers(project: Project) -> list[str]:
+    """Temporary files and folders of ours, anywhere in the project."""
+    ours = re.compile(rf"\..*\.{re.escape(socket.gethostname())}-\d+\..*")
+    return [str(path) for path in project.root.rglob(".*") if ours.fullmatch(path.name)]
+
+
+def survive_commands(project: Project, kills: int, seed: int) -> Counter[str]:
+    """Kill commands that a person gives after the workflow; a record is whole at any time, and the same in the end."""
+    rng = random.Random(seed)
+    assert project.counterpoise("publish").returncode == 0
+    folder = project.root / "results/published" / NAME
+    published = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    done: Counter[str] = Counter()
+    while done.total() < kills:
+        words = COMMANDS[done.total() % len(COMMANDS)]
+        given = ["counterpoise", *words, *(() if "--name" in words or NAME in words else ("-b", project.benchmark))]
+        process = subprocess.Popen(
+            given, cwd=project.root, env=project.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(rng.uniform(0.5, 6.0))
+        process.kill()
+        if process.wait() == -signal.SIGKILL:
+            done[words[0]] += 1
+        if folder.exists():  # else the kill came between two renames, and the next publication puts it back
+            assert {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()} == published
+    for words in (("report",), ("publish",)):
+        assert project.counterpoise(*words).returncode == 0
+    assert {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()} == published
+    assert leftovers(project) == []
+    return done
 
 
 @pytest.mark.slow
@@ -73,12 +122,19 @@ def test_six_kills_leave_no_trace(project: Project, undisturbed: dict[str, str])
 
 
 @pytest.mark.slow_full
-def test_sixty_kills_leave_no_trace(project: Project, undisturbed: dict[str, str], record_property):
-    done = survive(project, undisturbed, kills=60, seed=60)
+def test_sixty_kills_of_every_kind_of_process_leave_no_trace(whole: Project, record_property):
+    assert whole.run() == 0, whole.said()[-4000:]
+    expected = whole.artifacts()
+    assert any("/probe." in path for path in expected)
+    assert any("/gradients." in path for path in expected)
+    whole.clear()
+    done = survive(whole, expected, kills=50, seed=60, targets=EVERY_KIND)
+    assert done.keys() == set(EVERY_KIND), dict(done)
+    assert whole.run() == 0
+    done += survive_commands(whole, kills=10, seed=10)
     record_property("kills", dict(done))
     print(dict(done))
     assert sum(done.values()) == 60
-    assert all(done[target] > 0 for target in set(TARGETS))
 
 
 @pytest.mark.slow
