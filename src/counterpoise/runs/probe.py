@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ SCHEMA = 1
 def probe_run(run: Run, settings: Probe, name: str, device: torch.device) -> Path:
     """Probe every trained encoder of a finished run; write ``<name>.npz`` and ``<name>.json`` into its folder.
 
+    Neither holds a time: results rest on their digests, and the same probe made again has to give the same bytes.
     The arrays are ``logits.<modality>``, float32 ``(N, C)``. A run that diverged gives none.
 
     Raises:
@@ -34,7 +34,6 @@ def probe_run(run: Run, settings: Probe, name: str, device: torch.device) -> Pat
     """
     record = read_record(run.folder, run.cell.key, run.seed)
     check_loaded(SOURCE)
-    started = datetime.datetime.now(datetime.UTC)
     found = _probe_all(run, settings, device, record) if record.status == "completed" else {}
     with files.atomic_path(run.folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, **{f"logits.{modality}": probed.logits.numpy() for modality, probed in found.items()})
@@ -47,8 +46,6 @@ def probe_run(run: Run, settings: Probe, name: str, device: torch.device) -> Pat
         "weights_sha256": record.files[WEIGHTS],
         "train_accuracy": {modality: probed.train_accuracy for modality, probed in found.items()},
         "environment": describe(device, Protocol.model_validate(run.cell.config["protocol"])),
-        "started": started.isoformat(timespec="seconds"),
-        "seconds": round((datetime.datetime.now(datetime.UTC) - started).total_seconds(), 3),
         "files": {f"{name}.npz": files.sha256_file(run.folder / f"{name}.npz")},
     }
     files.write_json(run.folder / f"{name}.json", written)
