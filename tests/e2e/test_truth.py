@@ -99,6 +99,7 @@ class Users(RuleBasedStateMachine):
 
     fresh: Project
     home: Path
+    acts: list[str]
 
     @initialize(seed=st.integers(0, 10**6))
     def begin(self, seed: int) -> None:
@@ -107,6 +108,11 @@ class Users(RuleBasedStateMachine):
         shutil.copytree(self.fresh.root, root, symlinks=True)
         self.project = Project(root, self.fresh.checkout)
         self.expected = self.fresh.artifacts()
+
+    def note(self, act: str) -> None:
+        """Say what is done next: a long walk is followed, and its log kept."""
+        self.acts.append(act)
+        print(f"{len(self.acts)}: {act}", flush=True)
 
     def files(self) -> list[Path]:
         homes = ("results/runs", f"results/{NAME}")
@@ -117,21 +123,26 @@ class Users(RuleBasedStateMachine):
     def a_file_is_harmed(self, how: str) -> None:
         files = self.files()
         if files:
-            harm(self.project, self.random.choice(files), how, files)
+            path = self.random.choice(files)
+            self.note(f"{how} {path.relative_to(self.project.root)}")
+            harm(self.project, path, how, files)
             self.look()
 
     @rule(number=st.sampled_from([signal.SIGINT, signal.SIGKILL]), seconds=st.floats(0.5, 12.0))
     def other_seeds_and_a_stop(self, number: int, seconds: float) -> None:
+        self.note(f"signal {number} after {seconds:.1f} s of other seeds")
         interrupt(self.project, seconds, number, "--config", "seeds=[1,5]")
         self.look()
 
     @rule(command=st.sampled_from(["report", "show"]), settings=st.sampled_from(["seeds=[0]", "seeds=[0,7]"]))
     def a_command_by_hand(self, command: str, settings: str) -> None:
+        self.note(f"{command} --set {settings}")
         self.project.counterpoise(command, "--set", settings)
         self.look()
 
     @rule()
     def another_benchmark(self) -> None:
+        self.note("another benchmark")
         other = Project(self.project.root, self.project.checkout)
         other.benchmark = OTHER
         assert other.run() == 0, other.said()[-4000:]
@@ -139,6 +150,7 @@ class Users(RuleBasedStateMachine):
 
     @rule()
     def a_job_that_fails(self) -> None:
+        self.note("a job that fails")
         folder = sabotage(self.home / "fault", "trainer.seed == 9", 'raise ValueError("a shape is wrong")')
         path = os.pathsep.join([str(folder), str(self.project.checkout / "src")])
         assert self.project.run("--config", "seeds=[0,9]", PYTHONPATH=path) == 1
@@ -146,6 +158,7 @@ class Users(RuleBasedStateMachine):
 
     @rule()
     def a_whole_run(self) -> None:
+        self.note("a whole run")
         self.come_right()
 
     def look(self) -> None:
@@ -165,8 +178,10 @@ class Users(RuleBasedStateMachine):
             shutil.rmtree(self.project.root)
 
 
-def walk(fresh: Project, home: Path, examples: int, steps: int) -> None:
-    machine = type("Here", (Users,), {"fresh": fresh, "home": home})
+def walk(fresh: Project, home: Path, examples: int, steps: int) -> list[str]:
+    """Let people do ``steps`` things in each of ``examples`` folders; return what they did."""
+    acts: list[str] = []
+    machine = type("Here", (Users,), {"fresh": fresh, "home": home, "acts": acts})
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -179,16 +194,17 @@ def walk(fresh: Project, home: Path, examples: int, steps: int) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+    return acts
 
 
 @pytest.mark.slow
 def test_a_short_walk_ends_where_a_fresh_run_does(fresh, tmp_path):
-    walk(fresh, tmp_path, examples=1, steps=4)
+    assert walk(fresh, tmp_path, examples=1, steps=4)
 
 
 @pytest.mark.slow_full
 def test_long_walks_end_where_a_fresh_run_does(fresh, tmp_path):
-    walk(fresh, tmp_path, examples=12, steps=10)
+    assert len(walk(fresh, tmp_path, examples=20, steps=10)) >= 190
 
 
 @pytest.mark.slow
