@@ -7,6 +7,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from counterpoise.engine.state import RunState
+from counterpoise.runs.checkpoint import Checkpoints
 
 
 @pytest.fixture
@@ -30,8 +34,11 @@ def put(root, files):
 
 def test_what_was_trained_travels_in_parts_and_arrives_whole(kit, tmp_path, monkeypatch):
     runs = {f"results/runs/data/model/method.{i}/seed-0/predictions.npz": 9_000 for i in range(7)}
-    states = {f"work/data/model/method.9/seed-0/states/state-{epoch:06d}.safetensors": 5_000 for epoch in (9, 10)}
-    put(kit.ROOT, runs | states | {"results/performance/steps.csv": 10})
+    folder = "work/data/model/method.9/seed-0"
+    checkpoints = Checkpoints(kit.ROOT / folder / "states", "abc", 0, "raw")
+    for step in (9, 10):
+        checkpoints.save(RunState({"w": torch.full((1000,), float(step))}, {"step": step}))
+    put(kit.ROOT, runs | {"results/performance/steps.csv": 10, f"{folder}/attempts.json": 100})
     out, here = tmp_path / "out", tmp_path / "here"
     out.mkdir()
     parts = kit._pack_parts(out)
@@ -41,9 +48,13 @@ def test_what_was_trained_travels_in_parts_and_arrives_whole(kit, tmp_path, monk
     monkeypatch.setattr(kit, "KIT", here / "build/gpu-kit")
     here.mkdir()
     kit.bring(out)
-    arrived = {path.relative_to(here).as_posix(): path.read_bytes() for path in here.rglob("*.[ns]*") if path.is_file()}
-    newest = max(states)
-    assert arrived == {name: name.encode().ljust(size, b".") for name, size in (runs | {newest: 5_000}).items()}
+    arrived = {path.relative_to(here).as_posix() for path in (here / "results").rglob("*") if path.is_file()}
+    assert arrived == set(runs)
+    assert all((here / name).read_bytes() == name.encode().ljust(size, b".") for name, size in runs.items())
+    state, passed_over = Checkpoints(here / folder / "states", "abc", 0, "raw").load()
+    assert passed_over == []
+    assert state.plain == {"step": 10}, "the run goes on from its newest state, not from its beginning"
+    assert (here / folder / "attempts.json").exists()
     assert len(list((here / "build/gpu-kit/so-far").iterdir())) == parts
 
 

@@ -20,6 +20,7 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tarfile
@@ -117,12 +118,15 @@ def train(benchmark: str, settings: list[str], seconds: float, at_once: int, dev
     with (out / "device.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["seconds", "gpu_percent", "memory_mib"], *samples])
     parts = _pack_parts(out)
+    pace = _samples_per_second([name for name, code in ended if code == 0])
     codes = [code for _, code in ended]
     failed = sorted(name for name, code in ended if code not in (0, 75))
     print(f"{codes.count(0)} finished, {codes.count(75)} interrupted, {len(failed)} failed, {len(waiting)} waiting")
     if samples:
         busy, memory = ([float(sample[i]) for sample in samples] for i in (1, 2))
         print(f"device busy {sum(busy) / len(busy):.0f} %, peak memory {max(memory):.0f} MiB")
+    if pace:
+        print(f"{statistics.median(pace):,.0f} samples/s in training, median of {len(pace)} runs, {at_once} at once")
     print(f"{parts} parts in {out}; 'kit.py bring' takes them")
     for name in failed:
         print(f"failed: {name}, see {logs.relative_to(ROOT)}", file=sys.stderr)
@@ -143,6 +147,16 @@ def bring(folder: Path) -> None:
     print(f"{len(parts)} parts unpacked; 'counterpoise status' says what is there")
 
 
+def _samples_per_second(runs: list[str]) -> list[float]:
+    """Return how many samples a second each finished run trained on, by its record: evaluation is part of its time."""
+    found = []
+    for name in runs:
+        record = json.loads((ROOT / "results/runs" / name.replace(" seed ", "/seed-") / "record.json").read_text())
+        samples = record["steps_run"] * record["identity"]["config"]["protocol"]["batch_size"]
+        found.append(samples / record["seconds"])
+    return found
+
+
 def _device_samples(at: float) -> Iterator[list[str]]:
     """Yield what the driver says of the first device now, nothing where there is none."""
     if shutil.which("nvidia-smi") is None:
@@ -153,11 +167,14 @@ def _device_samples(at: float) -> Iterator[list[str]]:
 
 
 def _pack_parts(out: Path) -> int:
-    """Write finished runs, and the newest saved state of each other, into tars of limited size; return how many."""
+    """Write finished runs, and what each other goes on from, into tars of limited size; return how many."""
     finished = [path for path in sorted((ROOT / "results/runs").rglob("*")) if path.is_file()]
-    states = [
-        max(folder.glob("state-*")) for folder in sorted((ROOT / "work").rglob("states")) if any(folder.glob("state-*"))
-    ]
+    states: list[Path] = []
+    for folder in sorted((ROOT / "work").rglob("states")):
+        # A state is two files, the .json written last; who trained it so far is noted beside the states.
+        newest = max(folder.glob("state-*.json"), default=None)
+        if newest is not None:
+            states += [newest.with_suffix(".safetensors"), newest, *folder.parent.glob("attempts.json")]
     parts: list[list[Path]] = [[]]
     room = PART_BYTES
     for path in [*finished, *states]:
