@@ -68,11 +68,13 @@ def plan_figure(resolver: Resolver, run: FigureRun, paper: Paper) -> PlannedFigu
 
 def measurement_of(measurement: Measurement, where: str = "") -> tuple[Component, dict[str, Any]]:
     """Return a measurement's component and its settings, complete and checked."""
-    found = component("measurement", measurement.name, where)
-    return found, found.resolve(measurement.settings, f"{where}: settings of the measurement '{measurement.name}'")
+    declared = component("measurement", measurement.name, where)
+    return declared, declared.resolve(
+        measurement.settings, f"{where}: settings of the measurement '{measurement.name}'"
+    )
 
 
 def measurement_name(measurement: Measurement) -> str:
     """Return the name, without its suffix, of a measurement's file: it carries the key of settings and source."""
-    found, settings = measurement_of(measurement)
-    return f"{measurement.name}.{short_key({'settings': settings, 'source': source_digest((found.module,))})}"
+    declared, settings = measurement_of(measurement)
+    return f"{measurement.name}.{short_key({'settings': settings, 'source': source_digest((declared.module,))})}"
