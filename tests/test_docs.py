@@ -18,7 +18,7 @@ from reference import SCHEMAS, pages, walk
 from small_project import SmallProject
 
 from counterpoise.cli.app import app, main
-from counterpoise.components import read_components
+from counterpoise.components import components, read_components
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -143,6 +143,13 @@ def test_examples_in_yaml_are_yaml():
     for page in PAGES:
         for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
             assert yaml.safe_load(block) is not None
+
+
+def test_the_encoders_that_the_guide_advises_are_there():
+    text = (ROOT / "docs/guides/own-data.md").read_text(encoding="utf-8")
+    advised = re.findall(r"`([a-z][a-z0-9_]*)`", text.partition("## The model")[2].partition("## ")[0])
+    assert len(advised) == 4
+    assert set(advised) <= set(components("encoder"))
 
 
 def test_the_guides_example_is_a_method(tmp_path):

@@ -34,6 +34,11 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray, bins: int) ->
     return {found.name: found.compute(output) for found in metrics_of("classification")}
 
 
+def has(found: dict, expected: dict) -> bool:
+    """Whether metrics have these values; another metric of the same source has a test of its own."""
+    return {name: found[name] for name in expected} == expected
+
+
 def logits_of(probabilities: list[list[float]]) -> np.ndarray:
     """Return logits whose softmax is ``probabilities``."""
     return np.log(np.array(probabilities))
@@ -84,12 +89,12 @@ def test_with_one_bin_calibration_error_is_confidence_against_accuracy():
 
 def test_certain_and_right_is_perfectly_calibrated():
     found = classification_metrics(np.array([[100.0, 0.0], [0.0, 100.0]]), np.array([0, 1]), 15)
-    assert found == {"accuracy": 1.0, "macro_f1": 1.0, "ece": pytest.approx(0, abs=1e-6)}
+    assert has(found, {"accuracy": 1.0, "macro_f1": 1.0, "ece": pytest.approx(0, abs=1e-6)})
 
 
 def test_certain_and_wrong_is_as_bad_as_it_gets():
     found = classification_metrics(np.array([[100.0, 0.0], [0.0, 100.0]]), np.array([1, 0]), 15)
-    assert found == {"accuracy": 0.0, "macro_f1": 0.0, "ece": pytest.approx(1, abs=1e-6)}
+    assert has(found, {"accuracy": 0.0, "macro_f1": 0.0, "ece": pytest.approx(1, abs=1e-6)})
 
 
 def test_the_number_of_bins_matters():
@@ -128,7 +133,7 @@ def test_metrics_are_their_definitions(seed, classes, size, bins):
     expected = by_definition(logits, labels, bins)
     assert found["accuracy"] == pytest.approx(expected["accuracy"], rel=1e-12)
     assert found["ece"] == pytest.approx(expected["ece"], abs=1e-12)
-    assert all(0 <= value <= 1 for value in found.values())
+    assert all(0 <= found[name] <= 1 for name in ("accuracy", "macro_f1", "ece"))
 
 
 @given(st.integers(0, 10_000), st.integers(2, 12), st.integers(1, 60))
@@ -196,11 +201,11 @@ def compute(source: str, given) -> dict:
 def test_segmentation_by_hand():
     # Labels down: class 0 has 3 pixels of which 2 are right, class 1 has 1, right; class 2 never occurs.
     confusion = np.array([[2, 1, 0], [0, 1, 0], [0, 0, 0]])
-    assert compute("segmentation", confusion) == {"miou": (2 / 3 + 1 / 2) / 2, "pixel_accuracy": 3 / 4}
+    assert has(compute("segmentation", confusion), {"miou": (2 / 3 + 1 / 2) / 2, "pixel_accuracy": 3 / 4})
 
 
 def test_depth_by_hand():
-    assert compute("depth", np.array([3.0, 0.5, 4])) == {"absolute_error": 0.75, "relative_error": 0.125}
+    assert has(compute("depth", np.array([3.0, 0.5, 4])), {"absolute_error": 0.75, "relative_error": 0.125})
 
 
 def steps(times=None, **columns) -> dict:
@@ -262,11 +267,14 @@ def test_changes_along_training_are_between_its_first_and_its_last_tenth():
 def test_history_gives_losses_and_the_steps_to_the_selected_epoch():
     columns = {"epoch": np.array([0.0, 1.0, 2.0]), "step": np.array([10.0, 20.0, 30.0])}
     columns |= {"train_loss.joint": np.array([2.0, 1.0, 0.6]), "test_accuracy.joint": np.zeros(3)}
-    assert compute("history", History(columns=columns, epoch=1)) == {
-        "training_loss": {"joint": pytest.approx(1.2)},
-        "final_training_loss": {"joint": 0.6},
-        "steps_to_selected": {"joint": 20.0},
-    }
+    assert has(
+        compute("history", History(columns=columns, epoch=1)),
+        {
+            "training_loss": {"joint": pytest.approx(1.2)},
+            "final_training_loss": {"joint": 0.6},
+            "steps_to_selected": {"joint": 20.0},
+        },
+    )
     assert compute("history", History(columns=columns, epoch=None))["steps_to_selected"] == {}
 
 
@@ -277,12 +285,16 @@ def test_gradients_over_mini_batches_are_compared_within_an_encoder():
         columns={name: np.array(values) for name, values in columns.items()},
         encoder=("audio", "audio", "visual", "visual"),
     )
-    assert compute("gradients", rows) == {
-        "norm_ratio": {"audio": 2.0, "visual": 1.0},
-        "norm_variance_ratio": {"audio": 4.0, "visual": pytest.approx(np.nan, nan_ok=True)},  # its norm does not vary
-        "covariance_ratio": {"audio": 4.0, "visual": 2.0},
-        "loss_variance_ratio": {"audio": 9.0, "visual": pytest.approx(np.nan, nan_ok=True)},
-    }
+    assert has(
+        compute("gradients", rows),
+        {
+            "norm_ratio": {"audio": 2.0, "visual": 1.0},
+            # The norm of the visual gradient does not vary.
+            "norm_variance_ratio": {"audio": 4.0, "visual": pytest.approx(np.nan, nan_ok=True)},
+            "covariance_ratio": {"audio": 4.0, "visual": 2.0},
+            "loss_variance_ratio": {"audio": 9.0, "visual": pytest.approx(np.nan, nan_ok=True)},
+        },
+    )
 
 
 def test_a_landscape_changes_by_the_most_along_each_direction_in_the_mean():
@@ -294,11 +306,10 @@ def test_a_landscape_changes_by_the_most_along_each_direction_in_the_mean():
         "sharpness": [0.25] * 6,
     }
     found = compute("landscape", MeasuredRows(columns={name: np.array(v, float) for name, v in columns.items()}))
-    assert found == {
-        "sharpness": {"joint": 0.25},
-        "loss_change": {"joint": 3.0},
-        "accuracy_change": {"joint": pytest.approx(0.6)},
-    }
+    assert has(
+        found,
+        {"sharpness": {"joint": 0.25}, "loss_change": {"joint": 3.0}, "accuracy_change": {"joint": pytest.approx(0.6)}},
+    )
 
 
 def test_agreement_is_told_by_what_the_single_modalities_get_right():
@@ -306,11 +317,14 @@ def test_agreement_is_told_by_what_the_single_modalities_get_right():
     visual = np.array([0, 0, 1, 1, 0, 0, 1], bool)
     joint = np.array([1, 0, 1, 1, 0, 1, 0], bool)
     found = compute("agreement", Agreement(joint=joint, alone={"audio": audio, "visual": visual}))
-    assert found == {
-        "right_where_none": {"joint": 0.5},
-        "right_where_only": {"audio": 0.5, "visual": 1.0},
-        "right_where_all": {"joint": 0.5},
-    }
+    assert has(
+        found,
+        {
+            "right_where_none": {"joint": 0.5},
+            "right_where_only": {"audio": 0.5, "visual": 1.0},
+            "right_where_all": {"joint": 0.5},
+        },
+    )
     never = compute("agreement", Agreement(joint=joint, alone={"audio": audio | True, "visual": visual | True}))
     assert np.isnan(never["right_where_none"]["joint"])
 

@@ -156,7 +156,7 @@ def test_mult_sequences_keep_their_steps(tmp_path):
     assert data.modalities["audio"]["shape"] == [6, 5]
     np.testing.assert_allclose(data.array("test", "text"), made["test"]["text"])
     np.testing.assert_array_equal(data.array("train", "audio")[0, 0], np.zeros(5))
-    expected = (made["val" if False else "valid"]["labels"].reshape(-1) >= 0).astype(int)
+    expected = (made["valid"]["labels"].reshape(-1) >= 0).astype(int)
     np.testing.assert_array_equal(data.array("val", "sentiment"), expected)
 
 

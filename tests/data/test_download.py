@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from counterpoise.data.download import download
+from counterpoise.data.download import FetchError, RefusedError, download
 from counterpoise.errors import UserError
 
 BODY = bytes(range(256)) * 400
@@ -171,6 +171,18 @@ def test_an_optional_file_is_not_given_up_for_a_broken_server(tmp_path, server):
     server.statuses = [503] * 5
     with pytest.raises(UserError, match="503"):
         fetch(server, tmp_path / "a.bin", optional=True)
+
+
+@pytest.mark.parametrize("reasons", [(RefusedError, FetchError), (FetchError, RefusedError)])
+def test_an_optional_file_is_given_up_only_where_every_address_refuses(tmp_path, monkeypatch, reasons):
+    import counterpoise.data.download as module
+
+    def answers(url, *_):
+        raise reasons[int(url)]("the reason of this address")
+
+    monkeypatch.setattr(module, "_attempt", answers)
+    with pytest.raises(UserError, match="0: the reason of this address; 1: the reason of this address"):
+        download(["0", "1"], tmp_path / "a.bin", optional=True)
 
 
 def test_no_address_at_all_is_said(tmp_path):

@@ -24,7 +24,7 @@ from counterpoise.papers.paper import load_paper, paper_names
 from counterpoise.planning.plan import make_plan
 from counterpoise.reporting.figures import draw as draw_module
 from counterpoise.reporting.figures import draw_figures, draw_tables
-from counterpoise.reporting.figures.draw import DrawnFigure, load_kind
+from counterpoise.reporting.figures.draw import DrawnFigure, NothingToDraw, load_kind
 from counterpoise.reporting.figures.kinds.formula import evaluate
 from counterpoise.reporting.figures.style import STYLE
 from counterpoise.results.layout import Layout, LayoutFigure
@@ -274,6 +274,17 @@ def test_a_figure_that_cannot_be_drawn_is_named_and_the_others_are_drawn(made, t
     problems = draw_figures(only(runs, "figure4a", "figure3", results=runs.results(gone)), PAPERS, tmp_path)
     assert problems == ["figure mmpareto/figure4a: no finished run gives anything to draw"]
     assert {path.stem for path in (tmp_path / "figures/mmpareto").iterdir()} == {"figure3"}
+
+
+def test_a_figure_without_a_run_is_told_from_one_that_is_wrong(made):
+    runs = made["mmpareto"]
+    (cell,) = runs.cells("figure4a").values()
+    with pytest.raises(NothingToDraw):
+        drawn(runs, "figure4a", runs.results({(cell, seed): "missing" for seed in SEEDS}))
+    unknown = runs.paper.figure("figure4a").model_copy(update={"kind": "pie"})
+    with pytest.raises(UserError, match="pie") as wrong:
+        load_kind(unknown)
+    assert not isinstance(wrong.value, NothingToDraw)
 
 
 def test_a_figure_that_its_paper_does_not_have_is_named(made, tmp_path):

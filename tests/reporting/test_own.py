@@ -84,7 +84,9 @@ def test_the_terminal_shows_values_pairs_and_the_exit_code(study):
 
 def test_the_report_has_no_page_that_is_about_papers(folder):
     report = folder / "report"
-    assert {path.stem for path in report.glob("*.html")} == {"index", "tables", "cells", "environment"}
+    names = {path.stem for path in report.glob("*.html")}
+    assert names >= {"index", "tables", "cells", "environment"}
+    assert not names & {"numbers", "claims", "audit"}
     index = parse((report / "index.html").read_text())
     assert "reproduce" not in index.text
     assert "nothing of a paper was compared" in index.text

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from counterpoise.judging.compare import Comparison, judge
 from counterpoise.papers.paper import Paper, PaperTable, Row, load_paper
@@ -230,3 +231,19 @@ class MadeResults:
     def compare(self) -> Comparison:
         """Judge the results."""
         return judge(self.paper, self.results)
+
+
+@pytest.fixture
+def make_study() -> Callable[..., MadeResults]:
+    """Return a function that makes the results of one table: column group -> dataset that runs in it."""
+
+    def make(
+        table: str,
+        groups: Mapping[str, str],
+        seeds: Sequence[int] = (0, 1, 2),
+        variants: Mapping[str, Sequence[str]] | None = None,
+        paper: str = "mmpareto",
+    ) -> MadeResults:
+        return MadeResults(paper, {table: groups}, seeds, variants)
+
+    return make

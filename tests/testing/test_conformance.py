@@ -16,7 +16,7 @@ from counterpoise.methods.interface import IntegrationMethod, LossMethod, Method
 from counterpoise.methods.mmpareto import MMPareto
 from counterpoise.methods.uniform import Uniform
 from counterpoise.models.network import JOINT
-from counterpoise.testing.conformance import PROPERTIES, Case, cases_of, check, check_method
+from counterpoise.testing.conformance import PROPERTIES, Case, Violation, cases_of, check, check_method
 
 CASES = [
     (label, case)
@@ -201,6 +201,17 @@ def test_the_suite_sees_a_fault(made, label):
     result = check(label, FaultyCase("joint", made=made))
     assert not result.passed
     assert result.detail
+
+
+def test_a_property_says_what_was_seen_and_an_error_in_a_formula_is_not_taken_for_one():
+    class Misspelt(Faulty):
+        def loss(self, step: Step, state: State) -> tuple[Tensor, State]:
+            return step.losses["jiont"], state
+
+    with pytest.raises(Violation, match="of guessing's"):
+        PROPERTIES["it learns a small task"](FaultyCase("joint", made=GoesUp))
+    with pytest.raises(KeyError, match="jiont"):  # its traceback names the line
+        check("it learns a small task", FaultyCase("joint", made=Misspelt))
 
 
 def test_a_case_refused_is_a_property_that_fails():

@@ -47,21 +47,21 @@ def data_status(
     roots = _roots(root, data_root)
     console = make_console()
     with on_terminal() as progress:
-        found = {
+        statuses = {
             name: _status(root, name, roots, verify, progress if verify else quiet) for name in names or _names(root)
         }
-    _print_status(found, verify, console)
+    _print_status(statuses, verify, console)
     if not names:
         _print_weights(root, console)
 
 
-def _print_status(found: dict[str, DatasetStatus], verify: bool, console: Console) -> None:
+def _print_status(statuses: dict[str, DatasetStatus], verify: bool, console: Console) -> None:
     """Print a line for each dataset, then what is said of several of them once, with their names."""
     table = _table("dataset", "files", "missing", "items", "size", "prepared", numbers=("files", "missing", "size"))
     what: dict[str, list[str]] = {}
     licences: dict[str, list[str]] = {}
     steps: dict[str, list[str]] = {}
-    for name, status in found.items():
+    for name, status in statuses.items():
         table.add_row(
             name,
             str(status.files),

@@ -109,14 +109,14 @@ def _previous(folder: Path) -> Results | None:
 
 
 def _stamps(plan: Plan, root: Path) -> dict[str, dict[str, tuple[int, str]]]:
-    found = {}
+    stamps_by_run = {}
     for cell in plan.cells:
         names = made_of(plan, cell)
         for seed in plan.seeds:
             stamps = run_stamps(root / cell.run_directory(seed), names)
             if stamps:
-                found[f"{cell.name}/seed-{seed}"] = stamps
-    return found
+                stamps_by_run[f"{cell.name}/seed-{seed}"] = stamps
+    return stamps_by_run
 
 
 def _remove_torn(folder: Path) -> None:

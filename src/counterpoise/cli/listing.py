@@ -45,11 +45,11 @@ def _papers(root: Path) -> Rows:
 def _benchmarks(root: Path) -> Rows:
     from counterpoise.validation import load_yaml
 
-    found = []
+    titles = []
     for name in benchmark_names(root):
         data = load_yaml(root / f"configs/benchmarks/{name}.yaml", "benchmark")
-        found.append((name, str(data.get("title", "")) if isinstance(data, dict) else ""))
-    return found
+        titles.append((name, str(data.get("title", "")) if isinstance(data, dict) else ""))
+    return titles
 
 
 def _methods(root: Path) -> Rows:
@@ -70,12 +70,12 @@ def _titled(folder: str) -> Callable[[Path], Rows]:
 
 
 def _records(root: Path) -> Rows:
-    found = []
+    titles = []
     for path in sorted((root / "results/published").glob("*/layout.json")):
         from counterpoise.files import read_json
 
-        found.append((path.parent.name, str(read_json(path, "layout of results").get("title", ""))))
-    return found
+        titles.append((path.parent.name, str(read_json(path, "layout of results").get("title", ""))))
+    return titles
 
 
 _LISTS: dict[str, Callable[[Path], Rows]] = {

@@ -256,11 +256,11 @@ def audit(paper: Annotated[str, typer.Argument(help="a paper of configs/papers")
     from counterpoise.reporting.audit import as_markdown, write_audit
 
     home = project_or_packaged(root)
-    found = load_paper(home / "configs", paper)
+    loaded = load_paper(home / "configs", paper)
     if root is not None or home != packaged_project():
-        print(write_audit(found, home).read_text(encoding="utf-8"), end="")
+        print(write_audit(loaded, home).read_text(encoding="utf-8"), end="")
     else:  # what comes with the package is not written to
-        print(as_markdown(found, audit_paper(found)), end="")
+        print(as_markdown(loaded, audit_paper(loaded)), end="")
 
 
 @app.command(rich_help_panel=PANEL)

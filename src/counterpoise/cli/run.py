@@ -75,7 +75,7 @@ def plan(
     settings: SetOption = None,
     cells: Annotated[bool, typer.Option("--cells", help="list every cell and the state of its runs")] = False,
     measure: Annotated[
-        bool, typer.Option("--measure", help="train a few steps of what no run is recorded of, aside")
+        bool, typer.Option("--measure", help="train a few steps, aside, of whatever has no run on record")
     ] = False,
     device: Annotated[
         str | None, typer.Option("--device", help="estimate for a device that need not be here: a100, rtx3090, ...")
@@ -91,18 +91,18 @@ def plan(
     if device is not None and measure:
         raise UserError("plan: --measure is about this machine, --device about another; ask for one of them")
     asked = request(benchmark, settings, root)
-    found = asked.plan()
-    runs = checked_statuses(found, asked.root)
+    planned = asked.plan()
+    runs = checked_statuses(planned, asked.root)
     if as_json:
-        _print_json(plan_data(found, runs))
+        _print_json(plan_data(planned, runs))
         return
     how = ""
     if device is not None:
-        records, notes, how = _count_runs(found, runs, asked.root, device)
+        records, notes, how = _count_runs(planned, runs, asked.root, device)
     else:
-        tried, notes = _try_steps(found, asked.root) if measure else ([], [])
+        tried, notes = _try_steps(planned, asked.root) if measure else ([], [])
         records = [*read_recorded(asked.root), *tried]
-    for line in plan_lines(found, asked.root, cells, runs, records, _downloads(found, asked.root), notes, how):
+    for line in plan_lines(planned, asked.root, cells, runs, records, _downloads(planned, asked.root), notes, how):
         print(line)
 
 
@@ -122,21 +122,21 @@ def status(
     from counterpoise.runs.status import find_orphans, known_to_benchmarks, run_statuses
 
     asked = request(benchmark, settings, root)
-    found = asked.plan()
+    plan = asked.plan()
     if as_json:
-        _print_json(status_data(found, checked_statuses(found, asked.root)))
+        _print_json(status_data(plan, checked_statuses(plan, asked.root)))
         return
     while watch:
-        runs = run_statuses(found, asked.root)
-        lines = list(progress_lines(found, runs, time.time()))
+        runs = run_statuses(plan, asked.root)
+        lines = list(progress_lines(plan, runs, time.time()))
         if sys.stdout.isatty():
             print("\033[2J\033[H", end="")
         print("\n".join(lines), flush=True)
         if all(run.finished for run in runs):
             return
         time.sleep(WATCH_SECONDS)
-    orphans = find_orphans(asked.root, known_to_benchmarks(found, asked.root))
-    for line in status_lines(found, checked_statuses(found, asked.root), orphans):
+    orphans = find_orphans(asked.root, known_to_benchmarks(plan, asked.root))
+    for line in status_lines(plan, checked_statuses(plan, asked.root), orphans):
         print(line)
 
 
@@ -205,7 +205,7 @@ def _count_runs(plan: Plan, runs: Sequence[RunStatus], root: Path, name: str) ->
     from counterpoise.runs.estimate import Recorded
 
     device = device_named(name)
-    found, memory = [], {}
+    recorded, memory = [], {}
     for cell in {run.cell.name: run.cell for run in runs if not run.finished}.values():
         names = (cell.dataset, cell.model, cell.method)
         form = form_of(root, plan.resolver.configs, cell.data)
@@ -213,10 +213,10 @@ def _count_runs(plan: Plan, runs: Sequence[RunStatus], root: Path, name: str) ->
             continue
         count = count_run(cell.config, form)
         seconds = count.run.seconds(device, count.precision) / count.epochs
-        found.append(Recorded(*names, seconds, 0, device.title))
+        recorded.append(Recorded(*names, seconds, 0, device.title))
         memory["/".join(names)] = count.memory_on(device)
     how = f"at most, since all epochs are counted, on {device.title} ({device.source})"
-    return found, memory_notes(memory, device), how
+    return recorded, memory_notes(memory, device), how
 
 
 def _try_steps(plan: Plan, root: Path) -> tuple[list[Any], list[str]]:
@@ -226,7 +226,7 @@ def _try_steps(plan: Plan, root: Path) -> tuple[list[Any], list[str]]:
     from counterpoise.runs.status import run_statuses
 
     known = {(run.dataset, run.model, run.method) for run in read_recorded(root)}
-    found, notes = [], []
+    recorded, notes = [], []
     for cell in {run.cell.name: run.cell for run in run_statuses(plan, root) if not run.finished}.values():
         names = (cell.dataset, cell.model, cell.method)
         if names in known or cell.parents or not is_prepared(cell.data, root):
@@ -237,11 +237,11 @@ def _try_steps(plan: Plan, root: Path) -> tuple[list[Any], list[str]]:
 
         known.add(names)
         trial = try_run(run_of(plan, cell, plan.seeds[0], root), choose_device("auto"))
-        found.append(Recorded(*names, trial.seconds_per_epoch, 0, trial.device))
+        recorded.append(Recorded(*names, trial.seconds_per_epoch, 0, trial.device))
         whole = trial.seconds_per_epoch * cell.config["protocol"]["epochs"]
         energy = f", {trial.watts * whole / 3.6e6:.3g} kWh at {trial.watts:.0f} W" if trial.watts else ""
         notes.append(
             f"measured {trial.steps} steps of {'/'.join(names)} on {trial.device}: "
             f"{duration_text(whole)} a run, {size_text(trial.peak_memory)} at most{energy}"
         )
-    return found, notes
+    return recorded, notes

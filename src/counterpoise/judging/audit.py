@@ -162,7 +162,7 @@ def _rows(paper: Paper) -> Iterator[Finding]:
 
 def _fits_by_row(paper: Paper, dataset: str, size: int) -> dict[str, list[bool]]:
     """Return, by row, whether each of its two-decimal accuracies on a dataset is some k/``size``, each value once."""
-    found: dict[str, dict[float, bool]] = {}
+    by_value: dict[str, dict[float, bool]] = {}
     for table in paper.tables.values():
         for row in table.row_ids:
             for column in table.columns:
@@ -170,28 +170,28 @@ def _fits_by_row(paper: Paper, dataset: str, size: int) -> dict[str, list[bool]]
                 if column.metric != "accuracy" or printed.value is None or printed.decimals != 2:
                     continue
                 if table.group(row, column.id).dataset == dataset:
-                    found.setdefault(row, {})[printed.value] = is_fraction(printed.value, size)
-    return {row: list(fits.values()) for row, fits in found.items()}
+                    by_value.setdefault(row, {})[printed.value] = is_fraction(printed.value, size)
+    return {row: list(fits.values()) for row, fits in by_value.items()}
 
 
 def _percentages(table: PaperTable, dataset: str) -> dict[float, str]:
     """Return the distinct two-decimal accuracies of a table for a dataset, each with its first place."""
-    found: dict[float, str] = {}
+    places: dict[float, str] = {}
     accuracies = [column.id for column in table.columns if column.metric == "accuracy"]
     for row in table.row_ids:
         for column in accuracies:
             printed = table.value(row, column)
             if table.group(row, column).dataset == dataset and printed.decimals == 2:
-                found.setdefault(printed.value, f"{row}, {table.column_name(column)}")
-    return found
+                places.setdefault(printed.value, f"{row}, {table.column_name(column)}")
+    return places
 
 
 def _all_percentages(paper: Paper, dataset: str) -> dict[float, str]:
-    found: dict[float, str] = {}
+    places: dict[float, str] = {}
     for table in paper.tables.values():
         for percent, where in _percentages(table, dataset).items():
-            found.setdefault(percent, f"{table.name}: {where}")
-    return found
+            places.setdefault(percent, f"{table.name}: {where}")
+    return places
 
 
 def _fit_finding(where: str, fit: Fit, places: dict[float, str], source: str, counts: bool) -> Finding:
@@ -240,10 +240,10 @@ def _size_behind(paper: Paper, dataset: str) -> int | None:
     if facts is None or not facts.test_sizes:
         return None
     known = facts.test_sizes[0].size
-    found = list(_all_percentages(paper, dataset))
-    if not found or chance(known) == 1.0 or fit_size(found, known).p_value < SURPRISING:
+    percentages = list(_all_percentages(paper, dataset))
+    if not percentages or chance(known) == 1.0 or fit_size(percentages, known).p_value < SURPRISING:
         return known
-    best = best_size(found)
+    best = best_size(percentages)
     return best.size if best.p_value < SURPRISING else known
 
 

@@ -322,7 +322,7 @@ def _beyond_zero(contrast: Contrast, test: ClaimTest) -> Floats:
 
 def _pairs(paper: Paper, test: ClaimTest, index: Mapping, variant: str | None) -> list[_Pair]:
     """Return what is compared, in the order of columns; rows without a number in a column stay out."""
-    found = []
+    pairs = []
     for name, column, other_column in test.places:
         table = paper.table(name)
         for row in test.rows:
@@ -335,8 +335,8 @@ def _pairs(paper: Paper, test: ClaimTest, index: Mapping, variant: str | None) -
                 else:
                     other = index[name, rival, other_column][0]  # the first variant listed stands for a rival
                 if other is None or other.printed.kind in ("number", "unprinted"):
-                    found.append(_Pair(ours=ours, other=other, place=(name, row, column), rival=rival or ""))
-    return found
+                    pairs.append(_Pair(ours=ours, other=other, place=(name, row, column), rival=rival or ""))
+    return pairs
 
 
 def _rivals(table: PaperTable, test: ClaimTest, row: str) -> list[str | None]:
@@ -430,8 +430,8 @@ def _corrected(raw: list[ClaimResult], alpha: float) -> list[ClaimResult]:
     both = holm_of_both([(raw[i].p_support, raw[i].p_refute) for i in tested])
     equal = statistics.holm([raw[i].p_equal for i in tested])
     for position, (support, refute), same in zip(tested, both, equal, strict=True):
-        found = replace(raw[position], p_support=support, p_refute=refute, p_equal=float(same))
-        results[position] = _answered(found, alpha, 2 * len(tested))
+        corrected = replace(raw[position], p_support=support, p_refute=refute, p_equal=float(same))
+        results[position] = _answered(corrected, alpha, 2 * len(tested))
     new = [i for i in tested if raw[i].new_examples is not None]
     if new:
         both = holm_of_both([(raw[i].new_examples.p_support, raw[i].new_examples.p_refute) for i in new])
@@ -467,17 +467,17 @@ def _answered(result: ClaimResult, alpha: float, family: int) -> ClaimResult:
 
 def _for_new_examples(result: ClaimResult, support: float, refute: float, alpha: float, family: int) -> ClaimResult:
     """Return a claim with its answer for new examples."""
-    found = result.new_examples
+    new_examples = result.new_examples
     answer = Answer.SUPPORTED if support < alpha else Answer.REFUTED if refute < alpha else Answer.UNDECIDED
     reason = ""
     if answer is Answer.UNDECIDED:
         # What 80 % power at the corrected level takes, against the error that no number of seeds removes.
         least = float(stats.norm.isf(alpha / family) + stats.norm.ppf(statistics.POWER))
-        hopeless = [effect < least * floor for effect, floor in found.effects]
+        hopeless = [effect < least * floor for effect, floor in new_examples.effects]
         if all(hopeless) or (result.claim.test.over == "all" and any(hopeless)):
             reason = "no number of seeds would decide: the examples are too few"
-    found = replace(found, answer=answer, p_support=support, p_refute=refute, reason=reason)
-    return replace(result, new_examples=found)
+    new_examples = replace(new_examples, answer=answer, p_support=support, p_refute=refute, reason=reason)
+    return replace(result, new_examples=new_examples)
 
 
 def _pairs_needed(contrast: Contrast, sign: float, level: float) -> int | None:

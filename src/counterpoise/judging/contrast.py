@@ -52,12 +52,12 @@ class GainResult:
 
 def judge_gains(paper: Paper, entries: Sequence[Entry], results: Results) -> list[GainResult]:
     """Return every printed gain whose row and baseline both ran; none on stand-ins and of metrics of a machine."""
-    found = [gain for column in columns_of(entries).values() for gain in _column(paper, column, results)]
-    tested = [i for i, gain in enumerate(found) if gain.p_value is not None]
-    adjusted = statistics.holm([found[i].p_value for i in tested]) if tested else ()
+    gains = [gain for column in columns_of(entries).values() for gain in _column(paper, column, results)]
+    tested = [i for i, gain in enumerate(gains) if gain.p_value is not None]
+    adjusted = statistics.holm([gains[i].p_value for i in tested]) if tested else ()
     for i, p_value in zip(tested, adjusted, strict=True):
-        found[i] = replace(found[i], p_corrected=float(p_value))
-    return found
+        gains[i] = replace(gains[i], p_corrected=float(p_value))
+    return gains
 
 
 def _column(paper: Paper, column: Sequence[Entry], results: Results) -> Iterator[GainResult]:

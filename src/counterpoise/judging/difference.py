@@ -123,18 +123,18 @@ def _number_change(key: NumberKey, a: Number | None, b: Number | None) -> Number
     a_ran, b_ran = a is not None and a.ran, b is not None and b.ran
     if not a_ran and not b_ran:
         return None
-    found = NumberChange(key=key, a=a, b=b, change=Change.UNDECIDED)
+    change = NumberChange(key=key, a=a, b=b, change=Change.UNDECIDED)
     if not b_ran:
-        return replace(found, change=Change.GONE, reason=b.verdict if b else "not among its numbers")
+        return replace(change, change=Change.GONE, reason=b.verdict if b else "not among its numbers")
     if not a_ran:
-        return replace(found, change=Change.ADDED)
+        return replace(change, change=Change.ADDED)
     if (a.dataset, a.stand_in) != (b.dataset, b.stand_in):
-        return replace(found, change=Change.OTHER_DATA, reason=f"A ran on {a.dataset}, B on {b.dataset}")
+        return replace(change, change=Change.OTHER_DATA, reason=f"A ran on {a.dataset}, B on {b.dataset}")
     if _equal(a.seeds, b.seeds):
-        return replace(found, change=Change.SAME, difference=0.0, pairs=a.seeds.n)
+        return replace(change, change=Change.SAME, difference=0.0, pairs=a.seeds.n)
     # Positive where B is better, whichever way the column runs; a diverged run is infinitely worse.
     better = paired_differences(b.seeds, a.seeds, 1.0 if b.better == "higher" else -1.0)
-    return _paired(found, better) if len(better) > 1 else _unpaired(found)
+    return _paired(change, better) if len(better) > 1 else _unpaired(change)
 
 
 def _equal(a: SeedValues, b: SeedValues) -> bool:
@@ -145,41 +145,41 @@ def _equal(a: SeedValues, b: SeedValues) -> bool:
     )
 
 
-def _paired(found: NumberChange, better: np.ndarray) -> NumberChange:
+def _paired(change: NumberChange, better: np.ndarray) -> NumberChange:
     """Test differences paired over seeds, ``(n,)``; positive in ``better`` is better."""
-    found = replace(found, change=Change.WITHIN, pairs=len(better))
+    change = replace(change, change=Change.WITHIN, pairs=len(better))
     if not np.isfinite(better).all():
         reason = f"{int(np.isinf(better).sum())} of {len(better)} pairs have a diverged run"
-        return replace(found, reason=reason, p_value=float(statistics.two_sided_p(better)))
-    raw = better if found.b.better == "higher" else -better
+        return replace(change, reason=reason, p_value=float(statistics.two_sided_p(better)))
+    raw = better if change.b.better == "higher" else -better
     mean, spread = float(raw.mean()), float(raw.std(ddof=1))
-    found = replace(found, difference=mean)
+    change = replace(change, difference=mean)
     if np.ptp(raw) < statistics.TOLERANCE:
         if abs(mean) < statistics.TOLERANCE:
-            return replace(found, reason="the same on the seeds that both have", low=0.0, high=0.0)
+            return replace(change, reason="the same on the seeds that both have", low=0.0, high=0.0)
         reason = "every seed differs by the same amount: no spread to judge by"
-        return replace(found, change=Change.UNDECIDED, reason=reason)
+        return replace(change, change=Change.UNDECIDED, reason=reason)
     half = float(stats.t.ppf(0.5 + LEVEL / 2, len(raw) - 1)) * spread / math.sqrt(len(raw))
-    return replace(found, low=mean - half, high=mean + half, p_value=float(statistics.two_sided_p(raw)))
+    return replace(change, low=mean - half, high=mean + half, p_value=float(statistics.two_sided_p(raw)))
 
 
-def _unpaired(found: NumberChange) -> NumberChange:
+def _unpaired(change: NumberChange) -> NumberChange:
     """Test two means whose runs cannot be paired (Welch); undecided where a side shows no spread."""
-    a, b = found.a.seeds, found.b.seeds
+    a, b = change.a.seeds, change.b.seeds
     if a.mean is None or b.mean is None:
-        return replace(found, reason="every run of one side diverged")
+        return replace(change, reason="every run of one side diverged")
     gap = b.mean - a.mean
-    found = replace(found, reason="one seed in common or on a side", difference=gap)
+    change = replace(change, reason="one seed in common or on a side", difference=gap)
     if a.std is None or b.std is None:
-        return found
+        return change
     if a.std == 0 and b.std == 0:
-        return replace(found, reason="no spread to judge by")
+        return replace(change, reason="no spread to judge by")
     tested = stats.ttest_ind_from_stats(b.mean, b.std, b.n, a.mean, a.std, a.n, equal_var=False)
     errors = np.array([a.std**2 / a.n, b.std**2 / b.n])
     freedom = errors.sum() ** 2 / float((errors**2 / (np.array([a.n, b.n]) - 1)).sum())
     half = float(stats.t.ppf(0.5 + LEVEL / 2, freedom)) * math.sqrt(errors.sum())
     return replace(
-        found, change=Change.WITHIN, reason="not paired", low=gap - half, high=gap + half, p_value=float(tested.pvalue)
+        change, change=Change.WITHIN, reason="not paired", low=gap - half, high=gap + half, p_value=float(tested.pvalue)
     )
 
 
@@ -236,9 +236,9 @@ def _ranking(key: tuple[str, str, str], rows: Mapping[str, NumberChange]) -> Ran
 
 
 def _claims(a: ResultSet, b: ResultSet) -> list[ClaimChange]:
-    found = [
+    changes = [
         ClaimChange(key=key, a=a.claims.get(key, ""), b=b.claims.get(key, ""))
         for key in dict.fromkeys([*a.claims, *b.claims])
     ]
-    answered = (change for change in found if not {change.a, change.b} <= UNANSWERED)
+    answered = (change for change in changes if not {change.a, change.b} <= UNANSWERED)
     return [change for change in answered if change.a != change.b]

@@ -81,7 +81,7 @@ def entries_of(paper: Paper, results: Results) -> list[Entry]:
     places: dict[tuple[str, str, str], list[LayoutValue]] = {}
     for value in results.layout.values_of(paper.paper):
         places.setdefault((value.table, value.row, value.column), []).append(value)
-    found = []
+    all_entries = []
     prints_none = all(table.unprinted for table in paper.tables.values())
     for table in paper.tables.values():
         counts = prints_none or not table.unprinted
@@ -92,8 +92,8 @@ def entries_of(paper: Paper, results: Results) -> list[Entry]:
                 for place, value in enumerate(places.get((table.table, row, column.id)) or [None]):
                     entry = _entry(paper, results, table, row, column, value, counted=counts and place == 0)
                     variants.setdefault(entry.variant, []).append(entry)
-            found += [entry for entries in variants.values() for entry in entries]
-    return found
+            all_entries += [entry for entries in variants.values() for entry in entries]
+    return all_entries
 
 
 def added_entries(paper: Paper, results: Results) -> list[Entry]:

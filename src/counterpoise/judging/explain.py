@@ -171,17 +171,17 @@ def _effect(flip: Flip, flipped: SeedValues, ours: SeedValues) -> Effect:
 
 def _corrected(effects: Sequence[Effect], gap: float | None) -> list[Effect]:
     """Return the effects with Holm's correction over all of them, and what each recovers of the gap."""
-    found = [
+    corrected = [
         replace(effect, recovered=math.copysign(1.0, gap) * effect.mean)
         if gap is not None and effect.mean is not None
         else effect
         for effect in effects
     ]
-    tested = [position for position, effect in enumerate(found) if effect.p is not None]
-    adjusted = statistics.holm([found[position].p for position in tested]) if tested else ()
+    tested = [position for position, effect in enumerate(corrected) if effect.p is not None]
+    adjusted = statistics.holm([corrected[position].p for position in tested]) if tested else ()
     for position, p in zip(tested, adjusted, strict=True):
-        found[position] = replace(found[position], p=float(p))
-    return found
+        corrected[position] = replace(corrected[position], p=float(p))
+    return corrected
 
 
 def question_digest(question: Question, paper: Paper) -> str:

@@ -29,14 +29,14 @@ class Comparability:
     @property
     def level(self) -> Level:
         """The worst of the aspects."""
-        found = {difference.level for difference in self.differences}
-        return OTHER if OTHER in found else OTHER_DRAW if OTHER_DRAW in found else SAME
+        levels = {difference.level for difference in self.differences}
+        return OTHER if OTHER in levels else OTHER_DRAW if OTHER_DRAW in levels else SAME
 
     @property
     def reason(self) -> str:
         """What decides the level, aspect by aspect."""
-        deciding = [found for found in self.differences if found.level == self.level]
-        return "; ".join(f"{found.aspect}: {found.reason}" for found in deciding)
+        deciding = [difference for difference in self.differences if difference.level == self.level]
+        return "; ".join(f"{difference.aspect}: {difference.reason}" for difference in deciding)
 
 
 def comparability_of(
@@ -48,14 +48,14 @@ def comparability_of(
         group: the printed number's group of columns.
         n_test: the size of the test set that our runs were measured on, None before any has finished.
     """
-    found = [*value.differs, *_derived(paper, group, value, cell, data, n_test)]
-    return Comparability(differences=tuple(found))
+    differences = [*value.differs, *_derived(paper, group, value, cell, data, n_test)]
+    return Comparability(differences=tuple(differences))
 
 
 def _derived(
     paper: Paper, group: ColumnGroup, value: LayoutValue, cell: LayoutCell, data: LayoutData, n_test: int | None
 ) -> Iterator[Difference]:
-    declared = {found.aspect for found in value.differs}
+    declared = {difference.aspect for difference in value.differs}
     if value.other_training:
         yield Difference(aspect="training", level=OTHER, reason=value.other_training, source="the protocol's file")
     elif value.stand_in:

@@ -39,10 +39,10 @@ class CurvePoint:
 
 def columns_of(entries: Iterable[Entry]) -> dict[tuple[str, str], list[Entry]]:
     """Return entries by table and column, in order."""
-    found: dict[tuple[str, str], list[Entry]] = {}
+    columns: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
-        found.setdefault((entry.table.table, entry.column.id), []).append(entry)
-    return found
+        columns.setdefault((entry.table.table, entry.column.id), []).append(entry)
+    return columns
 
 
 def judge_levels(paper: Paper, entries: Sequence[Entry]) -> tuple[list[NumberVerdict], list[Discrimination]]:
@@ -91,13 +91,13 @@ def rule_of(paper: Paper, entry: Entry, shared: Spread | None) -> Rule:
 
 def shared_spreads(entries: Iterable[Entry]) -> dict[tuple[str, str], Spread]:
     """Return, by table and column, the spread pooled over the rows; none where no row has any."""
-    found = {}
+    spreads = {}
     for place, column in columns_of(entries).items():
         known = [entry.ours for entry in column if entry.ours is not None and entry.ours.std is not None]
         std, degrees = statistics.pooled_spread([ours.std for ours in known], [ours.n for ours in known])
         if std > 0:
-            found[place] = Spread(std=std, degrees=degrees, source="spread pooled over the column's rows")
-    return found
+            spreads[place] = Spread(std=std, degrees=degrees, source="spread pooled over the column's rows")
+    return spreads
 
 
 def margin_curves(paper: Paper, entries: Sequence[Entry]) -> list[CurvePoint]:
@@ -109,8 +109,8 @@ def margin_curves(paper: Paper, entries: Sequence[Entry]) -> list[CurvePoint]:
         if rule.margin is None or spread_of(entry.ours, rule) is None:
             continue
         for margin in CURVE:
-            found = judge_number(entry.printed, entry.ours, replace(rule, margin=margin))
-            place = {Verdict.REPRODUCED: 0, Verdict.DEVIATES: 1}.get(found.verdict, 2)
+            judged = judge_number(entry.printed, entry.ours, replace(rule, margin=margin))
+            place = {Verdict.REPRODUCED: 0, Verdict.DEVIATES: 1}.get(judged.verdict, 2)
             counts.setdefault((entry.table.table, margin), [0, 0, 0])[place] += 1
     return [
         CurvePoint(table=table, margin=margin, within=within, deviates=deviates, neither=neither)

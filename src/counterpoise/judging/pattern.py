@@ -39,7 +39,7 @@ def judge_patterns(paper: Paper, entries: Sequence[Entry]) -> list[Pattern]:
     F = Σ(d − d̄)² / (K − 1) / (s² · (1/n + 1/r)) with K − 1 and Σ(n − 1) degrees of freedom: d the K differences, s²
     the variance pooled over the rows, n the mean number of our runs (harmonic), r the paper's.
     """
-    found = []
+    patterns = []
     for (table, column), every in columns_of(entries).items():
         rows = [e for e in every if e.counted and e.printed.kind == "number" and e.ours is not None]
         rows = [e for e in rows if e.ours.std is not None and not e.ours.diverged]
@@ -52,10 +52,10 @@ def judge_patterns(paper: Paper, entries: Sequence[Entry]) -> list[Pattern]:
         f, p_value = f_test([e.ours.mean - e.printed.value for e in rows], noise, degrees)
         _, p_flat = f_test([e.printed.value for e in rows], std**2 / paper.printed_runs, degrees)
         stand_in = any(e.stand_in for e in rows)
-        found.append(
+        patterns.append(
             Pattern(table=table, column=column, rows=len(rows), f=f, p_value=p_value, p_flat=p_flat, stand_in=stand_in)
         )
-    return found
+    return patterns
 
 
 def f_test(values: Sequence[float], noise: float, degrees: int) -> tuple[float, float]:

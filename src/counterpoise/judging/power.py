@@ -43,7 +43,7 @@ def expected_verdicts(
     ours, printed = rng.standard_normal((STUDIES, n)), rng.standard_normal(STUDIES) / np.sqrt(runs)
     mean, std = ours.mean(1), ours.std(1, ddof=1)
     counts = {margin: list(margins).count(margin) for margin in set(margins)}
-    found = []
+    expected = []
     for spread in spreads:
         within = deviates = 0.0
         for margin, count in sorted(counts.items()):
@@ -53,7 +53,7 @@ def expected_verdicts(
             equivalent = test.p_equal < alpha
             within += count * equivalent.mean()
             deviates += count * ((test.p_outside < alpha) & ~equivalent).mean()
-        found.append(
+        expected.append(
             Expected(
                 std=spread,
                 within=float(within),
@@ -62,4 +62,4 @@ def expected_verdicts(
                 gap=statistics.detectable_difference(spread, n, runs, alpha),
             )
         )
-    return found
+    return expected

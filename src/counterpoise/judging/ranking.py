@@ -46,13 +46,13 @@ class Ranking:
 
 def judge_rankings(entries: Sequence[Entry]) -> list[Ranking]:
     """Return a ranking for each column that has any run, once per variant of the rows that have several."""
-    found = []
+    rankings = []
     for column in columns_of(entries).values():
         mine = [entry for entry in column if entry.printed.kind == "number"]
         if any(entry.ours is not None for entry in mine) and column[0].column.group is not None:
             variants = list(dict.fromkeys(entry.variant for entry in mine if entry.variant is not None)) or [None]
-            found += [_ranking(mine, variant) for variant in variants]
-    return found
+            rankings += [_ranking(mine, variant) for variant in variants]
+    return rankings
 
 
 def _ranking(entries: Sequence[Entry], variant: str | None) -> Ranking:
@@ -75,8 +75,8 @@ def _ranking(entries: Sequence[Entry], variant: str | None) -> Ranking:
         sign = 1.0 if ranked[0].column.better == "higher" else -1.0
         printed = sign * np.array([entry.printed.value for entry in ranked])
         runs = _runs(ranked, seeds)
-        found = statistics.kendall(printed, runs.mean(1))
-        tau, p_value = (None if np.isnan(number) else number for number in found)
+        kendall = statistics.kendall(printed, runs.mean(1))
+        tau, p_value = (None if np.isnan(number) else number for number in kendall)
         best = ranked[int(printed.argmax())].label
         p_best = best_share(runs, int(printed.argmax()))
         improvement = improvement_probability(printed, runs)

@@ -70,13 +70,13 @@ def judge_pairs(paper: Paper, entries: Sequence[Entry], added: Sequence[Entry], 
         entries: those of the paper's rows; of a table of one's own, all rows are.
         added: those of rows that the benchmark adds.
     """
-    found = []
+    pairs = []
     for column in columns_of([*added, *entries]).values():
         for entry, other in combinations(column, 2):
             pair = _pair(paper, entry, other, results)
             if pair is not None:
-                found.append(pair)
-    return list(_corrected(found))
+                pairs.append(pair)
+    return list(_corrected(pairs))
 
 
 def _pair(paper: Paper, entry: Entry, other: Entry, results: Results) -> RowPair | None:
@@ -91,7 +91,7 @@ def _pair(paper: Paper, entry: Entry, other: Entry, results: Results) -> RowPair
         return None
     interval = statistics.mean_interval(finite)
     p_value = float(statistics.two_sided_p(gains)) if len(gains) > 1 else None
-    found = RowPair(
+    pair = RowPair(
         table=entry.table.table,
         column=entry.column.id,
         row=entry.label,
@@ -106,7 +106,7 @@ def _pair(paper: Paper, entry: Entry, other: Entry, results: Results) -> RowPair
         alpha=paper.alpha,
     )
     # A run that diverged got no example right or wrong: nothing can be said of new ones.
-    return found if len(finite) < len(gains) else _for_new_examples(found, entry, other, results)
+    return pair if len(finite) < len(gains) else _for_new_examples(pair, entry, other, results)
 
 
 def _for_new_examples(pair: RowPair, entry: Entry, other: Entry, results: Results) -> RowPair:
@@ -124,13 +124,13 @@ def _corrected(pairs: Sequence[RowPair]) -> Iterator[RowPair]:
     families: dict[tuple[str, bool], list[int]] = {}
     for place, pair in enumerate(pairs):
         families.setdefault((pair.table, pair.asked), []).append(place)
-    found = list(pairs)
+    corrected = list(pairs)
     for places in families.values():
-        for i, p_value in _adjusted({i: found[i].p_value for i in places}):
-            found[i] = replace(found[i], p_corrected=p_value)
-        for i, p_value in _adjusted({i: found[i].new_p_value for i in places}):
-            found[i] = replace(found[i], new_p_corrected=p_value)
-    yield from found
+        for i, p_value in _adjusted({i: corrected[i].p_value for i in places}):
+            corrected[i] = replace(corrected[i], p_corrected=p_value)
+        for i, p_value in _adjusted({i: corrected[i].new_p_value for i in places}):
+            corrected[i] = replace(corrected[i], new_p_corrected=p_value)
+    yield from corrected
 
 
 def _adjusted(family: Mapping[int, float | None]) -> Iterator[tuple[int, float]]:

@@ -268,8 +268,8 @@ def binomial_error(share: float, n: int) -> float:
 
 def kendall(printed: ArrayLike, ours: ArrayLike) -> tuple[float, float]:
     """Return Kendall's τ-b of two rankings and the two-sided p-value against unrelated ones, exact without ties."""
-    found = stats.kendalltau(printed, ours)
-    return float(found.statistic), float(found.pvalue)
+    correlation = stats.kendalltau(printed, ours)
+    return float(correlation.statistic), float(correlation.pvalue)
 
 
 @dataclass(frozen=True, kw_only=True)

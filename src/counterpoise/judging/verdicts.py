@@ -271,12 +271,12 @@ class Discrimination:
 
 def holm_corrected(numbers: Sequence[NumberVerdict], counted: Sequence[bool]) -> list[NumberVerdict]:
     """Return the verdicts with p-values of a deviation after Holm, over those that count."""
-    found = list(numbers)
-    places = [i for i, number in enumerate(found) if counted[i] and number.p_value is not None]
-    adjusted = statistics.holm([found[i].p_value for i in places]) if places else ()
+    corrected = list(numbers)
+    places = [i for i, number in enumerate(corrected) if counted[i] and number.p_value is not None]
+    adjusted = statistics.holm([corrected[i].p_value for i in places]) if places else ()
     for i, p_value in zip(places, adjusted, strict=True):
-        found[i] = replace(found[i], p_corrected=float(p_value))
-    return found
+        corrected[i] = replace(corrected[i], p_corrected=float(p_value))
+    return corrected
 
 
 def _collapse(ours: SeedValues, seen: NumberVerdict) -> str:

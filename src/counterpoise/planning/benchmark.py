@@ -249,10 +249,10 @@ def _nearest(path: Path) -> str:
     ``configs/benchmarks`` of one of its folders, or beside it.
     """
     homes = [folder / FOLDER for folder in path.parents if (folder / FOLDER).is_dir()]
-    found = {file.stem: file for file in (homes or [path.parent])[0].glob("*.yaml")}
-    near = difflib.get_close_matches(path.stem, found, n=1, cutoff=0.5)
-    hint = f"; did you mean '{found[near[0]]}'?" if near else ";"
-    return f"{hint} allowed: {', '.join(str(found[name]) for name in sorted(found)) or '(none)'}"
+    benchmarks = {file.stem: file for file in (homes or [path.parent])[0].glob("*.yaml")}
+    near = difflib.get_close_matches(path.stem, benchmarks, n=1, cutoff=0.5)
+    hint = f"; did you mean '{benchmarks[near[0]]}'?" if near else ";"
+    return f"{hint} allowed: {', '.join(str(benchmarks[name]) for name in sorted(benchmarks)) or '(none)'}"
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:

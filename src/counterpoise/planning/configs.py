@@ -183,8 +183,8 @@ class Configs:
         """Return the names of a folder's configurations, those in folders of it with their folder."""
         if folder not in self._names:
             home = self.root / folder
-            found = (path.relative_to(home).with_suffix("") for path in home.rglob("*.yaml"))
-            self._names[folder] = sorted(path.as_posix() for path in found)
+            paths = (path.relative_to(home).with_suffix("") for path in home.rglob("*.yaml"))
+            self._names[folder] = sorted(path.as_posix() for path in paths)
         return self._names[folder]
 
     def protocol_values(self, name: str) -> dict[str, Any]:

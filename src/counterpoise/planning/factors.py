@@ -78,13 +78,14 @@ def differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, A
         yield key, before, after
 
 
-def before_and_after(found: list[tuple[str, Any, Any]]) -> tuple[str, str]:
+def before_and_after(changed: list[tuple[str, Any, Any]]) -> tuple[str, str]:
     """Return what a flip is called before and after: bare values of one setting, several with their names."""
-    if len(found) == 1:
-        return _text(found[0][1]), _text(found[0][2])
-    names = [key.rpartition(".")[2] for key, _, _ in found]
+    if len(changed) == 1:
+        return _text(changed[0][1]), _text(changed[0][2])
+    names = [key.rpartition(".")[2] for key, _, _ in changed]
     return tuple(
-        ", ".join(f"{name} {_text(values[side])}" for name, values in zip(names, found, strict=True)) for side in (1, 2)
+        ", ".join(f"{name} {_text(values[side])}" for name, values in zip(names, changed, strict=True))
+        for side in (1, 2)
     )  # type: ignore[return-value]
 
 

@@ -20,7 +20,6 @@ class PlannedFigure:
     """One figure, and of each of its methods the cell that it is drawn from, or the reason why there is none.
 
     ``output`` is the modality that it looks at, by the dataset's name. ``stand_in``: not on the paper's data.
-    ``paper_title`` is the paper's short one.
     """
 
     figure: Figure
@@ -28,12 +27,6 @@ class PlannedFigure:
     output: str = ""
     note: str = ""
     stand_in: bool = False
-    paper_title: str = ""
-
-    @property
-    def id(self) -> str:
-        """``<paper>/<figure>``, as in its path."""
-        return f"{self.figure.paper}/{self.figure.name}"
 
 
 def plan_figure(resolver: Resolver, run: FigureRun, paper: Paper) -> PlannedFigure:
@@ -56,7 +49,7 @@ def plan_figure(resolver: Resolver, run: FigureRun, paper: Paper) -> PlannedFigu
     if figure.needs_runs != (run.runs is not None):
         raise UserError(f"{where}: the key 'runs' {'is missing' if figure.needs_runs else 'does not belong here'}")
     if run.runs is None:
-        return PlannedFigure(figure=figure, note=run.note, paper_title=paper.short_title)
+        return PlannedFigure(figure=figure, note=run.note)
     resolver.check_column(run.runs, f"{where}: runs")
     cells = []
     for series in figure.series:
@@ -70,17 +63,18 @@ def plan_figure(resolver: Resolver, run: FigureRun, paper: Paper) -> PlannedFigu
         output=run.runs.modalities.get(figure.output, figure.output),
         note=run.note,
         stand_in=bool(dataset.stand_in_for or protocol.stand_in_for) or resolver.benchmark.scale == "tiny",
-        paper_title=paper.short_title,
     )
 
 
 def measurement_of(measurement: Measurement, where: str = "") -> tuple[Component, dict[str, Any]]:
     """Return a measurement's component and its settings, complete and checked."""
-    found = component("measurement", measurement.name, where)
-    return found, found.resolve(measurement.settings, f"{where}: settings of the measurement '{measurement.name}'")
+    declared = component("measurement", measurement.name, where)
+    return declared, declared.resolve(
+        measurement.settings, f"{where}: settings of the measurement '{measurement.name}'"
+    )
 
 
 def measurement_name(measurement: Measurement) -> str:
     """Return the name, without its suffix, of a measurement's file: it carries the key of settings and source."""
-    found, settings = measurement_of(measurement)
-    return f"{measurement.name}.{short_key({'settings': settings, 'source': source_digest((found.module,))})}"
+    declared, settings = measurement_of(measurement)
+    return f"{measurement.name}.{short_key({'settings': settings, 'source': source_digest((declared.module,))})}"

@@ -65,10 +65,10 @@ def _flip(
 ) -> Flip:
     if change.model is not None:
         resolver.check_exists("models", change.model, f"{where}.model")
-    found, reason = resolver.resolve(names.changed(change, where), where)
-    if found is None:
+    flipped, reason = resolver.resolve(names.changed(change, where), where)
+    if flipped is None:
         return Flip(factor=id, title=factor.title, source=factor.source, reason=reason)
-    changed = tuple(differences(cell.config, found.config))
+    changed = tuple(differences(cell.config, flipped.config))
     if change.variant:
         before, after = names.variant, change.variant
     elif change.model:
@@ -82,7 +82,7 @@ def _flip(
         before=before,
         after=after,
         source=factor.source,
-        cell=found if changed else None,
+        cell=flipped if changed else None,
         reason="" if changed else "changes nothing here",
         differences=changed,
     )

@@ -200,14 +200,6 @@ class Plan:
             )
         return known[name]
 
-    def figure(self, paper: str, name: str) -> PlannedFigure:
-        """Return a figure of the benchmark."""
-        for planned in self.figures:
-            if planned.id == f"{paper}/{name}":
-                return planned
-        hint = suggest(f"{paper}.{name}", [planned.id.replace("/", ".") for planned in self.figures])
-        raise UserError(f"{self.path}: figure '{paper}.{name}' is not in this benchmark{hint}")
-
     def cell(self, name: str) -> Cell:
         """Return the cell called ``dataset/model/method-variant.key``, of the plan or of an explanation.
 

@@ -122,8 +122,8 @@ def _differences(resolver: Resolver, column: ColumnRun, names: CellNames, cell: 
     benchmark changes in a method's training.
     """
     dataset, model = resolver.configs.dataset(column.dataset), resolver.configs.model(column.model)
-    found = [entry for entry in dataset.comparability if entry.applies(cell.data.settings)]
-    yield from (entry.difference for entry in [*found, *model.comparability])
+    of_data = [entry for entry in dataset.comparability if entry.applies(cell.data.settings)]
+    yield from (entry.difference for entry in [*of_data, *model.comparability])
     changed = resolver.set_by_benchmark(names, cell)
     if changed:
         source = f"the benchmark's methods.{names.method}"

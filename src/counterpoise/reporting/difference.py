@@ -33,7 +33,7 @@ STRICT_MEANING = MEANING | {0: "nothing differs", 3: "a number is another one, o
 
 
 def print_difference(
-    found: ResultDifference,
+    difference: ResultDifference,
     strict: bool = False,
     console: Console | None = None,
     papers: Mapping[str, Paper] | None = None,
@@ -45,22 +45,22 @@ def print_difference(
     """
     papers = papers or {}
     console = console or make_console()
-    console.print(f"A: {escape(found.a.name)}\nB: {escape(found.b.name)}")
+    console.print(f"A: {escape(difference.a.name)}\nB: {escape(difference.b.name)}")
     order = list(Change)
     listed = sorted(
-        (change for change in found.numbers if change.change is not Change.SAME),
+        (change for change in difference.numbers if change.change is not Change.SAME),
         key=lambda change: order.index(change.change),
     )
     _print_numbers(console, papers, listed)
-    moved = [ranking for ranking in found.rankings if ranking.swapped]
+    moved = [ranking for ranking in difference.rankings if ranking.swapped]
     _print_rankings(console, papers, moved)
-    _print_claims(console, found)
-    counts = Counter(change.change for change in found.numbers)
+    _print_claims(console, difference)
+    counts = Counter(change.change for change in difference.numbers)
     shown = ", ".join(f"{counts[change]} {change}" for change in Change if counts[change]) or "none"
     console.print(f"numbers:  {shown}")
-    console.print(f"rankings: {len(moved)} of {len(found.rankings)} columns in another order")
-    console.print(f"claims:   {len(found.claims)} with another verdict")
-    code = found.exit_code(strict)
+    console.print(f"rankings: {len(moved)} of {len(difference.rankings)} columns in another order")
+    console.print(f"claims:   {len(difference.claims)} with another verdict")
+    code = difference.exit_code(strict)
     console.print(f"exit code {code}: {(STRICT_MEANING if strict else MEANING)[code]}")
 
 
@@ -87,10 +87,10 @@ def _print_numbers(console: Console, papers: Mapping[str, Paper], changes: Seque
 
 
 def _place(papers: Mapping[str, Paper], paper: str, table: str, column: str) -> str:
-    found = papers[paper].tables.get(table) if paper in papers else None
-    if found is None or column not in found.column_ids:
+    printed = papers[paper].tables.get(table) if paper in papers else None
+    if printed is None or column not in printed.column_ids:
         return f"{paper}.{table}, {column}"
-    return f"{found.name} of {papers[paper].short_title}, {found.column_name(column)}"
+    return f"{printed.name} of {papers[paper].short_title}, {printed.column_name(column)}"
 
 
 def _why(change: NumberChange) -> str:
@@ -122,10 +122,10 @@ def _print_rankings(console: Console, papers: Mapping[str, Paper], rankings: Seq
         console.print(Padding(escape(text), (0, 0, 0, 2), expand=False))
 
 
-def _print_claims(console: Console, found: ResultDifference) -> None:
-    if found.claims:
+def _print_claims(console: Console, difference: ResultDifference) -> None:
+    if difference.claims:
         console.print("\n[bold]Claims[/bold]")
-    for change in found.claims:
+    for change in difference.claims:
         paper, claim, row = change.key
         text = f"{paper}.{claim}{f', {row}' if row else ''}: {change.a or '–'} → {change.b or '–'}"
         console.print(Padding(escape(text), (0, 0, 0, 2), expand=False))

@@ -15,14 +15,14 @@ from counterpoise.reporting import words
 @functools.cache
 def environment() -> Environment:
     """Return the template environment; the templates are beside this module."""
-    found = Environment(
+    templates = Environment(
         loader=PackageLoader("counterpoise.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {
+    templates.filters |= {
         "marked": lambda verdict: words.marked(str(verdict)),
         "symbol": lambda verdict: words.SYMBOLS.get(str(verdict), ""),
         "slug": slug,
@@ -31,8 +31,8 @@ def environment() -> Environment:
         "metric_name": words.metric_name,
         "table_name": table_name,
     }
-    found.globals |= {"number": words.number_text, "spread": words.spread_text, "interval": words.interval_text}
-    return found
+    templates.globals |= {"number": words.number_text, "spread": words.spread_text, "interval": words.interval_text}
+    return templates
 
 
 def slug(text: object) -> str:

@@ -68,8 +68,8 @@ def _epochs(results: Results, cell: LayoutCell, output: str) -> dict[int, int]:
     """Return the epoch, counted from 0, that each seed's value is of."""
     rows = results.values
     chosen = (rows["key"] == cell.key) & (rows["output"] == output) & (rows["selection"] == results.layout.selection)
-    found = rows[chosen].dropna(subset=["epoch"])
-    return dict(zip(map(int, found["seed"]), map(int, found["epoch"]), strict=True))
+    selected = rows[chosen].dropna(subset=["epoch"])
+    return dict(zip(map(int, selected["seed"]), map(int, selected["epoch"]), strict=True))
 
 
 def _run_lines(run: RunEntry, seeds: SeedValues, epoch: int | None) -> Iterator[str]:

@@ -88,7 +88,7 @@ def summary(results: Results, comparisons: Sequence[Comparison], problems: Seque
 
 def checked_texts(comparisons: Iterable[Comparison], views: Iterable[TableView]) -> dict[str, str]:
     """Return the text of every comparison and table by its place in the folder: what ``verify`` compares."""
-    texts = {f"comparison/{name}": text for found in comparisons for name, text in found.texts().items()}
+    texts = {f"comparison/{name}": text for comparison in comparisons for name, text in comparison.texts().items()}
     for view in views:
         place = f"tables/{view.paper.paper}/{view.table.table}"
         texts |= {f"{place}.{suffix}": written(view) for suffix, written in FORMATS.items()}

@@ -44,13 +44,13 @@ def agreement_values(layout: Layout, correct: Correct) -> Iterator[tuple[str, in
 
 def _single_modalities(layout: Layout, cell: LayoutCell) -> dict[str, str]:
     """Return the cell of each modality alone that a cell is compared with; none unless every encoder has one."""
-    found: dict[str, str] = {}
+    by_modality: dict[str, str] = {}
     for other in layout.cells.values():
         same = (other.dataset, other.model, other.protocol) == (cell.dataset, cell.model, cell.protocol)
         if same and other.method == SINGLE:
-            found.setdefault(str(_part(other.config, "method", "settings").get("modality")), other.name)
+            by_modality.setdefault(str(_part(other.config, "method", "settings").get("modality")), other.name)
     encoders = set(_part(cell.config, "model", "encoders"))
-    return found if encoders and set(found) == encoders else {}
+    return by_modality if encoders and set(by_modality) == encoders else {}
 
 
 def _part(config: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:

@@ -105,14 +105,14 @@ def what_is_asked(root: Path, layout: str, papers: Iterable[str]) -> str:
         layout: the text of ``layout.json``.
         papers: names of the papers that are judged against; their folders of ``configs/papers`` enter whole.
     """
-    found = hashlib.sha256(layout.encode())
+    digest = hashlib.sha256(layout.encode())
     package = Path(counterpoise.__file__).parent
     sources = [path for name in _DERIVING for path in files_below(package / name) if path.suffix != ".pyc"]
     data = [path for name in sorted(papers) for path in files_below(Path(root) / "configs" / "papers" / name)]
     for home, paths in ((package, sources), (Path(root), data)):
         for path in paths:
-            found.update(f"{path.relative_to(home).as_posix()}\n{sha256_file(path)}\n".encode())
-    return found.hexdigest()
+            digest.update(f"{path.relative_to(home).as_posix()}\n{sha256_file(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def derived_problem(folder: Path, basis: Basis | None, asked: str, explanations: Path) -> str:

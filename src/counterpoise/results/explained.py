@@ -139,14 +139,14 @@ def read_explanations(folder: Path, benchmark: str) -> dict[Path, WrittenExplana
     Raises:
         UserError: a file is torn, is no explanation, or is one of another benchmark.
     """
-    found = {}
+    explanations = {}
     for path in sorted(folder.glob("*.json")):
         where = f"{path}: not an explanation; delete it, or write it anew with 'counterpoise explain --write'"
         explanation = validate(WrittenExplanation, read_json(path, "explanation"), where)
         if explanation.benchmark != benchmark:
             raise UserError(f"{path}: 'benchmark' is '{explanation.benchmark}', must be '{benchmark}' as in its path")
-        found[path] = explanation
-    return found
+        explanations[path] = explanation
+    return explanations
 
 
 class _Effect(Protocol):

@@ -81,7 +81,7 @@ def measure(
     Raises:
         UserError: an array or an entry of the record is missing, has the wrong size, or a value is not finite.
     """
-    found = Measured()
+    measured = Measured()
     validate(_Outputs, record, where)
     try:
         for selection, selected in record["selections"].items():
@@ -90,20 +90,20 @@ def measure(
                 kind = record["output_kinds"][output]
                 if kind == "classification":
                     logits, labels = predictions[f"{selection}.logits.{output}"], predictions[f"labels.{target}"]
-                    _classify(found, (selection, output), epoch, _checked(logits, labels, ece_bins, where))
+                    _classify(measured, (selection, output), epoch, _checked(logits, labels, ece_bins, where))
                 else:
                     sums = predictions[f"{selection}.statistics.{output}"]
                     _check_sums(kind, sums, where)
                     for each in metrics_of(kind):
-                        found.values.append((selection, epoch, output, each.name, each.compute(sums)))
+                        measured.values.append((selection, epoch, output, each.name, each.compute(sums)))
                     if kind == "segmentation":
-                        found.details[selection, output] = {"confusion": sums.astype(np.int64)}
+                        measured.details[selection, output] = {"confusion": sums.astype(np.int64)}
         if probe:
             epoch = record["selections"][PROBED]["epoch"]
             (target,) = set(record["output_targets"].values())
             for name, logits in probe.items():
                 place = (PROBED, f"probe:{name.removeprefix('logits.')}")
-                _classify(found, place, epoch, _checked(logits, predictions[f"labels.{target}"], ece_bins, where))
+                _classify(measured, place, epoch, _checked(logits, predictions[f"labels.{target}"], ece_bins, where))
     except KeyError as error:
         raise UserError(f"{where}: the predictions or the record lack {error}") from error
     for selection, selected in record["selections"].items():
@@ -112,14 +112,14 @@ def measure(
         if history is not None:
             sources["history"] = History(columns=history, epoch=epoch)
         for source, given in sources.items():
-            found.values.extend((selection, epoch, *place) for place in _by_output(source, given))
-    for right in found.correct.values():
+            measured.values.extend((selection, epoch, *place) for place in _by_output(source, given))
+    for right in measured.correct.values():
         if len(right) != record["n_test"]:
             raise UserError(f"{where}: predictions of {len(right)} examples, the record says {record['n_test']}")
-    for selection, _, output, name, value in found.values:
+    for selection, _, output, name, value in measured.values:
         if not math.isfinite(value):
             raise UserError(f"{where}: {name} of output '{output}' ({selection}) is {value}, must be finite")
-    return found
+    return measured
 
 
 def _by_output(source: Source, given: object | None) -> Iterator[tuple[str, str, float]]:
@@ -130,13 +130,13 @@ def _by_output(source: Source, given: object | None) -> Iterator[tuple[str, str,
                 yield output, each.name, value
 
 
-def _classify(found: Measured, place: Place, epoch: int | None, predicted: Classification) -> None:
+def _classify(measured: Measured, place: Place, epoch: int | None, predicted: Classification) -> None:
     """Add what one classified output gives."""
     selection, output = place
     for each in metrics_of("classification"):
-        found.values.append((selection, epoch, output, each.name, each.compute(predicted)))
-    found.correct[place] = predicted.right
-    found.details[place] = {
+        measured.values.append((selection, epoch, output, each.name, each.compute(predicted)))
+    measured.correct[place] = predicted.right
+    measured.details[place] = {
         "confusion": predicted.confusion,  # (C, C), labels down
         "reliability": predicted.calibration,  # (bins, 3)
     }
@@ -214,12 +214,12 @@ def _read_probe(folder: Path, run: RunEntry) -> Arrays | None:
     path = folder / f"{run.probe}.json"
     if not path.exists():
         return None
-    found = read_json(path, "probe of a run")
+    note = read_json(path, "probe of a run")
     key = run.cell.rpartition(".")[2]
-    if not isinstance(found, dict) or (found.get("key"), found.get("seed")) != (key, run.seed):
+    if not isinstance(note, dict) or (note.get("key"), note.get("seed")) != (key, run.seed):
         raise UserError(f"{path}: not the probe of this run; delete it to probe again")
     arrays = path.with_suffix(".npz")
-    files = found.get("files")
+    files = note.get("files")
     digest = files.get(arrays.name) if isinstance(files, dict) else None
     if not isinstance(digest, str):
         raise UserError(f"{path}: 'files' does not name {arrays.name}; delete it to probe again")

@@ -47,11 +47,11 @@ def find_values(layout: Layout, name: str) -> list[LayoutValue]:
     columns = list(dict.fromkeys(value.column for value in values))
     if column not in columns:
         raise UserError(f"{name}: there is no column '{column}'{suggest(column, columns)}")
-    found = [value for value in values if (value.row, value.column) == (row, column)]
-    variants = {_variant(layout, value): value for value in found}
+    at_place = [value for value in values if (value.row, value.column) == (row, column)]
+    variants = {_variant(layout, value): value for value in at_place}
     if variant is not None and variant not in variants:
         raise UserError(f"{name}: the row is not run in the variant '{variant}'{suggest(variant, variants)}")
-    return found if variant is None else [variants[variant]]
+    return at_place if variant is None else [variants[variant]]
 
 
 def _row(layout: Layout, values: list[LayoutValue], wanted: str, name: str) -> str:

@@ -148,10 +148,10 @@ def _from_revision(root: Path, reference: str, like: str) -> ResultSet:
     papers = [path.name.removesuffix(CLAIMS) for path in claims if str(path.parent) == home]
 
     def text(file: str) -> str:
-        found = ask_git(root, "show", f"{commit}:./{home}/{file}") if f"{home}/{file}" in listed else None
-        if found is None:
+        stored = ask_git(root, "show", f"{commit}:./{home}/{file}") if f"{home}/{file}" in listed else None
+        if stored is None:
             raise UserError(f"{revision}:{home}/{file}: is not there")
-        return found
+        return stored
 
     return parse(reference, papers, text, f"{revision}:{home}")
 
@@ -196,16 +196,16 @@ class _Seeds:
 
 
 def _seeds(text: str, where: str) -> dict[NumberKey, _Seeds]:
-    found: dict[NumberKey, _Seeds] = {}
+    by_number: dict[NumberKey, _Seeds] = {}
     for line, row in enumerate(parse_rows(text, where, _SEED_COLUMNS), start=2):
         place = f"{where}:{line}"
         key = (row["paper"], row["table"], row["row"], row["column"])
         better = one_of(row, "better", ("higher", "lower"), place)
         stand_in = one_of(row, "stand_in", ("yes", "no"), place) == "yes"
-        entry = found.setdefault(key, _Seeds(better=better, stand_in=stand_in))
+        entry = by_number.setdefault(key, _Seeds(better=better, stand_in=stand_in))
         seed = whole_number(row, "seed", place)
         if one_of(row, "status", ("completed", "diverged"), place) == "diverged":
             entry.diverged[seed] = "diverged"
         else:
             entry.finished[seed] = number(row, "value", place)
-    return found
+    return by_number

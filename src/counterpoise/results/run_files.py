@@ -68,11 +68,11 @@ def compact(predictions: Mapping[str, NDArray[Any]], bins: int) -> Arrays:
     """
     from scipy.special import softmax  # here: reading the workflow needs the names of files, and no SciPy
 
-    found: Arrays = {}
+    packed: Arrays = {}
     for name, array in predictions.items():
         before, separator, after = name.partition(".logits.")
         if not separator:
-            found[name] = array
+            packed[name] = array
             continue
 
         probabilities = softmax(array.astype(np.float64), axis=1)
@@ -84,10 +84,10 @@ def compact(predictions: Mapping[str, NDArray[Any]], bins: int) -> Arrays:
             right = _bin(confidence, bins)
             rounded = np.where(low < right, np.nextafter(rounded, np.float32(2)), rounded)
             rounded = np.where(high > right, np.nextafter(rounded, np.float32(0)), rounded)
-        found[f"{before}.predicted.{after}"] = array.argmax(axis=1).astype(np.min_scalar_type(array.shape[1]))
-        found[f"{before}.confidence.{after}"] = rounded
-        found[f"{before}.classes.{after}"] = np.array(array.shape[1])
-    return found
+        packed[f"{before}.predicted.{after}"] = array.argmax(axis=1).astype(np.min_scalar_type(array.shape[1]))
+        packed[f"{before}.confidence.{after}"] = rounded
+        packed[f"{before}.classes.{after}"] = np.array(array.shape[1])
+    return packed
 
 
 def _bin(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
@@ -102,12 +102,12 @@ def expand(stored: Mapping[str, NDArray[Any]], where: Path) -> Arrays:
     Raises:
         UserError: an array is missing, or is not what it must be.
     """
-    found: Arrays = {}
+    unpacked: Arrays = {}
     for name, array in stored.items():
         before, separator, after = name.partition(".predicted.")
         if not separator:
             if ".confidence." not in name and ".classes." not in name:
-                found[name] = array
+                unpacked[name] = array
             continue
         confidence = stored.get(f"{before}.confidence.{after}", np.empty(()))
         number = stored.get(f"{before}.classes.{after}", np.empty(0))
@@ -123,5 +123,5 @@ def expand(stored: Mapping[str, NDArray[Any]], where: Path) -> Arrays:
         rest = np.log(np.maximum((1 - sure) / max(classes - 1, 1), 1e-300))
         logits = np.repeat(rest[:, None], classes, axis=1)  # (N, C)
         logits[np.arange(len(array)), array] = np.log(sure)
-        found[f"{before}.logits.{after}"] = logits
-    return found
+        unpacked[f"{before}.logits.{after}"] = logits
+    return unpacked

@@ -141,10 +141,10 @@ class Results:
     @functools.cached_property
     def runs_of(self) -> dict[str, list[RunEntry]]:
         """The planned runs of each cell, by the cell's name, in the order of seeds."""
-        found: dict[str, list[RunEntry]] = {name: [] for name in self.layout.cells}
+        by_cell: dict[str, list[RunEntry]] = {name: [] for name in self.layout.cells}
         for run in self.runs:
-            found[run.cell].append(run)
-        return {name: sorted(runs, key=lambda run: run.seed) for name, runs in found.items()}
+            by_cell[run.cell].append(run)
+        return {name: sorted(runs, key=lambda run: run.seed) for name, runs in by_cell.items()}
 
     def cell(self, name: str) -> LayoutCell:
         """Return a cell of the layout."""
@@ -175,11 +175,11 @@ class Results:
     @functools.cached_property
     def _numbers(self) -> dict[tuple[str, str, str, str], dict[int, float]]:
         """Value by seed, by (cell, selection, output, metric)."""
-        found: dict[tuple[str, str, str, str], dict[int, float]] = {}
+        by_output: dict[tuple[str, str, str, str], dict[int, float]] = {}
         for (cell, seed), values in values_by_run(self.values).items():
             for selection, _, output, metric, value in values:
-                found.setdefault((cell, selection, output, metric), {})[seed] = value
-        return found
+                by_output.setdefault((cell, selection, output, metric), {})[seed] = value
+        return by_output
 
     def _lacking(self, cell: str, selection: str, output: str, metric: str) -> str:
         """Say which part of (selection, output, metric) no run of a cell has."""
@@ -199,14 +199,14 @@ class Results:
 
     @functools.cached_property
     def _outputs(self) -> dict[str, list[str]]:
-        found: dict[str, set[str]] = {}
+        trained: dict[str, set[str]] = {}
         for cell, _, output, metric in self._numbers:
             # A metric that is not known here is somebody else's, of predictions.
             if metric not in METRICS or METRICS[metric].source in OF_PREDICTIONS:
-                found.setdefault(cell, set()).add(output)
+                trained.setdefault(cell, set()).add(output)
         return {
             cell: sorted(names, key=lambda name: (name != "joint", name.startswith("probe:"), name))
-            for cell, names in found.items()
+            for cell, names in trained.items()
         }
 
 
@@ -329,13 +329,13 @@ def cell_names(values: pd.DataFrame) -> list[str]:
 
 def values_by_run(table: pd.DataFrame) -> dict[tuple[str, int], list[Value]]:
     """Return the values of each run that has any, by the cell's name and the seed."""
-    found: dict[tuple[str, int], list[Value]] = {}
+    by_run: dict[tuple[str, int], list[Value]] = {}
     table = table.dropna(subset=["value"])
     columns = (table[name] for name in ("seed", "selection", "epoch", "output", "metric", "value"))
     for cell, seed, selection, epoch, output, metric, value in zip(cell_names(table), *columns, strict=True):
         whole = None if pd.isna(epoch) else int(epoch)
-        found.setdefault((cell, int(seed)), []).append((selection, whole, output, metric, float(value)))
-    return found
+        by_run.setdefault((cell, int(seed)), []).append((selection, whole, output, metric, float(value)))
+    return by_run
 
 
 def rows_of_run(cell: LayoutCell, run: RunEntry, values: Iterable[Value]) -> list[dict[str, Any]]:
@@ -364,37 +364,37 @@ def read_values(path: Path) -> pd.DataFrame:
     """
     text = read_text(path, "results table")
     try:
-        found = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False).fillna("")
+        values = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False).fillna("")
     except ValueError as error:  # a parser error is a ValueError
         raise UserError(f"{path}: the results table cannot be read: {' '.join(str(error).split())}") from error
-    lacking = [column for column in COLUMNS if column not in found.columns]
+    lacking = [column for column in COLUMNS if column not in values.columns]
     if lacking:
         raise UserError(f"{path}: has no column '{lacking[0]}'; must have {', '.join(COLUMNS)}")
     for column in ("seed", "epoch", "value", "n_test"):
-        numbers = pd.to_numeric(found[column].replace("", None), errors="coerce").to_numpy(dtype=float)
+        numbers = pd.to_numeric(values[column].replace("", None), errors="coerce").to_numpy(dtype=float)
         sound = np.isfinite(numbers)
         if column != "value":
             sound &= (numbers >= 0) & (numbers < 2**63) & (numbers == np.floor(numbers))
-        wrong = np.flatnonzero((found[column] != "").to_numpy() & ~sound)
+        wrong = np.flatnonzero((values[column] != "").to_numpy() & ~sound)
         if len(wrong) > 0:
             line, kind = int(wrong[0]), "finite" if column == "value" else "whole"
-            shown = printable(found[column][line])
+            shown = printable(values[column][line])
             raise UserError(f"{path}:{line + 2}: '{column}' is '{shown}', must be a {kind} number")
     for column in ("selection", "output", "metric", "protocol"):
-        wrong = np.flatnonzero(~found[column].str.fullmatch(r"[\w:./+-]{0,200}").to_numpy(dtype=bool))
+        wrong = np.flatnonzero(~values[column].str.fullmatch(r"[\w:./+-]{0,200}").to_numpy(dtype=bool))
         if len(wrong) > 0:
             line = int(wrong[0])
-            raise UserError(f"{path}:{line + 2}: '{column}' is '{printable(found[column][line])[:60]}', no such name")
+            raise UserError(f"{path}:{line + 2}: '{column}' is '{printable(values[column][line])[:60]}', no such name")
     named = [*COLUMNS[:7], "selection", "output", "metric"]
-    wrong = np.flatnonzero(((found["value"] != "") & (found[named] == "").any(axis=1)).to_numpy())
+    wrong = np.flatnonzero(((values["value"] != "") & (values[named] == "").any(axis=1)).to_numpy())
     if len(wrong) > 0:
         line = int(wrong[0])
-        lacking = next(str(column) for column in named if found[column][line] == "")
+        lacking = next(str(column) for column in named if values[column][line] == "")
         raise UserError(f"{path}:{line + 2}: has a value, but '{lacking}' is empty")
-    twice = np.flatnonzero(found.duplicated([*COLUMNS[:4], "key", "seed", "selection", "output", "metric"]).to_numpy())
+    twice = np.flatnonzero(values.duplicated([*COLUMNS[:4], "key", "seed", "selection", "output", "metric"]).to_numpy())
     if len(twice) > 0:
         raise UserError(f"{path}:{int(twice[0]) + 2}: this value is there twice")
-    return _typed(found)
+    return _typed(values)
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

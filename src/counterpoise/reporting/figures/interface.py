@@ -80,9 +80,9 @@ def run_tables(results: Results, place: LayoutFigure, name: str) -> Iterator[tup
                 raise UserError(f"{where}: cannot be read: {' '.join(str(error).split())}") from error
 
 
-def stacked(found: Sequence[pd.DataFrame], *columns: str) -> pd.DataFrame:
+def stacked(frames: Sequence[pd.DataFrame], *columns: str) -> pd.DataFrame:
     """Return rows of several runs in one frame with these columns."""
-    return pd.concat(found)[list(columns)] if found else pd.DataFrame(columns=list(columns))
+    return pd.concat(frames)[list(columns)] if frames else pd.DataFrame(columns=list(columns))
 
 
 def columns_of(table: pd.DataFrame, names: tuple[str, ...], where: str) -> pd.DataFrame:

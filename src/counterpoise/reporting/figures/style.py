@@ -77,6 +77,6 @@ def mean_bars(axes: Axes, frame: pd.DataFrame, *, across: str, within: str, memb
 
 def legend_above(picture: Picture, columns: int = 4) -> None:
     """Put one legend for all axes between the title and them, where it covers nothing."""
-    found = [axes.get_legend_handles_labels() for axes in picture.axes]
-    handles = {label: handle for pair in found for handle, label in zip(*pair, strict=True)}
+    legends = [axes.get_legend_handles_labels() for axes in picture.axes]
+    handles = {label: handle for pair in legends for handle, label in zip(*pair, strict=True)}
     picture.legend(handles.values(), handles, loc="outside upper center", ncols=columns, frameon=False)

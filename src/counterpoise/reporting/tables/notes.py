@@ -116,12 +116,12 @@ def _stand_ins(results: Results, paper: Paper, running: Sequence[Entry]) -> Iter
 
 def _not_comparable(paper: Paper, running: Sequence[Entry]) -> Iterator[str]:
     """Say what the gate found, once for each column group."""
-    found = dict.fromkeys(
+    differences = dict.fromkeys(
         (_group_name(paper, entry), entry.comparability.level, entry.comparability.reason)
         for entry in running
         if not entry.stand_in and entry.comparability.level != SAME
     )
-    for name, level, reason in found:
+    for name, level, reason in differences:
         words = "not comparable in level" if level == OTHER else level
         yield f"{name}: {words} ({reason})."
 

@@ -38,7 +38,7 @@ class Agreement(FigureKind):
             "Both True": (True, True),
         }
         right = {(label, run.seed): _right(results, run) for label, run in completed_runs(results, place)}
-        found = []
+        shares = []
         for (label, seed), multimodal in right.items():
             alone = right.get((first_label, seed)), right.get((second_label, seed))
             if label in self.alone.values() or multimodal is None or any(hits is None for hits in alone):
@@ -49,8 +49,8 @@ class Agreement(FigureKind):
                 chosen = (alone[0] == hits[0]) & (alone[1] == hits[1])
                 for name, agrees in zip(MULTIMODAL, (multimodal, ~multimodal), strict=True):
                     share = 100 * float((chosen & agrees).mean())
-                    found.append({"method": label, "seed": seed, "unimodal": case, "multimodal": name, "share": share})
-        return pd.DataFrame(found, columns=["method", "seed", "unimodal", "multimodal", "share"])
+                    shares.append({"method": label, "seed": seed, "unimodal": case, "multimodal": name, "share": share})
+        return pd.DataFrame(shares, columns=["method", "seed", "unimodal", "multimodal", "share"])
 
     def draw(self, picture: Picture, frame: pd.DataFrame, figure: Figure) -> None:
         methods, cases = list(dict.fromkeys(frame["method"])), list(dict.fromkeys(frame["unimodal"]))

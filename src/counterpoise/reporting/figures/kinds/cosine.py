@@ -24,7 +24,7 @@ class Cosine(FigureKind):
     first: int = setting(400, minimum=1, doc="how many iterations are drawn")
 
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
-        found = []
+        frames = []
         for named, table, where in run_tables(results, place, DIAGNOSTICS):
             # Where the modalities' losses all reach an encoder, they are one objective, called "unimodal".
             both = [f"cosine.joint.{objective}.{place.output}" for objective in (place.output, "unimodal")]
@@ -32,8 +32,8 @@ class Cosine(FigureKind):
             steps = columns_of(table, ("step", column), where)
             steps = steps[steps["step"] < self.first].dropna()  # no angle where a gradient is 0
             steps = steps.rename(columns={"step": "iteration", column: "cosine"}).astype({"iteration": int})
-            found.append(steps.assign(**named))
-        return stacked(found, "method", "seed", "iteration", "cosine")
+            frames.append(steps.assign(**named))
+        return stacked(frames, "method", "seed", "iteration", "cosine")
 
     def numbers(self, frame: pd.DataFrame, results: Results, place: LayoutFigure, paper: Paper) -> Numbers:
         """``conflicts``: the share of iterations with a cosine below 0, in percent."""

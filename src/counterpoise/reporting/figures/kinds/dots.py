@@ -29,7 +29,7 @@ class Dots(FigureKind):
 
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
         table = paper.table(paper.figure(place.figure).table)
-        found, drawn = [], []
+        points, drawn = [], []
         for value in results.layout.values_of(paper.paper, table.table):
             if value.cell is None:
                 continue
@@ -48,12 +48,12 @@ class Dots(FigureKind):
                 "unit": column.unit,
                 "method": label,
             }
-            found += [
+            points += [
                 {**common, "comparable": comparable, "seed": seed, "value": ours, "printed": printed}
                 for seed, ours in values.items()
             ]
         names = ["column", "title", "unit", "method", "comparable", "seed", "value", "printed"]
-        frame = pd.DataFrame(found, columns=names)
+        frame = pd.DataFrame(points, columns=names)
         return frame[frame["column"].isin(drawn[: self.columns])].astype({"printed": float})
 
     @staticmethod

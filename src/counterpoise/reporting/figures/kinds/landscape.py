@@ -23,8 +23,8 @@ class Landscape(FigureKind):
 
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
         tables = run_tables(results, place, place.measurement)
-        found = [columns_of(table, COLUMNS, where).assign(**named) for named, table, where in tables]
-        return stacked(found, "method", "seed", *COLUMNS)
+        frames = [columns_of(table, COLUMNS, where).assign(**named) for named, table, where in tables]
+        return stacked(frames, "method", "seed", *COLUMNS)
 
     def numbers(self, frame: pd.DataFrame, results: Results, place: LayoutFigure, paper: Paper) -> Numbers:
         """``sharpness``, as the measurement defines it."""

@@ -27,11 +27,11 @@ class Magnitudes(FigureKind):
     bars: int = setting(30, minimum=2, doc="bars of the histogram")
 
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
-        found = []
+        frames = []
         for named, table, where in run_tables(results, place, place.measurement):
             rows = columns_of(table, ("encoder", "batch", *GRADIENTS, "k"), where)
-            found.append(rows[rows["encoder"] == place.output].assign(**named))
-        return stacked(found, "method", "seed", "batch", *GRADIENTS, "k")
+            frames.append(rows[rows["encoder"] == place.output].assign(**named))
+        return stacked(frames, "method", "seed", "batch", *GRADIENTS, "k")
 
     def numbers(self, frame: pd.DataFrame, results: Results, place: LayoutFigure, paper: Paper) -> Numbers:
         """Mean and variance (divisor n - 1) of the norms over mini-batches, the ratio of variances, and k.
@@ -73,17 +73,17 @@ class Magnitudes(FigureKind):
 
 
 def _numbers(frame: pd.DataFrame) -> Numbers:
-    found: Numbers = {}
+    numbers: Numbers = {}
     for label, rows in frame.groupby("method", sort=False):
         runs = rows.groupby("seed")
         label = str(label)
         for name in GRADIENTS:
-            found[label, f"{name}_mean"] = by_seed(runs[name].mean())
-            found[label, f"{name}_variance"] = by_seed(runs[name].var(ddof=1))
+            numbers[label, f"{name}_mean"] = by_seed(runs[name].mean())
+            numbers[label, f"{name}_variance"] = by_seed(runs[name].var(ddof=1))
         pairs = runs[["unimodal", "multimodal"]]
-        found[label, "variance_ratio"] = by_seed(pairs.apply(lambda run: variance_ratio(*run.to_numpy().T)))
-        found[label, "k"] = by_seed(runs["k"].first())
-    return found
+        numbers[label, "variance_ratio"] = by_seed(pairs.apply(lambda run: variance_ratio(*run.to_numpy().T)))
+        numbers[label, "k"] = by_seed(runs["k"].first())
+    return numbers
 
 
 def _mean(values: Mapping[int, float]) -> float:

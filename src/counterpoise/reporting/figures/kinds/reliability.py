@@ -26,13 +26,13 @@ class Reliability(FigureKind):
 
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
         selection = results.layout.selection
-        found = []
+        points = []
         for label, run in completed_runs(results, place):
             bins = results.details.get((run.cell, run.seed, selection, OUTPUT), {}).get("reliability")  # (bins, 3)
             error = results.seeds(run.cell, selection, OUTPUT, "ece", 100.0).finished.get(run.seed)
             if bins is None or error is None:
                 continue
-            found += [
+            points += [
                 {
                     "method": label,
                     "seed": run.seed,
@@ -46,7 +46,7 @@ class Reliability(FigureKind):
                 if count > 0
             ]
         columns = ["method", "seed", "bin", "confidence", "accuracy", "count", "ece"]
-        return pd.DataFrame(found, columns=columns)
+        return pd.DataFrame(points, columns=columns)
 
     def numbers(self, frame: pd.DataFrame, results: Results, place: LayoutFigure, paper: Paper) -> Numbers:
         """``ece``: the expected calibration error in percent."""

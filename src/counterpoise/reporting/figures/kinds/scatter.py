@@ -25,7 +25,7 @@ class Scatter(FigureKind):
     unimodal_line: str = setting("", doc="the series whose unimodal accuracy is a horizontal line")
 
     def rows(self, results: Results, place: LayoutFigure, paper: Paper) -> pd.DataFrame:
-        found = []
+        points = []
         for series in place.series:
             if series.cell is None:
                 continue
@@ -33,11 +33,11 @@ class Scatter(FigureKind):
                 if series.label == {"multimodal": self.unimodal_line, "unimodal": self.multimodal_line}[axis]:
                     continue  # a model with one objective has the other accuracy from an untrained head
                 values = results.seeds(series.cell, results.layout.selection, output, "accuracy", 100.0)
-                found += [
+                points += [
                     {"method": series.label, "seed": seed, "axis": axis, "accuracy": value}
                     for seed, value in values.finished.items()
                 ]
-        return pd.DataFrame(found, columns=["method", "seed", "axis", "accuracy"])
+        return pd.DataFrame(points, columns=["method", "seed", "axis", "accuracy"])
 
     def numbers(self, frame: pd.DataFrame, results: Results, place: LayoutFigure, paper: Paper) -> Numbers:
         """``multimodal`` and ``unimodal``: accuracies in percent."""

@@ -32,7 +32,7 @@ class Table(FigureKind):
         figure = paper.figure(place.figure)
         table = paper.table(figure.table)
         metric = self.metric or table.columns[0].metric
-        found = []
+        points = []
         for value in results.layout.values_of(paper.paper, figure.table):
             column = table.column(value.column)
             if value.cell is None or column.metric != metric or value.row not in table.row_ids:
@@ -40,7 +40,7 @@ class Table(FigureKind):
             heading = table.group(value.row, value.column).heading or (column.title,)
             method = value.row if value.variant in (None, "published") else f"{value.row} ({value.variant})"
             for seed, number in _values(results, value, column).finished.items():
-                found.append(
+                points.append(
                     {
                         "panel": heading[0],
                         "setting": " / ".join(heading[1:]) or column.title,
@@ -51,19 +51,19 @@ class Table(FigureKind):
                         "value": number,
                     }
                 )
-        return pd.DataFrame(found, columns=["panel", "setting", "method", "seed", "metric", "unit", "value"])
+        return pd.DataFrame(points, columns=["panel", "setting", "method", "seed", "metric", "unit", "value"])
 
     def numbers(self, frame: pd.DataFrame, results: Results, place: LayoutFigure, paper: Paper) -> Numbers:
         """``smallest_gain`` and ``largest_gain`` of each of the gains, of means over seeds (under the seed -1)."""
-        found: Numbers = {}
+        gains: Numbers = {}
         for name, columns in self.gains.items():
             differences = [
                 gain for gain in (self._gain(results, paper, column) for column in columns) if gain is not None
             ]
             if len(differences) == len(columns):  # a range over some of them would be another range
-                found[name, "smallest_gain"] = {-1: min(differences)}
-                found[name, "largest_gain"] = {-1: max(differences)}
-        return found
+                gains[name, "smallest_gain"] = {-1: min(differences)}
+                gains[name, "largest_gain"] = {-1: max(differences)}
+        return gains
 
     def _gain(self, results: Results, paper: Paper, name: str) -> float | None:
         """Return the gain in a column, None where it cannot be taken."""
