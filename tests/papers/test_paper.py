@@ -88,13 +88,44 @@ def test_every_number_agrees_with_the_second_text_of_the_paper(mmpareto, shared)
 
 @pytest.mark.parametrize("paper", ["mmpareto", "mlb"])
 def test_every_quote_is_in_the_paper(paper, shared):
-    text = (shared / f"papers/{paper}.md").read_text()
-    text = re.sub(r"\[+([^\]\[]*)\]+\([^()]*(?:\([^()]*\)[^()]*)*\)", r"\1", text)
-    text = normal(re.sub(r"[*]", "", text))
+    text = normal(plain_text(shared, paper))
     data = load_paper(CONFIGS, paper)
     quotes = [claim.quote for claim in (*data.claims, *data.left_out)]
     quotes += [count.quote for facts in data.datasets.values() for count in facts.counts]
     assert [quote for quote in quotes if normal(quote) not in text] == []
+
+
+@pytest.mark.parametrize("paper", ["mmpareto", "mlb"])
+def test_captions_are_the_papers_with_what_their_stars_mean(paper, shared):
+    captions = re.findall(r"^(Table|Figure) (\d+)[.:] (.*)$", plain_text(shared, paper), re.MULTILINE)
+    printed = {f"{kind.lower()}{number}": sentences(text) for kind, number, text in captions}
+    tables = load_paper(CONFIGS, paper).tables.values()
+    compared = [table for table in tables if table.table in printed]
+    assert {table.table for table in tables if not table.unprinted} <= {table.table for table in compared}
+    for table in compared:
+        stars = f" indicates that {table.star_means}" if table.star_means else ""
+        assert printed[table.table] <= sentences(table.caption + stars), table.table
+
+
+def test_the_counts_that_the_papers_state_of_their_data_are_there(mmpareto):
+    def stated(paper, dataset):
+        return {count.what: count.stated for count in paper.datasets[dataset].counts}
+
+    mlb = load_paper(CONFIGS, "mlb")
+    assert stated(mmpareto, "cmu_mosi") == {"videos": 93, "utterances": 2199}
+    assert stated(mlb, "crema_d_vavl") == {"actors": 91, "emotions": 6}
+    assert stated(mlb, "ucf101") == {"categories": 101, "action categories": 51}
+
+
+def sentences(text: str) -> set[str]:
+    return {sentence.strip(" .") for sentence in re.sub(r"[\[\]]", "", text).split(". ")}
+
+
+def plain_text(shared: Path, paper: str) -> str:
+    """Return a paper's marked-up text without emphasis and with the words of its links alone."""
+    text = (shared / f"papers/{paper}.md").read_text()
+    text = re.sub(r"\[+([^\]\[]*)\]+\([^()]*(?:\([^()]*\)[^()]*)*\)", r"\1", text)
+    return text.replace("\\*", "*").replace("*", "")
 
 
 def normal(text: str) -> str:
