@@ -15,6 +15,7 @@ from importlib.metadata import version
 
 import pytest
 import typer.main
+import yaml
 from small_project import BENCHMARK, SmallProject
 
 from counterpoise.cli import run
@@ -62,6 +63,15 @@ def test_plan_estimates_from_recorded_runs_or_says_that_it_cannot(project, say):
     said = say("plan")
     assert "70 min" in said  # seven more runs
     assert "An Old Processor" in said
+
+
+def test_an_estimate_is_said_to_be_an_upper_bound_where_patience_may_end_runs(project, say):
+    project.run(project.cell("uniform"), 0, seconds=600.0)
+    assert "at most" not in say("plan")
+    path = "configs/protocols/digits.yaml"
+    protocol = yaml.safe_load((project.root / path).read_text())
+    project.write(path, protocol | {"patience": 3})
+    assert "at most, since all epochs are counted" in say("plan")
 
 
 def test_plan_of_a_finished_benchmark_has_nothing_to_train(project, say):
