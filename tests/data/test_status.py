@@ -1,5 +1,6 @@
 """Looking at datasets, and the commands that fetch and prepare them on their own."""
 
+import fnmatch
 import io
 import os
 import shutil
@@ -12,6 +13,7 @@ from counterpoise.cli.data import _print_status, _print_weights, _status, app, m
 from counterpoise.errors import UserError
 from counterpoise.planning.configs import Configs
 from counterpoise.reporting.terminal import make_console
+from counterpoise.weights import WEIGHTS, weights_of
 
 
 @pytest.fixture
@@ -150,3 +152,17 @@ def test_weights_are_listed_with_their_licences(project):
     output = run(app, "status", "--root", project)
     assert "wav2vec2_large_lv60k" in output
     assert "BSD-3-Clause" in output
+
+
+def test_the_docs_have_every_file_of_weights_with_its_licence_and_the_models_that_start_from_it(repository):
+    text = (repository / "docs/datasets.md").read_text(encoding="utf-8")
+    section = text.split("## Pretrained weights\n")[1].split("\n## ")[0]
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in section.splitlines() if "|" in line][2:]
+    shown = {name: (licence, "" if models == "none here" else models) for name, _, licence, models in rows}
+    configs, starts = Configs(repository / "configs"), {name: [] for name in WEIGHTS}
+    for model in configs.names("models"):
+        for weights in weights_of(configs.model(model).model_dump()):
+            starts[weights.name].append(model)
+    assert {name: licence for name, (licence, _) in shown.items()} == {w.name: w.licence for w in WEIGHTS.values()}
+    for name, (_, pattern) in shown.items():
+        assert starts[name] == fnmatch.filter(configs.names("models"), pattern), name
