@@ -10,6 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from counterpoise.cli.data import _print_status, _print_weights, _status, app, mirror_app
+from counterpoise.data import mirrors
+from counterpoise.data.clips import Item
+from counterpoise.data.interface import Dataset
+from counterpoise.data.inventory import take_inventory
+from counterpoise.data.sources import RawFiles
+from counterpoise.data.status import _next_step
+from counterpoise.declare import DatasetInfo
 from counterpoise.errors import UserError
 from counterpoise.planning.configs import Configs
 from counterpoise.reporting.terminal import make_console
@@ -109,6 +116,25 @@ def test_a_mirror_is_packed_from_what_is_here_and_verified(project, shared, tmp_
     os.truncate(tmp_path / "packed/mnist/t10k-labels-idx1-ubyte.gz", 10)
     with pytest.raises(UserError, match="1 changed"):
         run(mirror_app, "verify", tmp_path / "packed")
+
+
+class Pictures(Dataset):
+    """A dataset of two listed files that declares neither ``max_dropped`` nor ``how_to_get``."""
+
+    info = DatasetInfo("pictures", "Pictures", "multimodal", ("image",), ("kind",), licence="none", paper="")
+    folder = "pictures"
+
+    def listed_items(self, raw):
+        return {"train": [Item(name, {"kind": 0}, (raw / f"{name}.png",), name) for name in ("one", "two")]}
+
+
+def test_a_dataset_that_says_nothing_of_missing_items_must_have_all_of_them(tmp_path):
+    (tmp_path / "one.png").touch()
+    raw = RawFiles((tmp_path,))
+    with pytest.raises(UserError, match=r"1 of 2 items cannot be used.*two\. Nothing was packed"):
+        mirrors.pack([(Pictures(), raw)], tmp_path / "packed")
+    found = take_inventory(Pictures(), raw)
+    assert _next_step("pictures", Pictures(), raw, found) == f"put the files that are missing below {tmp_path}"
 
 
 def test_an_unknown_dataset_is_named_with_the_nearest(project):

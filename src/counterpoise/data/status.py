@@ -126,7 +126,7 @@ def _next_step(name: str, data: Dataset, raw: RawFiles, found: Inventory) -> str
     lacking = found.listed - found.items_there > getattr(data, "max_dropped", 0.0) * found.listed
     fetched = found.missing or (lacking and any(not is_there(source, raw) for source in data.listed_sources(raw)))
     if lacking and not fetched:
-        return getattr(data, "how_to_get", "")
+        return getattr(data, "how_to_get", f"put the files that are missing below {raw.folders[0]}")
     return f"counterpoise data {'fetch' if fetched else 'prepare'} {name}"
 
 
