@@ -74,6 +74,14 @@ def test_an_estimate_is_said_to_be_an_upper_bound_where_patience_may_end_runs(pr
     assert "at most, since all epochs are counted" in say("plan")
 
 
+def test_printed_numbers_are_shown_whole_on_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["values", "mmpareto"]) == 0
+    said = capsys.readouterr().out
+    assert "underlin" in said
+    assert "…" not in said
+
+
 def test_plan_of_a_finished_benchmark_has_nothing_to_train(project, say):
     for cell in project.plan().cells:
         for seed in (0, 1):
