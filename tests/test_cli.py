@@ -20,8 +20,10 @@ from small_project import BENCHMARK, SmallProject
 
 from counterpoise.cli import run
 from counterpoise.cli.app import app, main
+from counterpoise.cli.run import _downloads
 from counterpoise.errors import UserError
 from counterpoise.files import write_json
+from counterpoise.planning.plan import make_plan
 
 
 @pytest.fixture
@@ -93,6 +95,14 @@ def test_plan_says_what_is_to_be_fetched_and_what_a_job_asks_for(project, say):
     said = say("plan")
     assert "to prepare; nothing to fetch" in said  # the digits come with a dependency
     assert "4 GB asked for each job, 0 GPU" in said
+
+
+def test_plan_counts_each_file_to_fetch_once_with_its_size_where_that_is_known(repository, tmp_path):
+    plan = make_plan(repository, repository / "configs/benchmarks/mmpareto.yaml")
+    said = _downloads(plan, tmp_path)
+    assert said["crema_d"] == "to fetch: 2 files, 156 kB; the files that are listed there, about 7.5 GB"
+    assert said["kinetics_sounds"] == "to fetch: 2 files, 539 kB; 1 file of about 436 GB; 1 by hand"
+    assert said["nyuv2"] == "to fetch: 1 file of unknown size"
 
 
 def test_plan_and_status_are_data_for_scripts(project, say):
