@@ -15,12 +15,15 @@ from importlib.metadata import version
 
 import pytest
 import typer.main
+import yaml
 from small_project import BENCHMARK, SmallProject
 
 from counterpoise.cli import run
 from counterpoise.cli.app import app, main
+from counterpoise.cli.run import _downloads
 from counterpoise.errors import UserError
 from counterpoise.files import write_json
+from counterpoise.planning.plan import make_plan
 
 
 @pytest.fixture
@@ -64,6 +67,23 @@ def test_plan_estimates_from_recorded_runs_or_says_that_it_cannot(project, say):
     assert "An Old Processor" in said
 
 
+def test_an_estimate_is_said_to_be_an_upper_bound_where_patience_may_end_runs(project, say):
+    project.run(project.cell("uniform"), 0, seconds=600.0)
+    assert "at most" not in say("plan")
+    path = "configs/protocols/digits.yaml"
+    protocol = yaml.safe_load((project.root / path).read_text())
+    project.write(path, protocol | {"patience": 3})
+    assert "at most, since all epochs are counted" in say("plan")
+
+
+def test_printed_numbers_are_shown_whole_on_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["values", "mmpareto"]) == 0
+    said = capsys.readouterr().out
+    assert "underlin" in said
+    assert "…" not in said
+
+
 def test_plan_of_a_finished_benchmark_has_nothing_to_train(project, say):
     for cell in project.plan().cells:
         for seed in (0, 1):
@@ -75,6 +95,14 @@ def test_plan_says_what_is_to_be_fetched_and_what_a_job_asks_for(project, say):
     said = say("plan")
     assert "to prepare; nothing to fetch" in said  # the digits come with a dependency
     assert "4 GB asked for each job, 0 GPU" in said
+
+
+def test_plan_counts_each_file_to_fetch_once_with_its_size_where_that_is_known(repository, tmp_path):
+    plan = make_plan(repository, repository / "configs/benchmarks/mmpareto.yaml")
+    said = _downloads(plan, tmp_path)
+    assert said["crema_d"] == "to fetch: 2 files, 156 kB; the files that are listed there, about 7.5 GB"
+    assert said["kinetics_sounds"] == "to fetch: 2 files, 539 kB; 1 file of about 436 GB; 1 by hand"
+    assert said["nyuv2"] == "to fetch: 1 file of unknown size"
 
 
 def test_plan_and_status_are_data_for_scripts(project, say):

@@ -1,5 +1,6 @@
 """Looking at datasets, and the commands that fetch and prepare them on their own."""
 
+import fnmatch
 import io
 import os
 import shutil
@@ -9,9 +10,17 @@ import pytest
 from typer.testing import CliRunner
 
 from counterpoise.cli.data import _print_status, _print_weights, _status, app, mirror_app
+from counterpoise.data import mirrors
+from counterpoise.data.clips import Item
+from counterpoise.data.interface import Dataset
+from counterpoise.data.inventory import take_inventory
+from counterpoise.data.sources import RawFiles
+from counterpoise.data.status import _next_step
+from counterpoise.declare import DatasetInfo
 from counterpoise.errors import UserError
 from counterpoise.planning.configs import Configs
 from counterpoise.reporting.terminal import make_console
+from counterpoise.weights import WEIGHTS, weights_of
 
 
 @pytest.fixture
@@ -109,6 +118,25 @@ def test_a_mirror_is_packed_from_what_is_here_and_verified(project, shared, tmp_
         run(mirror_app, "verify", tmp_path / "packed")
 
 
+class Pictures(Dataset):
+    """A dataset of two listed files that declares neither ``max_dropped`` nor ``how_to_get``."""
+
+    info = DatasetInfo("pictures", "Pictures", "multimodal", ("image",), ("kind",), licence="none", paper="")
+    folder = "pictures"
+
+    def listed_items(self, raw):
+        return {"train": [Item(name, {"kind": 0}, (raw / f"{name}.png",), name) for name in ("one", "two")]}
+
+
+def test_a_dataset_that_says_nothing_of_missing_items_must_have_all_of_them(tmp_path):
+    (tmp_path / "one.png").touch()
+    raw = RawFiles((tmp_path,))
+    with pytest.raises(UserError, match=r"1 of 2 items cannot be used.*two\. Nothing was packed"):
+        mirrors.pack([(Pictures(), raw)], tmp_path / "packed")
+    found = take_inventory(Pictures(), raw)
+    assert _next_step("pictures", Pictures(), raw, found) == f"put the files that are missing below {tmp_path}"
+
+
 def test_an_unknown_dataset_is_named_with_the_nearest(project):
     with pytest.raises(UserError, match="did you mean 'crema_d'"):
         run(app, "fetch", "cremad", "--root", project)
@@ -150,3 +178,17 @@ def test_weights_are_listed_with_their_licences(project):
     output = run(app, "status", "--root", project)
     assert "wav2vec2_large_lv60k" in output
     assert "BSD-3-Clause" in output
+
+
+def test_the_docs_have_every_file_of_weights_with_its_licence_and_the_models_that_start_from_it(repository):
+    text = (repository / "docs/datasets.md").read_text(encoding="utf-8")
+    section = text.split("## Pretrained weights\n")[1].split("\n## ")[0]
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in section.splitlines() if "|" in line][2:]
+    shown = {name: (licence, "" if models == "none here" else models) for name, _, licence, models in rows}
+    configs, starts = Configs(repository / "configs"), {name: [] for name in WEIGHTS}
+    for model in configs.names("models"):
+        for weights in weights_of(configs.model(model).model_dump()):
+            starts[weights.name].append(model)
+    assert {name: licence for name, (licence, _) in shown.items()} == {w.name: w.licence for w in WEIGHTS.values()}
+    for name, (_, pattern) in shown.items():
+        assert starts[name] == fnmatch.filter(configs.names("models"), pattern), name

@@ -146,3 +146,27 @@ def test_of_two_workflows_at_once_the_second_is_refused_and_the_first_is_not_dis
     assert "another snakemake is at work" in done.stdout + done.stderr
     assert one.wait() == 0, project.said()[-4000:]
     assert without_data(project.artifacts()) == without_data(undisturbed)
+
+
+NO_LOCKS = """
+import errno, fcntl, os
+
+flock = fcntl.flock
+
+def refused(descriptor, operation):
+    if os.readlink(f"/proc/self/fd/{descriptor}").endswith("/counterpoise.lock"):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+    return flock(descriptor, operation)
+
+fcntl.flock = refused
+"""
+
+
+@pytest.mark.slow
+def test_a_workflow_on_a_file_system_without_locks_says_so_in_a_line(project: Project, tmp_path: Path):
+    (tmp_path / "fault").mkdir()
+    (tmp_path / "fault/sitecustomize.py").write_text(NO_LOCKS)
+    path = os.pathsep.join([str(tmp_path / "fault"), str(project.checkout / "src")])
+    assert project.run(PYTHONPATH=path) == 1
+    assert "counterpoise.lock: cannot be locked (No locks available)" in project.said()
+    assert "Traceback" not in project.said()

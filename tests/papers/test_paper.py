@@ -88,13 +88,44 @@ def test_every_number_agrees_with_the_second_text_of_the_paper(mmpareto, shared)
 
 @pytest.mark.parametrize("paper", ["mmpareto", "mlb"])
 def test_every_quote_is_in_the_paper(paper, shared):
-    text = (shared / f"papers/{paper}.md").read_text()
-    text = re.sub(r"\[+([^\]\[]*)\]+\([^()]*(?:\([^()]*\)[^()]*)*\)", r"\1", text)
-    text = normal(re.sub(r"[*]", "", text))
+    text = normal(plain_text(shared, paper))
     data = load_paper(CONFIGS, paper)
     quotes = [claim.quote for claim in (*data.claims, *data.left_out)]
     quotes += [count.quote for facts in data.datasets.values() for count in facts.counts]
     assert [quote for quote in quotes if normal(quote) not in text] == []
+
+
+@pytest.mark.parametrize("paper", ["mmpareto", "mlb"])
+def test_captions_are_the_papers_with_what_their_stars_mean(paper, shared):
+    captions = re.findall(r"^(Table|Figure) (\d+)[.:] (.*)$", plain_text(shared, paper), re.MULTILINE)
+    printed = {f"{kind.lower()}{number}": sentences(text) for kind, number, text in captions}
+    tables = load_paper(CONFIGS, paper).tables.values()
+    compared = [table for table in tables if table.table in printed]
+    assert {table.table for table in tables if not table.unprinted} <= {table.table for table in compared}
+    for table in compared:
+        stars = f" indicates that {table.star_means}" if table.star_means else ""
+        assert printed[table.table] <= sentences(table.caption + stars), table.table
+
+
+def test_the_counts_that_the_papers_state_of_their_data_are_there(mmpareto):
+    def stated(paper, dataset):
+        return {count.what: count.stated for count in paper.datasets[dataset].counts}
+
+    mlb = load_paper(CONFIGS, "mlb")
+    assert stated(mmpareto, "cmu_mosi") == {"videos": 93, "utterances": 2199}
+    assert stated(mlb, "crema_d_vavl") == {"actors": 91, "emotions": 6}
+    assert stated(mlb, "ucf101") == {"categories": 101, "action categories": 51}
+
+
+def sentences(text: str) -> set[str]:
+    return {sentence.strip(" .") for sentence in re.sub(r"[\[\]]", "", text).split(". ")}
+
+
+def plain_text(shared: Path, paper: str) -> str:
+    """Return a paper's marked-up text without emphasis and with the words of its links alone."""
+    text = (shared / f"papers/{paper}.md").read_text()
+    text = re.sub(r"\[+([^\]\[]*)\]+\([^()]*(?:\([^()]*\)[^()]*)*\)", r"\1", text)
+    return text.replace("\\*", "*").replace("*", "")
 
 
 def normal(text: str) -> str:
@@ -135,7 +166,17 @@ def test_a_figure_without_numbers_has_unprinted_entries():
 def test_numbers_of_figures_are_among_the_printed_ones():
     numbers = printed_values(load_paper(CONFIGS, "mlb"))
     assert [number.value for number in numbers] == ["1.9", "12.4", "2.8", "14.1", "2.7", "7.7", "6.1"]
-    assert numbers[1] == ("figure3", "CREMA-D, ResNet", "", "largest_gain", "12.4")
+    assert numbers[1][:5] == ("figure3", "CREMA-D, ResNet", "", "largest_gain", "12.4")
+
+
+def test_a_printed_number_has_its_unit_and_the_marks_of_the_typesetter(mmpareto):
+    numbers = {row[:4]: (row.unit, row.marks) for row in printed_values(mmpareto)}
+    assert numbers["table1", "MMPareto", "crema_d", "accuracy"] == ("percent", "bold")
+    assert numbers["table1", "OGM", "crema_d", "accuracy"] == ("percent", "drop star")
+    assert numbers["table1", "Uniform baseline", "crema_d", "accuracy_audio"] == ("percent", "underline")
+    assert numbers["table8", "MMPareto", "cg_mnist", "seconds_per_iteration_variance"] == ("seconds_squared", "")
+    marks = [mark for _, marks in numbers.values() for mark in marks.split()]
+    assert (marks.count("drop"), marks.count("star")) == (30, 34)
 
 
 def test_probed_rows_measure_unimodal_columns_on_the_probe(mmpareto):

@@ -404,6 +404,15 @@ def test_the_bound_crosses_1_at_k_3(figure):
     assert max(bound.values()) < 1.5
 
 
+def test_between_one_half_and_the_bound_the_noise_of_pareto_is_below_that_of_the_sum(figure):
+    """MMPareto, Equations 12 to 15: weights 2 alpha and 2 (1 - alpha), covariances C and k C."""
+    frame = figure("mmpareto", "figure3").frame
+    alpha = np.arange(0.0037, 1.0, 0.01)
+    for k, bound in zip(frame["k"], frame["value"], strict=True):
+        noise = (2 * alpha) ** 2 + (2 * (1 - alpha)) ** 2 * k
+        np.testing.assert_array_equal(noise < 1 + k, (alpha > 0.5) & (alpha < bound))
+
+
 def test_coefficients_are_those_of_the_formula(figure):
     frame = figure("mlb", "figure2").frame
     found = frame.set_index(["alpha", "beta_max", "r"])["value"]

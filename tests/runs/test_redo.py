@@ -34,6 +34,16 @@ def test_other_bits_are_told_by_name(project):
     assert f"epochs_run: recorded {first.epochs_run}, now 3" in told
 
 
+def test_a_run_that_went_on_elsewhere_names_every_machine_as_a_reason(project):
+    again = recorded(project, weights_sha256="b" * 64)
+    (last,) = again.attempts
+    first = last.model_copy(update={"environment": {**last.environment, "device_name": "Another Processor"}})
+    resumed = again.model_copy(update={"attempts": (first, last), "weights_sha256": "a" * 64})
+    assert differences(resumed, again)[-1] == (
+        "environment: device_name was Another Processor, then An Old Processor, is An Old Processor"
+    )
+
+
 def test_logs_are_those_of_the_jobs_of_this_very_run(project):
     cell = project.cell("uniform")
     for job, seed in (("train", 1), ("train", 11), ("measure", 1)):

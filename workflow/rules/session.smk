@@ -15,6 +15,11 @@ onstart:
             raise WorkflowError(
                 f"another snakemake is at work in {Path().resolve()}: wait for its end, or stop it first"
             ) from None
+        except OSError as error:
+            raise WorkflowError(
+                f"{LOCK.lock_file}: cannot be locked ({error.strerror}); put the project's folder on a local disk, or "
+                "have it mounted with flock"
+            ) from None
         remember(PLAN, Path())
 
 

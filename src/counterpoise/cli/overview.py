@@ -262,9 +262,11 @@ def estimate_lines(to_do: Sequence[RunStatus], records: Sequence[Recorded], how:
         return ["unknown: no run of these datasets and models is recorded yet; --measure tries a few steps"]
     devices = " and ".join(found.devices)
     time, size = duration_text(found.seconds), f"; {size_text(found.size)} on disk" if found.size else ""
+    patient = any(run.cell.config["protocol"]["patience"] is not None for run in to_do)
+    bound = "at most, since all epochs are counted and patience may end a run before; " if patient else ""
     lines = [
         f"{time} of training, one run after the other{size}",
-        how or f"from {found.records} recorded runs on {devices}",
+        how or f"{bound}from {found.records} recorded runs on {devices}",
     ]
     if found.unknown:
         lines.append(f"without {found.unknown} runs of which no like is recorded: unknown")

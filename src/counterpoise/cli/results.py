@@ -270,21 +270,22 @@ def values(
     root: RootOption = None,
 ) -> None:
     """Print every number that a paper prints, as the configs have it."""
-    from counterpoise.papers.paper import load_paper, printed_values
+    from counterpoise.papers.paper import PaperNumber, load_paper, printed_values
 
     if output_format not in ("csv", "table"):
         raise UserError(f"--format {output_format}: unknown format{suggest(output_format, ('csv', 'table'))}")
     rows = printed_values(load_paper(project_or_packaged(root) / "configs", paper))
-    names = ("table", "method", "dataset", "metric", "value")
     if output_format == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
+        writer.writerow(PaperNumber._fields)
         writer.writerows(rows)
         return
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(*names)
+    shown = Table()
+    for name in PaperNumber._fields:
+        shown.add_column(name, overflow="fold")
     for row in rows:
         shown.add_row(*map(str, row))
     Console().print(shown)

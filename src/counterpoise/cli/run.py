@@ -182,15 +182,15 @@ def _downloads(plan: Plan, root: Path) -> dict[str, str]:
             continue
         from counterpoise.data.status import to_fetch
 
-        files, size, unknown, by_hand = to_fetch(data.component, data.settings, root / "data/raw", roots, data.name)
+        raw = root / "data/raw"
+        files, size, unknown, by_hand, listed = to_fetch(data.component, data.settings, raw, roots, data.name)
         form = form_of(root, plan.resolver.configs, data)
-        more = f" and {unknown} of unknown size" if unknown else ""
-        if unknown and form is not None and form.raw_bytes:
-            more = f" and {unknown} of about {size_text(form.raw_bytes)}"
-        hand = f", {by_hand} by hand" if by_hand else ""
-        said[data.name] = (
-            f"to fetch: {counted(files, 'file')}, {size_text(size)}{more}{hand}" if files else "nothing to fetch"
-        )
+        about = f"about {size_text(form.raw_bytes)}" if form is not None and form.raw_bytes else "unknown size"
+        parts = [f"{counted(files - unknown, 'file')}, {size_text(size)}"] if files > unknown else []
+        parts += [f"{counted(unknown, 'file')} of {about}"] if unknown else []
+        parts += [f"the files that are listed there, about {size_text(listed)}"] if listed else []
+        parts += [f"{by_hand} by hand"] if by_hand else []
+        said[data.name] = f"to fetch: {'; '.join(parts)}" if files else "nothing to fetch"
     return said
 
 

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 class Dataset:
-    """Base of every dataset. Settings are fields declared with :func:`counterpoise.declare.setting`."""
+    """Base of every dataset. Settings are fields declared with :func:`counterpoise.declare.setting`.
+
+    Two names mean the same in every dataset that has them: the setting ``max_dropped``, the share of a split's
+    items that may be missing or unusable (none, where there is no such setting), and the text ``how_to_get``, what
+    the user does where items are missing that no command brings.
+    """
 
     info: ClassVar[DatasetInfo]
     folder: ClassVar[str] = ""

@@ -70,15 +70,15 @@ def _packed(data: Dataset, raw: RawFiles) -> dict[str, Path]:
     found = take_inventory(data, raw)
     for source in found.missing:
         raise UserError(f"{raw / source.path}: is not there; {how_to_get(source, data.info.name)}")
-    gone = found.listed - found.items_there
-    if gone > getattr(data, "max_dropped", 0.0) * found.listed:
+    gone, allowed = found.listed - found.items_there, getattr(data, "max_dropped", 0.0)
+    if gone > allowed * found.listed:
         names = [
             (item.id, "the file is missing")
             for items in data.listed_items(raw).values()
             for item in items
             if not all(path.is_file() for path in item.files)
         ]
-        raise too_many(data.info.name, names, found.listed, data.max_dropped, "Nothing was packed.")
+        raise too_many(data.info.name, names, found.listed, allowed, "Nothing was packed.")
     return {f"{data.folder}/{name}": path for name, path in found.files.items()}
 
 

@@ -103,9 +103,9 @@ def dataset_status(
 
 def to_fetch(
     component_name: str, settings: Mapping[str, object], raw_root: Path, data_roots: Mapping[str, Path], name: str = ""
-) -> tuple[int, int, int, int]:
-    """Return of a dataset's files that are not there yet: how many, their bytes, how many of unknown size, and how many
-    no address has: they are got by hand.
+) -> tuple[int, int, int, int, int]:
+    """Return of a dataset's files that are not there yet: how many, their bytes, how many of unknown size, how many
+    no address has (they are got by hand), and about how many bytes the lists among them name besides.
     """
     data = make_dataset(component_name, dict(settings))
     raw = raw_files(data, raw_root, data_roots, name)
@@ -115,7 +115,7 @@ def to_fetch(
     size = sum(source.size for source in missing if source.size is not None)
     unknown = sum(source.size is None for source in missing)
     by_hand = sum(not source.urls for source in missing)
-    return len(missing), size + (data.listed_bytes if lists else 0), unknown, by_hand
+    return len(missing), size, unknown, by_hand, data.listed_bytes if lists else 0
 
 
 def _next_step(name: str, data: Dataset, raw: RawFiles, found: Inventory) -> str:
@@ -126,7 +126,7 @@ def _next_step(name: str, data: Dataset, raw: RawFiles, found: Inventory) -> str
     lacking = found.listed - found.items_there > getattr(data, "max_dropped", 0.0) * found.listed
     fetched = found.missing or (lacking and any(not is_there(source, raw) for source in data.listed_sources(raw)))
     if lacking and not fetched:
-        return getattr(data, "how_to_get", "")
+        return getattr(data, "how_to_get", f"put the files that are missing below {raw.folders[0]}")
     return f"counterpoise data {'fetch' if fetched else 'prepare'} {name}"
 
 

@@ -70,13 +70,19 @@ class Paper(PaperHead):
 
 
 class PaperNumber(NamedTuple):
-    """A printed number of a table or figure with the words that identify it; ``value`` keeps the printed digits."""
+    """A printed number of a table or figure with the words that identify it; ``value`` keeps the printed digits.
+
+    ``unit`` is that of a table's column, ``marks`` what the typesetter gave the number: ``bold``, ``underline``,
+    ``drop`` for the paper's (↓), and ``star`` where its row has one.
+    """
 
     table: str
     method: str
     dataset: str
     metric: str
     value: str
+    unit: str = ""
+    marks: str = ""
 
 
 def paper_names(configs: Path) -> list[str]:
@@ -138,6 +144,8 @@ def printed_values(paper: Paper) -> list[PaperNumber]:
             dataset=table.group(row.id, column.id).id,
             metric=column.id.rpartition(".")[2],
             value=table.value(row.id, column.id).number or "",
+            unit=column.unit,
+            marks=" ".join([*table.value(row.id, column.id).marks, *(["star"] if row.star else [])]),
         )
         for table in paper.tables.values()
         for row in table.rows

@@ -58,6 +58,11 @@ class PrintedValue(PaperData):
         return max(len(match["decimals"] or "") - int(match["exponent"] or 0), 0)
 
     @property
+    def marks(self) -> list[str]:
+        """The marks that it has, by name."""
+        return [name for name in ("bold", "underline", "drop") if getattr(self, name)]
+
+    @property
     def rounding(self) -> float:
         """Half a unit of the last printed digit: the number before rounding is anywhere within it."""
         return 0.5 * 10.0**-self.decimals

@@ -47,5 +47,10 @@ def differences(recorded: RunRecord, again: RunRecord) -> list[str]:
     ]
     if not found:
         return []
-    then, now = recorded.environment, again.environment
-    return found + [f"environment: {n} was {then.get(n)}, is {now[n]}" for n in now if then.get(n) != now[n]]
+    for name, now in again.environment.items():
+        # Each process that trained a part of the run may have been on another machine.
+        then = [attempt.environment.get(name) for attempt in recorded.attempts]
+        then = [value for place, value in enumerate(then) if place == 0 or value != then[place - 1]]
+        if then != [now]:
+            found.append(f"environment: {name} was {', then '.join(map(str, then))}, is {now}")
+    return found
