@@ -14,6 +14,7 @@ from scipy import stats
 from counterpoise.errors import UserError
 from counterpoise.judging.explain import explain, question_digest, record
 from counterpoise.judging.verdicts import Verdict
+from counterpoise.reporting.explain import sentence
 from counterpoise.results.explained import Flip, Question, explanations_folder, read_explanations
 from counterpoise.results.names import find_values
 
@@ -93,6 +94,15 @@ def test_above_the_paper_recovering_is_going_down():
     effect = study.effect("learning_rate")
     assert effect.mean < 0
     assert effect.recovered == pytest.approx(-effect.mean)
+    assert f"recovers {-effect.mean:.2f} of" in sentence(effect, study.explain())
+
+
+def test_past_the_printed_number_is_said_to_be_past_it():
+    study = Explained()
+    study.finish([0.855, 0.86, 0.852])
+    study.flip("learning_rate", [0.70, 0.71, 0.69])
+    said = sentence(study.effect("learning_rate"), study.explain())
+    assert "recovers 15.57 of 9.89 points and goes past the printed number" in said
 
 
 def test_choosing_the_epoch_otherwise_needs_no_runs(deviating):

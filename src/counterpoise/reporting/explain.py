@@ -61,9 +61,10 @@ def sentence(effect: Effect, explanation: Explanation) -> str:
 def _does(effect: Effect, gap: float | None, unit: str) -> str:
     if gap is None:
         return f"changes it by {effect.mean:+.2f} {unit}"
-    if effect.recovered >= 0:
-        return f"recovers {effect.mean:+.2f} of {abs(gap):.2f} {unit}"
-    return f"moves it away by {effect.mean:+.2f} {unit}, from a gap of {abs(gap):.2f}"
+    if effect.recovered < 0:
+        return f"moves it away by {effect.mean:+.2f} {unit}, from a gap of {abs(gap):.2f}"
+    beyond = " and goes past the printed number" if effect.recovered > abs(gap) else ""
+    return f"recovers {effect.recovered:.2f} of {abs(gap):.2f} {unit}{beyond}"
 
 
 def _certainty(effect: Effect) -> str:
