@@ -61,11 +61,9 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """A number, its verdict, the gap to the printed one (None where they are not compared), and the effects.
+    """A number, its verdict, the gap to the printed one (None where it does not deviate), and the effects.
 
-    ``title`` says in words which number it is.
-
-    ``missing`` are the seeds that the number's own cell still lacks.
+    ``title`` says in words which number it is, ``missing`` are the seeds that the number's own cell still lacks.
     """
 
     question: Question
@@ -115,8 +113,8 @@ def explain(question: Question, paper: Paper, results: Results, flipped: Results
     if entry is None:
         raise UserError(f"{question.name}: the paper has no such row, so there is nothing to explain")
     number = judge_entry(paper, entry)
-    compared = entry.printed.kind == "number" and not entry.stand_in and number.mean is not None
-    gap = entry.printed.value - number.mean if compared else None
+    # A number that may well be the printed one has no gap that a factor could recover.
+    gap = entry.printed.value - number.mean if number.verdict is Verdict.DEVIATES else None
 
     def seeds(source: Results, cell: str, selection: str) -> SeedValues:
         return source.seeds(cell, selection, entry.output, entry.column.measure, entry.column.scale)

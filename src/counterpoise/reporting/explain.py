@@ -91,9 +91,7 @@ def _headline(explanation: Explanation) -> str:
         return f"{what}; the gap is {explanation.gap:+.2f}"
     if number.verdict is Verdict.STAND_IN:
         return f"{what}: not the paper's data, so there is no gap; the effects are those on the stand-in"
-    if explanation.gap is None:
-        return f"{what}: there is no gap to explain"
-    return f"{what}: it does not deviate; what the factors are worth all the same"
+    return f"{what}: there is no gap to explain; what the factors are worth all the same"
 
 
 def write_explanation(folder: Path, explanation: Explanation, paper: Paper) -> list[Path]:
