@@ -59,7 +59,7 @@ def sentence(effect: Effect, explanation: Explanation) -> str:
 
 
 def _does(effect: Effect, gap: float | None, unit: str) -> str:
-    if gap is None:
+    if gap is None or effect.recovered is None:
         return f"changes it by {effect.mean:+.2f} {unit}"
     if effect.recovered < 0:
         return f"moves it away by {effect.mean:+.2f} {unit}, from a gap of {abs(gap):.2f}"
