@@ -136,11 +136,12 @@ def test_a_core_of_a_cpu_takes_what_was_measured_within_a_factor_of_two(reposito
     assert compared > 10
 
 
-class TestForms:
-    @pytest.fixture(scope="class")
-    def plan(self, repository):
-        return make_plan(repository, repository / "configs/benchmarks/mmpareto.yaml")
+@pytest.fixture(scope="module")
+def plan(repository):
+    return make_plan(repository, repository / "configs/benchmarks/mmpareto.yaml")
 
+
+class TestForms:
     def test_every_dataset_of_the_papers_declares_what_preparing_it_gives(self, plan, repository, tmp_path):
         for name in plan.resolver.configs.names("datasets"):
             declared = plan.resolver.configs.dataset(name).expected
