@@ -247,8 +247,8 @@ def _disk_lines(plan: Plan, root: Path) -> list[str]:
     if not missing:
         return []
     unknown = ", ".join(name for name, size in raw.items() if size is None)
-    files = f"{size_text(sum(size or 0 for size in raw.values()))} of raw files"
-    lines = [f"{size_text(arrays)} of arrays to prepare, from {files}"]
+    known = sum(size or 0 for size in raw.values())
+    lines = [f"{size_text(arrays)} of arrays to prepare" + (f", from {size_text(known)} of raw files" if known else "")]
     return lines + ([f"without the raw files of {unknown}: their size is not published"] if unknown else [])
 
 
