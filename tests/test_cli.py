@@ -347,6 +347,17 @@ def test_the_difference_with_a_paper_says_that_nothing_was_compared(project, say
     assert json.loads(say("diff", "mmpareto", "--json", code=5))["exit_code"] == 5
 
 
+def test_a_published_record_is_compared_with_the_paper_by_itself(repository, capsys):
+    record = repository / "results/published/table5"
+    summary = json.loads((record / "summary.json").read_text())["papers"]["mmpareto"]
+    assert main(["diff", "mmpareto", "--record", str(record), "--json"]) == summary["exit_code"]
+    assert json.loads(capsys.readouterr().out)["numbers"] == summary["numbers"]
+    assert main(["diff", "mlb", "-r", str(record)]) == 2
+    assert "mmpareto" in capsys.readouterr().err
+    assert main(["diff", "mosi", "table5", "-r", str(record)]) == 2
+    assert "--record" in capsys.readouterr().err
+
+
 # What goes wrong below the command line.
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +27,7 @@ from counterpoise.cli.project import (
 from counterpoise.errors import UserError, suggest
 
 if TYPE_CHECKING:
-    from counterpoise.planning.plan import Plan
+    from counterpoise.papers.paper import Paper
 
 PANEL = "Results"
 
@@ -71,6 +72,7 @@ def diff(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A and B: any other number counts")] = False,
     as_json: JsonOption = False,
+    record: RecordOption = None,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     settings: SetOption = None,
     root: RootOption = None,
@@ -81,6 +83,8 @@ def diff(
     compared. A B: 0: nothing differs beyond seed noise, 3: a number does or is gone, 4: a claim has another verdict.
     """
     if second is not None:
+        if record is not None:
+            raise UserError("--record: belongs to a paper, as in 'diff mmpareto --record mosi'; A and B may be records")
         from counterpoise.judging.difference import difference
         from counterpoise.papers.paper import load_paper, paper_names
         from counterpoise.reporting.difference import print_difference
@@ -95,12 +99,20 @@ def diff(
         raise typer.Exit(changes.exit_code(strict))
     if strict:
         raise UserError("--strict: belongs to two results, as in 'diff A B --strict'")
-    from counterpoise.cli.derive import current_results
     from counterpoise.judging.compare import judge
 
-    asked = request(benchmark, settings, root)
-    plan = asked.plan()
-    comparison = judge(_paper(plan, first), current_results(plan, asked.root))
+    if record is not None:
+        from counterpoise.cli.records import record_folder
+        from counterpoise.publication.record import read_published
+
+        published = read_published(record_folder(record, root))
+        comparison = judge(_paper(published.folder, published.papers, first), published.results)
+    else:
+        from counterpoise.cli.derive import current_results
+
+        asked = request(benchmark, settings, root)
+        plan = asked.plan()
+        comparison = judge(_paper(plan.path, plan.papers, first), current_results(plan, asked.root))
     if as_json:
         from counterpoise.files import json_text
 
@@ -291,7 +303,7 @@ def values(
     Console().print(shown)
 
 
-def _paper(plan: Plan, name: str):
-    if name not in plan.papers:
-        raise UserError(f"{plan.path}: no table of paper '{name}' in this benchmark{suggest(name, plan.papers)}")
-    return plan.papers[name]
+def _paper(where: Path, papers: Mapping[str, Paper], name: str) -> Paper:
+    if name not in papers:
+        raise UserError(f"{where}: no table of paper '{name}' in it{suggest(name, papers)}")
+    return papers[name]
