@@ -120,8 +120,11 @@ def train(benchmark: str, settings: list[str], seconds: float, at_once: int, dev
     parts = _pack_parts(out)
     pace = _samples_per_second([name for name, code in ended if code == 0])
     codes = [code for _, code in ended]
-    failed = sorted(name for name, code in ended if code not in (0, 75))
-    print(f"{codes.count(0)} finished, {codes.count(75)} interrupted, {len(failed)} failed, {len(waiting)} waiting")
+    # 75: it saved its state; the other: it was told to stop before it had begun.
+    stopped = (75, -signal.SIGTERM)
+    failed = sorted(name for name, code in ended if code not in (0, *stopped))
+    interrupted = sum(code in stopped for code in codes)
+    print(f"{codes.count(0)} finished, {interrupted} interrupted, {len(failed)} failed, {len(waiting)} waiting")
     if samples:
         busy, memory = ([float(sample[i]) for sample in samples] for i in (1, 2))
         print(f"device busy {sum(busy) / len(busy):.0f} %, peak memory {max(memory):.0f} MiB")
