@@ -19,8 +19,7 @@ from counterpoise.cli.session import quieten
 from counterpoise.errors import UserError
 from counterpoise.planning.benchmark import typed_overrides
 from counterpoise.planning.plan import make_plan
-from counterpoise.runs.changed import check_raw_data, find_changed
-from counterpoise.runs.changed import made_of, write_note
+from counterpoise.runs.changed import check_raw_data, find_changed, made_of, write_note
 from counterpoise.runs.redo import benchmark_options, relative
 from counterpoise.runs.remembered import remember
 from counterpoise.weights import weights_of
@@ -56,4 +55,4 @@ rule all:
     default_target: True
     input:
         rules.runs_all.input,
-        rules.report_all.input,
+        rules.report.output,

@@ -10,26 +10,20 @@ def benchmark_file():
     return files[0]
 
 
-def resolve():
-    overrides = typed_overrides(dict(workflow.config_settings.config))
+def asked(function, *arguments):
+    """What a function returns; what it refuses is said in a line, as an error of the workflow."""
     try:
-        return make_plan(Path(), Path(relative(benchmark_file(), Path())), overrides)
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
-
-
-def check_data():
-    try:
-        check_raw_data(PLAN, Path())
+        return function(*arguments)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
 # Every job of a cluster reads these rules again, in a process of its own. What takes time or writes (looking for changed
 # files, the note of them) is done in the main process alone.
-PLAN = resolve()
+OVERRIDES = asked(typed_overrides, dict(workflow.config_settings.config))
+PLAN = asked(make_plan, Path(), Path(relative(benchmark_file(), Path())), OVERRIDES)
 if workflow.is_main_process:
-    check_data()
+    asked(check_raw_data, PLAN, Path())
 BASIS = f"results/{PLAN.benchmark.name}/basis.json"
 
 # The options that name the benchmark in a rule's command line. They are the text of a rule's `params`, where Snakemake
@@ -47,10 +41,7 @@ wildcard_constraints:
 
 def cell_of(wildcards):
     """The cell of the benchmark, or of an explanation of its numbers, that a path names."""
-    try:
-        return PLAN.cell(wildcards.cell)
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
+    return asked(PLAN.cell, wildcards.cell)
 
 
 def weights_files(cell):

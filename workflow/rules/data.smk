@@ -33,10 +33,7 @@ rule fetch_weights:
 
 def prepare_job(wildcards):
     """What preparing a dataset asks of the machine, from its configuration."""
-    try:
-        return PLAN.dataset(f"{wildcards.dataset}.{wildcards.key}").job
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
+    return asked(PLAN.dataset, f"{wildcards.dataset}.{wildcards.key}").job
 
 
 # A further attempt goes on where the one before ran out of memory or time. Fetching again what is there changes the

@@ -25,29 +25,19 @@ rule report:
         "counterpoise report {params.settings} >> {log} 2>&1"
 
 
-rule report_all:
-    input:
-        rules.report.output,
-
-
 # An explanation flips a number's factors one by one. Its runs are no part of the benchmark: they are trained when the
 # explanation is the target. It is written whenever it is asked for: it takes seconds, and rests on more than its inputs.
 def explanation_inputs(wildcards):
     # Imported here: it takes over a second, and few invocations explain anything.
     from counterpoise.runs.explain import ask
 
-    try:
-        question = ask(PLAN, Path(), wildcards.number)
-        cells = [PLAN.cell(name) for name in question.cells]
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
+    question = asked(ask, PLAN, Path(), wildcards.number)
+    cells = [asked(PLAN.cell, name) for name in question.cells]
     runs = [cell.run_directory(seed) for cell in cells for seed in PLAN.seeds]
     probe = PLAN.probe_of(cells[0])
     names = ["record.json", *([f"{probe}.json"] if probe else [])]
-    note = write_note(
-        {f"results/explain/{PLAN.benchmark.name}/{wildcards.number}.md": "asked for"},
-        Path(),
-    )
+    page = f"results/explain/{PLAN.benchmark.name}/{wildcards.number}.md"
+    note = write_note({page: "asked for"}, Path())
     return [*ancient([f"{run}/{name}" for run in runs for name in names]), note]
 
 

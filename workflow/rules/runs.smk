@@ -5,9 +5,8 @@ JOB = PLAN.benchmark.job
 RUN = "results/runs/{cell}/seed-{seed}"
 # A regular expression of the keys of cells that keep their weights. It matches no key where none does: keys are of hex
 # digits, and have no "n". An empty expression would match them all.
-KEEPING = (
-    "|".join(sorted(name.rpartition(".")[2] for name in PLAN.keep_weights)) or "none"
-)
+KEPT_KEYS = sorted(name.rpartition(".")[2] for name in PLAN.keep_weights)
+KEEPING = "|".join(KEPT_KEYS) or "none"
 # A further attempt follows one that ran out of memory or time, or that the machine let down: it asks for more.
 DEVICE = {
     "mem_mb": lambda wildcards, attempt: JOB.mem_mb * attempt,
