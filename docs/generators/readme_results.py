@@ -5,6 +5,7 @@ It says what the published records say, in the words of their summaries, and nam
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -22,11 +23,11 @@ def table(root: Path) -> str:
     rows, seen, picture = [], set(), ""
     for path in sorted((root / "results/published").glob("*/summary.json")):
         folder = path.parent.relative_to(root)
-        layout = files.read_json(path.parent / "layout.json", "layout of results")
-        for paper, found in files.read_json(path, "summary of results")["papers"].items():
+        summary = files.read_json(path, "summary of results")
+        for paper, found in summary["papers"].items():
             title = "Own tables" if paper == OWN else load_paper(path.parent, paper).short_title
-            tables = ", ".join(table_name(entry["table"]) for entry in layout["tables"] if entry["paper"] == paper)
-            rows.append(f"| [{path.parent.name}]({folder}/README.md) | {title}: {tables} | {found['answer']} |")
+            answer = re.sub(r"(?<=\.) [\d,]+ (was|were) not run\.", "", found["answer"].removeprefix(f"{title}: "))
+            rows.append(f"| [{path.parent.name}]({folder}/README.md) | {summary['title']} | {answer} |")
             seen.add(paper)
             pictures = sorted((path.parent / "tables" / paper).glob("*.png"))
             if pictures and not picture:
@@ -38,7 +39,7 @@ def table(root: Path) -> str:
             rows.append(f"| | {paper.short_title} | prints bars, no numbers: only its claims can be tested |")
         elif name not in seen:
             rows.append(f"| | {paper.short_title} | no record is published: nothing has been compared |")
-    return "\n".join(["| record | tables | what came out |", "|---|---|---|", *rows]) + picture
+    return "\n".join(["| record | what ran | what came out |", "|---|---|---|", *rows]) + picture
 
 
 def filled(text: str, root: Path) -> str:

@@ -19,6 +19,8 @@ _specification.loader.exec_module(counts)
 # Settings that say how a sample is presented, not which samples there are. What is not named here makes
 # another row of the table.
 PRESENTATION = {
+    "noise",
+    "noise_region",
     "front_end",
     "audio_seconds",
     "audio_normalisation",
