@@ -38,13 +38,14 @@ def test_papers_without_records_are_named(project):
 def test_a_record_says_its_answer_and_shows_its_first_picture(project, repository):
     record = project / "results/published/mosi"
     shutil.copytree(repository / "configs/papers", record / "papers")
-    layout = {"tables": [{"paper": "mmpareto", "table": "table7"}]}
-    (record / "layout.json").write_text(json.dumps(layout))
-    (record / "summary.json").write_text(json.dumps({"papers": {"mmpareto": {"answer": "3 of 4 numbers compared."}}}))
+    answer = "MMPareto: Nothing deviates. 3 of 9 compared; 2 are odd and 4 were not run. 4 were not run. 1 claim."
+    summary = {"title": "Table 7", "papers": {"mmpareto": {"answer": answer}}}
+    (record / "summary.json").write_text(json.dumps(summary))
     (record / "tables/mmpareto").mkdir(parents=True)
     (record / "tables/mmpareto/table7.png").touch()
     text = table(project)
-    assert "| [mosi](results/published/mosi/README.md) | MMPareto: Table 7 | 3 of 4 numbers compared. |" in text
+    said = "Nothing deviates. 3 of 9 compared; 2 are odd and 4 were not run. 1 claim."
+    assert f"| [mosi](results/published/mosi/README.md) | Table 7 | {said} |" in text
     assert "no record is published" not in text
     assert "![MMPareto, Table 7: every seed" in text
     assert text.endswith("(results/published/mosi/tables/mmpareto/table7.png)")
