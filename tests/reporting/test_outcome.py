@@ -128,11 +128,11 @@ def test_a_tables_headline_is_its_verdict_and_counts_in_a_line_or_two(study):
     study.runs("gradnorm", [0.7616, 0.7617, 0.7615])
     reason = "a reason that is told at length, and not in a tile"
     differs = tuple(Difference(aspect=aspect, level="other", reason=reason) for aspect in ("test set", "split"))
-    assert table_headline(study.compare(), "table3").startswith("3 of 4 within the margin, ")
+    assert table_headline(study.compare(), "table3").startswith("3 of 4 shown within the margin, ")
     values = tuple(value.model_copy(update={"differs": differs}) for value in study.layout.values)
     study.layout = study.layout.model_copy(update={"values": values})
     said = table_headline(study.compare(), "table3")
-    assert said.startswith("Not comparable in level (test set, split). 3 of 4 within the margin, ")
+    assert said.startswith("Not comparable in level (test set, split). 3 of 4 shown within the margin, ")
     assert len(said) < 130
     assert reason in table_summary(study.compare(), "table3")
 

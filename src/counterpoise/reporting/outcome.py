@@ -195,7 +195,7 @@ def table_summary(comparison: Comparison, name: str) -> str:
 
     Of a table of one's own, which row is best in each column.
 
-    ``Not comparable in level (...). Level: 13 of 14 within the margin, but so are 89 % of wrong pairings. ...``
+    ``Not comparable in level (...). Level: 13 of 14 shown within the margin, but so are 89 % of wrong pairings. ...``
     """
     if comparison.paper.is_own:
         return own_summary(comparison, name)
@@ -208,7 +208,7 @@ def table_summary(comparison: Comparison, name: str) -> str:
 def table_headline(comparison: Comparison, name: str) -> str:
     """Return verdict and counts of a table in a line or two; :func:`table_summary` has the reasons and the rest.
 
-    ``Not comparable in level (test set, training). 13 of 14 within the margin, but so are 89% of wrong pairings.``
+    ``Not comparable in level (test set, training). 13 of 14 shown within the margin, but so are 89% of wrong pairings.``
     """
     if comparison.paper.is_own:
         return own_headline(comparison, name)
@@ -218,7 +218,7 @@ def table_headline(comparison: Comparison, name: str) -> str:
     powers = [power for power in comparison.powers if power.table == name]
     parts = [f"Not comparable in level ({', '.join(aspects)})." if aspects else ""]
     if powers:
-        parts.append(f"{_right(powers)} within the margin{_wrong(powers)}.")
+        parts.append(f"{_right(powers)} shown within the margin{_wrong(powers)}.")
     return " ".join(filter(None, parts))
 
 
@@ -233,7 +233,7 @@ def _level_parts(powers: Sequence[Discrimination]) -> Iterable[str]:
     if not powers:
         return
     margins = [f"±{margin:.3g}" for margin in sorted({power.margin for power in powers})]
-    yield f"Level: {_right(powers)} within {' to '.join(dict.fromkeys((margins[0], margins[-1])))}{_wrong(powers)}."
+    yield f"Level: {_right(powers)} shown within {' to '.join(dict.fromkeys((margins[0], margins[-1])))}{_wrong(powers)}."
 
 
 def _right(powers: Sequence[Discrimination]) -> str:
