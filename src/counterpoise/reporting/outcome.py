@@ -208,7 +208,7 @@ def table_summary(comparison: Comparison, name: str) -> str:
 def table_headline(comparison: Comparison, name: str) -> str:
     """Return verdict and counts of a table in a line or two; :func:`table_summary` has the reasons and the rest.
 
-    ``Not comparable in level (test set, training). 13 of 14 shown within the margin, but so are 89% of wrong pairings.``
+    ``Not comparable in level (test set). 13 of 14 shown within the margin, but so are 89% of wrong pairings.``
     """
     if comparison.paper.is_own:
         return own_headline(comparison, name)
@@ -233,7 +233,8 @@ def _level_parts(powers: Sequence[Discrimination]) -> Iterable[str]:
     if not powers:
         return
     margins = [f"±{margin:.3g}" for margin in sorted({power.margin for power in powers})]
-    yield f"Level: {_right(powers)} shown within {' to '.join(dict.fromkeys((margins[0], margins[-1])))}{_wrong(powers)}."
+    reach = " to ".join(dict.fromkeys((margins[0], margins[-1])))
+    yield f"Level: {_right(powers)} shown within {reach}{_wrong(powers)}."
 
 
 def _right(powers: Sequence[Discrimination]) -> str:
