@@ -73,9 +73,15 @@ def scratch_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _machine() -> str:
+    """Return what tells processes of other machines and containers apart, whose numbers mean nothing here."""
+    space = Path("/proc/self/ns/pid")  # a container on the host's network has the host's name
+    return f"{socket.gethostname()}-{space.stat().st_ino if space.exists() else 0}"
+
+
 def _prefix(path: Path) -> str:
     """Return how temporary names beside ``path`` begin: they say which process of which machine writes there."""
-    return f".{path.name}.{socket.gethostname()}-{os.getpid()}."
+    return f".{path.name}.{_machine()}-{os.getpid()}."
 
 
 def _clear_prefix(path: Path) -> str:
@@ -83,13 +89,14 @@ def _clear_prefix(path: Path) -> str:
 
     A process that was killed between its two renames had moved the old folder aside: that is put back.
     """
-    left = re.compile(rf"\.{re.escape(path.name)}\.{re.escape(socket.gethostname())}-(\d+)\.({re.escape(OLD)})?[^.]+.*")
+    left = re.compile(rf"\.{re.escape(path.name)}\.{re.escape(_machine())}-(\d+)\.({re.escape(OLD)})?[^.]+.*")
     for entry in sorted(os.scandir(path.parent), key=lambda entry: entry.name):
         found = left.fullmatch(entry.name)
         if found is None or _is_alive(int(found[1])):
             continue
-        if found[2] and not path.exists() and (Path(entry) / path.name).exists():
-            (Path(entry) / path.name).rename(path)
+        if found[2] and not path.exists():
+            with contextlib.suppress(OSError):  # another one put it back just now
+                (Path(entry) / path.name).rename(path)
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry, ignore_errors=True)
         else:
