@@ -203,6 +203,18 @@ def test_an_extended_record_may_still_lack_runs_and_says_so(project, derive):
     assert "4 missing, 4 completed" in (folder / "README.md").read_text()
 
 
+def test_an_extended_record_keeps_its_explanations_where_none_is_written_anew(project):
+    for name in ("a", "b"):
+        write_explanation(project.root, f"mmpareto.table3.{name}", "a cell", "small")
+    folder = publish(project.root, "small").folder
+    (project.root / "results/explain/small/mmpareto.table3.a.json").unlink()
+    project.write("results/explain/small/mmpareto.table3.b.md", "Anew.")
+    assert publish(project.root, "small", extend=True).folder == folder
+    names = sorted(path.name for path in (folder / "explain").iterdir())
+    assert names == ["mmpareto.table3.a.json", "mmpareto.table3.b.json", "mmpareto.table3.b.md"]
+    assert not (publish(project.root, "small").folder / "explain/mmpareto.table3.a.json").exists()
+
+
 def test_a_record_of_another_key_is_not_extended_and_stays(project, derive, finish):
     before = texts(project.root / "results/published/small")
     protocol = project.root / "configs/protocols/digits.yaml"

@@ -78,9 +78,9 @@ def publish(
 ) -> Publication:
     """Write ``results/published/<name>`` (default: the benchmark's name) from ``results/<benchmark>`` and its runs.
 
-    A record that is there is replaced as a whole; its ``notes.md`` stays, and so do, with ``extend``, finished runs
-    of it that are planned and not finished here. Before it takes its place, the new record is verified: every number
-    in it was recomputed from what is in it.
+    A record that is there is replaced as a whole; its ``notes.md`` stays, and so do, with ``extend``, its finished
+    runs that are planned and not finished here, and its explanations. Before it takes its place, the new record is
+    verified: every number in it was recomputed from what is in it.
 
     Raises:
         UserError: there are no results; a run is missing or failed (unless ``partial``); results do not fit their
@@ -105,7 +105,9 @@ def publish(
         write_results(results, fresh)
         papers = _copy_papers(results, (root / "configs",), fresh)
         _copy_benchmark(results, root, fresh)
-        _copy_explanations(results, root, fresh)
+        if extend:
+            _copy_explanations(folder / "explain", results.layout.name, fresh)
+        _copy_explanations(explanations_folder(root, results.layout.name), results.layout.name, fresh)
         for run in results.runs:
             _copy_record(run, sources[run.folder], fresh / "runs" / run.folder)
         results = replace(results, runs_folder=fresh / "runs")
@@ -298,10 +300,9 @@ def _as_yaml(data: dict[str, Any]) -> str:
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
-def _copy_explanations(results: Results, root: Path, folder: Path) -> None:
-    """Copy what ``counterpoise explain --write`` says about numbers of this benchmark."""
-    source = explanations_folder(root, results.layout.name)
-    for path in read_explanations(source, results.layout.name):
+def _copy_explanations(source: Path, benchmark: str, folder: Path) -> None:
+    """Copy what ``counterpoise explain --write`` says about numbers of a benchmark."""
+    for path in read_explanations(source, benchmark):
         for suffix in (".md", ".csv", ".json"):
             if path.with_suffix(suffix).is_file():
                 write_bytes(
