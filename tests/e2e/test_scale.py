@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import os
 import pstats
 import subprocess
@@ -36,6 +37,19 @@ def test_the_work_of_a_dry_run_grows_no_faster_than_the_runs(tmp_path, repositor
         more, most = (calls(tmp_path / f"{what} {number}", repository, *size) for number, size in enumerate(sizes))
         first, second = more - smallest, most - more  # what the next 1x, and the next 2x runs add
         assert second < 2.3 * first, f"calls: {smallest}, {more}, {most} by {what}"
+
+
+def test_finding_twice_the_datasets_takes_twice_the_work(tmp_path, repository):
+    """The workflow looks one up in every job that prepares data."""
+
+    def work(datasets: int) -> int:
+        plan = BigProject.create(tmp_path / str(datasets), repository, 8 * datasets, seeds=list(range(20))).plan()
+        with cProfile.Profile() as profile:
+            for data in plan.datasets:
+                assert plan.dataset(data.directory.name) is data
+        return pstats.Stats(profile).total_calls
+
+    assert work(16) < 2.3 * work(8)
 
 
 def test_five_hundred_seeds_take_as_many_rules_as_ten(tmp_path, repository):

@@ -48,7 +48,7 @@ class Plan:
         """How many runs the cells have."""
         return len(self.cells) * len(self.seeds)
 
-    @property
+    @functools.cached_property  # the workflow asks for it in every job that prepares data
     def datasets(self) -> list[PreparedDataset]:
         """The distinct prepared datasets, in order of first use."""
         used = (cell.data_of(seed) for cell in self.cells for seed in self.seeds)
@@ -140,15 +140,18 @@ class Plan:
         Raises:
             UserError: the plan has no such dataset.
         """
-        for data in self.datasets:
-            if name in (data.name, data.directory.name):
-                return data
+        if name in self._datasets_by_name:
+            return self._datasets_by_name[name]
         for cell in self.flipped.values():
             for data in (cell.data, *cell.folds):
                 if name == data.directory.name:
                     return data
         hint = suggest(name, [data.name for data in self.datasets])
         raise UserError(f"{self.path}: no dataset '{name}' in this benchmark as it is now{hint}")
+
+    @functools.cached_property
+    def _datasets_by_name(self) -> dict[str, PreparedDataset]:
+        return {name: data for data in self.datasets for name in (data.name, data.directory.name)}
 
     @functools.cached_property
     def _kept_flips(self) -> tuple[frozenset[str], frozenset[str]]:
