@@ -73,7 +73,8 @@ def test_a_benchmark_runs_by_the_generic_profile_with_a_submit_command_of_ones_o
         "PYTHONPATH": os.pathsep.join([str(fault), str(repository / "src")]),
         "PATH": os.pathsep.join([str(system), str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
-    assert project.run("--profile", "workflow/profiles/generic", **environment) == 0, project.said()[-3000:]
+    generic = ("--profile", "workflow/profiles/generic", "--seconds-between-status-checks", "1")
+    assert project.run(*generic, **environment) == 0, project.said()[-3000:]
     asked = [line.rpartition(" ")[0] for line in (project.root / "submitted").read_text().splitlines()]
     prepare, train, again = (
         f"--parsable --mem={memory} --time={minutes} --cpus-per-task={cores}"
