@@ -202,16 +202,16 @@ def test_files_that_are_gone_leave_prepared_data_as_good_as_it_was(project):
     assert prepare(project).size("train") == len(data_trees.CREMA_D) // 2
 
 
-def test_only_files_touched_since_are_read(made, monkeypatch):
+def test_only_files_touched_since_are_read(project, monkeypatch):
     import counterpoise.data.prepare as module
 
     read = []
     monkeypatch.setattr(module, "content_digest", lambda files: read.append(files) or 0)
     data = make_dataset("crema_d", SMALL)
-    prepared = PreparedData.open(made / "prepared/crema_d.k")
+    prepared = PreparedData.open(project / "prepared/crema_d.k")
     later = time.time() + 60
     os.utime(prepared.path / "manifest.json", (later, later))
-    assert raw_changes(data, raw_files(data, made / "raw", {"crema_d": made / "own"}), prepared) == []
+    assert raw_changes(data, raw_files(data, project / "raw", {"crema_d": project / "own"}), prepared) == []
     assert read == []
 
 
