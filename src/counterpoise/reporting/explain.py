@@ -12,7 +12,6 @@ from counterpoise.files import write_json, write_text
 from counterpoise.judging.compare import as_csv
 from counterpoise.judging.explain import LEVEL, Effect, Explanation, record
 from counterpoise.judging.verdicts import Verdict
-from counterpoise.papers.paper import Paper
 from counterpoise.reporting.words import counted, difference_unit, interval_text, number_text
 from counterpoise.results.explained import FOLDER, strongest_first
 
@@ -94,12 +93,12 @@ def _headline(explanation: Explanation) -> str:
     return f"{what}: there is no gap to explain; what the factors are worth all the same"
 
 
-def write_explanation(folder: Path, explanation: Explanation, paper: Paper) -> list[Path]:
-    """Write ``<folder>/<name>.{md,csv,json}`` and return their paths; ``paper`` prints the number."""
+def write_explanation(folder: Path, explanation: Explanation) -> list[Path]:
+    """Write ``<folder>/<name>.{md,csv,json}`` and return their paths."""
     base = Path(folder) / explanation.question.file_name
     # Not with_suffix: a number's name has dots.
     paths = [base.with_name(f"{base.name}{suffix}") for suffix in (".md", ".csv", ".json")]
-    data = record(explanation, paper)
+    data = record(explanation)
     write_text(paths[0], as_markdown(explanation))
     write_text(paths[1], as_csv(COLUMNS, [_row(explanation, effect) for effect in data["effects"]]))
     write_json(paths[2], data)
