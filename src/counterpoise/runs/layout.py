@@ -67,19 +67,9 @@ def _tables(plan: Plan) -> Iterable[LayoutTable]:
 
 
 def _value(plan: Plan, value: PlannedValue) -> LayoutValue:
-    return LayoutValue(
-        paper=value.paper,
-        table=value.table,
-        row=value.row,
-        variant=value.variant,
-        column=value.column,
-        cell=None if value.cell is None else value.cell.name,
-        output="" if value.cell is None else plan.output(value),
-        reason=value.reason,
-        stand_in=value.stand_in,
-        other_training=value.other_training,
-        differs=value.differs,
-    )
+    if value.cell is None:
+        return LayoutValue(**vars(value))
+    return LayoutValue(**{**vars(value), "cell": value.cell.name, "output": plan.output(value)})
 
 
 def _figure(plan: Plan, planned: PlannedFigure) -> LayoutFigure:
