@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from counterpoise.comparability import OTHER, Difference
+from counterpoise.comparability import NOT_IN_BENCHMARK, OTHER, Difference
 from counterpoise.components import component, components
 from counterpoise.errors import UserError, suggest
 from counterpoise.papers.head import OWN
@@ -14,8 +14,6 @@ from counterpoise.planning.benchmark import ColumnRun, TableRun
 from counterpoise.planning.cells import Cell
 from counterpoise.planning.figures import measurement_of
 from counterpoise.planning.resolve import CellNames, Resolver
-
-NOT_IN_BENCHMARK = "not in this benchmark"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from counterpoise.publication.readme import NOTES, readme_text
 from counterpoise.publication.verify import recompute, recompute_values, verify
 from counterpoise.results.arrays import pack_arrays
 from counterpoise.results.explained import explanations_folder, read_explanations
+from counterpoise.results.layout import OF_ONE_MACHINE
 from counterpoise.results.papers import papers_of
 from counterpoise.results.record import RunRecord
 from counterpoise.results.result_set import PUBLISHED, RESULTS
@@ -55,9 +56,6 @@ FULL_PREDICTIONS = 5_000_000
 """Bytes of one record's predictions beyond which classes and confidences take their place."""
 FOR_PAGES = 3_000_000
 """Bytes that are kept for the tables, figures and pages of a record."""
-
-# Of one machine, not of the record.
-LOCAL_KEYS = {"mirror", "data_roots", "job"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +257,7 @@ def _portable_command(command: str) -> str:
 
 def _portable_word(word: str) -> str:
     key, separator, value = word.rpartition("=")
-    local = any(name in key for name in LOCAL_KEYS) or value.strip("'\"").startswith(("/", "~"))
+    local = any(name in key for name in OF_ONE_MACHINE) or value.strip("'\"").startswith(("/", "~"))
     return f"{key}{separator}<local>" if local else word
 
 
@@ -269,7 +267,7 @@ def _portable_text(text: str, root: Path) -> str:
 
 def without_local(settings: dict[str, Any]) -> dict[str, Any]:
     """Return a benchmark's settings without those that name folders of one machine."""
-    return {name: value for name, value in settings.items() if name.partition(".")[0] not in LOCAL_KEYS}
+    return {name: value for name, value in settings.items() if name.partition(".")[0] not in OF_ONE_MACHINE}
 
 
 # -- what a record is made of --------------------------------------------------------------------------------
@@ -290,7 +288,7 @@ def _copy_benchmark(results: Results, root: Path, folder: Path) -> None:
         write_text(folder / published.BENCHMARK, _as_yaml(results.layout.benchmark))
         return
     written = load_yaml(path, "benchmark")
-    if LOCAL_KEYS.isdisjoint(written):
+    if OF_ONE_MACHINE.isdisjoint(written):
         shutil.copyfile(path, folder / published.BENCHMARK)
     else:
         write_text(folder / published.BENCHMARK, _as_yaml(without_local(written)))
