@@ -120,16 +120,7 @@ def publish(
         comparisons = [judge(papers[name], results) for name in results.layout.judged]
         problems = _derive(results, papers, comparisons, fresh)
         commit, changed = commit_of(root, ".", ":(exclude)results")
-
-        def write_manifest() -> None:
-            published.write_manifest(
-                fresh, commit=commit, changed=changed, compact=packed.compact, left_out=tuple(left_out)
-            )
-
-        # The page is made of what a reader of the manifest sees; the manifest names the page, so it is written twice.
-        write_manifest()
-        write_text(fresh / published.README, readme_text(published.read_published(fresh)))
-        write_manifest()
+        _write_page(fresh, commit=commit, changed=changed, compact=packed.compact, left_out=tuple(left_out))
         size = _size(fresh)
         if size + others > BUDGET:
             raise UserError(
@@ -178,9 +169,7 @@ def judge_again(folder: Path, configs: Path) -> tuple[str, ...]:
         results = replace(results, runs_folder=fresh / "runs")
         problems = _derive(results, papers, [judge(papers[name], results) for name in results.layout.judged], fresh)
         head = {name: getattr(record.manifest, name) for name in ("commit", "changed", "compact", "left_out")}
-        published.write_manifest(fresh, **head)
-        write_text(fresh / published.README, readme_text(published.read_published(fresh)))
-        published.write_manifest(fresh, **head)
+        _write_page(fresh, **head)
         found = verify(fresh)
         if found.differences:
             raise UserError(f"{folder}: does not verify when written anew: {found.differences[0]}")
@@ -380,6 +369,16 @@ def _derive(results: Results, papers: dict[str, Paper], comparisons: list[Compar
     explanations = read_explanations(folder / "explain", results.layout.name).values()
     problems = write_derived(folder, results, comparisons, papers=papers, explanations=explanations)
     return [*problems, *draw_tables(results, papers, folder)]
+
+
+def _write_page(folder: Path, **head: Any) -> None:
+    """Write a record's page and its manifest, which has ``head`` besides the files.
+
+    The page is made of what a reader of the manifest sees; the manifest names the page, so it is written twice.
+    """
+    published.write_manifest(folder, **head)
+    write_text(folder / published.README, readme_text(published.read_published(folder)))
+    published.write_manifest(folder, **head)
 
 
 def _records(root: Path) -> Iterator[Path]:
