@@ -9,11 +9,11 @@ from pathlib import Path
 from tabulate import tabulate
 
 from counterpoise.files import write_json, write_text
-from counterpoise.judging.compare import as_csv
 from counterpoise.judging.explain import LEVEL, Effect, Explanation, record
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.reporting.words import counted, difference_unit, interval_text, number_text
 from counterpoise.results.explained import FOLDER, strongest_first
+from counterpoise.results.rows import as_csv, field_text
 
 COLUMNS = (
     "name",
@@ -107,11 +107,7 @@ def write_explanation(folder: Path, explanation: Explanation) -> list[Path]:
 
 def _row(explanation: Explanation, effect: dict) -> dict[str, str]:
     named = {"name": explanation.name, "p_holm": effect["p"], "gap": explanation.gap, **effect}
-    return {column: _text(named[column]) for column in COLUMNS}
-
-
-def _text(value: object) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return {column: field_text(named[column]) for column in COLUMNS}
 
 
 def as_markdown(explanation: Explanation) -> str:
