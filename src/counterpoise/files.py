@@ -195,14 +195,14 @@ def json_text(data: Any, *, sort_keys: bool = True) -> str:
     return json.dumps(data, indent=1, sort_keys=sort_keys, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def read_json(path: Path, what: str, largest: int = LARGEST) -> Any:
+def read_json(path: Path, what: str) -> Any:
     """Read a JSON file; ``what`` names it in the error line (for example ``"run record"``).
 
     Raises:
-        UserError: it is not there, cannot be read, is larger than ``largest`` bytes, is no JSON (NaN and infinity
+        UserError: it is not there, cannot be read, is larger than :data:`LARGEST` bytes, is no JSON (NaN and infinity
             are none), or is nested deeper than :data:`DEEPEST`.
     """
-    data = read_bytes(path, what, largest)
+    data = read_bytes(path, what)
     try:
         found = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
     except RecursionError as error:
