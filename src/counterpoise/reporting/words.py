@@ -92,9 +92,9 @@ def commit_text(commit: str | None, changed: bool | None) -> str:
     return f"{(commit or 'unknown')[:12]}{' (with changes)' if changed else ''}"
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str = "") -> str:
     """Return ``1 seed``, ``2 seeds``, ``1,200 runs``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def number_text(value: float | None, form: str = ".2f") -> str:
