@@ -160,17 +160,16 @@ def imported_by_name(graph: Graph, components: set[str]) -> list[str]:
     )
 
 
-def loaded_after(modules: list[str]) -> set[str]:
-    """What a new interpreter holds after importing ``modules``: first words, and this package's layers."""
-    program = (
-        "import importlib, sys\n"
-        f"for name in {modules!r}: importlib.import_module(name)\n"
+def loaded_after(program: str, folder: Path) -> set[str]:
+    """What a new interpreter in ``folder`` holds after a program: first words, and this package's layers."""
+    program += (
+        "\nimport sys\n"
         "print(*{'.'.join(name.split('.')[:2]) if name.startswith('counterpoise') else name.split('.')[0]"
         " for name in sys.modules})"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.split())
+    return set(done.stdout.splitlines()[-1].split())
 
 
 @pytest.fixture(scope="module")
@@ -211,45 +210,57 @@ def test_no_module_is_a_drawer_for_everything(graph):
     assert [module for module in graph if module.rpartition(".")[2] in drawers] == []
 
 
-def test_command_line_starts_without_torch():
-    loaded = loaded_after(["counterpoise.cli.app"])
-    assert loaded & TORCH == set()
-    assert loaded & {f"{PACKAGE}.{layer}" for layer in ("engine", "runs", "methods", "models", "data")} == set()
+# What is imported in a process that has imported nothing before: what it does, and what it must not load.
+
+STATISTICS = {"scipy", "sklearn", "statsmodels", "pandas"}
+ENGINE = {f"{PACKAGE}.{layer}" for layer in ("engine", "runs", "methods", "models", "data")}
+HELP = "from counterpoise.cli.app import main\nassert main(['--help']) == 0"
+PLAN = "from pathlib import Path\nmake_plan(Path(), Path('configs/benchmarks/mmpareto.yaml'), {})"
+STATUS = (
+    "import counterpoise.runs.status, counterpoise.runs.estimate, counterpoise.runs.changed, counterpoise.cli.overview"
+)
+API = "import counterpoise\n[getattr(counterpoise, name) for name in counterpoise.__all__]"
+PAGE = """
+import runpy, sys, tempfile
+from pathlib import Path
+with tempfile.TemporaryDirectory() as folder:
+    sys.argv = ["papers", f"{folder}/papers.md"]
+    runpy.run_path("docs/generators/papers_page.py", run_name="__main__")
+    assert Path(sys.argv[1]).stat().st_size > 0
+"""
+PROCESSES: dict[str, tuple[str, set[str]]] = {
+    "the command line": ("import counterpoise.cli.app", TORCH | ENGINE),
+    "its help": (HELP, {*TORCH, *STATISTICS, "numpy", "sqlite3", "pydantic", "yaml", "snakemake", "matplotlib"}),
+    "layers without torch": ("{layers}", TORCH),
+    # Every start of Snakemake reads the rules; only an explanation's inputs ask for more than a plan.
+    "the workflow's rules": ("{workflow}", TORCH | STATISTICS),
+    "the workflow's plan": (f"{{workflow, late ones too}}\n{PLAN}", TORCH),
+    "status and estimate": (STATUS, TORCH | STATISTICS),
+    # Plans and papers read the names of metrics; only formulas need the libraries.
+    "the registry of metrics": ("import counterpoise.metrics", TORCH | STATISTICS),
+    "the package": ("import counterpoise", TORCH | STATISTICS),
+    "the functions of the package": (API, TORCH),
+    "the page of the papers": (PAGE, TORCH),
+}
 
 
-def test_layers_without_torch_load_none(graph):
-    modules = sorted(module for module in graph if layer_of(module) in WITHOUT_TORCH)
-    assert loaded_after(modules) & TORCH == set()
+@pytest.mark.parametrize("what", PROCESSES)
+def test_a_process_loads_no_more_than_it_needs(graph, repository, what):
+    program, forbidden = PROCESSES[what]
+    layers = sorted(module for module in graph if layer_of(module) in WITHOUT_TORCH)
+    program = program.replace("{layers}", f"import {', '.join(layers)}")
+    program = program.replace("{workflow}", workflow_imports(repository, late=False))
+    program = program.replace("{workflow, late ones too}", workflow_imports(repository, late=True))
+    assert loaded_after(program, repository) & forbidden == set()
 
 
-def test_snakemakes_process_loads_no_torch(repository):
-    """What the workflow's own code imports, and a plan made with it."""
+def workflow_imports(repository: Path, late: bool) -> str:
+    """What the workflow's own code imports when the rules are read, or also later, inside functions."""
     files = [repository / "Snakefile", *(repository / "workflow/rules").glob("*.smk")]
-    lines = [line.strip() for file in files for line in file.read_text().splitlines()]
+    lines = [line.strip() if late else line for file in files for line in file.read_text().splitlines()]
     imports = [line for line in lines if line.startswith(("from counterpoise", "import counterpoise"))]
     assert any("make_plan" in line for line in imports)
-    program = "; ".join(
-        [
-            "import sys",
-            *imports,
-            "from pathlib import Path",
-            "make_plan(Path(), Path('configs/benchmarks/mmpareto.yaml'), {})",
-            f"print(*({TORCH!r} & set(sys.modules)))",
-        ]
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
-
-
-def test_reading_the_workflow_loads_no_statistics(repository):
-    """Every start of Snakemake reads the rules; only an explanation's inputs ask for more than a plan."""
-    files = [repository / "Snakefile", *(repository / "workflow/rules").glob("*.smk")]
-    lines = [line for file in files for line in file.read_text().splitlines()]
-    imports = [line for line in lines if line.startswith(("from counterpoise", "import counterpoise"))]
-    assert any("make_plan" in line for line in imports)
-    program = "; ".join(["import sys", *imports, "print(*({'scipy', 'statsmodels', 'pandas'} & set(sys.modules)))"])
-    done = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
+    return "\n".join(imports)
 
 
 # The reader above is itself code: each rule is seen to fail on a package that breaks it.

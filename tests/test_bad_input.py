@@ -335,6 +335,7 @@ def test_one_broken_run_is_told_by_status_and_stops_no_other(project, run, capsy
 def test_a_file_where_the_results_should_go(project, refused):
     project.write("results", "in the way\n")
     assert names(refused("report"), "results")
+    assert (project.root / "results").read_text() == "in the way\n"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write into any folder")

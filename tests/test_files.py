@@ -263,3 +263,17 @@ def test_what_another_process_is_writing_stays(tmp_path):
         elsewhere.mkdir()
         with files.scratch_folder(tmp_path / "data"):
             assert elsewhere.exists()
+
+
+def test_whoever_is_alone_clears_away_what_any_machine_left_and_puts_back_what_was_moved_aside(tmp_path):
+    path = tmp_path / "data"
+    torn, aside = (tmp_path / f".data.another-machine-7-1.{name}" for name in ("abcdefgh", "old.abcdefgh"))
+    other = tmp_path / ".data.more.another-machine-7-1.abcdefgh"  # of data.more
+    for folder in (torn, aside / "data", other):
+        folder.mkdir(parents=True)
+    (aside / "data/x").write_text("old")
+    files.clear_left(path)
+    assert not path.exists()
+    files.clear_left(path, alone=True)
+    assert sorted(tmp_path.iterdir()) == [other, path]
+    assert (path / "x").read_text() == "old"

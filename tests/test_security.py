@@ -214,6 +214,12 @@ OUTSIDE = ["../../x", "/x", "a/../../b", "..", ".", "a/b/../..", "~/x"]
 TO_A_SHELL = ["x; touch pwned", "$(touch pwned)", "`touch pwned`", "x && touch pwned", "x\ntouch pwned", "x|y", "a b"]
 
 
+def by_key(*keys: str) -> list[tuple[str, str]]:
+    """Every name for the first of some keys that are checked by the same pattern, one of each kind for the others."""
+    first, *others = keys
+    return [(first, name) for name in (*OUTSIDE, *TO_A_SHELL)] + [(k, n) for k in others for n in ("../../x", "a b")]
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, repository) -> SmallProject:
     """A project whose benchmark the tests write anew each time."""
@@ -239,8 +245,7 @@ def refused(project: SmallProject, capsys) -> str:
     return said
 
 
-@pytest.mark.parametrize("name", [*OUTSIDE, *TO_A_SHELL])
-@pytest.mark.parametrize("key", ["dataset", "model", "protocol"])
+@pytest.mark.parametrize(("key", "name"), [*by_key("dataset", "model"), *by_key("protocol")])
 def test_names_of_a_column_stay_names(project, whole, capsys, key, name):
     (table,) = whole["tables"]
     column = table["columns"]["cg_mnist"]
@@ -255,8 +260,7 @@ def test_names_of_a_column_stay_names(project, whole, capsys, key, name):
     place.unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("name", [*OUTSIDE, *TO_A_SHELL])
-@pytest.mark.parametrize("key", ["paper", "table"])
+@pytest.mark.parametrize(("key", "name"), [(key, name) for key in ("paper", "table") for name in ("../../x", "a b")])
 def test_names_of_papers_and_tables_stay_names(project, whole, capsys, key, name):
     (table,) = whole["tables"]
     project.write(BENCHMARK, whole | {"tables": [table | {key: name}]})
@@ -278,8 +282,7 @@ def test_a_benchmark_of_such_a_name_is_refused(project, whole, capsys, name):
     assert "'name' is" in refused(project, capsys)
 
 
-@pytest.mark.parametrize("name", [*OUTSIDE, *TO_A_SHELL])
-@pytest.mark.parametrize("what", ["name", "variant"])
+@pytest.mark.parametrize(("what", "name"), by_key("name", "variant"))
 def test_a_third_partys_method_of_such_a_name_is_refused(tmp_path, name, what):
     names = {"name": "plain", "variant": "published"} | {what: name}
     file = tmp_path / "third.py"

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 Aspect = Literal["test set", "split", "features or weights", "training"]
 Level = Literal["same", "same recipe, other draw", "other"]
 SAME, OTHER_DRAW, OTHER = "same", "same recipe, other draw", "other"
+NOT_IN_BENCHMARK = "not in this benchmark"
+"""The reason of a place of a table for which a benchmark names nothing to run."""
 
 
 class Difference(BaseModel):

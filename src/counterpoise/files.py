@@ -76,7 +76,8 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 def _machine() -> str:
     """Return what tells processes of other machines and containers apart, whose numbers mean nothing here."""
     space = Path("/proc/self/ns/pid")  # a container on the host's network has the host's name
-    return f"{socket.gethostname()}-{space.stat().st_ino if space.exists() else 0}"
+    host = socket.gethostname().replace(".", "_")  # a dot ends the machine in a name
+    return f"{host}-{space.stat().st_ino if space.exists() else 0}"
 
 
 def _prefix(path: Path) -> str:
@@ -85,14 +86,26 @@ def _prefix(path: Path) -> str:
 
 
 def _clear_prefix(path: Path) -> str:
-    """Return :func:`_prefix`, after what killed processes of this machine left beside ``path`` was cleared away.
+    """Return :func:`_prefix`, after what killed processes of this machine left beside ``path`` was cleared away."""
+    clear_left(path)
+    return _prefix(path)
+
+
+def clear_left(path: Path, *, alone: bool = False) -> None:
+    """Clear away what killed processes left beside ``path``: those of this machine, or of any where there is no other.
 
     A process that was killed between its two renames had moved the old folder aside: that is put back.
+
+    Args:
+        alone: whether the caller is the only one that writes there now, as by a lock: then all others were killed.
     """
-    left = re.compile(rf"\.{re.escape(path.name)}\.{re.escape(_machine())}-(\d+)\.({re.escape(OLD)})?[^.]+.*")
+    if not path.parent.is_dir():
+        return
+    machine = r"[^.]+-\d+" if alone else re.escape(_machine())
+    left = re.compile(rf"\.{re.escape(path.name)}\.{machine}-(\d+)\.({re.escape(OLD)})?[^.]+.*")
     for entry in sorted(os.scandir(path.parent), key=lambda entry: entry.name):
         found = left.fullmatch(entry.name)
-        if found is None or _is_alive(int(found[1])):
+        if found is None or (not alone and _is_alive(int(found[1]))):
             continue
         if found[2] and not path.exists():
             with contextlib.suppress(OSError):  # another one put it back just now
@@ -101,7 +114,6 @@ def _clear_prefix(path: Path) -> str:
             shutil.rmtree(entry, ignore_errors=True)
         else:
             Path(entry).unlink(missing_ok=True)
-    return _prefix(path)
 
 
 def _is_alive(pid: int) -> bool:
@@ -183,14 +195,14 @@ def json_text(data: Any, *, sort_keys: bool = True) -> str:
     return json.dumps(data, indent=1, sort_keys=sort_keys, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def read_json(path: Path, what: str, largest: int = LARGEST) -> Any:
+def read_json(path: Path, what: str) -> Any:
     """Read a JSON file; ``what`` names it in the error line (for example ``"run record"``).
 
     Raises:
-        UserError: it is not there, cannot be read, is larger than ``largest`` bytes, is no JSON (NaN and infinity
+        UserError: it is not there, cannot be read, is larger than :data:`LARGEST` bytes, is no JSON (NaN and infinity
             are none), or is nested deeper than :data:`DEEPEST`.
     """
-    data = read_bytes(path, what, largest)
+    data = read_bytes(path, what)
     try:
         found = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
     except RecursionError as error:

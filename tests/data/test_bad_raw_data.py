@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -187,22 +186,6 @@ def test_a_bad_archive_is_one_line_and_nothing_is_unpacked(tmp_path, capsys, mes
     refusal(capsys, message)
     after = contents(tmp_path)
     assert {name: digest for name, digest in after.items() if name != "data/raw/ave/AVE_Dataset.zip"} == before
-
-
-class Caller:
-    def __reduce__(self):
-        return os.system, ("touch called",)
-
-
-def test_a_pickle_that_calls_something_is_one_line_and_not_called(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_config(tmp_path, "cmu_mosi", {"features": "mult", "split": "standard"})
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own/mosi_data.pkl").write_bytes(pickle.dumps({"train": Caller()}))
-    arguments = ["--root", str(tmp_path), "--data-root", f"cmu_mosi={tmp_path / 'own'}"]
-    assert main(["data", "prepare", "cmu_mosi", *arguments]) == 2
-    refusal(capsys, "mosi_data.pkl: is not a pickle of arrays: it names posix.system")
-    assert not (tmp_path / "called").exists()
 
 
 def refusal(capsys: pytest.CaptureFixture, expected: str) -> None:

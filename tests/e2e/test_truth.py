@@ -8,6 +8,7 @@ must make the same files.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -25,13 +26,14 @@ from sabotage import sabotage
 
 OTHER = "configs/benchmarks/other.yaml"
 NOTHING = "Nothing to be done"
+SEEDS = [0, 1, 2]
 HARMS = ("delete", "truncate", "edit", "edit, with its time set back", "swap")
 
 
 def small(root: Path, repository: Path) -> Project:
-    """A benchmark of one cell and two seeds, one epoch each, and another one that shares its cell."""
+    """A benchmark of one cell and three seeds, one epoch each, and another one that shares its cell."""
     table = {**TABLES[0], "rows": ["Uniform baseline"]}
-    project = Project.create(root, repository, tables=[table])
+    project = Project.create(root, repository, seeds=SEEDS, tables=[table])
     project.write(
         "configs/protocols/tiny.yaml",
         {"title": "One epoch", "optimiser": {"name": "adam", "lr": 0.005}, "epochs": 1, "batch_size": 256},
@@ -224,20 +226,10 @@ def test_after_an_interrupted_run_with_other_seeds_there_is_something_to_do(copi
 
 
 @pytest.mark.slow
-def test_every_seed_of_many_is_trained_by_itself(copied):
-    """Four seeds and, in a dry run, three times seven: jobs that train other seeds than those of their files fail."""
-    assert copied.run("--config", "seeds=[0,1,2,3]") == 0, copied.said()[-4000:]
-    folders = sorted(copied.root.glob("results/runs/*/*/*/seed-*"))
-    assert [folder.name for folder in folders] == [f"seed-{seed}" for seed in range(4)]
-    records = [yaml.safe_load((folder / "record.json").read_text()) for folder in folders]
-    assert [record["seed"] for record in records] == [0, 1, 2, 3]
-    assert len({record["weights_sha256"] for record in records}) == 4
-    rows = ["Uniform baseline", "GradNorm", "MMPareto"]
-    benchmark = yaml.safe_load((copied.root / BENCHMARK).read_text())
-    benchmark["tables"][0]["rows"] = rows
-    copied.write(BENCHMARK, benchmark | {"seeds": [3, 5, 8, 13, 21, 34, 55]})
-    before = len(copied.said())
-    assert copied.run("--dry-run", "--printshellcmds") == 0, copied.said()[-4000:]
-    commands = [line for line in copied.said()[before:].splitlines() if "counterpoise train" in line]
-    asked = {(line.split("train ")[1].split()[0], int(line.split("--seed ")[1].split()[0])) for line in commands}
-    assert len(asked) == 3 * 7 - 1, "one of them is there already"
+def test_every_seed_is_trained_by_itself(fresh):
+    """Jobs that train other seeds than those of their files fail; test_workflow.py plans many more of them."""
+    records = [
+        json.loads(path.read_text()) for path in sorted(fresh.root.glob("results/runs/*/*/*/seed-*/record.json"))
+    ]
+    assert [record["seed"] for record in records] == SEEDS
+    assert len({record["weights_sha256"] for record in records}) == len(SEEDS)

@@ -111,12 +111,16 @@ def test_a_semantic_change_in_a_methods_file_plans_exactly_its_runs_and_comments
     assert planned_cells(copied, package) == {"mmpareto-published"}
 
 
-def test_one_more_seed_trains_that_seed_alone(copied):
+def test_many_more_seeds_train_each_of_them_alone_and_by_itself(copied):
+    more = [3, 5, 8, 13, 21]
     path = copied.root / BENCHMARK
-    benchmark = yaml.safe_load(path.read_text()) | {"seeds": [0, 1, 2]}
+    benchmark = yaml.safe_load(path.read_text()) | {"seeds": [0, 1, *more]}
     path.write_text(yaml.safe_dump(benchmark))
-    jobs = planned_jobs(copied)
-    assert jobs["train"] == len(copied.cells())
+    assert copied.run("--dry-run", "--printshellcmds") == 0, copied.said()[-4000:]
+    asked = re.findall(
+        r"counterpoise train (\S+) --seed (\d+) .* --log logs/train/(\S+)/seed-(\d+)\.log", copied.said()
+    )
+    assert Counter(asked) == Counter((cell, str(seed)) * 2 for cell in copied.cells() for seed in more)
 
 
 def test_another_calibration_setting_makes_results_again_but_trains_nothing_even_in_a_clone(copied):

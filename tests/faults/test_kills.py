@@ -85,7 +85,7 @@ def finish(project: Project, expected: dict[str, str]) -> None:
 
 def leftovers(project: Project) -> list[str]:
     """Temporary files and folders of ours, anywhere in the project."""
-    ours = re.compile(rf"\..*\.{re.escape(socket.gethostname())}-\d+-\d+\..*")
+    ours = re.compile(rf"\..*\.{re.escape(socket.gethostname().replace('.', '_'))}-\d+-\d+\..*")
     return [str(path) for path in project.root.rglob(".*") if ours.fullmatch(path.name)]
 
 

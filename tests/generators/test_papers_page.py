@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -79,14 +77,3 @@ def test_every_open_choice_is_a_setting_with_a_reason(repository, paper):
 def test_a_choice_that_names_no_setting_is_refused(repository, setting, said):
     with pytest.raises(UserError, match=said):
         value_of(repository / "configs", setting)
-
-
-def test_the_page_is_written_without_torch(repository, tmp_path):
-    code = (
-        "import runpy, sys; sys.argv = ['papers', sys.argv[1]]; "
-        f"runpy.run_path('{SCRIPT}', run_name='__main__'); "
-        "assert 'torch' not in sys.modules"
-    )
-    written = tmp_path / "papers.md"
-    subprocess.run([sys.executable, "-c", code, str(written)], cwd=repository, check=True)
-    assert written.stat().st_size > 0

@@ -50,15 +50,6 @@ def test_where_less_is_better_the_lower_row_is():
     assert found.verdict == "better"
 
 
-def test_equal_rows_are_rarely_told_apart():
-    equal = dict.fromkeys(LEVELS, 0.7)
-    wrong = [
-        any(p.verdict != "undecided" for p in finish(own_study(), equal, seed=seed).compare().pairs)
-        for seed in range(120)
-    ]
-    assert np.mean(wrong) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(wrong))
-
-
 def test_a_run_that_diverged_loses_its_pair_by_an_unknown_amount():
     study = finish(own_study(range(8)), {"joint": 0.7, "mmpareto": 0.8})
     study.diverge("joint", 3, dataset="mine")

@@ -10,12 +10,13 @@ import pytest
 import yaml
 from small_project import BENCHMARK, SmallProject
 
+from counterpoise.comparability import NOT_IN_BENCHMARK
 from counterpoise.components import component
 from counterpoise.declare import DatasetInfo
 from counterpoise.errors import UserError
 from counterpoise.planning.benchmark import parse_overrides, typed_overrides
 from counterpoise.planning.configs import Configs, merge
-from counterpoise.planning.plan import NOT_IN_BENCHMARK, make_plan
+from counterpoise.planning.plan import make_plan
 from counterpoise.planning.resolve import refusal_of_method
 
 CREMA_D = {"crema_d": {"dataset": "crema_d", "model": "mmpareto_resnet18", "protocol": "mmpareto/published"}}

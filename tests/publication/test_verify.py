@@ -244,11 +244,7 @@ def test_a_record_whose_results_cannot_be_read_is_unusable_and_the_file_is_named
     assert "\n" not in str(refused.value)
 
 
-def test_a_record_of_the_first_edition_is_refused_by_name_with_what_to_do(record):
-    (record / "plan.json").write_text("{}")
-    with pytest.raises(UserError, match=r"first edition \(it has plan\.json\).*check out the commit.*publish it anew"):
-        verify(record)
-    (record / "plan.json").unlink()
+def test_a_record_of_another_schema_is_refused_by_its_number(record):
     manifest = json.loads((record / "manifest.json").read_text()) | {"schema": 1}
     (record / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=r"manifest\.json: 'schema' is 1, must be 2"):

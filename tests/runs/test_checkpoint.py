@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from pathlib import Path
 
 import pytest
@@ -160,25 +159,3 @@ def test_removing_leaves_nothing(checkpoints):
     checkpoints.remove()
     assert not checkpoints.folder.exists()
     checkpoints.remove()
-
-
-def test_nothing_is_unpickled(checkpoints, monkeypatch):
-    def refuse(*_, **__):
-        raise AssertionError("something was unpickled")
-
-    checkpoints.save(state(1))
-    for name in ("load", "loads", "Unpickler"):
-        monkeypatch.setattr(pickle, name, refuse)
-    monkeypatch.setattr(torch, "load", refuse)
-    assert checkpoints.load()[0].plain["step"] == 1
-
-
-def test_a_pickle_in_place_of_tensors_is_not_opened(checkpoints, tmp_path):
-    class Bomb:
-        def __reduce__(self):
-            return (Path.touch, (tmp_path / "went off",))
-
-    checkpoints.save(state(1))
-    newest(checkpoints, "safetensors").write_bytes(pickle.dumps(Bomb()))
-    assert checkpoints.load()[0] is None
-    assert not (tmp_path / "went off").exists()

@@ -15,6 +15,7 @@ from counterpoise.data.prepared import PreparedData
 from counterpoise.data.store import GROUP, ArrayStore, group_numbers
 from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
+from counterpoise.planning.figures import measurement_name
 from counterpoise.results.table import FILES, Results, read_results, write_results
 from counterpoise.runs import collect as module
 from counterpoise.runs.collect import collect
@@ -176,7 +177,7 @@ def weighed(project) -> Path:
     plan = project.plan()
     (cell,) = plan.cells
     (measurement,) = plan.measured[cell.name]
-    path = project.run(cell, 0) / f"{plan.measure_name(measurement)}.csv"
+    path = project.run(cell, 0) / f"{measurement_name(measurement)}.csv"
     path.write_text(f"{GRADIENTS}0,gray,1,2,1,1,3.5\n1,gray,2,6,1,2,3.5\n0,colour,1,1,1,1,2.0\n")
     return path
 

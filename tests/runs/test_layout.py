@@ -7,8 +7,10 @@ import json
 import pytest
 from small_project import BENCHMARK, SmallProject
 
+from counterpoise.comparability import NOT_IN_BENCHMARK
+from counterpoise.planning.figures import measurement_name
 from counterpoise.planning.plan import make_plan
-from counterpoise.results.layout import NOT_IN_BENCHMARK, Layout
+from counterpoise.results.layout import Layout
 from counterpoise.runs.layout import layout_of
 
 
@@ -83,7 +85,7 @@ def test_a_figure_names_its_series_and_its_measurement(project):
     (figure,) = layout_of(plan, project.root).figures
     assert (figure.id, figure.output, figure.note, figure.stand_in) == ("mmpareto/figure4b", "gray", "on digits", True)
     assert [series.cell for series in figure.series] == [project.cell("uniform").name]
-    assert figure.measurement == plan.measure_name(plan.figures[0].figure.measure)
+    assert figure.measurement == measurement_name(plan.figures[0].figure.measure)
 
 
 def test_nothing_in_it_says_on_which_machine_it_was_made(project):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -274,13 +272,3 @@ def test_a_broken_record_does_not_stop_the_estimate(project):
     (project.run(project.cell("uniform"), 0) / "record.json").write_text("{")
     project.run(project.cell("uniform"), 1)
     assert len(read_recorded(project.root)) == 1
-
-
-def test_status_and_estimate_need_neither_torch_nor_scipy():
-    program = (
-        "import sys, counterpoise.runs.status, counterpoise.runs.estimate, counterpoise.runs.changed, "
-        "counterpoise.cli.overview\n"
-        "print(*{'torch', 'scipy', 'pandas', 'statsmodels'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from counterpoise.comparability import NOT_IN_BENCHMARK
 from counterpoise.judging.compare import Comparison, judge
 from counterpoise.papers.paper import Paper, PaperTable, Row, load_paper
-from counterpoise.results.layout import NOT_IN_BENCHMARK, Layout, LayoutCell, LayoutData, LayoutTable, LayoutValue
+from counterpoise.results.layout import Layout, LayoutCell, LayoutData, LayoutTable, LayoutValue
 from counterpoise.results.table import Results, RunEntry, as_table
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from counterpoise.cli.overview import size_text
@@ -24,7 +23,7 @@ from counterpoise.errors import UserError
 from counterpoise.planning.cells import PreparedDataset
 from counterpoise.planning.configs import Configs
 from counterpoise.planning.resolve import read_dataset
-from counterpoise.reporting.terminal import make_console
+from counterpoise.reporting.terminal import make_console, make_table
 from counterpoise.weights import WEIGHTS
 
 app = typer.Typer(add_completion=False, help="Fetch, prepare and look at datasets on their own.")
@@ -57,7 +56,7 @@ def data_status(
 
 def _print_status(statuses: dict[str, DatasetStatus], verify: bool, console: Console) -> None:
     """Print a line for each dataset, then what is said of several of them once, with their names."""
-    table = _table("dataset", "files", "missing", "items", "size", "prepared", numbers=("files", "missing", "size"))
+    table = make_table("dataset", "files", "missing", "items", "size", "prepared", numbers=("files", "missing", "size"))
     what: dict[str, list[str]] = {}
     licences: dict[str, list[str]] = {}
     steps: dict[str, list[str]] = {}
@@ -94,14 +93,6 @@ def _print_status(statuses: dict[str, DatasetStatus], verify: bool, console: Con
 def _print_indented(console: Console, text: str, whose: str) -> None:
     console.print(Padding(Text(text), (0, 0, 0, 2), expand=False))
     console.print(Padding(Text(whose), (0, 0, 0, 6), expand=False))
-
-
-def _table(*columns: str, numbers: tuple[str, ...] = ()) -> Table:
-    """Return a table without lines, whose names are never cut."""
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
-    return table
 
 
 def _print_weights(root: Path, console: Console) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
 from counterpoise.errors import UserError
-from counterpoise.files import atomic_directory
+from counterpoise.files import atomic_directory, clear_left
 from counterpoise.locks import locked
 from counterpoise.planning.plan import Plan
 from counterpoise.results.basis import (
@@ -65,7 +64,7 @@ def write_benchmark(plan: Plan, root: Path) -> list[str]:
         if not path.endswith(BASIS):
             raise UserError(f"{problem}: 'counterpoise run --benchmark {plan.path}' makes it again")
     with locked(root / "work/benchmarks" / f"{folder.name}.lock", "another process writes these results; waiting"):
-        _remove_torn(folder)
+        clear_left(folder, alone=True)  # by the lock, nobody else writes it, on no other machine either
         settle(plan, root)
         # Before they are read: a run that ends in between is then newer than the basis, and not taken for a known one.
         stamps = _stamps(plan, root)
@@ -117,10 +116,3 @@ def _stamps(plan: Plan, root: Path) -> dict[str, dict[str, tuple[int, str]]]:
             if stamps:
                 stamps_by_run[f"{cell.name}/seed-{seed}"] = stamps
     return stamps_by_run
-
-
-def _remove_torn(folder: Path) -> None:
-    """Delete what writers that were killed left beside the folder; whoever holds the lock is the only writer."""
-    for torn in folder.parent.glob(f".{folder.name}.*"):
-        if torn.is_dir():
-            shutil.rmtree(torn, ignore_errors=True)

@@ -154,9 +154,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="machine-readable")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")]
 
 
-def data_roots(plan: Plan, root: Path) -> dict[str, Path]:
+def data_roots(plan: Plan) -> dict[str, Path]:
     """Return the user's own folders of raw data that a benchmark names, by dataset, checked."""
     from counterpoise.data.prepare import read_data_roots
 
-    configurations = sorted(path.stem for path in (root / "configs/datasets").glob("*.yaml"))
-    return read_data_roots(plan.benchmark.data_roots, configurations)
+    return read_data_roots(plan.benchmark.data_roots, plan.resolver.configs.names("datasets"))

@@ -248,12 +248,11 @@ def explain(
     from counterpoise.results.explained import explanations_folder
     from counterpoise.runs.collect import collect
 
-    paper = plan.papers[question.value.paper]
-    results = collect(plan, asked.root)
-    explanation = find(question, paper, results, collect_flips(plan, asked.root, question))
+    results, flipped = collect(plan, asked.root), collect_flips(plan, asked.root, question)
+    explanation = find(question, plan.papers[question.value.paper], results, flipped)
     print("\n".join(lines(explanation)))
     if write:
-        for path in write_explanation(explanations_folder(asked.root, plan.benchmark.name), explanation, paper):
+        for path in write_explanation(explanations_folder(asked.root, plan.benchmark.name), explanation):
             print(path)
 
 

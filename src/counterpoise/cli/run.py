@@ -175,7 +175,7 @@ def _downloads(plan: Plan, root: Path) -> dict[str, str]:
     from counterpoise.planning.forms import form_of
     from counterpoise.reporting.words import counted
 
-    roots = data_roots(plan, root)
+    roots = data_roots(plan)
     said = {}
     for data in plan.datasets:
         if is_prepared(data, root):

@@ -9,7 +9,6 @@ from pathlib import Path
 from counterpoise import files
 from counterpoise.data import mirrors
 from counterpoise.data.download import download
-from counterpoise.data.progress import Progress, quiet
 from counterpoise.errors import UserError
 from counterpoise.weights import WeightsFile, check_digest
 
@@ -18,12 +17,7 @@ FOLDER = "weights"
 
 
 def fetch_weights(
-    weights: WeightsFile,
-    folder: Path,
-    *,
-    mirror: str | Path | None = None,
-    caches: Sequence[Path] = (),
-    progress: Progress = quiet,
+    weights: WeightsFile, folder: Path, *, mirror: str | Path | None = None, caches: Sequence[Path] = ()
 ) -> Path:
     """Bring a file of weights into ``folder``, checked, and return it.
 
@@ -35,7 +29,7 @@ def fetch_weights(
     """
     path = Path(folder) / weights.file
     if not path.is_file():
-        _bring(weights, path, mirror, caches, progress)
+        _bring(weights, path, mirror, caches)
     noted = path.with_name(f"{path.name}.sha256")
     if not weights.sha256 and not noted.is_file():
         files.write_text(noted, f"{files.sha256_file(path)}  {path.name}\n")
@@ -43,9 +37,7 @@ def fetch_weights(
     return path
 
 
-def _bring(
-    weights: WeightsFile, path: Path, mirror: str | Path | None, caches: Sequence[Path], progress: Progress
-) -> None:
+def _bring(weights: WeightsFile, path: Path, mirror: str | Path | None, caches: Sequence[Path]) -> None:
     urls = [weights.url]
     if mirror is not None and mirrors.is_address(mirror):
         urls.insert(0, mirrors.mirror_url(str(mirror), FOLDER, weights.file))
@@ -58,4 +50,4 @@ def _bring(
             with files.atomic_path(path) as temporary:
                 shutil.copyfile(cache / weights.file, temporary)
             return
-    download(urls, path, progress=progress)
+    download(urls, path)

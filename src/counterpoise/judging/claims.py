@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from counterpoise.comparability import NOT_IN_BENCHMARK
 from counterpoise.judging import statistics
 from counterpoise.judging.entries import Entry, row_label
 from counterpoise.judging.pairs import example_differences, example_error, paired_differences
 from counterpoise.judging.verdicts import seeds_range
 from counterpoise.papers.claims import Over
 from counterpoise.papers.paper import Claim, ClaimTest, Paper, PaperTable
-from counterpoise.results.layout import NOT_IN_BENCHMARK
 from counterpoise.results.seeds import SeedValues
 from counterpoise.results.table import Results
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from counterpoise.judging.row_pairs import RowPair, judge_pairs
 from counterpoise.judging.verdicts import Discrimination, NumberVerdict, Verdict
 from counterpoise.papers.paper import Paper
 from counterpoise.results.layout import Layout
+from counterpoise.results.rows import as_csv, field_text
 from counterpoise.results.table import Results
 
 COLUMNS = (
@@ -185,10 +184,10 @@ class ComparisonRow:
             "dataset": entry.dataset,
             "metric": entry.column.metric,
             "printed": entry.printed.printed,
-            **{name: _text(getattr(number, name)) for name in _NUMBER_FIELDS},
+            **{name: field_text(getattr(number, name)) for name in _NUMBER_FIELDS},
             "collapsed": " ".join(map(str, number.collapsed)),
             "comparability": entry.comparability.level if entry.cell else "",
-            "counted": _text(entry.counted),
+            "counted": field_text(entry.counted),
             "verdict": str(number.verdict),
             "reason": number.reason,
         }
@@ -207,7 +206,7 @@ class ComparisonRow:
                 "column": entry.column.id,
                 "dataset": entry.dataset,
                 "better": entry.column.better,
-                "stand_in": _text(entry.stand_in),
+                "stand_in": field_text(entry.stand_in),
                 "seed": str(seed),
                 "status": "diverged" if value is None else "completed",
                 "value": "" if value is None else f"{value:.12g}",
@@ -355,15 +354,6 @@ def judge(paper: Paper, results: Results) -> Comparison:
     )
 
 
-def as_csv(columns: Sequence[str], records: Iterable[dict[str, str]]) -> str:
-    """Return CSV text with a header and Unix line ends."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return buffer.getvalue()
-
-
 def _claim_record(paper: str, claim: ClaimResult) -> dict[str, str]:
     return {
         "paper": paper,
@@ -372,14 +362,14 @@ def _claim_record(paper: str, claim: ClaimResult) -> dict[str, str]:
         "table": " ".join(claim.claim.test.tables),
         "row": claim.row,
         "verdict": claim.verdict,
-        "observed": _text(claim.observed),
-        "n": _text(claim.n),
-        "p_support": _text(claim.p_support),
-        "p_refute": _text(claim.p_refute),
-        "p_equal": _text(claim.p_equal),
-        "equal_within": _text(claim.equal_within),
+        "observed": field_text(claim.observed),
+        "n": field_text(claim.n),
+        "p_support": field_text(claim.p_support),
+        "p_refute": field_text(claim.p_refute),
+        "p_equal": field_text(claim.p_equal),
+        "equal_within": field_text(claim.equal_within),
         "new_examples": "" if claim.new_examples is None else claim.new_examples.words,
-        "seeds_needed": _text(claim.seeds_needed),
+        "seeds_needed": field_text(claim.seeds_needed),
         "reason": claim.reason,
         "quote": claim.claim.quote,
     }
@@ -389,14 +379,17 @@ def _records(columns: Sequence[str], paper: str, found: Iterable[Any]) -> str:
     """Return CSV text of records whose fields are called as the columns."""
     return as_csv(
         columns,
-        ({name: paper if name == "paper" else _text(getattr(record, name)) for name in columns} for record in found),
+        (
+            {name: paper if name == "paper" else field_text(getattr(record, name)) for name in columns}
+            for record in found
+        ),
     )
 
 
 def _gain_record(paper: str, gain: GainResult) -> dict[str, str]:
     entry = gain.entry
     named = {"paper": paper, "table": entry.table.table, "column": entry.column.id, "row": entry.label}
-    return named | {name: _text(getattr(gain, name)) for name in GAIN_COLUMNS if name not in named}
+    return named | {name: field_text(getattr(gain, name)) for name in GAIN_COLUMNS if name not in named}
 
 
 def _column_records(comparison: Comparison) -> Iterator[dict[str, str]]:
@@ -407,17 +400,10 @@ def _column_records(comparison: Comparison) -> Iterator[dict[str, str]]:
         power, pattern = powers.get(place), patterns.get(place)
         record = {"paper": comparison.paper.paper, "table": place[0], "column": place[1]}
         if power is not None:
-            record |= {name: _text(getattr(power, name)) for name in ("margin", "right", "rows", "wrong", "pairs")}
+            record |= {name: field_text(getattr(power, name)) for name in ("margin", "right", "rows", "wrong", "pairs")}
         if pattern is not None:
             values = (pattern.rows, pattern.f, pattern.p_value, pattern.p_flat)
-            record |= dict(zip(("pattern_rows", "pattern_f", "pattern_p", "flat_p"), map(_text, values), strict=True))
+            record |= dict(
+                zip(("pattern_rows", "pattern_f", "pattern_p", "flat_p"), map(field_text, values), strict=True)
+            )
         yield record
-
-
-def _text(value: Any) -> str:
-    """Return six significant digits of a float, ``yes`` or ``no`` of a bool, nothing of None."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

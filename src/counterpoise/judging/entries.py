@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from counterpoise.comparability import NOT_IN_BENCHMARK
 from counterpoise.judging.gate import Comparability, comparability_of
 from counterpoise.judging.statistics import binomial_error
 from counterpoise.papers.paper import UNPRINTED, Column, Paper, PaperTable, PrintedValue
-from counterpoise.results.layout import NOT_IN_BENCHMARK, LayoutCell, LayoutValue
+from counterpoise.results.layout import LayoutCell, LayoutValue
 from counterpoise.results.seeds import SeedValues
 from counterpoise.results.table import Results
 

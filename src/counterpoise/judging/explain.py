@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from counterpoise.errors import UserError
-from counterpoise.identity import short_key
 from counterpoise.judging import statistics
 from counterpoise.judging.claims import paired_differences
 from counterpoise.judging.entries import entries_of
@@ -182,22 +181,14 @@ def _corrected(effects: Sequence[Effect], gap: float | None) -> list[Effect]:
     return corrected
 
 
-def question_digest(question: Question, paper: Paper) -> str:
-    """Return the digest of everything besides results that an explanation rests on."""
-    table = paper.table(question.value.table).model_dump(mode="json")
-    flips = [asdict(flip) for flip in question.flips]
-    return short_key({"value": question.value.model_dump(mode="json"), "flips": flips, "table": table})
-
-
-def record(explanation: Explanation, paper: Paper) -> dict[str, Any]:
-    """Return an explanation as JSON data, with what it was made of."""
-    number, question = explanation.number, explanation.question
+def record(explanation: Explanation) -> dict[str, Any]:
+    """Return an explanation as JSON data."""
+    number = explanation.number
     return {
         "schema": 1,
         "name": explanation.name,
         "benchmark": explanation.benchmark,
-        "digest": question_digest(question, paper),
-        "cell": question.value.cell,
+        "cell": explanation.question.value.cell,
         "selection": explanation.selection,
         "seeds": list(explanation.seeds),
         "printed": explanation.printed,

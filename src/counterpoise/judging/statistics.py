@@ -211,25 +211,23 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
-def detectable_difference(std: float, n: int, runs: int, alpha: float, power: float = POWER) -> float:
-    """Return the smallest true gap to the printed value that the prediction interval finds with ``power``.
+def detectable_difference(std: float, n: int, runs: int, alpha: float) -> float:
+    """Return the smallest true gap to the printed value that the prediction interval finds with :data:`POWER`.
 
     In the units of ``std``. The printed value is taken as the mean of ``runs`` runs with the same spread as ours.
     """
     error = std * math.sqrt(1 / n + 1 / runs)
-    return error * _shift_found(n - 1, alpha / 2, power)
+    return error * _shift_found(n - 1, alpha / 2)
 
 
 @functools.cache
-def _shift_found(degrees: int, alpha: float, power: float) -> float:
-    """Return the shift, in standard errors, that a one-sided t-test finds with ``power``; few n occur."""
-    return float(optimize.brentq(lambda shift: _t_power(shift, degrees, alpha) - power, 0.0, 1000.0))
+def _shift_found(degrees: int, alpha: float) -> float:
+    """Return the shift, in standard errors, that a one-sided t-test finds with :data:`POWER`; few n occur."""
+    return float(optimize.brentq(lambda shift: _t_power(shift, degrees, alpha) - POWER, 0.0, 1000.0))
 
 
-def seeds_to_show_equivalence(
-    difference: float, std: float, margin: float, alpha: float, power: float = POWER
-) -> int | None:
-    """Return how many seeds TOST needs for ``power`` if all stays as seen; None if no number suffices."""
+def seeds_to_show_equivalence(difference: float, std: float, margin: float, alpha: float) -> int | None:
+    """Return how many seeds TOST needs for :data:`POWER` if all stays as seen; None if no number suffices."""
     room = margin - abs(difference)
     if room <= 0:
         return None
@@ -237,27 +235,27 @@ def seeds_to_show_equivalence(
     def enough(n: int) -> bool:
         error = std / math.sqrt(n)
         far = _t_power((margin + abs(difference)) / error, n - 1, alpha)
-        return _t_power(room / error, n - 1, alpha) + far - 1 >= power
+        return _t_power(room / error, n - 1, alpha) + far - 1 >= POWER
 
     return _first(enough)
 
 
-def seeds_to_show_deviation(difference: float, std: float, runs: int, alpha: float, power: float = POWER) -> int | None:
-    """Return how many seeds the prediction interval needs for ``power`` at this gap; None if none suffice.
+def seeds_to_show_deviation(difference: float, std: float, runs: int, alpha: float) -> int | None:
+    """Return how many seeds the prediction interval needs for :data:`POWER` at this gap; None if none suffice.
 
     However many seeds we run, the printed value keeps the spread of its own ``runs`` runs.
     """
-    return _first(lambda n: _t_power(abs(difference) / (std * math.sqrt(1 / n + 1 / runs)), n - 1, alpha / 2) >= power)
+    return _first(lambda n: _t_power(abs(difference) / (std * math.sqrt(1 / n + 1 / runs)), n - 1, alpha / 2) >= POWER)
 
 
-def seeds_to_show_order(difference: float, std: float, alpha: float, power: float = POWER) -> int | None:
-    """Return how many seed pairs a one-sided paired t-test needs for ``power``; None if none suffice."""
-    return _first(lambda n: _t_power(abs(difference) * math.sqrt(n) / std, n - 1, alpha) >= power)
+def seeds_to_show_order(difference: float, std: float, alpha: float) -> int | None:
+    """Return how many seed pairs a one-sided paired t-test needs for :data:`POWER`; None if none suffice."""
+    return _first(lambda n: _t_power(abs(difference) * math.sqrt(n) / std, n - 1, alpha) >= POWER)
 
 
-def spread_range(n: int, level: float = 0.8) -> tuple[float, float]:
-    """Return the factors within which the true variance is of one estimated from ``n`` normal draws."""
-    low, high = stats.chi2.ppf([0.5 - level / 2, 0.5 + level / 2], n - 1)
+def spread_range(n: int) -> tuple[float, float]:
+    """Return the factors within which the true variance is, by 80 %, of one estimated from ``n`` normal draws."""
+    low, high = stats.chi2.ppf([0.1, 0.9], n - 1)
     return float((n - 1) / high), float((n - 1) / low)
 
 
@@ -290,9 +288,9 @@ class CrossedError:
         """Return the chance of a mean of ``t`` standard errors or more where the true one is 0."""
         return float(_Error(*self.parts, total=1.0).beyond(t))
 
-    def interval(self, mean: float, level: float = 0.95) -> tuple[float, float]:
-        """Return the interval of a mean."""
-        half = float(_Error(*self.parts, total=self.error**2).half_width((1 - level) / 2))
+    def interval(self, mean: float) -> tuple[float, float]:
+        """Return the 95 % interval of a mean."""
+        half = float(_Error(*self.parts, total=self.error**2).half_width(0.025))
         return mean - half, mean + half
 
 

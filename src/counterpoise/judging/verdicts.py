@@ -73,8 +73,7 @@ class NumberVerdict:
 
     ``delta`` is ours minus the paper's, in printed units, between ``equal_low`` and ``equal_high`` (90 %, TOST's).
     ``equivalent``: within the margin by TOST, whatever the gate says; None where that was not tested. ``p_value`` is
-    that of a deviation, ``p_corrected`` after Holm over the paper's compared numbers. ``detectable`` is the smallest
-    true gap that these runs would find, ``seeds_needed`` how many seeds would decide; both only where it is open.
+    that of a deviation, ``p_corrected`` after Holm over the paper's compared numbers.
     """
 
     verdict: Verdict
@@ -94,8 +93,6 @@ class NumberVerdict:
     equivalent: bool | None = None
     p_value: float | None = None
     p_corrected: float | None = None
-    detectable: float | None = None
-    seeds_needed: int | None = None
 
 
 def judge_number(
@@ -229,9 +226,7 @@ def _level(
     detectable = statistics.detectable_difference(spread.std, seen.n, rule.printed_runs, rule.alpha)
     power = f"{seeds_range(needed, seen.n)} would show" if needed else "no number of seeds would show"
     reason = f"finds gaps from {detectable:.2g} on; {power} {goal}{'' if needed else ' of this size'}"
-    return replace(
-        seen, verdict=Verdict.CONSISTENT, reason=_join(reason, aside), detectable=detectable, seeds_needed=needed
-    )
+    return replace(seen, verdict=Verdict.CONSISTENT, reason=_join(reason, aside))
 
 
 def seeds_range(needed: int, n: int) -> str:

@@ -22,7 +22,7 @@ from counterpoise.planning.flips import Flip, flips_of
 from counterpoise.planning.own import own_table
 from counterpoise.planning.probe import SOURCE as PROBE_SOURCE
 from counterpoise.planning.resolve import Resolver
-from counterpoise.planning.tables import NOT_IN_BENCHMARK, PlannedValue, plan_table
+from counterpoise.planning.tables import PlannedValue, plan_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +42,6 @@ class Plan:
     def seeds(self) -> list[int]:
         """The seeds of every cell."""
         return self.benchmark.seeds
-
-    @property
-    def runs(self) -> int:
-        """How many runs the cells have."""
-        return len(self.cells) * len(self.seeds)
 
     @functools.cached_property  # the workflow asks for it in every job that prepares data
     def datasets(self) -> list[PreparedDataset]:
@@ -95,15 +90,9 @@ class Plan:
         in_paper = value.row in table.row_ids
         named = table.output(value.row, value.column) if in_paper else column.output
         group = table.group(value.row, value.column).id if in_paper else column.group
-        return self.named_in_dataset(value.paper, value.table, group, named)
-
-    def named_in_dataset(self, paper: str, table: str, group: str | None, output: str) -> str:
-        """Return an output (``joint``, ``audio``, ``probe:audio``) with the modality's name in the dataset
-        that runs in a column group.
-        """
-        run = None if group is None else self.table_run(paper, table).columns.get(group)
-        probe, separator, named = output.rpartition(":")
-        return f"{probe}{separator}{named if run is None else run.modalities.get(named, named)}"
+        run = None if group is None else self.table_run(value.paper, value.table).columns.get(group)
+        probe, separator, name = named.rpartition(":")
+        return f"{probe}{separator}{name if run is None else run.modalities.get(name, name)}"
 
     @functools.cached_property
     def keep_weights(self) -> frozenset[str]:
@@ -190,13 +179,9 @@ class Plan:
                 raise UserError(f"{self.path}: '{twice}' is measured with two different settings on the runs of {name}")
         return found
 
-    def measure_name(self, measurement: Measurement) -> str:
-        """Return the name, without its suffix, of a measurement's file: it carries the key of settings and source."""
-        return measurement_name(measurement)
-
     def measurement(self, cell: Cell, name: str) -> Measurement:
         """Return the measurement of a cell's runs by the name of its file."""
-        known = {self.measure_name(measurement): measurement for measurement in self.measured.get(cell.name, ())}
+        known = {measurement_name(measurement): measurement for measurement in self.measured.get(cell.name, ())}
         if name not in known:
             raise UserError(
                 f"{cell.name}: nothing in this benchmark needs a measurement '{name}'{suggest(name, known)}"
@@ -285,4 +270,4 @@ def _paper(resolver: Resolver, name: str, key: str, read: dict[str, Paper]) -> P
     return read[name]
 
 
-__all__ = ["NOT_IN_BENCHMARK", "Cell", "Flip", "Plan", "PlannedFigure", "PlannedValue", "PreparedDataset", "make_plan"]
+__all__ = ["Cell", "Flip", "Plan", "PlannedFigure", "PlannedValue", "PreparedDataset", "make_plan"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from counterpoise.comparability import OTHER, Difference
+from counterpoise.comparability import NOT_IN_BENCHMARK, OTHER, Difference
 from counterpoise.components import component, components
 from counterpoise.errors import UserError, suggest
 from counterpoise.papers.head import OWN
@@ -15,29 +15,32 @@ from counterpoise.planning.cells import Cell
 from counterpoise.planning.figures import measurement_of
 from counterpoise.planning.resolve import CellNames, Resolver
 
-NOT_IN_BENCHMARK = "not in this benchmark"
+
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """What one row gets in one column group: the cell that regenerates it, or the ``reason`` why none does.
+
+    ``stand_in`` says that another dataset takes the paper dataset's place, or another training its protocol's, so
+    that the value is never compared with the printed one. ``other_training`` is that protocol's title, ``differs``
+    what the files of dataset and model declare.
+    """
+
+    cell: Cell | None = None
+    reason: str = ""
+    stand_in: bool = False
+    other_training: str = ""
+    differs: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedValue:
-    """One value of a paper's table and the cell that regenerates it, or the ``reason`` why none does.
-
-    ``variant`` is ``None`` where the row runs in one variant. ``stand_in`` says that another dataset takes
-    the paper dataset's place, or another training its protocol's, so that the value is never compared with
-    the printed one. ``other_training`` is that protocol's title, ``differs`` what the
-    files of dataset and model declare.
-    """
+class PlannedValue(_Outcome):
+    """One value of a paper's table; ``variant`` is ``None`` where the row runs in one variant."""
 
     paper: str
     table: str
     row: str
     variant: str | None
     column: str
-    cell: Cell | None
-    reason: str = ""
-    stand_in: bool = False
-    other_training: str = ""
-    differs: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,17 +51,6 @@ class _Row:
     method: str
     settings: tuple[tuple[str, str], ...] = ()
     group: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Outcome:
-    """What one row gets in one column group; see :class:`PlannedValue`."""
-
-    cell: Cell | None = None
-    reason: str = ""
-    stand_in: bool = False
-    other_training: str = ""
-    differs: tuple[Difference, ...] = ()
 
 
 def plan_table(resolver: Resolver, run: TableRun, table: PaperTable) -> Iterator[PlannedValue]:
@@ -79,18 +71,13 @@ def plan_table(resolver: Resolver, run: TableRun, table: PaperTable) -> Iterator
         }
         for column in table.columns:
             for variant in variants:
-                outcome = outcomes[row.group or column.group, variant]
                 yield PlannedValue(
                     paper=run.paper,
                     table=run.table,
                     row=row.id,
                     variant=variant if len(variants) > 1 else None,
                     column=column.id,
-                    cell=outcome.cell,
-                    reason=outcome.reason,
-                    stand_in=outcome.stand_in,
-                    other_training=outcome.other_training,
-                    differs=outcome.differs,
+                    **vars(outcomes[row.group or column.group, variant]),
                 )
 
 

@@ -24,6 +24,7 @@ from counterpoise.publication.readme import NOTES, readme_text
 from counterpoise.publication.verify import recompute, recompute_values, verify
 from counterpoise.results.arrays import pack_arrays
 from counterpoise.results.explained import explanations_folder, read_explanations
+from counterpoise.results.layout import OF_ONE_MACHINE
 from counterpoise.results.papers import papers_of
 from counterpoise.results.record import RunRecord
 from counterpoise.results.result_set import PUBLISHED, RESULTS
@@ -55,9 +56,6 @@ FULL_PREDICTIONS = 5_000_000
 """Bytes of one record's predictions beyond which classes and confidences take their place."""
 FOR_PAGES = 3_000_000
 """Bytes that are kept for the tables, figures and pages of a record."""
-
-# Of one machine, not of the record.
-LOCAL_KEYS = {"mirror", "data_roots", "job"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,16 +120,7 @@ def publish(
         comparisons = [judge(papers[name], results) for name in results.layout.judged]
         problems = _derive(results, papers, comparisons, fresh)
         commit, changed = commit_of(root, ".", ":(exclude)results")
-
-        def write_manifest() -> None:
-            published.write_manifest(
-                fresh, commit=commit, changed=changed, compact=packed.compact, left_out=tuple(left_out)
-            )
-
-        # The page is made of what a reader of the manifest sees; the manifest names the page, so it is written twice.
-        write_manifest()
-        write_text(fresh / published.README, readme_text(published.read_published(fresh)))
-        write_manifest()
+        _write_page(fresh, commit=commit, changed=changed, compact=packed.compact, left_out=tuple(left_out))
         size = _size(fresh)
         if size + others > BUDGET:
             raise UserError(
@@ -180,9 +169,7 @@ def judge_again(folder: Path, configs: Path) -> tuple[str, ...]:
         results = replace(results, runs_folder=fresh / "runs")
         problems = _derive(results, papers, [judge(papers[name], results) for name in results.layout.judged], fresh)
         head = {name: getattr(record.manifest, name) for name in ("commit", "changed", "compact", "left_out")}
-        published.write_manifest(fresh, **head)
-        write_text(fresh / published.README, readme_text(published.read_published(fresh)))
-        published.write_manifest(fresh, **head)
+        _write_page(fresh, **head)
         found = verify(fresh)
         if found.differences:
             raise UserError(f"{folder}: does not verify when written anew: {found.differences[0]}")
@@ -259,7 +246,7 @@ def _portable_command(command: str) -> str:
 
 def _portable_word(word: str) -> str:
     key, separator, value = word.rpartition("=")
-    local = any(name in key for name in LOCAL_KEYS) or value.strip("'\"").startswith(("/", "~"))
+    local = any(name in key for name in OF_ONE_MACHINE) or value.strip("'\"").startswith(("/", "~"))
     return f"{key}{separator}<local>" if local else word
 
 
@@ -269,7 +256,7 @@ def _portable_text(text: str, root: Path) -> str:
 
 def without_local(settings: dict[str, Any]) -> dict[str, Any]:
     """Return a benchmark's settings without those that name folders of one machine."""
-    return {name: value for name, value in settings.items() if name.partition(".")[0] not in LOCAL_KEYS}
+    return {name: value for name, value in settings.items() if name.partition(".")[0] not in OF_ONE_MACHINE}
 
 
 # -- what a record is made of --------------------------------------------------------------------------------
@@ -290,7 +277,7 @@ def _copy_benchmark(results: Results, root: Path, folder: Path) -> None:
         write_text(folder / published.BENCHMARK, _as_yaml(results.layout.benchmark))
         return
     written = load_yaml(path, "benchmark")
-    if LOCAL_KEYS.isdisjoint(written):
+    if OF_ONE_MACHINE.isdisjoint(written):
         shutil.copyfile(path, folder / published.BENCHMARK)
     else:
         write_text(folder / published.BENCHMARK, _as_yaml(without_local(written)))
@@ -382,6 +369,16 @@ def _derive(results: Results, papers: dict[str, Paper], comparisons: list[Compar
     explanations = read_explanations(folder / "explain", results.layout.name).values()
     problems = write_derived(folder, results, comparisons, papers=papers, explanations=explanations)
     return [*problems, *draw_tables(results, papers, folder)]
+
+
+def _write_page(folder: Path, **head: Any) -> None:
+    """Write a record's page and its manifest, which has ``head`` besides the files.
+
+    The page is made of what a reader of the manifest sees; the manifest names the page, so it is written twice.
+    """
+    published.write_manifest(folder, **head)
+    write_text(folder / published.README, readme_text(published.read_published(folder)))
+    published.write_manifest(folder, **head)
 
 
 def _records(root: Path) -> Iterator[Path]:

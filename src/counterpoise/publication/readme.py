@@ -70,7 +70,6 @@ class Spread:
     print by less than two single runs of one method do once in twenty, at our median spread.
     """
 
-    paper: str
     table: str
     column: str
     stand_in: bool
@@ -87,7 +86,6 @@ class Spread:
 class Optimism:
     """By how much the epoch that is best on the test set beats the last one, in points; over a column."""
 
-    paper: str
     table: str
     column: str
     rows: int
@@ -226,7 +224,6 @@ def _spread(entries: Sequence[Entry]) -> Iterator[Spread]:
     median = float(np.median(spreads))
     gaps = [abs(one - other) for one, other in combinations(printed.values(), 2)]
     yield Spread(
-        paper=first.table.paper,
         table=first.table.name,
         column=first.column_name,
         stand_in=any(entry.stand_in for entry in shown),
@@ -250,7 +247,6 @@ def _optimism(results: Results, entries: Sequence[Entry]) -> Iterator[Optimism]:
     if gains:
         highest = max(gains, key=gains.__getitem__)
         yield Optimism(
-            paper=entries[0].table.paper,
             table=entries[0].table.name,
             column=entries[0].column_name,
             rows=len(gains),

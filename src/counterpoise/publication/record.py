@@ -30,7 +30,6 @@ from counterpoise.validation import validate
 
 SCHEMA = 2
 MANIFEST, README, BENCHMARK = "manifest.json", "README.md", "benchmark.yaml"
-FIRST_EDITION = "plan.json"
 MOST_FILES, LARGEST_FILE, LARGEST_RECORD = 200_000, 200 * 2**20, 2**31
 JUDGING = ("counterpoise.judging.compare", "counterpoise.publication.readme", "counterpoise.reporting.tables.formats")
 
@@ -84,8 +83,8 @@ def judging_source() -> str:
 
 
 def is_record(folder: Path) -> bool:
-    """Return whether a folder claims to be a published record, of whatever edition."""
-    return any(os.path.lexists(Path(folder) / name) for name in (MANIFEST, FIRST_EDITION))
+    """Return whether a folder claims to be a published record."""
+    return os.path.lexists(Path(folder) / MANIFEST)
 
 
 def find_record(root: Path, name: str) -> Path:
@@ -105,8 +104,8 @@ def read_published(folder: Path) -> PublishedRecord:
     """Read a published record: its manifest and results. Digests are not compared here.
 
     Raises:
-        UserError: it is of the first edition, has anything in it that is no regular file or is too large, or a file
-            is missing, torn or does not fit the others.
+        UserError: it has anything in it that is no regular file or is too large, or a file is missing, torn or does
+            not fit the others.
     """
     folder = Path(folder)
     check_tree(folder)
@@ -122,12 +121,6 @@ def read_manifest(folder: Path) -> Manifest:
         UserError: it is missing, torn, or of another schema.
     """
     where = Path(folder) / MANIFEST
-    if os.path.lexists(Path(folder) / FIRST_EDITION):
-        raise UserError(
-            f"{folder}: a record of the first edition (it has {FIRST_EDITION}), which this version does not read; to "
-            f"verify it, check out the commit under 'origin' in {FIRST_EDITION}; to bring it up to date, run its "
-            "benchmark again and publish it anew"
-        )
     return validate(Manifest, read_json(where, "manifest of a published record"), str(where))
 
 

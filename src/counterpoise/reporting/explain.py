@@ -9,12 +9,11 @@ from pathlib import Path
 from tabulate import tabulate
 
 from counterpoise.files import write_json, write_text
-from counterpoise.judging.compare import as_csv
 from counterpoise.judging.explain import LEVEL, Effect, Explanation, record
 from counterpoise.judging.verdicts import Verdict
-from counterpoise.papers.paper import Paper
 from counterpoise.reporting.words import counted, difference_unit, interval_text, number_text
 from counterpoise.results.explained import FOLDER, strongest_first
+from counterpoise.results.rows import as_csv, field_text
 
 COLUMNS = (
     "name",
@@ -94,12 +93,12 @@ def _headline(explanation: Explanation) -> str:
     return f"{what}: there is no gap to explain; what the factors are worth all the same"
 
 
-def write_explanation(folder: Path, explanation: Explanation, paper: Paper) -> list[Path]:
-    """Write ``<folder>/<name>.{md,csv,json}`` and return their paths; ``paper`` prints the number."""
+def write_explanation(folder: Path, explanation: Explanation) -> list[Path]:
+    """Write ``<folder>/<name>.{md,csv,json}`` and return their paths."""
     base = Path(folder) / explanation.question.file_name
     # Not with_suffix: a number's name has dots.
     paths = [base.with_name(f"{base.name}{suffix}") for suffix in (".md", ".csv", ".json")]
-    data = record(explanation, paper)
+    data = record(explanation)
     write_text(paths[0], as_markdown(explanation))
     write_text(paths[1], as_csv(COLUMNS, [_row(explanation, effect) for effect in data["effects"]]))
     write_json(paths[2], data)
@@ -108,11 +107,7 @@ def write_explanation(folder: Path, explanation: Explanation, paper: Paper) -> l
 
 def _row(explanation: Explanation, effect: dict) -> dict[str, str]:
     named = {"name": explanation.name, "p_holm": effect["p"], "gap": explanation.gap, **effect}
-    return {column: _text(named[column]) for column in COLUMNS}
-
-
-def _text(value: object) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return {column: field_text(named[column]) for column in COLUMNS}
 
 
 def as_markdown(explanation: Explanation) -> str:

@@ -13,9 +13,10 @@ import numpy as np
 from counterpoise.errors import UserError
 from counterpoise.files import json_text
 from counterpoise.judging.claims import Answer
-from counterpoise.judging.compare import Comparison, as_csv
+from counterpoise.judging.compare import Comparison
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.reporting.outcome import numbers_of
+from counterpoise.results.rows import as_csv
 from counterpoise.results.run_files import HISTORY
 from counterpoise.results.series import read_series
 from counterpoise.results.table import Results

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from typing import TextIO, TypeVar
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
@@ -197,11 +197,12 @@ def _print_claims(console: Console, claims: Sequence[ClaimResult]) -> None:
             console.print(Padding(escape(f"{claim.claim.id}{row}: {quote}{new}"), (0, 0, 0, 2), expand=False))
 
 
-def make_table(*columns: str) -> Table:
-    """Return a table without lines whose cells are folded, never cut."""
+def make_table(*columns: str, numbers: Collection[str] = ()) -> Table:
+    """Return a table without lines whose cells are folded, never cut; columns of ``numbers`` are set to the right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, overflow="fold", header_style="dim")
+        justify: JustifyMethod = "right" if column in numbers else "left"
+        table.add_column(column, justify=justify, overflow="fold", header_style="dim")
     return table
 
 

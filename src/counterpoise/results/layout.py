@@ -16,7 +16,8 @@ from counterpoise.papers.tables import PaperTable
 from counterpoise.path_names import CellName, FileName, Key, SafeName, Seed
 
 SCHEMA = 1
-NOT_IN_BENCHMARK = "not in this benchmark"
+OF_ONE_MACHINE = frozenset({"job", "mirror", "data_roots"})
+"""Settings of a benchmark that say where and how it runs here, and nothing about its results."""
 
 
 class _Stored(BaseModel):

@@ -1,16 +1,35 @@
-"""CSV files with a header, read as rows of text: the one reader of comparisons, tables and revisions."""
+"""CSV files with a header: the one writer, and the one reader of comparisons, tables and revisions as rows of text."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from counterpoise.errors import UserError
 from counterpoise.path_names import control_character, printable
 
 Row = Mapping[str, str]
+
+
+def as_csv(columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> str:
+    """Return CSV text with a header and Unix line ends; what a record lacks is empty."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return buffer.getvalue()
+
+
+def field_text(value: object) -> str:
+    """Return six significant digits of a float, ``yes`` or ``no`` of a bool, nothing of None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def parse_rows(text: str, where: str, columns: Iterable[str] = ()) -> list[dict[str, str]]:

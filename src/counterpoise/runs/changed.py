@@ -17,6 +17,7 @@ from typing import Any
 from counterpoise.components import component
 from counterpoise.errors import UserError
 from counterpoise.files import json_text, read_json, sha256_file, write_text
+from counterpoise.planning.figures import measurement_name
 from counterpoise.planning.plan import Cell, Plan
 from counterpoise.results.basis import (
     BASIS,
@@ -141,7 +142,7 @@ def outcome_file(folder: Path) -> str:
 def made_of(plan: Plan, cell: Cell) -> list[str]:
     """Return the names of the files that the benchmark has made of a cell's finished runs."""
     probe = [f"{plan.probe_name}{suffix}" for suffix in (".json", ".npz")] if cell.name in plan.probed else []
-    return probe + sorted(f"{plan.measure_name(found)}.csv" for found in plan.measured.get(cell.name, ()))
+    return probe + sorted(f"{measurement_name(found)}.csv" for found in plan.measured.get(cell.name, ()))
 
 
 def run_stamps(folder: Path, made_of_it: Iterable[str]) -> dict[str, Stamp]:

@@ -15,6 +15,7 @@ from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
 from counterpoise.identity import short_key, source_digest
 from counterpoise.metrics import metrics_of
+from counterpoise.planning.figures import measurement_name
 from counterpoise.planning.plan import Cell, Plan
 from counterpoise.results.agreement import agreement_values
 from counterpoise.results.layout import Layout
@@ -122,7 +123,7 @@ def _entry(plan: Plan, run: Run) -> RunEntry:
         "probe": probe if probe and (run.folder / f"{probe}.json").exists() else "",
         "measurements": tuple(
             name
-            for name in sorted(map(plan.measure_name, plan.measured.get(run.cell.name, ())))
+            for name in sorted(map(measurement_name, plan.measured.get(run.cell.name, ())))
             if (run.folder / f"{name}.csv").exists()
         ),
     }

@@ -213,9 +213,9 @@ class _Run:
             parameter.grad = None
         return calls.work, calls.peak
 
-    def evaluation(self, method: Method, network: Network | None = None) -> tuple[Work, int]:
+    def evaluation(self, method: Method) -> tuple[Work, int]:
         """Return the work of predicting one sample, and the most memory that a batch of them needs."""
-        network = network or self.network
+        network = self.network
         size = min(evaluation_batch(network), max(self.samples["test"], self.samples["val"]))
         calls = _Calls()
         with calls, evaluating(network), torch.no_grad():

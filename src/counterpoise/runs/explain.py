@@ -26,17 +26,9 @@ def ask(plan: Plan, root: Path, name: str) -> Question:
     (value,) = values
     if value.cell is None:
         raise UserError(f"{name}: nothing runs for it here, so nothing can be flipped: {value.reason}")
+    # Results know cells by their names; all else is the planner's.
     flips = [
-        Flip(
-            factor=flip.factor,
-            title=flip.title,
-            before=flip.before,
-            after=flip.after,
-            source=flip.source,
-            cell=None if flip.cell is None else flip.cell.name,
-            reason=flip.reason,
-            differences=flip.differences,
-        )
+        Flip(**{**vars(flip), "cell": None if flip.cell is None else flip.cell.name})
         for flip in plan.flips(plan.cell(value.cell))
     ]
     return Question(value=value, flips=tuple(flips))

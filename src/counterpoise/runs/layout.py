@@ -9,8 +9,10 @@ from typing import Any
 from counterpoise.components import component
 from counterpoise.files import read_json
 from counterpoise.papers.head import OWN
+from counterpoise.planning.figures import measurement_name
 from counterpoise.planning.plan import Cell, Plan, PlannedFigure, PlannedValue, PreparedDataset
 from counterpoise.results.layout import (
+    OF_ONE_MACHINE,
     FigureSeries,
     Layout,
     LayoutCell,
@@ -20,9 +22,6 @@ from counterpoise.results.layout import (
     LayoutValue,
 )
 from counterpoise.runs.redo import relative
-
-OF_ONE_MACHINE = {"job", "mirror", "data_roots"}
-"""Settings of a benchmark that say where and how it runs here, and nothing about its results."""
 
 
 def layout_of(plan: Plan, root: Path, cells: Iterable[Cell] | None = None) -> Layout:
@@ -45,7 +44,7 @@ def layout_of(plan: Plan, root: Path, cells: Iterable[Cell] | None = None) -> La
         note=benchmark.note,
         file=relative(plan.path, root),
         overrides=plan.overrides,
-        benchmark=benchmark.model_dump(mode="json", exclude=OF_ONE_MACHINE),
+        benchmark=benchmark.model_dump(mode="json", exclude=set(OF_ONE_MACHINE)),
         seeds=tuple(plan.seeds),
         selection=benchmark.selection,
         scale=benchmark.scale,
@@ -67,19 +66,9 @@ def _tables(plan: Plan) -> Iterable[LayoutTable]:
 
 
 def _value(plan: Plan, value: PlannedValue) -> LayoutValue:
-    return LayoutValue(
-        paper=value.paper,
-        table=value.table,
-        row=value.row,
-        variant=value.variant,
-        column=value.column,
-        cell=None if value.cell is None else value.cell.name,
-        output="" if value.cell is None else plan.output(value),
-        reason=value.reason,
-        stand_in=value.stand_in,
-        other_training=value.other_training,
-        differs=value.differs,
-    )
+    if value.cell is None:
+        return LayoutValue(**vars(value))
+    return LayoutValue(**{**vars(value), "cell": value.cell.name, "output": plan.output(value)})
 
 
 def _figure(plan: Plan, planned: PlannedFigure) -> LayoutFigure:
@@ -94,7 +83,7 @@ def _figure(plan: Plan, planned: PlannedFigure) -> LayoutFigure:
         output=planned.output,
         note=planned.note,
         stand_in=planned.stand_in,
-        measurement=plan.measure_name(measure) if measure else "",
+        measurement=measurement_name(measure) if measure else "",
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import torch
 from counterpoise import files
 from counterpoise.components import component
 from counterpoise.identity import check_loaded
+from counterpoise.results.rows import as_csv
 from counterpoise.runs.finished import opened
 from counterpoise.runs.run import Run
 
@@ -29,10 +28,6 @@ def measure_run(run: Run, kind: str, settings: dict[str, Any], name: str, device
     with opened(run, device) as (network, splits):
         batch_size = run.cell.config["protocol"]["batch_size"]
         rows = list(measured.measure(network, splits, batch_size, run.seed))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
     path = run.folder / f"{name}.csv"
-    files.write_text(path, text.getvalue())
+    files.write_text(path, as_csv(list(rows[0]), rows))
     return path

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from counterpoise.engine.state import Progress
 from counterpoise.models.network import digest_state
 from counterpoise.models.tasks import DENSE
 from counterpoise.results.record import Attempt, Identity, RunRecord, Selected, write_record
+from counterpoise.results.rows import as_csv
 from counterpoise.results.run_files import DIAGNOSTICS, HISTORY, PREDICTIONS, TIMINGS
 from counterpoise.runs.run import Run
 from counterpoise.runs.weights import WEIGHTS, weights_bytes
@@ -94,9 +93,4 @@ def _predictions(trainer: Trainer, progress: Progress) -> dict[str, np.ndarray]:
 
 def _table(rows: list[dict[str, float]], without_rows: list[str]) -> str:
     """Return rows as CSV; columns in the order in which they first occur, an absent value empty."""
-    text = io.StringIO()
-    names = list(dict.fromkeys(name for row in rows for name in row)) or without_rows
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return as_csv(list(dict.fromkeys(name for row in rows for name in row)) or without_rows, rows)

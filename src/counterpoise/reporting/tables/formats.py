@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from tabulate import tabulate
 
 from counterpoise.errors import UserError, suggest
-from counterpoise.judging.compare import as_csv
 from counterpoise.reporting.tables.view import TableCell, TableView
 from counterpoise.reporting.templating import environment
+from counterpoise.results.rows import as_csv, field_text
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -58,7 +58,13 @@ def as_table_csv(view: TableView) -> str:
     for line in view.lines:
         record = {"row": line.id}
         for column, cell in zip(view.columns, line.cells, strict=True):
-            values = (_number(cell.mean), _number(cell.std), str(cell.n), cell.paper.rstrip("↓"), str(cell.verdict))
+            values = (
+                field_text(cell.mean),
+                field_text(cell.std),
+                str(cell.n),
+                cell.paper.rstrip("↓"),
+                str(cell.verdict),
+            )
             record.update({f"{column.id}.{part}": value for part, value in zip(parts, values, strict=True)})
         records.append(record)
     return as_csv(("row", *names), records)
@@ -165,7 +171,3 @@ def _latex_header(level: list[tuple[str, int]]) -> list[str]:
 
 def _latex(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"

@@ -63,9 +63,7 @@ class TableCell:
     n: int = 0
     planned: int = 0
     verdict: Verdict = Verdict.NOT_RUN
-    reason: str = ""
     delta: float | None = None
-    stand_in: bool = False
     decimals: int = 2
     mark: Mark = ""
     drop: bool = False
@@ -318,9 +316,7 @@ def _paper_cell(results: Results, column: TableColumn, row: ComparisonRow) -> Ta
         n=number.n,
         planned=_planned(results, entry.cell),
         verdict=number.verdict,
-        reason=number.reason,
         delta=number.delta,
-        stand_in=entry.stand_in,
         decimals=column.decimals,
         cell=entry.cell,
         failed=bool(entry.ours and entry.ours.failed),
@@ -328,10 +324,10 @@ def _paper_cell(results: Results, column: TableColumn, row: ComparisonRow) -> Ta
 
 
 def _extra_cell(results: Results, place: LayoutTable, column: TableColumn, rows: Sequence[ComparisonRow]) -> TableCell:
-    own = [row.entry for row in rows if row.entry.column.group == column.group]
+    own = (row.entry for row in rows if row.entry.column.group == column.group)
     entry = next((entry for entry in own if entry.cell is not None), None)
     if entry is None:
-        return TableCell(reason=own[0].reason)
+        return TableCell()
     output = place.output_in_dataset(column.group, column.output)
     return _own_cell(results, column, entry.cell, output, entry.stand_in)
 
@@ -353,10 +349,10 @@ def _added_lines(
 def _added_cell(
     results: Results, table: PaperTable, place: LayoutTable, column: TableColumn, by_column: Mapping[str, LayoutValue]
 ) -> TableCell:
-    group = [value for name, value in by_column.items() if table.column(name).group == column.group]
+    group = (value for name, value in by_column.items() if table.column(name).group == column.group)
     ran = next((value for value in group if value.cell is not None), None)
     if ran is None:
-        return TableCell(reason=group[0].reason if group else "not in this benchmark")
+        return TableCell()
     if column.ours_only or column.id not in by_column:
         output = place.output_in_dataset(column.group, column.output)
     else:
@@ -367,29 +363,24 @@ def _added_cell(
 def _own_cell(results: Results, column: TableColumn, cell: LayoutCell, output: str, stand_in: bool) -> TableCell:
     """Return a cell without a printed number: a metric or a method that the paper does not have."""
     values = results.seeds(cell.name, results.layout.selection, output, column.metric, column.scale)
-    verdict, reason = _own_verdict(values, stand_in)
     return TableCell(
         mean=values.mean,
         std=values.std,
         n=values.n,
         planned=_planned(results, cell),
-        verdict=verdict,
-        reason=reason,
-        stand_in=stand_in,
+        verdict=_own_verdict(values, stand_in),
         decimals=column.decimals,
         cell=cell,
         failed=bool(values.failed),
     )
 
 
-def _own_verdict(values: SeedValues, stand_in: bool) -> tuple[Verdict, str]:
+def _own_verdict(values: SeedValues, stand_in: bool) -> Verdict:
     if values.diverged:
-        return Verdict.DIVERGED, f"{len(values.diverged)} seeds diverged"
-    if not values.finished and values.failed:
-        return Verdict.FAILED, "; ".join(f"seed {seed} {what}" for seed, what in values.failed.items())
+        return Verdict.DIVERGED
     if not values.finished:
-        return Verdict.NOT_RUN, values.absent or "no seed has finished"
-    return (Verdict.STAND_IN if stand_in else Verdict.NOT_PRINTED), "the paper gives no number"
+        return Verdict.FAILED if values.failed else Verdict.NOT_RUN
+    return Verdict.STAND_IN if stand_in else Verdict.NOT_PRINTED
 
 
 def _planned(results: Results, cell: LayoutCell | None) -> int:
