@@ -96,6 +96,13 @@ def test_nothing_in_it_says_on_which_machine_it_was_made(project):
     assert json.loads(text)["file"] == BENCHMARK.as_posix()
 
 
+def test_a_mirror_given_once_on_the_command_line_is_no_part_of_results(project):
+    plain = layout_of(project.plan(seeds=[0]), project.root)
+    with_mirror = project.plan(seeds=[0], mirror="/mnt/a/mirror", job={"gpus": 1})
+    assert layout_of(with_mirror, project.root) == plain
+    assert plain.overrides == {"seeds": [0]}
+
+
 def test_the_file_is_named_alike_from_wherever_it_was_planned(project, monkeypatch):
     monkeypatch.chdir(project.root)
     names = {

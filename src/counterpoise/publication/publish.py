@@ -24,7 +24,7 @@ from counterpoise.publication.readme import NOTES, readme_text
 from counterpoise.publication.verify import recompute, recompute_values, verify
 from counterpoise.results.arrays import pack_arrays
 from counterpoise.results.explained import explanations_folder, read_explanations
-from counterpoise.results.layout import OF_ONE_MACHINE
+from counterpoise.results.layout import OF_ONE_MACHINE, without_local
 from counterpoise.results.papers import papers_of
 from counterpoise.results.record import RunRecord
 from counterpoise.results.result_set import PUBLISHED, RESULTS
@@ -223,8 +223,7 @@ def _with_runs_of(record: published.PublishedRecord, results: Results) -> tuple[
 
 def _portable(results: Results, root: Path) -> Results:
     """Return results without the paths of the machine that they were made on."""
-    layout = results.layout.model_copy(update={"overrides": without_local(results.layout.overrides)})
-    return replace(results, layout=layout, runs=tuple(_portable_run(run, root) for run in results.runs))
+    return replace(results, runs=tuple(_portable_run(run, root) for run in results.runs))
 
 
 def _portable_run(run: RunEntry, root: Path) -> RunEntry:
@@ -252,11 +251,6 @@ def _portable_word(word: str) -> str:
 
 def _portable_text(text: str, root: Path) -> str:
     return re.sub(rf"({re.escape(str(root.resolve()))}|(?<![\w.])(/|~/))[\w.+/-]*", "<local>", text)
-
-
-def without_local(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return a benchmark's settings without those that name folders of one machine."""
-    return {name: value for name, value in settings.items() if name.partition(".")[0] not in OF_ONE_MACHINE}
 
 
 # -- what a record is made of --------------------------------------------------------------------------------

@@ -20,6 +20,11 @@ OF_ONE_MACHINE = frozenset({"job", "mirror", "data_roots"})
 """Settings of a benchmark that say where and how it runs here, and nothing about its results."""
 
 
+def without_local(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a benchmark's settings without those of one machine."""
+    return {name: value for name, value in settings.items() if name.partition(".")[0] not in OF_ONE_MACHINE}
+
+
 class _Stored(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -20,6 +20,7 @@ from counterpoise.results.layout import (
     LayoutFigure,
     LayoutTable,
     LayoutValue,
+    without_local,
 )
 from counterpoise.runs.redo import relative
 
@@ -43,7 +44,7 @@ def layout_of(plan: Plan, root: Path, cells: Iterable[Cell] | None = None) -> La
         title=benchmark.title,
         note=benchmark.note,
         file=relative(plan.path, root),
-        overrides=plan.overrides,
+        overrides=without_local(plan.overrides),
         benchmark=benchmark.model_dump(mode="json", exclude=set(OF_ONE_MACHINE)),
         seeds=tuple(plan.seeds),
         selection=benchmark.selection,
