@@ -437,7 +437,8 @@ def _corrected(raw: list[ClaimResult], alpha: float) -> list[ClaimResult]:
         both = holm_of_both([(raw[i].new_examples.p_support, raw[i].new_examples.p_refute) for i in new])
         for i, (support, refute) in zip(new, both, strict=True):
             # Never surer of new examples than of this test set: see row_pairs.
-            support, refute = max(support, results[i].p_support), max(refute, results[i].p_refute)
+            here = results[i]
+            support, refute = max(support, here.p_support or 0.0), max(refute, here.p_refute or 0.0)
             results[i] = _for_new_examples(results[i], support, refute, alpha, 2 * len(new))
     return results
 
