@@ -63,6 +63,20 @@ class NumberLine:
         """Whether something was tried for it: it has a value of ours, or its runs failed or diverged."""
         return self.row.verdict not in (Verdict.NOT_RUN, Verdict.NOT_DEFINED)
 
+    @property
+    def not_run(self) -> bool:
+        """Whether it is a printed number, counted as one, that nothing ran for."""
+        return self.row.entry.counted and self.row.verdict is Verdict.NOT_RUN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """Entries that nothing was tried for: the printed numbers of a paper, or without one what is no printed number."""
+
+    id: str
+    paper: Paper | None
+    lines: tuple[NumberLine, ...]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TablePage:
@@ -161,6 +175,20 @@ class ReportContent:
     def ran(self) -> list[NumberLine]:
         """The printed entries that something was tried for."""
         return [line for line in self.numbers if line.ran]
+
+    @property
+    def rest(self) -> list[Rest]:
+        """The entries that nothing was tried for: each paper's numbers, then what is counted among no numbers."""
+        missing: dict[str, list[NumberLine]] = {}
+        others: list[NumberLine] = []
+        for line in self.numbers:
+            if line.not_run:
+                missing.setdefault(line.row.entry.table.paper, []).append(line)
+            elif not line.ran:
+                others.append(line)
+        papers = {part.paper.paper: part.paper for part in self.of_papers}
+        found = [Rest(id=f"not-run-{name}", paper=papers[name], lines=tuple(lines)) for name, lines in missing.items()]
+        return [*found, *([Rest(id="no-numbers", paper=None, lines=tuple(others))] if others else [])]
 
     @property
     def claims(self) -> list[tuple[Paper, ClaimResult]]:
