@@ -324,11 +324,13 @@ def _paper_cell(results: Results, column: TableColumn, row: ComparisonRow) -> Ta
 
 
 def _extra_cell(results: Results, place: LayoutTable, column: TableColumn, rows: Sequence[ComparisonRow]) -> TableCell:
-    own = (row.entry for row in rows if row.entry.column.group == column.group)
-    entry = next((entry for entry in own if entry.cell is not None), None)
-    if entry is None:
+    own = [row.entry for row in rows if row.entry.column.group == column.group and row.entry.cell is not None]
+    if not own:
         return TableCell()
-    output = place.output_in_dataset(column.group, column.output)
+    # Beside a number, what is measured on the same output: a run of one modality has another than the column names.
+    entry = next((entry for entry in own if entry.column.output == column.output), own[0])
+    same = entry.column.output == column.output
+    output = entry.output if same else place.output_in_dataset(column.group, column.output)
     return _own_cell(results, column, entry.cell, output, entry.stand_in)
 
 
