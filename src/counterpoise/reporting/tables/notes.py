@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from counterpoise.comparability import OTHER, SAME
 from counterpoise.judging.compare import Comparison
 from counterpoise.judging.entries import Entry
 from counterpoise.judging.statistics import binomial_error
-from counterpoise.papers.paper import Paper, PaperTable
+from counterpoise.papers.paper import ColumnGroup, Paper, PaperTable
 from counterpoise.reporting.own import added_lines, own_summary
 from counterpoise.reporting.words import counted
 from counterpoise.results.table import Results
 
 
-def table_notes(results: Results, comparison: Comparison, table: PaperTable, own_columns: bool) -> Iterator[str]:
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A place of a table as it is shown; ``reason`` is why no run fills it, "" where one does."""
+
+    group: ColumnGroup
+    line: str
+    reason: str = ""
+
+
+def table_notes(
+    results: Results, comparison: Comparison, table: PaperTable, own_columns: bool, places: Sequence[Place]
+) -> Iterator[str]:
     """Yield the notes, each a sentence or two, the most important first.
 
     ``own_columns``: whether the table is shown with columns that the paper does not have.
@@ -32,8 +44,8 @@ def table_notes(results: Results, comparison: Comparison, table: PaperTable, own
     yield from _stand_ins(results, paper, running)
     yield from _not_comparable(paper, running)
     yield from _folds(results, paper, running)
-    yield from _not_run(paper, entries)
-    yield from _failed(running)
+    yield from _not_run(paper, table, places)
+    yield from _failed([*running, *(entry for entry in comparison.added if entry.table.table == table.table)])
     if own_columns:
         bins = results.layout.ece_bins
         what = "" if paper.is_own else "Columns marked 'ours' are not in the paper; "
@@ -144,20 +156,41 @@ def _folds(results: Results, paper: Paper, running: Sequence[Entry]) -> Iterator
         yield f"Seeds run on folds, {'; '.join(dict.fromkeys(names))}: {', '.join(folds)}."
 
 
-def _not_run(paper: Paper, entries: Sequence[Entry]) -> Iterator[str]:
-    """Name the column groups that nothing runs for, those with the same reason together."""
-    groups: dict[str, dict[str, None]] = {}
-    for entry in entries:
-        if entry.ours is None and entry.reason:
-            groups.setdefault(entry.reason, {})[_group_name(paper, entry)] = None
-    if groups:
-        yield "Not run: " + "; ".join(f"{', '.join(names)} ({reason})" for reason, names in groups.items()) + "."
+def _not_run(paper: Paper, table: PaperTable, places: Sequence[Place]) -> Iterator[str]:
+    """Say why places are empty: the column groups with the same reason together, and the rows where not all have it."""
+    lines: dict[str, dict[str, None]] = {}
+    reasons: dict[str, dict[str, dict[str, None]]] = {}
+    for place in places:
+        group = _title_of(paper, table, place.group)
+        lines.setdefault(group, {})[place.line] = None
+        if place.reason:
+            reasons.setdefault(place.reason, {}).setdefault(group, {})[place.line] = None
+    said = []
+    for reason, groups in reasons.items():
+        whole = [group for group, rows in groups.items() if len(rows) == len(lines[group])]
+        parts: dict[tuple[str, ...], list[str]] = {}
+        for group, rows in groups.items():
+            if group not in whole:
+                parts.setdefault(tuple(rows), []).append(group)
+        named = [", ".join(whole)] if whole else []
+        named += [f"{', '.join(rows)} on {', '.join(names)}" for rows, names in parts.items()]
+        said.append(f"{'; '.join(named)} ({reason})")
+    if said:
+        yield f"Not run: {'; '.join(said)}."
 
 
 def _failed(running: Sequence[Entry]) -> Iterator[str]:
-    failed = dict.fromkeys((entry.label, seed, what) for entry in running for seed, what in entry.ours.failed.items())
-    if failed:
-        yield "Failed: " + "; ".join(f"{label}, seed {seed}: {what}" for label, seed, what in failed) + "."
+    """Say which runs failed and of what: the seeds of a row with the same reason together."""
+    seeds: dict[tuple[str, str], dict[int, None]] = {}
+    for entry in running:
+        for seed, what in entry.ours.failed.items():
+            seeds.setdefault((entry.label, what), {})[seed] = None
+    said = [
+        f"{label}, {'seed' if len(found) == 1 else 'seeds'} {', '.join(map(str, found))}: {what}"
+        for (label, what), found in seeds.items()
+    ]
+    if said:
+        yield f"Failed: {'; '.join(said)}."
 
 
 def _probe_epochs(results: Results) -> str:
@@ -167,8 +200,11 @@ def _probe_epochs(results: Results) -> str:
 
 def _group_name(paper: Paper, entry: Entry) -> str:
     """Return what a note calls a column group: its dataset, and its setting where there are several."""
-    group = entry.table.group(entry.row, entry.column.id)
-    if entry.table.is_own:
+    return _title_of(paper, entry.table, entry.table.group(entry.row, entry.column.id))
+
+
+def _title_of(paper: Paper, table: PaperTable, group: ColumnGroup) -> str:
+    if table.is_own:
         return ", ".join(group.heading)
     facts = paper.datasets.get(group.dataset)
     return ", ".join([facts.title if facts else group.id, *group.heading[1:]])

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from counterpoise.comparability import NOT_IN_BENCHMARK
 from counterpoise.judging.compare import Comparison, ComparisonRow
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.metrics import METRICS, UNITS, Metric
 from counterpoise.papers.paper import Column, Paper, PaperTable, PrintedValue
 from counterpoise.reporting.tables.marks import Mark, mark_best
-from counterpoise.reporting.tables.notes import table_notes
+from counterpoise.reporting.tables.notes import Place, table_notes
 from counterpoise.results.layout import LayoutCell, LayoutTable, LayoutValue
 from counterpoise.results.seeds import SeedValues
 from counterpoise.results.table import Results
@@ -54,7 +55,7 @@ class TableColumn:
 class TableCell:
     """One place of a table, in printed units. ``n`` of ``planned`` runs have a value; ``cell`` regenerates it.
 
-    ``drop``: our mean is worse than that of the row against which the paper marks drops.
+    ``drop``: our mean is worse than that of the row against which the paper marks drops. ``reason``: why nothing runs.
     """
 
     printed: PrintedValue | None = None
@@ -69,6 +70,7 @@ class TableCell:
     drop: bool = False
     cell: LayoutCell | None = None
     failed: bool = False
+    reason: str = ""
 
     @property
     def ours(self) -> str:
@@ -104,10 +106,14 @@ class TableCell:
 
 @dataclass(frozen=True, kw_only=True)
 class TableLine:
-    """One row of a table: a method, or one of its variants, or (``added``) a method that the paper lacks."""
+    """One row of a table: a method, or one of its variants, or (``added``) a method that the paper lacks.
+
+    ``row`` is the table's row that it shows.
+    """
 
     id: str
     title: str
+    row: str
     cells: tuple[TableCell, ...]
     added: bool = False
 
@@ -181,12 +187,13 @@ def view_table(results: Results, comparison: Comparison, name: str) -> TableView
     place = results.layout.table(paper.paper, name)
     columns = tuple(_columns(table, place, rows))
     lines = [*_paper_lines(results, table, place, rows, columns), *_added_lines(results, table, place, columns)]
+    own_columns = any(column.ours_only for column in columns)
     return TableView(
         paper=paper,
         table=table,
         columns=columns,
         lines=tuple(_marked(columns, lines, table.drops_against)),
-        notes=tuple(table_notes(results, comparison, table, any(column.ours_only for column in columns))),
+        notes=tuple(table_notes(results, comparison, table, own_columns, list(_places(table, columns, lines)))),
         benchmark=results.layout.name,
     )
 
@@ -304,7 +311,8 @@ def _paper_lines(
             for column in columns
         ]
         title = table.row(name).title if variant is None else f"{table.row(name).title} ({variant})"
-        yield TableLine(id=next(iter(by_column.values())).entry.label, title=title, cells=tuple(cells))
+        label = next(iter(by_column.values())).entry.label
+        yield TableLine(id=label, title=title, row=name, cells=tuple(cells))
 
 
 def _paper_cell(results: Results, column: TableColumn, row: ComparisonRow) -> TableCell:
@@ -320,13 +328,14 @@ def _paper_cell(results: Results, column: TableColumn, row: ComparisonRow) -> Ta
         decimals=column.decimals,
         cell=entry.cell,
         failed=bool(entry.ours and entry.ours.failed),
+        reason=number.reason if number.verdict is Verdict.NOT_RUN else "",
     )
 
 
 def _extra_cell(results: Results, place: LayoutTable, column: TableColumn, rows: Sequence[ComparisonRow]) -> TableCell:
     own = [row.entry for row in rows if row.entry.column.group == column.group and row.entry.cell is not None]
     if not own:
-        return TableCell()
+        return TableCell()  # the paper's columns beside it say why
     # Beside a number, what is measured on the same output: a run of one modality has another than the column names.
     entry = next((entry for entry in own if entry.column.output == column.output), own[0])
     same = entry.column.output == column.output
@@ -345,16 +354,16 @@ def _added_lines(
     for (row, variant), by_column in added.items():
         cells = tuple(_added_cell(results, table, place, column, by_column) for column in columns)
         title = row if variant is None else f"{row} ({variant})"
-        yield TableLine(id=title, title=title, cells=cells, added=True)
+        yield TableLine(id=title, title=title, row=row, cells=cells, added=True)
 
 
 def _added_cell(
     results: Results, table: PaperTable, place: LayoutTable, column: TableColumn, by_column: Mapping[str, LayoutValue]
 ) -> TableCell:
-    group = (value for name, value in by_column.items() if table.column(name).group == column.group)
+    group = [value for name, value in by_column.items() if table.column(name).group == column.group]
     ran = next((value for value in group if value.cell is not None), None)
     if ran is None:
-        return TableCell()
+        return TableCell(reason=group[0].reason if group else NOT_IN_BENCHMARK)
     if column.ours_only or column.id not in by_column:
         output = place.output_in_dataset(column.group, column.output)
     else:
@@ -365,15 +374,17 @@ def _added_cell(
 def _own_cell(results: Results, column: TableColumn, cell: LayoutCell, output: str, stand_in: bool) -> TableCell:
     """Return a cell without a printed number: a metric or a method that the paper does not have."""
     values = results.seeds(cell.name, results.layout.selection, output, column.metric, column.scale)
+    verdict = _own_verdict(values, stand_in)
     return TableCell(
         mean=values.mean,
         std=values.std,
         n=values.n,
         planned=_planned(results, cell),
-        verdict=_own_verdict(values, stand_in),
+        verdict=verdict,
         decimals=column.decimals,
         cell=cell,
         failed=bool(values.failed),
+        reason=(values.absent or "no seed has finished") if verdict is Verdict.NOT_RUN else "",
     )
 
 
@@ -383,6 +394,20 @@ def _own_verdict(values: SeedValues, stand_in: bool) -> Verdict:
     if not values.finished:
         return Verdict.FAILED if values.failed else Verdict.NOT_RUN
     return Verdict.STAND_IN if stand_in else Verdict.NOT_PRINTED
+
+
+def _places(table: PaperTable, columns: Sequence[TableColumn], lines: Sequence[TableLine]) -> Iterator[Place]:
+    """Yield the places with a verdict; of columns of our own, what is said of the paper's beside them goes for them."""
+    ids = set(table.column_ids)
+    groups = {group.id: group for group in table.groups}
+    for line in lines:
+        empty = set()
+        for column, cell in sorted(zip(columns, line.cells, strict=True), key=lambda place: place[0].ours_only):
+            group = groups[column.group] if column.group is not None else table.group(line.row, column.id)
+            missing = cell.verdict is Verdict.NOT_RUN
+            if column.id in ids or (missing and group.id not in empty and cell.reason):
+                yield Place(group=group, line=line.own_title, reason=cell.reason if missing else "")
+            empty.update({group.id} if missing else ())
 
 
 def _planned(results: Results, cell: LayoutCell | None) -> int:
