@@ -43,6 +43,11 @@ class Plan:
         """The seeds of every cell."""
         return self.benchmark.seeds
 
+    @property
+    def runs(self) -> int:
+        """How many runs the cells have."""
+        return len(self.cells) * len(self.seeds)
+
     @functools.cached_property  # the workflow asks for it in every job that prepares data
     def datasets(self) -> list[PreparedDataset]:
         """The distinct prepared datasets, in order of first use."""
