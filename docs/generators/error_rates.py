@@ -332,7 +332,7 @@ def pair_example_rates(n: int, ratio: float, studies: int, groups: int = 0, rows
             difference = values[i] - values[j]
             found = statistics.crossed_error(difference, index)
             alone.append(float(statistics.two_sided_p(difference.mean(1))))
-            crossed.append(2 * found.tail(abs(difference.mean()) / found.error))
+            crossed.append(max(alone[-1], 2 * found.tail(abs(difference.mean()) / found.error)))
         wrong += [statistics.holm(p_values).min() < ALPHA for p_values in (alone, crossed)]
     return tuple(wrong / studies)
 

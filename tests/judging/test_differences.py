@@ -120,6 +120,17 @@ def test_a_difference_far_beyond_the_examples_error_holds_for_new_ones_too(make_
     assert claims["t3-cg-mnist-unimodal-losses-help"].new_examples.answer is Answer.SUPPORTED
 
 
+def test_no_claim_is_surer_for_new_examples_than_on_this_test_set(make_study):
+    study = make_study("table3", {"cg_mnist": "cg_mnist"}, range(3))
+    study.n_test = 10000
+    with_examples(study, 10000, {"uniform": 0.80, "joint": 0.79}, shift=0.1)
+    answered = [claim for claim in study.compare().claims if claim.new_examples is not None]
+    assert answered
+    for claim in answered:
+        assert claim.new_examples.p_support >= claim.p_support
+        assert claim.new_examples.p_refute >= claim.p_refute
+
+
 def test_rows_that_are_shown_to_be_as_good_are_practically_equal(make_study):
     study = make_study("table3", {"cg_mnist": "cg_mnist"}, SEEDS)
     wave = [0.7 + 0.001 * (-1) ** seed for seed in SEEDS]

@@ -94,6 +94,25 @@ def test_few_examples_say_less_about_new_ones_than_about_this_test_set(examples,
     assert found.new_high - found.new_low > found.high - found.low
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 4])
+@pytest.mark.parametrize("examples", [100, 2000])
+def test_nothing_is_surer_for_new_examples_than_on_this_test_set(seeds, examples):
+    """Three seeds have a t distribution with a long tail; mixed with the examples' it would be lighter."""
+    study = own_study(range(seeds))
+    study.n_test = examples
+    rng = np.random.default_rng(seeds)
+    for method, level in (("joint", 0.7), ("mmpareto", 0.75)):
+        cell = study.cell(method, "mine")
+        for seed in range(seeds):
+            right = rng.random(examples) < level
+            study.run(cell, seed, {"joint": float(right.mean())})
+            study.correct[cell.name, seed, "last", "joint"] = right
+    for found in study.compare().pairs:
+        assert found.new_p_value >= found.p_value
+        assert found.new_p_corrected >= found.p_corrected
+        assert found.new_low <= found.low < found.high <= found.new_high
+
+
 def test_the_best_row_is_named_with_the_share_of_seeds_in_which_it_is():
     study = own_study(range(4))
     for method, values in (("joint", [0.7, 0.7, 0.7, 0.9]), ("mmpareto", [0.8, 0.8, 0.8, 0.8])):

@@ -435,8 +435,10 @@ def _corrected(raw: list[ClaimResult], alpha: float) -> list[ClaimResult]:
     new = [i for i in tested if raw[i].new_examples is not None]
     if new:
         both = holm_of_both([(raw[i].new_examples.p_support, raw[i].new_examples.p_refute) for i in new])
-        for position, (support, refute) in zip(new, both, strict=True):
-            results[position] = _for_new_examples(results[position], support, refute, alpha, 2 * len(new))
+        for i, (support, refute) in zip(new, both, strict=True):
+            # Never surer of new examples than of this test set: see row_pairs.
+            support, refute = max(support, results[i].p_support), max(refute, results[i].p_refute)
+            results[i] = _for_new_examples(results[i], support, refute, alpha, 2 * len(new))
     return results
 
 

@@ -110,13 +110,20 @@ def _pair(paper: Paper, entry: Entry, other: Entry, results: Results) -> RowPair
 
 
 def _for_new_examples(pair: RowPair, entry: Entry, other: Entry, results: Results) -> RowPair:
-    """Return a pair with its interval and p-value for new seeds and new examples."""
+    """Return a pair with its interval and p-value for new seeds and new examples.
+
+    Neither is ever surer than over seeds alone. Estimated apart they could be: few seeds have a t distribution with a
+    long tail, and where the examples' error is mixed in, that tail gets lighter.
+    """
     differences, error = example_differences(results, entry, other), example_error(results, entry, other)
     if differences is None or error is None or error.error < statistics.TOLERANCE:
         return pair
     mean = float(differences.mean())
     low, high = error.interval(mean)
-    return replace(pair, new_low=low, new_high=high, new_p_value=2 * error.tail(abs(mean) / error.error))
+    p_value = 2 * error.tail(abs(mean) / error.error)
+    if pair.low is not None and pair.high is not None:
+        low, high = min(low, pair.low), max(high, pair.high)
+    return replace(pair, new_low=low, new_high=high, new_p_value=max(p_value, pair.p_value or 0.0))
 
 
 def _corrected(pairs: Sequence[RowPair]) -> Iterator[RowPair]:
@@ -129,7 +136,8 @@ def _corrected(pairs: Sequence[RowPair]) -> Iterator[RowPair]:
         for i, p_value in _adjusted({i: corrected[i].p_value for i in places}):
             corrected[i] = replace(corrected[i], p_corrected=p_value)
         for i, p_value in _adjusted({i: corrected[i].new_p_value for i in places}):
-            corrected[i] = replace(corrected[i], new_p_corrected=p_value)
+            # Fewer pairs have stored examples, so that this family is smaller and its correction is less.
+            corrected[i] = replace(corrected[i], new_p_corrected=max(p_value, corrected[i].p_corrected or 0.0))
     yield from corrected
 
 
