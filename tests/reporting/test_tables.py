@@ -343,10 +343,20 @@ def test_latex_in_the_papers_style_is_a_plain_table_to_paste(study):
     assert "% Stand-in" in text
 
 
+def test_notes_in_the_papers_style_speak_of_nothing_that_it_leaves_out(study):
+    full, short = view(study), view(study).in_style("paper")
+    gone = ("±", "[ ]", "'ours'", "'probe'", "Verdicts: ")
+    assert [word in " ".join(full.notes) for word in gone] == [True, True, True, False, True]
+    for text in (as_markdown(short), as_latex(short), as_html(short)):
+        assert not [word for word in gone if word in text]
+        assert "Stand-in: " in text
+        assert "(not in this benchmark)" in text
+
+
 def test_latex_has_a_caption_and_a_label_of_its_own(study):
     text = as_latex(view(study))
     assert "\\label{tab:mmpareto-table3}" in text
-    assert "reproduced with the benchmark made\\_up" in text
+    assert "run again with the benchmark made\\_up" in text, "whatever came out"
     assert "resizebox" not in text
 
 

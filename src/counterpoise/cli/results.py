@@ -159,7 +159,7 @@ def table(
     style: Annotated[
         str, typer.Option("--style", help="full, or paper: the paper's columns and digits with our means alone")
     ] = "full",
-    caption: Annotated[str, typer.Option("--caption", help="tex: a caption of your own")] = "",
+    caption: Annotated[str, typer.Option("--caption", help="tex: a caption of your own, in LaTeX")] = "",
     label: Annotated[str, typer.Option("--label", help="tex: a label of your own")] = "",
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     settings: SetOption = None,

@@ -25,21 +25,31 @@ class Place:
 
 
 def table_notes(
-    results: Results, comparison: Comparison, table: PaperTable, own_columns: bool, places: Sequence[Place]
+    results: Results,
+    comparison: Comparison,
+    table: PaperTable,
+    *,
+    own_columns: bool,
+    places: Sequence[Place],
+    full: bool = True,
 ) -> Iterator[str]:
     """Yield the notes, each a sentence or two, the most important first.
 
-    ``own_columns``: whether the table is shown with columns that the paper does not have.
+    Args:
+        own_columns: whether the table is shown with columns that the paper does not have.
+        places: every place that is shown.
+        full: whether spreads, printed numbers and verdicts are shown beside our means.
     """
     paper = comparison.paper
     entries = [row.entry for row in comparison.rows_of(table.table)]
     running = [entry for entry in entries if entry.cell is not None]
     yield from _partial(results, table)
-    yield _ours(results, running)
+    yield _ours(results, running, full)
     yield from _between_rows(comparison, table)
     if not paper.is_own:
-        yield _printed(paper, table)
-    yield from _rule(paper, table, entries)
+        yield from _printed(paper, table, full)
+    if full:
+        yield from _rule(paper, table, entries)
     yield from _sampling(results, paper, running)
     yield from _stand_ins(results, paper, running)
     yield from _not_comparable(paper, running)
@@ -52,7 +62,7 @@ def table_notes(
         yield f"{what}ECE in percent, {bins} equal-width bins."
     if any(table.row(row).star for row in table.row_ids):
         yield f"* {table.star_means}."
-    if results.layout.table(table.paper, table.table).probe == "all":
+    if full and results.layout.table(table.paper, table.table).probe == "all":
         yield (
             "Columns marked 'probe': in every row a linear classifier trained afterwards on each frozen encoder of "
             f"the last epoch{_probe_epochs(results)}: like for like across rows."
@@ -70,21 +80,24 @@ def _partial(results: Results, table: PaperTable) -> Iterator[str]:
         yield f"Partial: {finished} of the {counted(len(runs), 'run')} behind this table have finished."
 
 
-def _ours(results: Results, running: Sequence[Entry]) -> str:
+def _ours(results: Results, running: Sequence[Entry], full: bool) -> str:
     layout = results.layout
     protocols = ", ".join(dict.fromkeys(entry.cell.protocol for entry in running)) or "none (nothing runs)"
+    spread = " ± standard deviation (divisor n − 1)" if full else ""
     return (
-        f"Ours: mean ± standard deviation (divisor n − 1) over n = {counted(len(layout.seeds), 'seed')} "
+        f"Ours: mean{spread} over n = {counted(len(layout.seeds), 'seed')} "
         f"({', '.join(map(str, layout.seeds))}); selection: {layout.selection}; protocol: {protocols}; "
         f"benchmark: {layout.name}."
     )
 
 
-def _printed(paper: Paper, table: PaperTable) -> str:
-    text = f"[ ]: the number that the paper prints ({paper.printed_runs_reason})"
-    if not table.drops_against:
-        return f"{text}."
-    return f"{text}; ↓: a mean below that of '{table.row(table.drops_against).title}', in print and in ours."
+def _printed(paper: Paper, table: PaperTable, full: bool) -> Iterator[str]:
+    text = f"[ ]: the number that the paper prints ({paper.printed_runs_reason})" if full else ""
+    if table.drops_against:
+        below = f"↓: a mean below that of '{table.row(table.drops_against).title}'"
+        text = f"{text}; {below}, in print and in ours" if full else below
+    if text:
+        yield f"{text}."
 
 
 def _between_rows(comparison: Comparison, table: PaperTable) -> Iterator[str]:

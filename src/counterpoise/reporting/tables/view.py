@@ -128,7 +128,8 @@ class TableView:
     """A table ready to be written in any format.
 
     ``style`` ``full``: ours with its spread, the printed number and the verdict in every cell, and columns of our
-    own. ``paper``: the paper's columns and digits with our means alone, to be pasted.
+    own. ``paper``: the paper's columns and digits with our means alone, to be pasted; its notes are
+    ``notes_as_printed``, which speak of nothing that it leaves out.
     """
 
     paper: Paper
@@ -136,6 +137,7 @@ class TableView:
     columns: tuple[TableColumn, ...]
     lines: tuple[TableLine, ...]
     notes: tuple[str, ...]
+    notes_as_printed: tuple[str, ...]
     benchmark: str
     style: Style = "full"
 
@@ -170,9 +172,8 @@ class TableView:
         """Return the table in another style; from ``paper`` there is no way back to ``full``."""
         if style == self.style or style == "full":
             return self
-        kept = [place for place, column in enumerate(self.columns) if not column.ours_only]
-        lines = tuple(replace(line, cells=tuple(line.cells[place] for place in kept)) for line in self.lines)
-        return replace(self, columns=tuple(self.columns[place] for place in kept), lines=lines, style=style)
+        columns, lines = _as_printed(self.columns, self.lines)
+        return replace(self, columns=columns, lines=lines, notes=self.notes_as_printed, style=style)
 
 
 def view_table(results: Results, comparison: Comparison, name: str) -> TableView:
@@ -187,15 +188,30 @@ def view_table(results: Results, comparison: Comparison, name: str) -> TableView
     place = results.layout.table(paper.paper, name)
     columns = tuple(_columns(table, place, rows))
     lines = [*_paper_lines(results, table, place, rows, columns), *_added_lines(results, table, place, columns)]
-    own_columns = any(column.ours_only for column in columns)
+
+    def notes(columns: Sequence[TableColumn], lines: Sequence[TableLine], full: bool = True) -> tuple[str, ...]:
+        own = any(column.ours_only for column in columns)
+        places = list(_places(table, columns, lines))
+        return tuple(table_notes(results, comparison, table, own_columns=own, places=places, full=full))
+
     return TableView(
         paper=paper,
         table=table,
         columns=columns,
         lines=tuple(_marked(columns, lines, table.drops_against)),
-        notes=tuple(table_notes(results, comparison, table, own_columns, list(_places(table, columns, lines)))),
+        notes=notes(columns, lines),
+        notes_as_printed=notes(*_as_printed(columns, lines), full=False),
         benchmark=results.layout.name,
     )
+
+
+def _as_printed(
+    columns: Sequence[TableColumn], lines: Sequence[TableLine]
+) -> tuple[tuple[TableColumn, ...], tuple[TableLine, ...]]:
+    """Return the paper's columns and what stands in them."""
+    kept = [place for place, column in enumerate(columns) if not column.ours_only]
+    shown = tuple(replace(line, cells=tuple(line.cells[place] for place in kept)) for line in lines)
+    return tuple(columns[place] for place in kept), shown
 
 
 # -- columns -----------------------------------------------------------------------------------------------------
