@@ -138,4 +138,6 @@ def test_a_row_that_a_benchmark_adds_is_in_the_plots_and_notes_of_the_papers_tab
     assert "better than 2 and not told apart from 1 of 3 rows" in note
     write_derived(tmp_path, study.results, [comparison])
     page = parse((tmp_path / "report/tables/mmpareto.table3.html").read_text())
-    assert any("Mine" in picture.text for picture in page.all("svg"))
+    (plot,) = (picture for picture in page.all("svg") if "Mine" in picture.text)
+    intervals = [path for path in plot.all("path") if path.get("class") == "interval"]
+    assert len(intervals) == 4, "every row shows where one more run would be expected, the added one, too"

@@ -13,6 +13,7 @@ from counterpoise.judging.claims import Answer, ClaimResult
 from counterpoise.judging.compare import Comparison, ComparisonRow
 from counterpoise.judging.contrast import GainResult
 from counterpoise.judging.entries import Entry
+from counterpoise.judging.level import judge_entry
 from counterpoise.judging.row_pairs import RowPair
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.papers.paper import Paper
@@ -335,7 +336,7 @@ def _plots(paper: Paper, rows: Sequence[ComparisonRow], added: Sequence[Entry]) 
         values = [_values(paper, row) for row in column if row.number.mean is not None]
         entry = column[0].entry
         values += [
-            Values(label=one.label, seeds=list(one.ours.finished.values()), mean=one.ours.mean)
+            _added_values(paper, one)
             for one in added
             if one.ours is not None and (one.table.table, one.column.id) == (entry.table.table, entry.column.id)
         ]
@@ -343,6 +344,18 @@ def _plots(paper: Paper, rows: Sequence[ComparisonRow], added: Sequence[Entry]) 
         plot = dot_plot(entry.column_name, values, f"{label} ({entry.column.better} is better)")
         if plot is not None:
             yield plot
+
+
+def _added_values(paper: Paper, entry: Entry) -> Values:
+    """Return the values of a row that the benchmark adds: where one more run would be expected, and nothing printed."""
+    number = judge_entry(paper, entry)
+    return Values(
+        label=entry.label,
+        seeds=list(entry.ours.finished.values()) if entry.ours else [],
+        mean=number.mean,
+        low=number.low,
+        high=number.high,
+    )
 
 
 def _values(paper: Paper, row: ComparisonRow) -> Values:
