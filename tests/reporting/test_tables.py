@@ -313,6 +313,16 @@ def test_every_place_that_was_not_run_has_its_reason_in_the_notes(make_study):
     assert "Mine (not in the paper) on Colored-and-gray-MNIST (method 'mine' is not available)" in note
 
 
+def test_margins_name_their_columns_where_a_metric_has_several_and_those_that_run_alone(make_study, study):
+    def margins(study, table="table3"):
+        return next((note for note in view(study, table).notes if note.startswith("Verdicts: ")), "")
+
+    assert "margin 2 for accuracy, 2 for macro F1 in printed" in margins(study), "other columns do not run"
+    both = make_study("table3", {"cg_mnist": "cg_mnist", "modelnet40": "modelnet40"})
+    columns = "2 for CG-MNIST Acc, 1.035 for ModelNet40 Acc, 2 for CG-MNIST macro F1, 1.07 for ModelNet40 macro F1"
+    assert f"margin {columns} in printed" in margins(both)
+
+
 def test_seeds_that_failed_for_one_reason_are_named_together(study):
     for seed in (0, 2):
         study.fail("pcgrad", seed, "boom")

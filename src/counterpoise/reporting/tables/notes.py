@@ -49,7 +49,7 @@ def table_notes(
     if not paper.is_own:
         yield from _printed(paper, table, full)
     if full:
-        yield from _rule(paper, table, entries)
+        yield from _rule(paper, table, running)
     yield from _sampling(results, paper, running)
     yield from _stand_ins(results, paper, running)
     yield from _not_comparable(paper, running)
@@ -112,9 +112,19 @@ def _between_rows(comparison: Comparison, table: PaperTable) -> Iterator[str]:
         )
 
 
-def _rule(paper: Paper, table: PaperTable, entries: Sequence[Entry]) -> Iterator[str]:
-    declared = {(table.margin(entry.column.id, paper), paper.metric_title(entry.column.metric)) for entry in entries}
-    margins = sorted(f"{margin:g} for {metric}" for margin, metric in declared if margin is not None)
+def _rule(paper: Paper, table: PaperTable, running: Sequence[Entry]) -> Iterator[str]:
+    columns: dict[str, dict[float, dict[str, None]]] = {}
+    for entry in running:
+        margin = table.margin(entry.column.id, paper)
+        if margin is not None:
+            of_metric = columns.setdefault(paper.metric_title(entry.column.metric), {})
+            of_metric.setdefault(margin, {})[entry.column_name] = None
+    # A metric with one margin is enough of a name; else the columns that have each are named.
+    margins = [
+        f"{margin:g} for {metric if len(found) == 1 else ', '.join(names)}"
+        for metric, found in columns.items()
+        for margin, names in found.items()
+    ]
     if margins:
         tests = f"{1 - paper.alpha:.0%} prediction intervals, tests at α = {paper.alpha:g}"
         yield f"Verdicts: equivalence margin {', '.join(margins)} in printed units, {tests}."
