@@ -173,6 +173,24 @@ def test_what_was_not_run_adds_up_to_the_same_number_wherever_it_is_counted(make
     assert len([row for part in rest.all("tbody") for row in part.all("tr")]) == count
 
 
+def test_claims_that_were_not_run_are_folded_away_behind_the_rankings(make_study, tmp_path):
+    study = make_study("table3", {"cg_mnist": "cg_mnist"})
+    for method, level in {"uniform": 0.74, "joint": 0.60, "conventional_pareto": 0.62, "pcgrad": 0.79}.items():
+        study.runs(method, [level, level + 0.01, level + 0.004])
+    comparison = study.compare()
+    write_derived(tmp_path, study.results, [comparison])
+    text = (tmp_path / "report/claims.html").read_text()
+    page = parse(text)
+    (folded,) = (part for part in page.all("details") if part.get("id") == "not-run")
+    assert "open" not in folded.attributes
+    count = sum(claim.answer == "not run" for claim in comparison.claims)
+    assert folded.all("summary")[0].text == f"{count} claims not run, each variant of a row counted by itself"
+    assert len(folded.all("tbody")[0].all("tr")) == count
+    (tested,) = (table for table in page.all("table") if table.get("id") == "claims-table")
+    assert len(tested.all("tbody")[0].all("tr")) == len(comparison.claims) - count
+    assert text.index('id="claims-table"') < text.index('id="rankings-mmpareto"') < text.index('id="not-run"')
+
+
 def test_a_partial_benchmark_says_so_on_every_page_and_a_whole_one_on_none(folder, reported, tmp_path):
     for name, text in pages(folder).items():
         assert "Partial: 23 of 24 runs have finished (1 failed)." in parse(text).all("main")[0].text, name
