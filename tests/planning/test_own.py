@@ -164,6 +164,8 @@ def test_the_guides_table_is_planned_as_it_is_written(project, repository):
     assert [line.title for line in view.lines].count("Audio alone") == 1
     empty = [(line.title, place) for line in view.lines for place, cell in enumerate(line.cells) if cell.mean is None]
     assert empty == [], "every place has a value, in columns of ours, too"
+    shown = [column.title for column in view.columns]
+    assert sorted(shown) == ["ECE", "accuracy", "macro F1"], "two columns of the same runs show nothing twice"
 
 
 def view_of_finished_runs(plan, root):

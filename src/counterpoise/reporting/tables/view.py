@@ -220,6 +220,7 @@ def _as_printed(
 def _columns(table: PaperTable, place: LayoutTable, rows: Sequence[ComparisonRow]) -> Iterator[TableColumn]:
     running = {row.entry.column.group for row in rows if row.entry.ours is not None}
     stand_in = {row.entry.column.group for row in rows if row.entry.stand_in}
+    shown = {_measured(rows, column.group, column.output, column.metric) for column in table.columns}
     for group in table.groups:
         own = [column for column in table.columns if column.group == group.id]
         heading = group.heading
@@ -228,12 +229,25 @@ def _columns(table: PaperTable, place: LayoutTable, rows: Sequence[ComparisonRow
         for column in own:
             yield _paper_column(table, column, heading)
         if group.id in running:
-            yield from _extra_columns(group.id, heading, own, noted=not table.is_own)
+            for extra in _extra_columns(group.id, heading, own, noted=not table.is_own):
+                # Two columns of one's own may be of the same runs: what one of them shows is not shown again.
+                measured = _measured(rows, group.id, extra.output, extra.metric)
+                if not table.is_own or measured not in shown:
+                    shown.add(measured)
+                    yield extra
             if place.probe == "all":
                 yield from _probe_columns(table, group.id, heading, own)
     for column in table.columns:
         if column.group is None:  # rows are datasets and name the group
             yield _paper_column(table, column, ())
+
+
+def _measured(
+    rows: Sequence[ComparisonRow], group: str | None, output: str, metric: str
+) -> tuple[frozenset[tuple[str, str]], str, str]:
+    """Return what a column shows: a metric of an output of the runs in its group, those by row."""
+    own = (row.entry for row in rows if row.entry.column.group == group and row.entry.cell is not None)
+    return frozenset((entry.label, entry.cell.name) for entry in own), output, metric
 
 
 def _paper_column(table: PaperTable, column: Column, heading: tuple[str, ...]) -> TableColumn:
