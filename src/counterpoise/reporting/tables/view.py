@@ -246,8 +246,8 @@ def _measured(
     rows: Sequence[ComparisonRow], group: str | None, output: str, metric: str
 ) -> tuple[frozenset[tuple[str, str]], str, str]:
     """Return what a column shows: a metric of an output of the runs in its group, those by row."""
-    own = (row.entry for row in rows if row.entry.column.group == group and row.entry.cell is not None)
-    return frozenset((entry.label, entry.cell.name) for entry in own), output, metric
+    own = [row.entry for row in rows if row.entry.column.group == group]
+    return frozenset((entry.label, entry.cell.name) for entry in own if entry.cell is not None), output, metric
 
 
 def _paper_column(table: PaperTable, column: Column, heading: tuple[str, ...]) -> TableColumn:
@@ -431,7 +431,7 @@ def _places(table: PaperTable, columns: Sequence[TableColumn], lines: Sequence[T
     ids = set(table.column_ids)
     groups = {group.id: group for group in table.groups}
     for line in lines:
-        empty = set()
+        empty: set[str] = set()
         for column, cell in sorted(zip(columns, line.cells, strict=True), key=lambda place: place[0].ours_only):
             group = groups[column.group] if column.group is not None else table.group(line.row, column.id)
             missing = cell.verdict is Verdict.NOT_RUN
