@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from made_results import MadeResults
 from small_project import SmallProject
 
 from counterpoise.cli.overview import power_lines
 from counterpoise.errors import UserError
+from counterpoise.reporting.tables.view import view_table
 from counterpoise.results.layout import Layout
 from counterpoise.results.papers import papers_of
 from counterpoise.runs.layout import layout_of
@@ -158,6 +160,42 @@ def test_the_guides_table_is_planned_as_it_is_written(project, repository):
     assert {value.row for value in plan.values} == {"One joint loss", "MMPareto", "Audio alone"}
     assert len(plan.values) == 2 * 4
     assert all(value.cell is not None for value in plan.values)
+    view = view_of_finished_runs(plan, project.root)
+    assert [line.title for line in view.lines].count("Audio alone") == 1
+    empty = [(line.title, place) for line in view.lines for place, cell in enumerate(line.cells) if cell.mean is None]
+    assert empty == [], "every place has a value, in columns of ours, too"
+    shown = [column.title for column in view.columns]
+    assert sorted(shown) == ["ECE", "accuracy", "macro F1"], "two columns of the same runs show nothing twice"
+
+
+def view_of_finished_runs(plan, root):
+    """Return the plan's own table after runs that have the outputs that real ones have."""
+    layout = layout_of(plan, root)
+    made = MadeResults(plan.papers["own"], {})
+    made.layout = layout
+    for cell in layout.cells.values():
+        modality = cell.config["method"]["settings"].get("modality")
+        outputs = ["joint", *cell.config["model"]["encoders"]] if modality is None else [modality]
+        for seed in layout.seeds:
+            made.run(cell, seed, dict.fromkeys(outputs, 0.7 + seed / 100))
+    return view_table(made.results, made.compare(), plan.tables[0][1])
+
+
+def test_a_row_of_one_modality_is_measured_on_that_unless_its_column_names_another(project):
+    rows = ["joint", {"method": "unimodal", "title": "Gray", "settings": {"modality": "gray"}}]
+    columns = {"digits": COLUMN, "other": COLUMN | {"output": "colour"}}
+    project.benchmark(tables=[{"own": "methods", "rows": rows, "columns": columns}])
+    plan = project.plan()
+    outputs = {(value.row, value.column.split(".")[0]): plan.output(value) for value in plan.values}
+    assert outputs == {
+        ("One joint loss", "digits"): "joint",
+        ("One joint loss", "other"): "colour",
+        ("Gray", "digits"): "gray",
+        ("Gray", "other"): "colour",
+    }
+    project.benchmark(tables=[{"own": "methods", "rows": rows, "columns": {"digits": COLUMN}}])
+    view = view_of_finished_runs(project.plan(), project.root)
+    assert all(cell.mean is not None for line in view.lines for cell in line.cells)
 
 
 def test_the_other_guides_table_is_planned_as_it_is_written(project, repository):

@@ -202,6 +202,35 @@ def test_the_reason_is_on_the_screen_at_1400_pixels_and_the_verdict_at_390(brows
     browser.show(1280)
 
 
+LONG = "for (const cell of document.querySelectorAll('{} tbody :is(th, td)')) {{ if (!cell.matches('.n')) {{ {} }} }}"
+WIDER = "(box => box.scrollWidth - box.clientWidth)(document.getElementById('{}').closest('.scroll'))"
+
+
+def test_the_verdict_on_two_rows_is_on_the_screen_however_long_their_names_are(browser, folder):
+    said = "cell.innerHTML = 'Conventional Pareto (Sener & Koltun, 2018)'"
+    place = "[...document.querySelectorAll('#pairs thead th')].findIndex(th => th.textContent === 'Verdict')"
+    for width in (390, 700, 1000, 1400):
+        browser.show(width)
+        browser.open((folder / "tables/made.table0.html").as_uri())
+        verdict = browser.run(place)
+        browser.run(LONG.format("#pairs", said))
+        right = f"document.querySelector('#pairs tbody tr').cells[{verdict}].getBoundingClientRect().right"
+        assert browser.run(right) <= width, width
+        assert width in (390, 700) or browser.run(WIDER.format("pairs")) <= 0, width
+    browser.show(1280)
+
+
+def test_no_column_of_the_cells_is_cut_at_1000_pixels(browser, folder):
+    browser.show(1000)
+    browser.open((folder / "cells.html").as_uri())
+    browser.run(LONG.format("#cells-table", "cell.innerHTML = 'cg_digits_conv4'"))
+    browser.run(
+        "document.querySelectorAll('#cells-table td:last-child').forEach(cell => cell.innerHTML = '−0.35 ± 0.35')"
+    )
+    assert browser.run(WIDER.format("cells-table")) <= 0
+    browser.show(1280)
+
+
 def test_a_chart_fits_a_telephone(browser, folder):
     browser.show(390)
     browser.open((folder / "tables/made.table0.html").as_uri())

@@ -48,8 +48,23 @@ def test_a_tile_says_which_row_is_best_and_no_more(study):
 
 def test_a_row_that_is_not_told_apart_is_not_called_best():
     said = table_summary(finish(own_study(), {"joint": 0.70, "uniform": 0.701}, spread=0.02).compare(), "methods")
-    assert "has the best mean, better than no other" in said
+    assert "has the best mean, not shown to be better than the other (P(best)" in said
     assert "is best" not in said
+
+
+def test_where_nothing_is_better_no_sentence_reads_as_if_something_were():
+    levels = {"joint": 0.70, "uniform": 0.701, "mmpareto": 0.702}
+    study = finish(own_study(), levels, spread=0.02)
+    rng = np.random.default_rng(0)
+    for cell in study.cells:
+        for seed in study.layout.seeds:
+            study.correct[cell.name, seed, study.layout.selection, "joint"] = rng.random(1000) < 0.7
+    comparison = study.compare()
+    assert any(pair.new_examples for pair in comparison.pairs), "new examples were asked about"
+    said = table_summary(comparison, "methods")
+    assert "has the best mean, not shown to be better than any of the 2 others (P(best)" in said
+    assert "none" not in said
+    assert "too" not in said
 
 
 def test_without_runs_it_says_so():
@@ -123,4 +138,6 @@ def test_a_row_that_a_benchmark_adds_is_in_the_plots_and_notes_of_the_papers_tab
     assert "better than 2 and not told apart from 1 of 3 rows" in note
     write_derived(tmp_path, study.results, [comparison])
     page = parse((tmp_path / "report/tables/mmpareto.table3.html").read_text())
-    assert any("Mine" in picture.text for picture in page.all("svg"))
+    (plot,) = (picture for picture in page.all("svg") if "Mine" in picture.text)
+    intervals = [path for path in plot.all("path") if path.get("class") == "interval"]
+    assert len(intervals) == 4, "every row shows where one more run would be expected, the added one, too"

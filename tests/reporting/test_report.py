@@ -13,7 +13,7 @@ from reported import Reported
 
 from counterpoise.judging.compare import judge
 from counterpoise.papers.paper import load_paper
-from counterpoise.reporting.outcome import table_headline, table_summary
+from counterpoise.reporting.outcome import numbers_of, table_headline, table_summary
 from counterpoise.reporting.pages.cell import cell_page, page_name, values_by_cell
 from counterpoise.reporting.write import write_derived
 from counterpoise.results.layout import FigureSeries, LayoutFigure
@@ -141,9 +141,54 @@ def test_what_was_not_run_is_folded_away_with_its_reason(make_study, tmp_path):
     assert "Table 1: 58 numbers, not in this benchmark" in folded.text
     numbers = parse((tmp_path / "report/numbers.html").read_text())
     assert [row.all("th")[0].text.split()[0] for row in numbers.all("tbody")[0].all("tr")] == ["PCGrad", "PCGrad"]
-    (rest,) = (table for table in numbers.all("table") if table.get("id") == "rest-table")
+    (rest,) = (table for table in numbers.all("table") if table.get("id") == "not-run-mmpareto-table")
     assert "GradNorm" in rest.text
-    assert len([row for part in rest.all("tbody") for row in part.all("tr")]) == len(study.compare().rows) - 2
+    shown = [row for table in numbers.all("table") for part in table.all("tbody") for row in part.all("tr")]
+    assert len(shown) == len(study.compare().rows), "every entry of the paper stands somewhere on the page"
+
+
+def test_what_was_not_run_adds_up_to_the_same_number_wherever_it_is_counted(make_study, tmp_path):
+    """The paper's file has tables without a printed number, and a row may run in several variants: neither counts."""
+    study = make_study("table3", {"cg_mnist": "cg_mnist"}, variants={"mmpareto": ["published", "released"]})
+    study.runs("pcgrad", [0.79, 0.80, 0.795])
+    comparison = study.compare()
+    assert any(table.unprinted for table in comparison.paper.tables.values())
+    count = numbers_of(comparison.rows).count("not run")
+    write_derived(tmp_path, study.results, [comparison])
+    (folded,) = (
+        part
+        for part in parse((tmp_path / "report/index.html").read_text()).all("details")
+        if "not run, and why" in part.text
+    )
+    assert folded.all("summary")[0].text == f"{count} printed numbers of MMPareto not run, and why"
+    listed = [int(number) for number in re.findall(r": (\d+) numbers?,", folded.text)]
+    assert sum(listed) == count
+    in_table = sum(int(n) for n in re.findall(r"Table 3: (\d+) numbers?,", folded.text))
+    assert in_table == numbers_of(comparison.rows_of("table3")).count("not run")
+    assert not re.search("Gradients|Conflicts|Times", folded.text)
+    (link,) = folded.all("a")
+    numbers = parse((tmp_path / "report/numbers.html").read_text())
+    (rest,) = (part for part in numbers.all("details") if part.get("id") == link.get("href").partition("#")[2])
+    assert rest.all("summary")[0].text == f"{count} printed numbers of MMPareto not run"
+    assert len([row for part in rest.all("tbody") for row in part.all("tr")]) == count
+
+
+def test_claims_that_were_not_run_are_folded_away_behind_the_rankings(make_study, tmp_path):
+    study = make_study("table3", {"cg_mnist": "cg_mnist"})
+    for method, level in {"uniform": 0.74, "joint": 0.60, "conventional_pareto": 0.62, "pcgrad": 0.79}.items():
+        study.runs(method, [level, level + 0.01, level + 0.004])
+    comparison = study.compare()
+    write_derived(tmp_path, study.results, [comparison])
+    text = (tmp_path / "report/claims.html").read_text()
+    page = parse(text)
+    (folded,) = (part for part in page.all("details") if part.get("id") == "not-run")
+    assert "open" not in folded.attributes
+    count = sum(claim.answer == "not run" for claim in comparison.claims)
+    assert folded.all("summary")[0].text == f"{count} claims not run, each variant of a row counted by itself"
+    assert len(folded.all("tbody")[0].all("tr")) == count
+    (tested,) = (table for table in page.all("table") if table.get("id") == "claims-table")
+    assert len(tested.all("tbody")[0].all("tr")) == len(comparison.claims) - count
+    assert text.index('id="claims-table"') < text.index('id="rankings-mmpareto"') < text.index('id="not-run"')
 
 
 def test_a_partial_benchmark_says_so_on_every_page_and_a_whole_one_on_none(folder, reported, tmp_path):

@@ -293,6 +293,44 @@ def test_groups_that_do_not_run_for_one_reason_are_named_together(study):
     assert note == "Not run: ModelNet40, Kinetics Sounds (not in this benchmark)."
 
 
+def test_every_place_that_was_not_run_has_its_reason_in_the_notes(make_study):
+    study = make_study("table3", {"cg_mnist": "cg_mnist"})
+    study.runs("pcgrad", [0.79, 0.80, 0.795])
+    study.runs("gradnorm", [0.79, 0.80, 0.795], outputs=["gray"])
+    others = (
+        "One joint loss, Uniform baseline, Conventional Pareto (Sener & Koltun, 2018), MetaBalance (He et al., 2022), "
+        "MMPareto on Colored-and-gray-MNIST (no seed has finished)"
+    )
+    shown = view(study)
+    (note,) = (note for note in shown.notes if note.startswith("Not run"))
+    assert others in note
+    assert "GradNorm (Chen et al., 2018) on Colored-and-gray-MNIST (the runs have no output 'joint')" in note
+    assert "ModelNet40, Kinetics Sounds (not in this benchmark)" in note
+    value = study.layout.values[0]
+    added = value.model_copy(update={"row": "Mine", "cell": None, "reason": "method 'mine' is not available"})
+    study.layout = study.layout.model_copy(update={"values": (*study.layout.values, added)})
+    (note,) = (note for note in view(study).notes if note.startswith("Not run"))
+    assert "Mine (not in the paper) on Colored-and-gray-MNIST (method 'mine' is not available)" in note
+
+
+def test_margins_name_their_columns_where_a_metric_has_several_and_those_that_run_alone(make_study, study):
+    def margins(study, table="table3"):
+        return next((note for note in view(study, table).notes if note.startswith("Verdicts: ")), "")
+
+    assert "margin 2 for accuracy, 2 for macro F1 in printed" in margins(study), "other columns do not run"
+    both = make_study("table3", {"cg_mnist": "cg_mnist", "modelnet40": "modelnet40"})
+    columns = "2 for CG-MNIST Acc, 1.035 for ModelNet40 Acc, 2 for CG-MNIST macro F1, 1.07 for ModelNet40 macro F1"
+    assert f"margin {columns} in printed" in margins(both)
+
+
+def test_seeds_that_failed_for_one_reason_are_named_together(study):
+    for seed in (0, 2):
+        study.fail("pcgrad", seed, "boom")
+    study.fail("pcgrad", 1, "another")
+    (note,) = (note for note in view(study).notes if note.startswith("Failed"))
+    assert note == "Failed: PCGrad, seeds 0, 2: failed (boom); PCGrad, seed 1: failed (another)."
+
+
 def test_in_the_papers_style_a_table_has_its_columns_and_digits_alone(study):
     shown = view(study).in_style("paper")
     assert [column.id for column in shown.columns] == study.paper.table("table3").column_ids
@@ -315,10 +353,20 @@ def test_latex_in_the_papers_style_is_a_plain_table_to_paste(study):
     assert "% Stand-in" in text
 
 
+def test_notes_in_the_papers_style_speak_of_nothing_that_it_leaves_out(study):
+    full, short = view(study), view(study).in_style("paper")
+    gone = ("±", "[ ]", "'ours'", "'probe'", "Verdicts: ")
+    assert [word in " ".join(full.notes) for word in gone] == [True, True, True, False, True]
+    for text in (as_markdown(short), as_latex(short), as_html(short)):
+        assert not [word for word in gone if word in text]
+        assert "Stand-in: " in text
+        assert "(not in this benchmark)" in text
+
+
 def test_latex_has_a_caption_and_a_label_of_its_own(study):
     text = as_latex(view(study))
     assert "\\label{tab:mmpareto-table3}" in text
-    assert "reproduced with the benchmark made\\_up" in text
+    assert "run again with the benchmark made\\_up" in text, "whatever came out"
     assert "resizebox" not in text
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import re
+import sys
+from typing import TextIO, cast
 
 import pytest
 from rich.console import Console
 
+from counterpoise.comparability import OTHER_DRAW, Difference
 from counterpoise.judging.claims import Answer
 from counterpoise.judging.verdicts import Verdict
-from counterpoise.reporting.terminal import make_console, print_comparison
+from counterpoise.reporting.folding import print_lines
+from counterpoise.reporting.terminal import Trimmed, make_console, print_comparison
 from counterpoise.reporting.words import SYMBOLS
 
 
@@ -93,3 +97,48 @@ def test_a_row_that_looks_like_markup_is_printed_as_it_is(study):
 
 def test_every_verdict_and_answer_has_a_symbol():
     assert {*map(str, Verdict), *map(str, Answer)} <= set(SYMBOLS)
+
+
+def test_no_line_ends_in_blanks(study):
+    for width in (None, 80):
+        assert not [line for line in printed(study.compare(), width).splitlines() if line != line.rstrip()]
+    buffer = io.StringIO()
+    stream = cast(TextIO, Trimmed(buffer))
+    Console(file=stream, width=80, force_terminal=True, color_system="standard").print("[red]ends  [/red]\nhere  ")
+    assert re.sub(r"\x1b\[[0-9;]*m", "", buffer.getvalue()) == "ends\nhere\n"
+
+
+def test_a_part_of_a_reason_that_most_rows_share_is_said_once(make_study):
+    study = make_study("table5", {"multi_mnist": "multi_mnist"})
+    draw = Difference(aspect="test set", level=OTHER_DRAW, reason="pairs; and noise are drawn here", source="a file")
+    differing = [value.model_copy(update={"differs": (draw,)} if value.cell else {}) for value in study.layout.values]
+    study.layout = study.layout.model_copy(update={"values": tuple(differing)})
+    for place, cell in enumerate(study.cells):
+        for seed in study.layout.seeds:
+            study.run(cell, seed, dict.fromkeys(("left", "right"), 0.5 + 0.05 * place + 0.01 * seed))
+    text = printed(study.compare())
+    columns = [row.entry.column.id for row in study.compare().rows if row.number.n]
+    assert len(columns) > 2 * len(set(columns))
+    assert text.count("pairs; and noise are drawn here)") == len(set(columns))
+    assert "    all: another draw (test set: pairs; and noise are drawn here" in text
+
+
+def test_lines_fold_between_words_on_a_terminal_and_are_whole_in_a_pipe(capsys, monkeypatch):
+    lines = [
+        "short",
+        "  MMPareto: " + "several words " * 12,
+        "  data       " + "several words " * 12,
+        "             " + "several words " * 12,
+        "  log  a/path/that/is/" + "long" * 30,
+        "    redo     counterpoise redo a/cell " + "--option value " * 12,
+    ]
+    print_lines(lines)
+    assert capsys.readouterr().out.splitlines() == lines
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    print_lines(lines)
+    out = capsys.readouterr().out.splitlines()
+    assert [line for line in out if len(line) > 80] == ["       " + lines[4].split()[1], lines[5]]
+    assert " ".join(" ".join(out).split()) == " ".join(" ".join(lines).split()), "nothing is lost"
+    starts = {len(line) - len(line.lstrip()) for line in out if line.lstrip().startswith(("several", "words"))}
+    assert starts == {4, 13}

@@ -25,7 +25,7 @@ onstart:
 
 onsuccess:
     if workflow.is_main_process:
-        print("\n".join(closing_lines(Path(BASIS).parent)))
+        print_lines(closing_lines(Path(BASIS).parent))
 
 
 # A failed or interrupted benchmark has results too: of what is finished, marked as partial, with what failed and why.

@@ -47,6 +47,7 @@ def show(
 ) -> None:
     """What came out of a benchmark in a few sentences, and where its tables and report are."""
     from counterpoise.cli.closing import closing_lines
+    from counterpoise.reporting.folding import print_lines
 
     if record is not None:
         from counterpoise.cli.records import record_folder
@@ -60,8 +61,7 @@ def show(
         plan = asked.plan()
         current_results(plan, asked.root)
         folder = results_folder(asked.root, plan.benchmark.name)
-    for line in closing_lines(folder):
-        print(line)
+    print_lines(closing_lines(folder))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -143,13 +143,13 @@ def report(
         return
     from counterpoise.cli.closing import closing_lines
     from counterpoise.cli.derive import write_benchmark
+    from counterpoise.reporting.folding import print_lines
     from counterpoise.results.basis import results_folder
 
     asked = request(benchmark, settings, root)
     plan = asked.plan()
     write_benchmark(plan, asked.root)
-    for line in closing_lines(results_folder(asked.root, plan.benchmark.name)):
-        print(line)
+    print_lines(closing_lines(results_folder(asked.root, plan.benchmark.name)))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -159,7 +159,7 @@ def table(
     style: Annotated[
         str, typer.Option("--style", help="full, or paper: the paper's columns and digits with our means alone")
     ] = "full",
-    caption: Annotated[str, typer.Option("--caption", help="tex: a caption of your own")] = "",
+    caption: Annotated[str, typer.Option("--caption", help="tex: a caption of your own, in LaTeX")] = "",
     label: Annotated[str, typer.Option("--label", help="tex: a label of your own")] = "",
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     settings: SetOption = None,
@@ -199,6 +199,7 @@ def trace(
 
     For example mmpareto.table3.MMPareto.cg_mnist.accuracy.
     """
+    from counterpoise.reporting.folding import print_lines
     from counterpoise.reporting.trace import trace_lines
     from counterpoise.results.names import find_values
 
@@ -217,7 +218,7 @@ def trace(
         find_values(layout_of(plan, asked.root), name)  # a wrong name is said before anything is written
         results, papers = current_results(plan, asked.root), plan.papers
     for value in find_values(results.layout, name):
-        print("\n".join(trace_lines(results, papers[value.paper], value)))
+        print_lines(trace_lines(results, papers[value.paper], value))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -233,6 +234,7 @@ def explain(
 
     From finished runs; 'counterpoise run results/explain/<benchmark>/NAME.md' does the missing ones.
     """
+    from counterpoise.reporting.folding import print_lines
     from counterpoise.runs.explain import ask, collect_flips
 
     asked = request(benchmark, settings, root)
@@ -241,7 +243,7 @@ def explain(
     if planned:
         from counterpoise.cli.overview import question_lines
 
-        print("\n".join(question_lines(plan, asked.root, question)))
+        print_lines(question_lines(plan, asked.root, question))
         return
     from counterpoise.judging.explain import explain as find
     from counterpoise.reporting.explain import lines, write_explanation
@@ -250,7 +252,7 @@ def explain(
 
     results, flipped = collect(plan, asked.root), collect_flips(plan, asked.root, question)
     explanation = find(question, plan.papers[question.value.paper], results, flipped)
-    print("\n".join(lines(explanation)))
+    print_lines(lines(explanation))
     if write:
         for path in write_explanation(explanations_folder(asked.root, plan.benchmark.name), explanation):
             print(path)

@@ -85,6 +85,7 @@ def plan(
 ) -> None:
     """Before launch: check the whole configuration; say what would run, what is there, how long it takes."""
     from counterpoise.cli.overview import plan_data, plan_lines
+    from counterpoise.reporting.folding import print_lines
     from counterpoise.runs.changed import checked_statuses
     from counterpoise.runs.estimate import read_recorded
 
@@ -102,8 +103,8 @@ def plan(
     else:
         tried, notes = _try_steps(planned, asked.root) if measure else ([], [])
         records = [*read_recorded(asked.root), *tried]
-    for line in plan_lines(planned, asked.root, cells, runs, records, _downloads(planned, asked.root), notes, how):
-        print(line)
+    downloads = _downloads(planned, asked.root)
+    print_lines(plan_lines(planned, asked.root, cells, runs, records, downloads, notes, how))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -118,6 +119,7 @@ def status(
     import time
 
     from counterpoise.cli.overview import progress_lines, status_data, status_lines
+    from counterpoise.reporting.folding import print_lines
     from counterpoise.runs.changed import checked_statuses
     from counterpoise.runs.status import find_orphans, known_to_benchmarks, run_statuses
 
@@ -136,8 +138,7 @@ def status(
             return
         time.sleep(WATCH_SECONDS)
     orphans = find_orphans(asked.root, known_to_benchmarks(plan, asked.root))
-    for line in status_lines(plan, checked_statuses(plan, asked.root), orphans):
-        print(line)
+    print_lines(status_lines(plan, checked_statuses(plan, asked.root), orphans))
 
 
 @app.command(rich_help_panel=PANEL)

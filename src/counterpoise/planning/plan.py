@@ -88,13 +88,16 @@ class Plan:
         """Return the output of a run that a value is measured on.
 
         It is the one that the paper's column names (``joint``, ``probe:audio``), with the modality's name in
-        the dataset that ran.
+        the dataset that ran. In a table of one's own, a run of a single modality has no joint output: it is measured
+        on that modality's.
         """
         table = self.papers[value.paper].tables[value.table]
         column = table.column(value.column)
         in_paper = value.row in table.row_ids
         named = table.output(value.row, value.column) if in_paper else column.output
         group = table.group(value.row, value.column).id if in_paper else column.group
+        if value.paper == OWN and named == "joint" and value.cell is not None:
+            named = _only_modality(value.cell) or named
         run = None if group is None else self.table_run(value.paper, value.table).columns.get(group)
         probe, separator, name = named.rpartition(":")
         return f"{probe}{separator}{name if run is None else run.modalities.get(name, name)}"
@@ -264,6 +267,12 @@ def make_plan(root: Path, path: Path, overrides: dict[str, Any] | None = None) -
         figures=figures,
         resolver=resolver,
     )
+
+
+def _only_modality(cell: Cell) -> str:
+    """Return the modality that a cell's runs train by itself, the only output that they have; "" where it is not so."""
+    single = component("method", cell.method).info.trains == "single"
+    return str(cell.config["method"]["settings"].get("modality", "")) if single else ""
 
 
 def _paper(resolver: Resolver, name: str, key: str, read: dict[str, Paper]) -> Paper:

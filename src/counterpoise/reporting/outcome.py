@@ -177,9 +177,12 @@ class NotRun:
 
 
 def not_run(comparison: Comparison) -> list[NotRun]:
-    """Return the numbers that were not run by table and reason, the largest group first."""
+    """Return the printed numbers that were not run by table and reason, the largest group first: each once.
+
+    They are those that :class:`Numbers` counts as not run.
+    """
     groups: dict[tuple[str, str], list[ComparisonRow]] = {}
-    for row in comparison.rows:
+    for row in comparison.counted:
         if row.verdict is Verdict.NOT_RUN:
             groups.setdefault((row.entry.table.table, row.number.reason), []).append(row)
     found = [NotRun(table=table, reason=reason, rows=rows) for (table, reason), rows in groups.items()]

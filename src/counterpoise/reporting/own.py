@@ -60,10 +60,13 @@ def _leader(comparison: Comparison, ranking: Ranking) -> str:
     if ranking.p_best is None:
         return _best(comparison, ranking)
     pairs, others, here = _pairs(comparison, ranking), ranking.rows - 1, _better_here(comparison, ranking)
-    text = f"{_best(comparison, ranking)}, better than {_of(here, others)}"
+    text = f"{_best(comparison, ranking)}, {_better(here, others)}"
     if any(pair.new_examples for pair in pairs):
         new = sum(_won(pair, ranking.best, pair.new_examples) for pair in pairs)
-        text += ", on new examples, too" if new == here else f", on new examples than {_of(new, others)}"
+        if new != here:
+            text += f", on new examples {_better(new, others)}"
+        elif here:
+            text += ", on new examples, too"
     return f"{text} (P(best) {ranking.p_best:.2f}, {counted(ranking.n, 'seed')})"
 
 
@@ -71,11 +74,13 @@ def _won(pair: RowPair, row: str, verdict: str) -> bool:
     return verdict == ("better" if pair.row == row else "worse")
 
 
-def _of(some: int, every: int) -> str:
-    """Return ``both others``, ``2 of 5 others``, ``none of 5 others``."""
+def _better(some: int, every: int) -> str:
+    """Return ``better than both others``, ``… 2 of 5 others``, ``not shown to be better than any of the 5 others``."""
+    if not some:
+        return f"not shown to be better than {'the other' if every == 1 else f'any of the {every} others'}"
     if some == every:
-        return {1: "the other", 2: "both others"}.get(every, f"all {every} others")
-    return "no other" if every == 1 else f"{some or 'none'} of {every} others"
+        return f"better than {({1: 'the other', 2: 'both others'}).get(every, f'all {every} others')}"
+    return f"better than {some} of {every} others"
 
 
 def own_headline(comparison: Comparison, name: str) -> str:

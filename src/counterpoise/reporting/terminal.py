@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from typing import TextIO, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 from rich.console import Console, JustifyMethod
 from rich.markup import escape
@@ -24,6 +26,7 @@ from counterpoise.reporting.words import COLOURS, counted, interval_text, marked
 
 UNFOLDED = 100_000
 """Columns of a file or a pipe, which have no width: no line is folded there, so that ``grep`` finds whole ones."""
+BLANKS = re.compile(r" +((?:\x1b\[[0-9;]*m)*)\n")
 QUIET = (Verdict.NOT_RUN, Verdict.NOT_DEFINED)
 MEANING = {
     0: "nothing deviates from the paper",
@@ -34,13 +37,29 @@ MEANING = {
 Item = TypeVar("Item")
 
 
+class Trimmed:
+    """A stream without the blanks that a table's or a paragraph's lines are filled up with."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write text; colours that end behind the blanks end where the blanks began."""
+        return self._stream.write(BLANKS.sub(r"\1\n", text))
+
+
 def make_console(file: TextIO | None = None, width: int | None = None) -> Console:
     """Return a console for standard output or ``file``: as wide as the terminal, endless where there is none.
 
     Colours are for terminals, and for those without NO_COLOR.
     """
     stream = file or sys.stdout
-    return Console(file=stream, width=width or (None if stream.isatty() else UNFOLDED), highlight=False)
+    return Console(
+        file=cast(TextIO, Trimmed(stream)), width=width or (None if stream.isatty() else UNFOLDED), highlight=False
+    )
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
@@ -134,11 +153,36 @@ def _place(entry: Entry) -> str:
 
 
 def _print_reasons(console: Console, rows: Sequence[ComparisonRow]) -> None:
-    """Print why a column's verdicts are what they are; rows with the same reason together."""
-    for (reason,), group in _grouped(rows, lambda row: (row.number.reason,)):
+    """Print why a column's verdicts are what they are; rows with the same reason together.
+
+    A part of it that most rows share is said once, for those rows, and left out of what is said of each.
+    """
+    parts = [_parts(row.number.reason) for row in rows]
+    counts = Counter(part for found in parts for part in set(found))
+    common = [part for part, count in counts.items() if 2 * count > len(rows) > 1]
+    common.sort(key=lambda part: min(found.index(part) for found in parts if part in found))
+    said: dict[str, list[ComparisonRow]] = {}
+    for row, found in zip(rows, parts, strict=True):
+        said.setdefault("; ".join(part for part in found if part not in common), []).append(row)
+    shared: dict[str, list[ComparisonRow]] = {}
+    for part in common:
+        shared[part] = [row for row, found in zip(rows, parts, strict=True) if part in found]
+    for reason, group in [*said.items(), *shared.items()]:
         if reason:
             names = "all" if len(group) == len(rows) > 1 else ", ".join(row.entry.label for row in group)
             console.print(Padding(escape(f"{names}: {reason}"), (0, 0, 0, 4), expand=False))
+
+
+def _parts(reason: str) -> list[str]:
+    """Return the parts of a reason: what semicolons separate, outside of parentheses."""
+    parts, depth = [""], 0
+    for character in reason:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == ";" and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _print_rankings(console: Console, paper: Paper, rankings: Sequence[Ranking]) -> None:

@@ -13,6 +13,7 @@ from counterpoise.judging.claims import Answer, ClaimResult
 from counterpoise.judging.compare import Comparison, ComparisonRow
 from counterpoise.judging.contrast import GainResult
 from counterpoise.judging.entries import Entry
+from counterpoise.judging.level import judge_entry
 from counterpoise.judging.row_pairs import RowPair
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.papers.paper import Paper
@@ -62,6 +63,20 @@ class NumberLine:
     def ran(self) -> bool:
         """Whether something was tried for it: it has a value of ours, or its runs failed or diverged."""
         return self.row.verdict not in (Verdict.NOT_RUN, Verdict.NOT_DEFINED)
+
+    @property
+    def not_run(self) -> bool:
+        """Whether it is a printed number, counted as one, that nothing ran for."""
+        return self.row.entry.counted and self.row.verdict is Verdict.NOT_RUN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """Entries that nothing was tried for: the printed numbers of a paper, or without one what is no printed number."""
+
+    id: str
+    paper: Paper | None
+    lines: tuple[NumberLine, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +176,20 @@ class ReportContent:
     def ran(self) -> list[NumberLine]:
         """The printed entries that something was tried for."""
         return [line for line in self.numbers if line.ran]
+
+    @property
+    def rest(self) -> list[Rest]:
+        """The entries that nothing was tried for: each paper's numbers, then what is counted among no numbers."""
+        missing: dict[str, list[NumberLine]] = {}
+        others: list[NumberLine] = []
+        for line in self.numbers:
+            if line.not_run:
+                missing.setdefault(line.row.entry.table.paper, []).append(line)
+            elif not line.ran:
+                others.append(line)
+        papers = {part.paper.paper: part.paper for part in self.of_papers}
+        found = [Rest(id=f"not-run-{name}", paper=papers[name], lines=tuple(lines)) for name, lines in missing.items()]
+        return [*found, *([Rest(id="no-numbers", paper=None, lines=tuple(others))] if others else [])]
 
     @property
     def claims(self) -> list[tuple[Paper, ClaimResult]]:
@@ -307,7 +336,7 @@ def _plots(paper: Paper, rows: Sequence[ComparisonRow], added: Sequence[Entry]) 
         values = [_values(paper, row) for row in column if row.number.mean is not None]
         entry = column[0].entry
         values += [
-            Values(label=one.label, seeds=list(one.ours.finished.values()), mean=one.ours.mean)
+            _added_values(paper, one)
             for one in added
             if one.ours is not None and (one.table.table, one.column.id) == (entry.table.table, entry.column.id)
         ]
@@ -315,6 +344,18 @@ def _plots(paper: Paper, rows: Sequence[ComparisonRow], added: Sequence[Entry]) 
         plot = dot_plot(entry.column_name, values, f"{label} ({entry.column.better} is better)")
         if plot is not None:
             yield plot
+
+
+def _added_values(paper: Paper, entry: Entry) -> Values:
+    """Return the values of a row that the benchmark adds: where one more run would be expected, and nothing printed."""
+    number = judge_entry(paper, entry)
+    return Values(
+        label=entry.label,
+        seeds=list(entry.ours.finished.values()) if entry.ours else [],
+        mean=number.mean,
+        low=number.low,
+        high=number.high,
+    )
 
 
 def _values(paper: Paper, row: ComparisonRow) -> Values:

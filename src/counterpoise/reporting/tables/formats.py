@@ -84,7 +84,7 @@ def as_latex(view: TableView, caption: str = "", label: str = "") -> str:
     rows = [[_latex(line.own_title), *(_latex_cell(view, cell) for cell in line.cells)] for line in view.lines]
     lines = [
         "% Needs \\usepackage{booktabs}.",
-        *(f"% {note}" for note in view.notes if view.style == "paper"),
+        *(f"% {note}" for note in (*view.notes, MARKS) if view.style == "paper"),
         f"\\begin{{{environment_name}}}",
         "  \\centering",
         f"  \\caption{{{caption or _caption(view)}}}",
@@ -137,7 +137,7 @@ def table_text(view: TableView, form: str, *, caption: str = "", label: str = ""
 def _caption(view: TableView) -> str:
     if view.paper.is_own:
         return _latex(f"{view.title}, benchmark {view.benchmark}.")
-    return _latex(f"{view.table.title}: {view.name}, reproduced with the benchmark {view.benchmark}.")
+    return _latex(f"{view.table.title}: {view.name}, run again with the benchmark {view.benchmark}.")
 
 
 def cell_text(view: TableView, cell: TableCell) -> str:

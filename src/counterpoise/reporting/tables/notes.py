@@ -3,44 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from counterpoise.comparability import OTHER, SAME
 from counterpoise.judging.compare import Comparison
 from counterpoise.judging.entries import Entry
 from counterpoise.judging.statistics import binomial_error
-from counterpoise.papers.paper import Paper, PaperTable
+from counterpoise.papers.paper import ColumnGroup, Paper, PaperTable
 from counterpoise.reporting.own import added_lines, own_summary
 from counterpoise.reporting.words import counted
 from counterpoise.results.table import Results
 
 
-def table_notes(results: Results, comparison: Comparison, table: PaperTable, own_columns: bool) -> Iterator[str]:
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A place of a table as it is shown; ``reason`` is why no run fills it, "" where one does."""
+
+    group: ColumnGroup
+    line: str
+    reason: str = ""
+
+
+def table_notes(
+    results: Results,
+    comparison: Comparison,
+    table: PaperTable,
+    *,
+    own_columns: bool,
+    places: Sequence[Place],
+    full: bool = True,
+) -> Iterator[str]:
     """Yield the notes, each a sentence or two, the most important first.
 
-    ``own_columns``: whether the table is shown with columns that the paper does not have.
+    Args:
+        own_columns: whether the table is shown with columns that the paper does not have.
+        places: every place that is shown.
+        full: whether spreads, printed numbers and verdicts are shown beside our means.
     """
     paper = comparison.paper
     entries = [row.entry for row in comparison.rows_of(table.table)]
     running = [entry for entry in entries if entry.cell is not None]
     yield from _partial(results, table)
-    yield _ours(results, running)
+    yield _ours(results, running, full)
     yield from _between_rows(comparison, table)
     if not paper.is_own:
-        yield _printed(paper, table)
-    yield from _rule(paper, table, entries)
+        yield from _printed(paper, table, full)
+    if full:
+        yield from _rule(paper, table, running)
     yield from _sampling(results, paper, running)
     yield from _stand_ins(results, paper, running)
     yield from _not_comparable(paper, running)
     yield from _folds(results, paper, running)
-    yield from _not_run(paper, entries)
-    yield from _failed(running)
+    yield from _not_run(paper, table, places)
+    yield from _failed([*running, *(entry for entry in comparison.added if entry.table.table == table.table)])
     if own_columns:
         bins = results.layout.ece_bins
         what = "" if paper.is_own else "Columns marked 'ours' are not in the paper; "
         yield f"{what}ECE in percent, {bins} equal-width bins."
     if any(table.row(row).star for row in table.row_ids):
         yield f"* {table.star_means}."
-    if results.layout.table(table.paper, table.table).probe == "all":
+    if full and results.layout.table(table.paper, table.table).probe == "all":
         yield (
             "Columns marked 'probe': in every row a linear classifier trained afterwards on each frozen encoder of "
             f"the last epoch{_probe_epochs(results)}: like for like across rows."
@@ -58,21 +80,24 @@ def _partial(results: Results, table: PaperTable) -> Iterator[str]:
         yield f"Partial: {finished} of the {counted(len(runs), 'run')} behind this table have finished."
 
 
-def _ours(results: Results, running: Sequence[Entry]) -> str:
+def _ours(results: Results, running: Sequence[Entry], full: bool) -> str:
     layout = results.layout
     protocols = ", ".join(dict.fromkeys(entry.cell.protocol for entry in running)) or "none (nothing runs)"
+    spread = " ± standard deviation (divisor n − 1)" if full else ""
     return (
-        f"Ours: mean ± standard deviation (divisor n − 1) over n = {counted(len(layout.seeds), 'seed')} "
+        f"Ours: mean{spread} over n = {counted(len(layout.seeds), 'seed')} "
         f"({', '.join(map(str, layout.seeds))}); selection: {layout.selection}; protocol: {protocols}; "
         f"benchmark: {layout.name}."
     )
 
 
-def _printed(paper: Paper, table: PaperTable) -> str:
-    text = f"[ ]: the number that the paper prints ({paper.printed_runs_reason})"
-    if not table.drops_against:
-        return f"{text}."
-    return f"{text}; ↓: a mean below that of '{table.row(table.drops_against).title}', in print and in ours."
+def _printed(paper: Paper, table: PaperTable, full: bool) -> Iterator[str]:
+    text = f"[ ]: the number that the paper prints ({paper.printed_runs_reason})" if full else ""
+    if table.drops_against:
+        below = f"↓: a mean below that of '{table.row(table.drops_against).title}'"
+        text = f"{text}; {below}, in print and in ours" if full else below
+    if text:
+        yield f"{text}."
 
 
 def _between_rows(comparison: Comparison, table: PaperTable) -> Iterator[str]:
@@ -87,9 +112,19 @@ def _between_rows(comparison: Comparison, table: PaperTable) -> Iterator[str]:
         )
 
 
-def _rule(paper: Paper, table: PaperTable, entries: Sequence[Entry]) -> Iterator[str]:
-    declared = {(table.margin(entry.column.id, paper), paper.metric_title(entry.column.metric)) for entry in entries}
-    margins = sorted(f"{margin:g} for {metric}" for margin, metric in declared if margin is not None)
+def _rule(paper: Paper, table: PaperTable, running: Sequence[Entry]) -> Iterator[str]:
+    columns: dict[str, dict[float, dict[str, None]]] = {}
+    for entry in running:
+        margin = table.margin(entry.column.id, paper)
+        if margin is not None:
+            of_metric = columns.setdefault(paper.metric_title(entry.column.metric), {})
+            of_metric.setdefault(margin, {})[entry.column_name] = None
+    # A metric with one margin is enough of a name; else the columns that have each are named.
+    margins = [
+        f"{margin:g} for {metric if len(found) == 1 else ', '.join(names)}"
+        for metric, found in columns.items()
+        for margin, names in found.items()
+    ]
     if margins:
         tests = f"{1 - paper.alpha:.0%} prediction intervals, tests at α = {paper.alpha:g}"
         yield f"Verdicts: equivalence margin {', '.join(margins)} in printed units, {tests}."
@@ -144,20 +179,41 @@ def _folds(results: Results, paper: Paper, running: Sequence[Entry]) -> Iterator
         yield f"Seeds run on folds, {'; '.join(dict.fromkeys(names))}: {', '.join(folds)}."
 
 
-def _not_run(paper: Paper, entries: Sequence[Entry]) -> Iterator[str]:
-    """Name the column groups that nothing runs for, those with the same reason together."""
-    groups: dict[str, dict[str, None]] = {}
-    for entry in entries:
-        if entry.ours is None and entry.reason:
-            groups.setdefault(entry.reason, {})[_group_name(paper, entry)] = None
-    if groups:
-        yield "Not run: " + "; ".join(f"{', '.join(names)} ({reason})" for reason, names in groups.items()) + "."
+def _not_run(paper: Paper, table: PaperTable, places: Sequence[Place]) -> Iterator[str]:
+    """Say why places are empty: the column groups with the same reason together, and the rows where not all have it."""
+    lines: dict[str, dict[str, None]] = {}
+    reasons: dict[str, dict[str, dict[str, None]]] = {}
+    for place in places:
+        group = _title_of(paper, table, place.group)
+        lines.setdefault(group, {})[place.line] = None
+        if place.reason:
+            reasons.setdefault(place.reason, {}).setdefault(group, {})[place.line] = None
+    said = []
+    for reason, groups in reasons.items():
+        whole = [group for group, rows in groups.items() if len(rows) == len(lines[group])]
+        parts: dict[tuple[str, ...], list[str]] = {}
+        for group, rows in groups.items():
+            if group not in whole:
+                parts.setdefault(tuple(rows), []).append(group)
+        named = [", ".join(whole)] if whole else []
+        named += [f"{', '.join(rows)} on {', '.join(names)}" for rows, names in parts.items()]
+        said.append(f"{'; '.join(named)} ({reason})")
+    if said:
+        yield f"Not run: {'; '.join(said)}."
 
 
 def _failed(running: Sequence[Entry]) -> Iterator[str]:
-    failed = dict.fromkeys((entry.label, seed, what) for entry in running for seed, what in entry.ours.failed.items())
-    if failed:
-        yield "Failed: " + "; ".join(f"{label}, seed {seed}: {what}" for label, seed, what in failed) + "."
+    """Say which runs failed and of what: the seeds of a row with the same reason together."""
+    seeds: dict[tuple[str, str], dict[int, None]] = {}
+    for entry in running:
+        for seed, what in entry.ours.failed.items():
+            seeds.setdefault((entry.label, what), {})[seed] = None
+    said = [
+        f"{label}, {'seed' if len(found) == 1 else 'seeds'} {', '.join(map(str, found))}: {what}"
+        for (label, what), found in seeds.items()
+    ]
+    if said:
+        yield f"Failed: {'; '.join(said)}."
 
 
 def _probe_epochs(results: Results) -> str:
@@ -167,8 +223,11 @@ def _probe_epochs(results: Results) -> str:
 
 def _group_name(paper: Paper, entry: Entry) -> str:
     """Return what a note calls a column group: its dataset, and its setting where there are several."""
-    group = entry.table.group(entry.row, entry.column.id)
-    if entry.table.is_own:
+    return _title_of(paper, entry.table, entry.table.group(entry.row, entry.column.id))
+
+
+def _title_of(paper: Paper, table: PaperTable, group: ColumnGroup) -> str:
+    if table.is_own:
         return ", ".join(group.heading)
     facts = paper.datasets.get(group.dataset)
     return ", ".join([facts.title if facts else group.id, *group.heading[1:]])

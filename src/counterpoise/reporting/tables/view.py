@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from counterpoise.comparability import NOT_IN_BENCHMARK
 from counterpoise.judging.compare import Comparison, ComparisonRow
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.metrics import METRICS, UNITS, Metric
 from counterpoise.papers.paper import Column, Paper, PaperTable, PrintedValue
 from counterpoise.reporting.tables.marks import Mark, mark_best
-from counterpoise.reporting.tables.notes import table_notes
+from counterpoise.reporting.tables.notes import Place, table_notes
 from counterpoise.results.layout import LayoutCell, LayoutTable, LayoutValue
 from counterpoise.results.seeds import SeedValues
 from counterpoise.results.table import Results
@@ -54,7 +55,7 @@ class TableColumn:
 class TableCell:
     """One place of a table, in printed units. ``n`` of ``planned`` runs have a value; ``cell`` regenerates it.
 
-    ``drop``: our mean is worse than that of the row against which the paper marks drops.
+    ``drop``: our mean is worse than that of the row against which the paper marks drops. ``reason``: why nothing runs.
     """
 
     printed: PrintedValue | None = None
@@ -69,6 +70,7 @@ class TableCell:
     drop: bool = False
     cell: LayoutCell | None = None
     failed: bool = False
+    reason: str = ""
 
     @property
     def ours(self) -> str:
@@ -104,10 +106,14 @@ class TableCell:
 
 @dataclass(frozen=True, kw_only=True)
 class TableLine:
-    """One row of a table: a method, or one of its variants, or (``added``) a method that the paper lacks."""
+    """One row of a table: a method, or one of its variants, or (``added``) a method that the paper lacks.
+
+    ``row`` is the table's row that it shows.
+    """
 
     id: str
     title: str
+    row: str
     cells: tuple[TableCell, ...]
     added: bool = False
 
@@ -122,7 +128,8 @@ class TableView:
     """A table ready to be written in any format.
 
     ``style`` ``full``: ours with its spread, the printed number and the verdict in every cell, and columns of our
-    own. ``paper``: the paper's columns and digits with our means alone, to be pasted.
+    own. ``paper``: the paper's columns and digits with our means alone, to be pasted; its notes are
+    ``notes_as_printed``, which speak of nothing that it leaves out.
     """
 
     paper: Paper
@@ -130,6 +137,7 @@ class TableView:
     columns: tuple[TableColumn, ...]
     lines: tuple[TableLine, ...]
     notes: tuple[str, ...]
+    notes_as_printed: tuple[str, ...]
     benchmark: str
     style: Style = "full"
 
@@ -164,9 +172,8 @@ class TableView:
         """Return the table in another style; from ``paper`` there is no way back to ``full``."""
         if style == self.style or style == "full":
             return self
-        kept = [place for place, column in enumerate(self.columns) if not column.ours_only]
-        lines = tuple(replace(line, cells=tuple(line.cells[place] for place in kept)) for line in self.lines)
-        return replace(self, columns=tuple(self.columns[place] for place in kept), lines=lines, style=style)
+        columns, lines = _as_printed(self.columns, self.lines)
+        return replace(self, columns=columns, lines=lines, notes=self.notes_as_printed, style=style)
 
 
 def view_table(results: Results, comparison: Comparison, name: str) -> TableView:
@@ -181,14 +188,30 @@ def view_table(results: Results, comparison: Comparison, name: str) -> TableView
     place = results.layout.table(paper.paper, name)
     columns = tuple(_columns(table, place, rows))
     lines = [*_paper_lines(results, table, place, rows, columns), *_added_lines(results, table, place, columns)]
+
+    def notes(columns: Sequence[TableColumn], lines: Sequence[TableLine], full: bool = True) -> tuple[str, ...]:
+        own = any(column.ours_only for column in columns)
+        places = list(_places(table, columns, lines))
+        return tuple(table_notes(results, comparison, table, own_columns=own, places=places, full=full))
+
     return TableView(
         paper=paper,
         table=table,
         columns=columns,
         lines=tuple(_marked(columns, lines, table.drops_against)),
-        notes=tuple(table_notes(results, comparison, table, any(column.ours_only for column in columns))),
+        notes=notes(columns, lines),
+        notes_as_printed=notes(*_as_printed(columns, lines), full=False),
         benchmark=results.layout.name,
     )
+
+
+def _as_printed(
+    columns: Sequence[TableColumn], lines: Sequence[TableLine]
+) -> tuple[tuple[TableColumn, ...], tuple[TableLine, ...]]:
+    """Return the paper's columns and what stands in them."""
+    kept = [place for place, column in enumerate(columns) if not column.ours_only]
+    shown = tuple(replace(line, cells=tuple(line.cells[place] for place in kept)) for line in lines)
+    return tuple(columns[place] for place in kept), shown
 
 
 # -- columns -----------------------------------------------------------------------------------------------------
@@ -197,6 +220,7 @@ def view_table(results: Results, comparison: Comparison, name: str) -> TableView
 def _columns(table: PaperTable, place: LayoutTable, rows: Sequence[ComparisonRow]) -> Iterator[TableColumn]:
     running = {row.entry.column.group for row in rows if row.entry.ours is not None}
     stand_in = {row.entry.column.group for row in rows if row.entry.stand_in}
+    shown = {_measured(rows, column.group, column.output, column.metric) for column in table.columns}
     for group in table.groups:
         own = [column for column in table.columns if column.group == group.id]
         heading = group.heading
@@ -205,12 +229,25 @@ def _columns(table: PaperTable, place: LayoutTable, rows: Sequence[ComparisonRow
         for column in own:
             yield _paper_column(table, column, heading)
         if group.id in running:
-            yield from _extra_columns(group.id, heading, own, noted=not table.is_own)
+            for extra in _extra_columns(group.id, heading, own, noted=not table.is_own):
+                # Two columns of one's own may be of the same runs: what one of them shows is not shown again.
+                measured = _measured(rows, group.id, extra.output, extra.metric)
+                if not table.is_own or measured not in shown:
+                    shown.add(measured)
+                    yield extra
             if place.probe == "all":
                 yield from _probe_columns(table, group.id, heading, own)
     for column in table.columns:
         if column.group is None:  # rows are datasets and name the group
             yield _paper_column(table, column, ())
+
+
+def _measured(
+    rows: Sequence[ComparisonRow], group: str | None, output: str, metric: str
+) -> tuple[frozenset[tuple[str, str]], str, str]:
+    """Return what a column shows: a metric of an output of the runs in its group, those by row."""
+    own = [row.entry for row in rows if row.entry.column.group == group]
+    return frozenset((entry.label, entry.cell.name) for entry in own if entry.cell is not None), output, metric
 
 
 def _paper_column(table: PaperTable, column: Column, heading: tuple[str, ...]) -> TableColumn:
@@ -304,7 +341,8 @@ def _paper_lines(
             for column in columns
         ]
         title = table.row(name).title if variant is None else f"{table.row(name).title} ({variant})"
-        yield TableLine(id=next(iter(by_column.values())).entry.label, title=title, cells=tuple(cells))
+        label = next(iter(by_column.values())).entry.label
+        yield TableLine(id=label, title=title, row=name, cells=tuple(cells))
 
 
 def _paper_cell(results: Results, column: TableColumn, row: ComparisonRow) -> TableCell:
@@ -320,15 +358,18 @@ def _paper_cell(results: Results, column: TableColumn, row: ComparisonRow) -> Ta
         decimals=column.decimals,
         cell=entry.cell,
         failed=bool(entry.ours and entry.ours.failed),
+        reason=number.reason if number.verdict is Verdict.NOT_RUN else "",
     )
 
 
 def _extra_cell(results: Results, place: LayoutTable, column: TableColumn, rows: Sequence[ComparisonRow]) -> TableCell:
-    own = (row.entry for row in rows if row.entry.column.group == column.group)
-    entry = next((entry for entry in own if entry.cell is not None), None)
-    if entry is None:
-        return TableCell()
-    output = place.output_in_dataset(column.group, column.output)
+    own = [row.entry for row in rows if row.entry.column.group == column.group and row.entry.cell is not None]
+    if not own:
+        return TableCell()  # the paper's columns beside it say why
+    # Beside a number, what is measured on the same output: a run of one modality has another than the column names.
+    entry = next((entry for entry in own if entry.column.output == column.output), own[0])
+    same = entry.column.output == column.output
+    output = entry.output if same else place.output_in_dataset(column.group, column.output)
     return _own_cell(results, column, entry.cell, output, entry.stand_in)
 
 
@@ -343,16 +384,16 @@ def _added_lines(
     for (row, variant), by_column in added.items():
         cells = tuple(_added_cell(results, table, place, column, by_column) for column in columns)
         title = row if variant is None else f"{row} ({variant})"
-        yield TableLine(id=title, title=title, cells=cells, added=True)
+        yield TableLine(id=title, title=title, row=row, cells=cells, added=True)
 
 
 def _added_cell(
     results: Results, table: PaperTable, place: LayoutTable, column: TableColumn, by_column: Mapping[str, LayoutValue]
 ) -> TableCell:
-    group = (value for name, value in by_column.items() if table.column(name).group == column.group)
+    group = [value for name, value in by_column.items() if table.column(name).group == column.group]
     ran = next((value for value in group if value.cell is not None), None)
     if ran is None:
-        return TableCell()
+        return TableCell(reason=group[0].reason if group else NOT_IN_BENCHMARK)
     if column.ours_only or column.id not in by_column:
         output = place.output_in_dataset(column.group, column.output)
     else:
@@ -363,15 +404,17 @@ def _added_cell(
 def _own_cell(results: Results, column: TableColumn, cell: LayoutCell, output: str, stand_in: bool) -> TableCell:
     """Return a cell without a printed number: a metric or a method that the paper does not have."""
     values = results.seeds(cell.name, results.layout.selection, output, column.metric, column.scale)
+    verdict = _own_verdict(values, stand_in)
     return TableCell(
         mean=values.mean,
         std=values.std,
         n=values.n,
         planned=_planned(results, cell),
-        verdict=_own_verdict(values, stand_in),
+        verdict=verdict,
         decimals=column.decimals,
         cell=cell,
         failed=bool(values.failed),
+        reason=(values.absent or "no seed has finished") if verdict is Verdict.NOT_RUN else "",
     )
 
 
@@ -381,6 +424,20 @@ def _own_verdict(values: SeedValues, stand_in: bool) -> Verdict:
     if not values.finished:
         return Verdict.FAILED if values.failed else Verdict.NOT_RUN
     return Verdict.STAND_IN if stand_in else Verdict.NOT_PRINTED
+
+
+def _places(table: PaperTable, columns: Sequence[TableColumn], lines: Sequence[TableLine]) -> Iterator[Place]:
+    """Yield the places with a verdict; of columns of our own, what is said of the paper's beside them goes for them."""
+    ids = set(table.column_ids)
+    groups = {group.id: group for group in table.groups}
+    for line in lines:
+        empty: set[str] = set()
+        for column, cell in sorted(zip(columns, line.cells, strict=True), key=lambda place: place[0].ours_only):
+            group = groups[column.group] if column.group is not None else table.group(line.row, column.id)
+            missing = cell.verdict is Verdict.NOT_RUN
+            if column.id in ids or (missing and group.id not in empty and cell.reason):
+                yield Place(group=group, line=line.own_title, reason=cell.reason if missing else "")
+            empty.update({group.id} if missing else ())
 
 
 def _planned(results: Results, cell: LayoutCell | None) -> int:
