@@ -23,6 +23,7 @@ from counterpoise.cli.app import app, main
 from counterpoise.cli.run import _downloads
 from counterpoise.errors import UserError
 from counterpoise.files import write_json
+from counterpoise.papers.paper import PaperNumber
 from counterpoise.planning.plan import make_plan
 
 
@@ -82,6 +83,14 @@ def test_printed_numbers_are_shown_whole_on_a_narrow_terminal(monkeypatch, capsy
     said = capsys.readouterr().out
     assert "underlin" in said
     assert "…" not in said
+
+
+def test_printed_text_in_brackets_is_shown_as_it_is(monkeypatch, capsys):
+    row = PaperNumber(*("[bold]x[/] [3]" if number == 0 else "" for number in range(len(PaperNumber._fields))))
+    monkeypatch.setattr("counterpoise.papers.paper.printed_values", lambda paper: [row])
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["values", "mmpareto"]) == 0
+    assert "[bold]x[/] [3]" in capsys.readouterr().out
 
 
 def test_plan_of_a_finished_benchmark_has_nothing_to_train(project, say):

@@ -293,12 +293,13 @@ def values(
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     shown = Table()
     for name in PaperNumber._fields:
         shown.add_column(name, overflow="fold")
     for row in rows:
-        shown.add_row(*map(str, row))
+        shown.add_row(*(Text(str(value)) for value in row))  # as it stands: markup has brackets of its own
     Console().print(shown)
 
 
