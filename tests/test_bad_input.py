@@ -57,6 +57,20 @@ def names(line: str, *parts: str) -> bool:
 # The benchmark file.
 
 
+def test_a_copy_with_an_unchanged_name_would_overwrite_results(project, refused):
+    project.write("configs/benchmarks/dup.yaml", (project.root / BENCHMARK).read_text().replace("- 1", "- 2", 1))
+    for benchmark in (Path("configs/benchmarks/dup.yaml"), BENCHMARK):
+        line = refused("show", benchmark=benchmark)
+        assert names(line, "dup.yaml", "small.yaml", "'name' is 'small'", "results/small")
+    assert names(refused("show", benchmark=Path("configs/benchmarks/dup.yaml")), "'name: dup'")
+
+
+def test_an_equal_copy_of_a_benchmark_elsewhere_is_the_same_benchmark(project, tmp_path):
+    copy = tmp_path / "copy.yaml"
+    copy.write_text((project.root / BENCHMARK).read_text())
+    assert main(["plan", "--root", str(project.root), "-b", str(copy)]) == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [

@@ -15,7 +15,7 @@ from counterpoise.papers.figures import Measurement
 from counterpoise.papers.head import OWN
 from counterpoise.papers.own import own_paper
 from counterpoise.papers.paper import Paper, load_paper, paper_names
-from counterpoise.planning.benchmark import Benchmark, OwnTable, TableRun, load_benchmark
+from counterpoise.planning.benchmark import Benchmark, OwnTable, TableRun, load_benchmark, refuse_taken_name
 from counterpoise.planning.cells import Cell, PreparedDataset
 from counterpoise.planning.figures import PlannedFigure, measurement_name, plan_figure
 from counterpoise.planning.flips import Flip, flips_of
@@ -223,6 +223,7 @@ def make_plan(root: Path, path: Path, overrides: dict[str, Any] | None = None) -
         UserError: at the first name, key or value anywhere in the configuration that cannot be.
     """
     benchmark = load_benchmark(path, overrides)
+    refuse_taken_name(root, path, benchmark.name)
     resolver = Resolver(Path(root), Path(path), benchmark)
     configs = resolver.configs
     for name in benchmark.methods:
