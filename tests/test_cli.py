@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -188,6 +189,56 @@ def test_commands_are_few_and_in_named_groups():
 def test_the_version_is_the_packages(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"counterpoise {version('counterpoise')}\n"
+
+
+# Ctrl-C.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run"], "stopped; the same command goes on where it was"),
+        (["data", "status"], "stopped; the same command goes on where it was"),
+        (["check", "joint"], "stopped; nothing was changed"),
+        (["verify"], "stopped; nothing was changed"),
+        (["report"], "stopped; the same command starts again"),
+        (["plan", "--measure"], "stopped; the same command starts again"),
+    ],
+)
+def test_a_command_that_is_stopped_says_what_became_of_its_work(monkeypatch, capsys, arguments, said):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("counterpoise.cli.app.app", stop)
+    assert main(arguments) == 130
+    assert capsys.readouterr().err == f"{said}\n"
+
+
+def test_run_waits_for_snakemake_when_it_is_stopped(tmp_path):
+    """Like a terminal, the test sends SIGINT to the whole process group."""
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    end = "import pathlib; pathlib.Path('ended').write_text('x')"
+    script = f"#!{sys.executable}\nimport time\nprint('up', flush=True)\ntry:\n  time.sleep(60)\n"
+    script += f"except KeyboardInterrupt:\n  time.sleep(1)\n  {end}\n"
+    (bin_folder / "snakemake").write_text(script)
+    (bin_folder / "snakemake").chmod(0o755)
+    code = (
+        "import sys; from pathlib import Path; from counterpoise.cli import app, run; "
+        "run.sys.executable = sys.argv[1] + '/python'; "
+        "asked = run.Request(root=Path(), benchmark=Path('x')); "
+        "app.app = lambda *_, **__: run.run_workflow(asked, cores='1', profile=None); sys.exit(app.main(['run']))"
+    )
+    environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-c", code, str(bin_folder)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True, **pipes) as process:
+        assert process.stdout.readline() == "up\n"
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (tmp_path / "ended").exists()
+    assert err.splitlines()[-1] == "stopped; the same command goes on where it was"
 
 
 # Which project and which benchmark.

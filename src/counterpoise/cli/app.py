@@ -18,6 +18,11 @@ USAGE_ERROR = typer.BadParameter.__mro__[2]
 # A group of another module takes all that follows its name: the module is imported only when it is called.
 GROUP: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
 
+INTERRUPTED = 130
+"""The exit code of a command that was stopped by Ctrl-C, as shells have it."""
+GO_ON = ("run", "data", "train", "measure", "fetch", "prepare", "fetch-weights", "gc")
+CHANGE_NOTHING = ("check", "list", "plan", "redo", "status", "values", "verify")
+
 app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Regenerate the tables and figures of two papers on balanced multimodal learning, and judge them.",
@@ -75,7 +80,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except (KeyboardInterrupt, typer.Abort):
-        return 130
+        print(_stopped(given), file=sys.stderr)
+        return INTERRUPTED
+
+
+def _stopped(given: Sequence[str]) -> str:
+    """Return what to say of a command that somebody stopped: what became of its work."""
+    command = next((word for word in given if not word.startswith("-")), "")
+    if command in GO_ON:
+        return "stopped; the same command goes on where it was"
+    if command in CHANGE_NOTHING and "--measure" not in given:
+        return "stopped; nothing was changed"
+    return "stopped; the same command starts again"
 
 
 def _refuse(message: str) -> int:

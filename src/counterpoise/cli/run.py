@@ -66,7 +66,17 @@ def run_workflow(asked: Request, *, cores: str, profile: str | None, options: Se
     command += ["--cores", cores, *options]
     # The command of this very installation comes first on the path, for the shells of the rules.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return subprocess.run(command, cwd=asked.root, env={**os.environ, "PATH": path}, check=False).returncode
+    with subprocess.Popen(command, cwd=asked.root, env={**os.environ, "PATH": path}) as snakemake:
+        try:
+            return snakemake.wait()
+        except KeyboardInterrupt:
+            # The terminal told Snakemake, too, and that tells its jobs, which save their states: not killed meanwhile.
+            print("stopping: runs save their states; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+            try:
+                snakemake.wait()
+            except KeyboardInterrupt:
+                snakemake.kill()
+            raise
 
 
 @app.command(rich_help_panel=PANEL)
