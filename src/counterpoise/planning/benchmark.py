@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -243,30 +242,6 @@ def load_benchmark(path: Path, overrides: dict[str, Any] | None = None) -> Bench
     data = scaled(data, overrides.get("scale", data.get("scale", "full")), str(path))
     where = f"{path} with {', '.join(overrides)} replaced" if overrides else str(path)
     return validate(Benchmark, merge(data, overrides), where)
-
-
-def refuse_taken_name(root: Path, path: Path, name: str) -> None:
-    """Refuse a benchmark that has the name of another one in ``configs/benchmarks``: both would write the same results.
-
-    A copy that is equal to the other, byte for byte, is the same benchmark.
-
-    Raises:
-        UserError: names both files.
-    """
-    says = re.compile(rf"""^name\s*:\s*["']?{re.escape(name)}["']?\s*(#.*)?$""", re.MULTILINE)
-    for other in sorted((Path(root) / FOLDER).glob("*.yaml")):
-        if other.is_file() and not other.samefile(path):
-            text = other.read_text(encoding="utf-8", errors="replace")
-            if says.search(text) and text != Path(path).read_text(encoding="utf-8", errors="replace"):
-                raise UserError(
-                    f"{path}: key 'name' is '{name}', which is the name of {other}, too: each would overwrite the "
-                    f"other's results/{name}; give a copy a name of its own, as in 'name: {_own_name(path, name)}'"
-                )
-
-
-def _own_name(path: Path, taken: str) -> str:
-    name = re.sub(r"[^a-z0-9_-]", "_", Path(path).stem.lower())
-    return name if name and name != taken else f"my_{taken}"
 
 
 def _nearest(path: Path) -> str:
