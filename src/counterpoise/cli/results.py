@@ -6,6 +6,7 @@ Each brings ``results/<benchmark>/`` up to date first, or says that it is partia
 from __future__ import annotations
 
 import csv
+import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -203,11 +204,12 @@ def trace(
     from counterpoise.results.names import find_values
 
     if record is not None:
-        from counterpoise.cli.records import record_folder
+        from counterpoise.cli.records import record_folder, redo_of_record
         from counterpoise.publication.record import read_published
 
         published = read_published(record_folder(record, root))
-        results, papers = published.results, published.papers
+        runs = [run.model_copy(update={"redo": redo_of_record(record, run)}) for run in published.results.runs]
+        results, papers = dataclasses.replace(published.results, runs=tuple(runs)), published.papers
     else:
         from counterpoise.cli.derive import current_results
         from counterpoise.runs.layout import layout_of
