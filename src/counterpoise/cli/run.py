@@ -16,6 +16,7 @@ from counterpoise.cli.project import (
     Request,
     RootOption,
     SetOption,
+    check_mirror,
     data_roots,
     request,
 )
@@ -47,7 +48,8 @@ def run(
     Calls snakemake; further options and targets are passed on to it.
     """
     asked = request(benchmark, settings, root)
-    asked.plan()  # whatever is wrong with the configuration is said in one line, not in Snakemake's words
+    planned = asked.plan()  # whatever is wrong with the configuration is said in one line, not in Snakemake's words
+    check_mirror(planned, asked.root)
     options = [*(["--dry-run"] if dry_run else []), *context.args]
     raise typer.Exit(run_workflow(asked, cores=cores, profile=profile, options=options))
 
@@ -102,6 +104,7 @@ def plan(
         raise UserError("plan: --measure is about this machine, --device about another; ask for one of them")
     asked = request(benchmark, settings, root)
     planned = asked.plan()
+    check_mirror(planned, asked.root)
     runs = checked_statuses(planned, asked.root)
     if as_json:
         _print_json(plan_data(planned, runs))
