@@ -241,6 +241,52 @@ def test_run_waits_for_snakemake_when_it_is_stopped(tmp_path):
     assert err.splitlines()[-1] == "stopped; the same command goes on where it was"
 
 
+# What is handed on to Snakemake.
+
+
+@pytest.fixture
+def checked(project, repository):
+    """Check what is handed on, in a project that has the workflow."""
+    shutil.copy(repository / "Snakefile", project.root)
+    shutil.copytree(repository / "workflow", project.root / "workflow")
+    return lambda *given: run.check_options(given, ["--set", "--cores"], project.root)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--sett", "x"], "run --sett: there is no such option; did you mean '--set'?"),
+        (["--keep-goin"], ""),  # Snakemake, too, takes what begins an option
+        (["--kep-going"], "did you mean '--keep-going'?"),
+        (["--xyzzy=1"], "neither 'counterpoise run' nor snakemake has it"),
+        (["foo"], "run foo: neither a rule of the workflow nor a file that it makes"),
+        (["train_al"], "did you mean 'train_all'?"),
+        (["small"], "did you mean '-b small'?"),
+        (["-k", "foo"], "run foo"),
+        (["train_all", "--forcerun", "foo", "bar", "--until", "foo", "-j4", "results/x.md"], ""),
+    ],
+)
+def test_what_snakemake_would_answer_at_length_is_refused_in_a_line(checked, given, said):
+    if not said:
+        checked(*given)
+        return
+    with pytest.raises(UserError, match=re.escape(said)):
+        checked(*given)
+
+
+@pytest.mark.parametrize(("options", "said"), [((), "what came out\n"), (("--summary",), "")])
+def test_run_says_what_came_out_also_where_nothing_was_to_do(tmp_path, monkeypatch, capsys, options, said):
+    (tmp_path / "snakemake").write_text(f"#!/bin/sh\necho $COUNTERPOISE_CLOSED_BY_CALLER > {tmp_path}/told\n")
+    (tmp_path / "snakemake").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(run, "closing_lines", lambda folder: ["what came out"])
+    asked = run.Request(root=tmp_path, benchmark=tmp_path / "x.yaml")
+    assert run.run_workflow(asked, cores="1", profile=None, options=options, results="small") == 0
+    assert capsys.readouterr().out == said
+    assert (tmp_path / "told").read_text().strip() == ("yes" if said else "")
+
+
 # Which project and which benchmark.
 
 

@@ -11,6 +11,8 @@ from counterpoise.files import read_json
 from counterpoise.runs.failure import is_interrupted
 
 MOST_FAILURES = 10
+CLOSED_BY_CALLER = "COUNTERPOISE_CLOSED_BY_CALLER"
+"""The environment variable by which 'counterpoise run' says that it prints these lines, also if nothing was to do."""
 
 
 def closing_lines(folder: Path) -> Iterator[str]:
