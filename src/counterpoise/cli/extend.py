@@ -36,7 +36,9 @@ def new_method(
     """Write a working method and its test: in this checkout built in, elsewhere a package of its own."""
     from counterpoise.testing.new import new_method as write
 
-    _print_paths(write(name, folder, family))
+    paths = write(name, folder, family)
+    _print_paths(paths)
+    print(f"next: write its formula into {paths[0]}; {_install(paths)}counterpoise check {name}")
 
 
 @new.command("encoder")
@@ -44,7 +46,9 @@ def new_encoder(name: str, folder: FolderOption = Path()) -> None:
     """Write a working encoder and its test: in this checkout built in, elsewhere a package of its own."""
     from counterpoise.testing.new import new_encoder as write
 
-    _print_paths(write(name, folder))
+    paths = write(name, folder)
+    _print_paths(paths)
+    print(f"next: {_install(paths)}name it, as 'component: {name}', in a file of configs/models")
 
 
 @new.command("dataset")
@@ -54,6 +58,12 @@ def new_dataset(name: str, root: RootOption = None) -> None:
 
     _print_paths(write(name, find_root(root)))
     print(f"next: counterpoise run -b {name}; then put your files in place of those in data/raw/{name}")
+
+
+def _install(paths: list[Path]) -> str:
+    """Return the command, to be followed by others, that installs what was written; empty for what is built in."""
+    package = next((path.parent for path in paths if path.name == "pyproject.toml"), None)
+    return "" if package is None else f"pip install -e {package}; "
 
 
 def _print_paths(paths: list[Path]) -> None:
