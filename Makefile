@@ -7,7 +7,8 @@
 # make gpu-kit     what to carry to a machine with a GPU that is lent for minutes (docs/guides/gpu-box.md); MIRROR=DIR
 # make generated   what is written from the source: reference pages, pages of papers and methods, the README's table
 # All first make .venv and install into it with the exact versions of constraints.txt. They do so again only
-# when pyproject.toml or constraints.txt has changed or the clone was moved, and an interrupted installation is taken up by the next call.
+# when pyproject.toml or constraints.txt has changed or the clone was moved; an interrupted installation is taken up by
+# the next call.
 
 PYTHON ?= python3
 CORES  ?= all

@@ -280,7 +280,7 @@ def test_run_says_what_came_out_also_where_nothing_was_to_do(tmp_path, monkeypat
     (tmp_path / "snakemake").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(run, "closing_lines", lambda folder: ["what came out"])
+    monkeypatch.setattr("counterpoise.cli.closing.closing_lines", lambda folder: ["what came out"])
     asked = run.Request(root=tmp_path, benchmark=tmp_path / "x.yaml")
     assert run.run_workflow(asked, cores="1", profile=None, options=options, results="small") == 0
     assert capsys.readouterr().out == said

@@ -8,7 +8,6 @@ from typing import Any
 
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
-from counterpoise.runs.failure import is_interrupted
 
 MOST_FAILURES = 10
 CLOSED_BY_CALLER = "COUNTERPOISE_CLOSED_BY_CALLER"
@@ -34,6 +33,8 @@ def closing_lines(folder: Path) -> Iterator[str]:
 
 def _failure_lines(runs: list[dict[str, Any]]) -> Iterator[str]:
     """Yield failed and interrupted runs with the log of each; those with one reason are told together."""
+    from counterpoise.runs.failure import is_interrupted
+
     by_reason: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         if run["status"] in ("failed", "out_of_memory"):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from counterpoise.cli.closing import CLOSED_BY_CALLER, closing_lines
 from counterpoise.cli.project import (
     DEFAULT_BENCHMARK,
     BenchmarkOption,
@@ -108,6 +107,8 @@ def run_workflow(
     """
     import os
     import subprocess
+
+    from counterpoise.cli.closing import CLOSED_BY_CALLER, closing_lines
 
     command = ["snakemake", "--configfile", str(asked.benchmark)]
     if asked.overrides:
