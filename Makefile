@@ -7,7 +7,8 @@
 # make gpu-kit     what to carry to a machine with a GPU that is lent for minutes (docs/guides/gpu-box.md); MIRROR=DIR
 # make generated   what is written from the source: reference pages, pages of papers and methods, the README's table
 # All first make .venv and install into it with the exact versions of constraints.txt. They do so again only
-# when pyproject.toml or constraints.txt has changed, and an interrupted installation is taken up by the next call.
+# when pyproject.toml or constraints.txt has changed or the clone was moved; an interrupted installation is taken up by
+# the next call.
 
 PYTHON ?= python3
 CORES  ?= all
@@ -15,6 +16,14 @@ ARGS   ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
+
+# A virtual environment has its own path in each of its scripts: where the clone was moved, renamed or copied since, none
+# of them runs, and it is made anew. A link to an environment elsewhere is left alone: its scripts are right.
+MADE_FOR := test ! -f $(BIN)/activate || grep -qF "$$(cd $(VENV) && pwd -P)" $(BIN)/activate
+ifneq ($(shell $(MADE_FOR) || echo moved),)
+$(info $(VENV) was made in another folder than $(CURDIR), and does not run here: it is made anew)
+$(shell rm -f $(VENV)/.created $(VENV)/.installed $(VENV)/.installed-with-tests $(VENV)/.installed-with-docs)
+endif
 
 # First on the path, so that the shell of a Snakemake rule, and of a test, finds this `counterpoise`.
 IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"

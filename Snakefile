@@ -8,13 +8,14 @@
 # its configuration, source and data, so a run that is there is right or its files were changed since: what was changed
 # is looked for here too (docs/workflow.md). Nothing in this file and the rules imports torch.
 import gc
+import os
 import re
 import shlex
 from pathlib import Path
 
 import filelock
 
-from counterpoise.cli.closing import closing_lines
+from counterpoise.cli.closing import CLOSED_BY_CALLER, closing_lines
 from counterpoise.cli.session import quieten
 from counterpoise.errors import UserError
 from counterpoise.planning.benchmark import typed_overrides

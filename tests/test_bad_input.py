@@ -57,6 +57,20 @@ def names(line: str, *parts: str) -> bool:
 # The benchmark file.
 
 
+def test_a_copy_with_an_unchanged_name_would_overwrite_results(project, refused):
+    project.write("configs/benchmarks/dup.yaml", (project.root / BENCHMARK).read_text().replace("- 1", "- 2", 1))
+    for benchmark in (Path("configs/benchmarks/dup.yaml"), BENCHMARK):
+        line = refused("show", benchmark=benchmark)
+        assert names(line, "dup.yaml", "small.yaml", "'name' is 'small'", "results/small")
+    assert names(refused("show", benchmark=Path("configs/benchmarks/dup.yaml")), "'name: dup'")
+
+
+def test_an_equal_copy_of_a_benchmark_elsewhere_is_the_same_benchmark(project, tmp_path):
+    copy = tmp_path / "copy.yaml"
+    copy.write_text((project.root / BENCHMARK).read_text())
+    assert main(["plan", "--root", str(project.root), "-b", str(copy)]) == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
@@ -367,3 +381,52 @@ def test_nothing_is_deleted_while_a_benchmark_cannot_be_read(project, run, refus
     protocol.write_text(protocol.read_text().replace("epochs: 6", "epochs: 7"))
     project.write("configs/benchmarks/other.yaml", yaml.safe_dump({"name": "other"}))
     assert names(refused("gc", "--yes"), "other.yaml")
+
+
+# Commands that are nearly right.
+
+
+@pytest.fixture
+def answered(project, monkeypatch, capsys) -> Callable[..., str]:
+    """Run a command that must refuse, in the project, which has a second benchmark; return its line."""
+    other = yaml.safe_load((project.root / BENCHMARK).read_text()) | {"name": "other"}
+    other["tables"][0] |= {"table": "table8", "rows": ["One joint loss"], "variants": {}}
+    project.write("configs/benchmarks/other.yaml", other)
+    (project.root / "results/published/small").mkdir(parents=True)
+    monkeypatch.chdir(project.root)
+
+    def run(*arguments: str) -> str:
+        assert main(arguments) == 2
+        return capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["show", "small"], "did you mean '-b small' for the benchmark or '-r small' for the published record?"),
+        (["plan", "other"], "did you mean '-b other' for the benchmark?"),
+        (["show", "nothing"], "see 'counterpoise show --help'"),
+        (["init"], "'counterpoise new project' makes a project"),
+        (["xyzzy"], "'counterpoise --help' lists them"),
+        (["table", "mmpareto.table8", "-b", "small"], "; '-b other' has it"),
+        (["trace", "mmpareto.table8.MMPareto.x", "-b", "small"], "; '-b other' has it"),
+        (["plan", "-b", "small", "--set", "mirror=/no/such/folder"], "no folder '/no/such/folder'; the nearest"),
+        (["plan", "-b", "small", "--set", "mirror=confgs"], "did you mean 'configs'?"),
+        (["run", "-b", "small", "--set", "mirror=/no/such/folder"], "key 'mirror'"),
+    ],
+)
+def test_what_is_nearly_right_is_answered_by_what_is(answered, arguments, said):
+    assert said in answered(*arguments)
+
+
+def test_results_that_are_no_record_name_the_option_for_them(project, answered):
+    project.write("results/small/basis.json", "{}")
+    assert "'-b small' means them" in answered("verify", "results/small")
+
+
+def test_datasets_outside_of_a_project_name_the_way_in(tmp_path_factory, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path_factory.mktemp("nowhere"))
+    assert main(["data", "fetch", "cmu_mosi"]) == 2
+    assert "not inside a Counterpoise project" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from counterpoise.cli.app import app, main
 from counterpoise.cli.run import _downloads
 from counterpoise.errors import UserError
 from counterpoise.files import write_json
+from counterpoise.papers.paper import PaperNumber
 from counterpoise.planning.plan import make_plan
 
 
@@ -82,6 +84,14 @@ def test_printed_numbers_are_shown_whole_on_a_narrow_terminal(monkeypatch, capsy
     said = capsys.readouterr().out
     assert "underlin" in said
     assert "…" not in said
+
+
+def test_printed_text_in_brackets_is_shown_as_it_is(monkeypatch, capsys):
+    row = PaperNumber(*("[bold]x[/] [3]" if number == 0 else "" for number in range(len(PaperNumber._fields))))
+    monkeypatch.setattr("counterpoise.papers.paper.printed_values", lambda paper: [row])
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["values", "mmpareto"]) == 0
+    assert "[bold]x[/] [3]" in capsys.readouterr().out
 
 
 def test_plan_of_a_finished_benchmark_has_nothing_to_train(project, say):
@@ -179,6 +189,102 @@ def test_commands_are_few_and_in_named_groups():
 def test_the_version_is_the_packages(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"counterpoise {version('counterpoise')}\n"
+
+
+# Ctrl-C.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run"], "stopped; the same command goes on where it was"),
+        (["data", "status"], "stopped; the same command goes on where it was"),
+        (["check", "joint"], "stopped; nothing was changed"),
+        (["verify"], "stopped; nothing was changed"),
+        (["report"], "stopped; the same command starts again"),
+        (["plan", "--measure"], "stopped; the same command starts again"),
+    ],
+)
+def test_a_command_that_is_stopped_says_what_became_of_its_work(monkeypatch, capsys, arguments, said):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("counterpoise.cli.app.app", stop)
+    assert main(arguments) == 130
+    assert capsys.readouterr().err == f"{said}\n"
+
+
+def test_run_waits_for_snakemake_when_it_is_stopped(tmp_path):
+    """Like a terminal, the test sends SIGINT to the whole process group."""
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    end = "import pathlib; pathlib.Path('ended').write_text('x')"
+    script = f"#!{sys.executable}\nimport time\nprint('up', flush=True)\ntry:\n  time.sleep(60)\n"
+    script += f"except KeyboardInterrupt:\n  time.sleep(1)\n  {end}\n"
+    (bin_folder / "snakemake").write_text(script)
+    (bin_folder / "snakemake").chmod(0o755)
+    code = (
+        "import sys; from pathlib import Path; from counterpoise.cli import app, run; "
+        "run.sys.executable = sys.argv[1] + '/python'; "
+        "asked = run.Request(root=Path(), benchmark=Path('x')); "
+        "app.app = lambda *_, **__: run.run_workflow(asked, cores='1', profile=None); sys.exit(app.main(['run']))"
+    )
+    environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-c", code, str(bin_folder)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True, **pipes) as process:
+        assert process.stdout.readline() == "up\n"
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (tmp_path / "ended").exists()
+    assert err.splitlines()[-1] == "stopped; the same command goes on where it was"
+
+
+# What is handed on to Snakemake.
+
+
+@pytest.fixture
+def checked(project, repository):
+    """Check what is handed on, in a project that has the workflow."""
+    shutil.copy(repository / "Snakefile", project.root)
+    shutil.copytree(repository / "workflow", project.root / "workflow")
+    return lambda *given: run.check_options(given, ["--set", "--cores"], project.root)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--sett", "x"], "run --sett: there is no such option; did you mean '--set'?"),
+        (["--keep-goin"], ""),  # Snakemake, too, takes what begins an option
+        (["--kep-going"], "did you mean '--keep-going'?"),
+        (["--xyzzy=1"], "neither 'counterpoise run' nor snakemake has it"),
+        (["foo"], "run foo: neither a rule of the workflow nor a file that it makes"),
+        (["train_al"], "did you mean 'train_all'?"),
+        (["small"], "did you mean '-b small'?"),
+        (["-k", "foo"], "run foo"),
+        (["train_all", "--forcerun", "foo", "bar", "--until", "foo", "-j4", "results/x.md"], ""),
+    ],
+)
+def test_what_snakemake_would_answer_at_length_is_refused_in_a_line(checked, given, said):
+    if not said:
+        checked(*given)
+        return
+    with pytest.raises(UserError, match=re.escape(said)):
+        checked(*given)
+
+
+@pytest.mark.parametrize(("options", "said"), [((), "what came out\n"), (("--summary",), "")])
+def test_run_says_what_came_out_also_where_nothing_was_to_do(tmp_path, monkeypatch, capsys, options, said):
+    (tmp_path / "snakemake").write_text(f"#!/bin/sh\necho $COUNTERPOISE_CLOSED_BY_CALLER > {tmp_path}/told\n")
+    (tmp_path / "snakemake").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr("counterpoise.cli.closing.closing_lines", lambda folder: ["what came out"])
+    asked = run.Request(root=tmp_path, benchmark=tmp_path / "x.yaml")
+    assert run.run_workflow(asked, cores="1", profile=None, options=options, results="small") == 0
+    assert capsys.readouterr().out == said
+    assert (tmp_path / "told").read_text().strip() == ("yes" if said else "")
 
 
 # Which project and which benchmark.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -74,3 +76,19 @@ def test_pins_do_not_choose_between_a_cpu_and_a_gpu_build(constraints):
     of_a_build = [name for name in constraints if name.startswith(("nvidia", "cuda", "triton"))]
     local = [f"{name}=={version}" for name, version in constraints.items() if "+" in version]
     assert of_a_build + local == []
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_an_environment_that_was_made_in_another_folder_is_made_anew(repository, tmp_path, moved):
+    home = tmp_path / "a clone"
+    (home / ".venv/bin").mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(repository / name, home)
+    made_at = "/somewhere/else" if moved else home.resolve()
+    (home / ".venv/bin/activate").write_text(f'VIRTUAL_ENV="{made_at}/.venv"\n')
+    for name in (".created", ".installed"):
+        (home / ".venv" / name).touch()
+    done = subprocess.run(["make", "-n", "demo"], cwd=home, capture_output=True, text=True, check=True)
+    assert ("was made in another folder" in done.stdout) == moved
+    assert ("-m venv --clear .venv" in done.stdout) == moved
+    assert "snakemake --cores" in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,59 @@ def test_a_record_opens_as_a_report_and_its_numbers_are_traced(here, capsys):
     said = capsys.readouterr().out
     for fact in ("An Old Processor", "seed 1", "cg_digits/cg_digits_conv4/mmpareto-published", "counterpoise redo"):
         assert fact in said
+
+
+def test_the_redo_line_of_a_record_compares_with_the_records_run(here, capsys, monkeypatch):
+    assert main(["trace", "mmpareto.table3.MMPareto@published.cg_mnist.accuracy", "--record", "small"]) == 0
+    said = capsys.readouterr().out
+    assert " on :" not in said
+    (line,) = [line for line in said.splitlines() if "redo" in line and "--seed 1" in line]
+    words = shlex.split(line.partition("redo")[2])
+    assert words[:2] == ["counterpoise", "redo"]
+    assert words[-2:] == ["--record", "small"]
+
+    def train(run, device, *rest):
+        for file in (here.root / run.cell.run_directory(1)).parent.glob("seed-1.aside/*"):
+            run.folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, run.folder / file.name)
+
+    monkeypatch.setattr("counterpoise.runs.train.train_run", train)
+    runs = here.root / here.cell("mmpareto").directory
+    shutil.move(runs / "seed-1", runs / "seed-1.aside")  # no runs of one's own are needed
+    assert main(words[1:]) == 0
+    assert "the same, bit for bit" in capsys.readouterr().out
+    other = runs / "seed-1.aside/record.json"
+    other.write_text(other.read_text().replace('"epochs_run": ', '"epochs_run": 1'))
+    assert main(words[1:]) == 3
+    assert "epochs_run: recorded" in capsys.readouterr().out
+
+
+def test_a_run_that_a_record_has_not_is_one_line(here, capsys):
+    cell = here.cell("mmpareto").name
+    assert main(["redo", cell, "--seed", "7", "--record", "small"]) == 2
+    assert "--seed 7: results/published/small has no such seed; allowed: 0, 1" in capsys.readouterr().err
+    assert main(["redo", cell.replace("mmpareto", "mmparetto"), "--seed", "0", "-r", "small"]) == 2
+    assert f"did you mean '{cell}'?" in capsys.readouterr().err
+    here.benchmark(methods={"mmpareto": {"protocol": {"epochs": 3}}})
+    assert main(["redo", cell, "--seed", "0", "-r", "small"]) == 2
+    assert "others than those of results/published/small" in capsys.readouterr().err
+
+
+def test_records_of_the_package_are_found_outside_of_a_project(here, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("counterpoise.cli.project.packaged_project", lambda: here.root)
+    nowhere = tmp_path / "nowhere"
+    nowhere.mkdir()
+    monkeypatch.chdir(nowhere)
+    for arguments in (["list", "records"], ["show", "-r", "small"], ["verify", "small"]):
+        assert main(arguments) == 0, arguments
+    assert main(["publish", "--again", "--name", "small"]) == 2
+    assert "not inside a Counterpoise project" in capsys.readouterr().err
+
+
+def test_a_project_without_records_says_so(here, capsys):
+    shutil.rmtree("results/published")
+    assert main(["list", "records"]) == 0
+    assert "no records here" in capsys.readouterr().err
 
 
 # What the README shows: `diff v1.0 mosi`, `verify mosi`, `diff results/published/mosi results`, `diff A B`.

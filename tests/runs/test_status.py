@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import yaml
 from small_project import BENCHMARK, SmallProject
 
+from counterpoise.cli.app import main
 from counterpoise.errors import UserError
 from counterpoise.files import write_json
 from counterpoise.planning.plan import make_plan
@@ -71,6 +73,24 @@ def test_a_noted_failure_is_told_with_its_log(project):
     assert status.detail == "out_of_memory: no room (log: logs/x.log)"
 
 
+def test_a_run_that_was_killed_from_outside_is_interrupted_and_not_failed(project, capsys):
+    cell = project.cell("uniform")
+    folder, work = project.root / cell.run_directory(0), project.root / "work" / cell.name / "seed-0"
+    project.state(cell, 0, epoch=3)
+    Progress(work, epochs=6)(3)
+    write_json(work / "attempt.json", {"host": "here", "boot": "", "started": "now", "memory_kills": 0})
+    (work.parent / "seed-0.lock").touch()  # and nobody has it
+    assert run_status(project.root, cell, 0).state is State.INTERRUPTED
+    options = ["--root", str(project.root), "-b", str(BENCHMARK)]
+    assert main(["report", *options]) == 0
+    assert "1 interrupted, the next run goes on with it: killed from outside" in capsys.readouterr().out
+    assert (folder / "failure.json").is_file()
+    status = run_status(project.root, cell, 0)
+    assert (status.state, status.detail) == (State.INTERRUPTED, "in epoch 4 of 6")
+    shutil.rmtree(work)
+    assert run_status(project.root, cell, 0).state is State.INTERRUPTED
+
+
 def test_a_run_that_a_process_is_at_is_in_training(project):
     cell = project.cell("uniform")
     work = project.root / "work" / cell.name / "seed-0"
@@ -118,7 +138,7 @@ def test_a_run_without_one_of_its_files_is_broken(project):
     (project.run(cell, 0) / "predictions.npz").unlink()
     status = run_status(project.root, cell, 0)
     assert status.state is State.BROKEN
-    assert "predictions.npz" in status.detail
+    assert "predictions.npz not there; 'counterpoise run' makes it again" in status.detail
 
 
 # Orphans.

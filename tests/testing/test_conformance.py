@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
+from counterpoise.cli.app import main
 from counterpoise.components import components
 from counterpoise.declare import MethodInfo
 from counterpoise.errors import UserError
@@ -16,6 +18,7 @@ from counterpoise.methods.interface import IntegrationMethod, LossMethod, Method
 from counterpoise.methods.mmpareto import MMPareto
 from counterpoise.methods.uniform import Uniform
 from counterpoise.models.network import JOINT
+from counterpoise.testing import conformance
 from counterpoise.testing.conformance import PROPERTIES, Case, Violation, cases_of, check, check_method
 
 CASES = [
@@ -203,15 +206,88 @@ def test_the_suite_sees_a_fault(made, label):
     assert result.detail
 
 
-def test_a_property_says_what_was_seen_and_an_error_in_a_formula_is_not_taken_for_one():
-    class Misspelt(Faulty):
-        def loss(self, step: Step, state: State) -> tuple[Tensor, State]:
-            return step.losses["jiont"], state
-
+def test_a_property_says_what_was_seen():
     with pytest.raises(Violation, match="of guessing's"):
         PROPERTIES["it learns a small task"](FaultyCase("joint", made=GoesUp))
-    with pytest.raises(KeyError, match="jiont"):  # its traceback names the line
-        check("it learns a small task", FaultyCase("joint", made=Misspelt))
+
+
+class Misspelt(Faulty):
+    def loss(self, step: Step, state: State) -> tuple[Tensor, State]:
+        return step.losses["jiont"], state
+
+
+class UnknownName(IntegrationMethod):
+    info = dataclasses.replace(INFO, family="integration")
+
+    def weights(self, gramian: Tensor, losses: Tensor, state: State) -> tuple[Tensor, State]:
+        return torch.ones_like(losses), stat  # noqa: F821
+
+
+class LacksItsFormula(IntegrationMethod):
+    info = dataclasses.replace(INFO, family="integration")
+
+    def wieghts(self, gramian: Tensor, losses: Tensor, state: State) -> tuple[Tensor, State]:
+        return torch.ones_like(losses), state
+
+
+class NoState(Faulty):
+    def loss(self, step: Step, state: State) -> Tensor:
+        return super().loss(step, state)[0]
+
+
+@pytest.mark.parametrize(
+    ("made", "label", "file", "said"),
+    [
+        (Misspelt, "it learns a small task", "test_conformance.py", "KeyError: 'jiont'"),
+        (Misspelt, "steps wait for nothing on the device", "test_conformance.py", "KeyError: 'jiont'"),
+        (
+            UnknownName,
+            "combining degenerate gradients is finite",
+            "test_conformance.py",
+            "NameError: name 'stat' is not",
+        ),
+        (
+            LacksItsFormula,
+            "it learns a small task",
+            "interface.py",
+            "NotImplementedError: the method has no 'weights'; it has 'wieghts'",
+        ),
+        (NoState, "gradients are cleared before a step", "step.py", "TypeError"),
+    ],
+)
+def test_an_error_in_a_method_is_a_property_that_fails_with_the_line_that_raised_it(made, label, file, said):
+    result = check(label, FaultyCase("joint", made=made))
+    assert not result.passed
+    assert "\n" not in result.detail
+    assert re.search(rf"{re.escape(file)}:\d+: {re.escape(said)}", result.detail), result.detail
+    # Raised elsewhere, for example where its result is used: the method's own file is named, too.
+    assert str(components("method")["joint"].file) in result.detail
+
+
+def test_an_error_in_the_methods_own_file_names_its_line_there(monkeypatch):
+    own = components("method")["joint"].file
+    monkeypatch.setattr(Case, "method", lambda case: exec(compile("\n\n1 / 0", str(own), "exec")))
+    result = check("it learns a small task", Case("joint"))
+    assert result.detail == f"{own}:3: ZeroDivisionError: division by zero"
+
+
+def test_the_command_prints_each_property_when_it_is_done_and_shows_brackets(monkeypatch, capsys):
+    seen = []
+
+    def first(case):
+        raise Violation("(tensor([nan,\n nan]), [bold]x[/])")
+
+    def second(case):
+        seen.append(capsys.readouterr().out)
+
+    monkeypatch.setattr(conformance, "PROPERTIES", {"the first": first, "the second": second})
+    assert main(["check", "joint"]) == 1
+    (before,) = set(seen)
+    assert before.splitlines() == [
+        "joint: 2 properties to check, in a minute or two",
+        "fails   joint (published)  the first: (tensor([nan, nan]), [bold]x[/])",
+    ]
+    assert capsys.readouterr().out.splitlines() == ["passes  joint (published)  the second", "1 of 2 properties pass"]
 
 
 def test_a_case_refused_is_a_property_that_fails():

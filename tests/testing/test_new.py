@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from counterpoise.cli.derive import write_benchmark
 from counterpoise.components import read_components
 from counterpoise.data.prepare import prepare_dataset
 from counterpoise.errors import UserError
+from counterpoise.results.names import find_values
 from counterpoise.runs.changed import check_raw_data
+from counterpoise.runs.layout import layout_of
 from counterpoise.runs.machine import choose_device
 from counterpoise.runs.run import run_of
 from counterpoise.runs.train import train_run
@@ -119,6 +122,40 @@ def test_an_encoder_goes_among_the_built_in_ones_in_a_checkout(tmp_path):
     assert written == ["src/counterpoise/models/half.py", "tests/models/test_half.py"]
     with pytest.raises(UserError, match="encoder 'mlp': is already declared"):
         new_encoder("mlp", tmp_path)
+
+
+def test_the_guides_trace_and_table_are_those_of_what_is_written(tmp_path, repository, monkeypatch, capsys):
+    shutil.copytree(repository / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    new_dataset("my_data", tmp_path)
+    guide = (repository / "docs/guides/own-data.md").read_text()
+    (name,) = re.findall(r"^counterpoise trace (\S+) -b my_data", guide, re.MULTILINE)
+    plan = counterpoise.plan("my_data")
+    assert len(find_values(layout_of(plan, Path()), name)) == 1
+    for table in re.findall(r"^counterpoise table own\.(\S+) -b my_data", guide, re.MULTILINE):
+        assert ("own", table) in plan.tables
+    assert main(["plan", "-b", "my_data"]) == 0
+    said = capsys.readouterr().out
+    assert "of arrays to prepare" in said
+    assert "not published" not in said, "nobody publishes files of one's own"
+    model = Path("configs/models/my_data.yaml")
+    model.write_text(model.read_text().replace("first:", "fist:"))
+    with pytest.raises(UserError, match="dataset 'my_data' has no modality 'fist'; did you mean 'first'"):
+        counterpoise.plan("my_data")
+
+
+def test_what_comes_next_is_said_of_a_new_method_and_encoder(tmp_path, capsys):
+    assert main(["new", "method", "half_way", "--root", str(tmp_path)]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    formula = tmp_path / "half_way/counterpoise_half_way.py"
+    install = f"pip install -e {tmp_path / 'half_way'}"
+    assert said == f"next: write its formula into {formula}; {install}; counterpoise check half_way"
+    assert main(["new", "encoder", "small_net", "--root", str(tmp_path)]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith(f"next: pip install -e {tmp_path / 'small_net'}; name it, as 'component: small_net'")
+    (tmp_path / "src/counterpoise/methods").mkdir(parents=True)
+    assert main(["new", "method", "other_way", "--root", str(tmp_path)]) == 0
+    assert "pip" not in capsys.readouterr().out
 
 
 def test_a_dataset_of_files_gives_a_table_as_it_stands(tmp_path, repository, monkeypatch):

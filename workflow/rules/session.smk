@@ -24,7 +24,7 @@ onstart:
 
 
 onsuccess:
-    if workflow.is_main_process:
+    if workflow.is_main_process and CLOSED_BY_CALLER not in os.environ:
         print_lines(closing_lines(Path(BASIS).parent))
 
 

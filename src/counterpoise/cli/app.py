@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -10,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from counterpoise.cli import extend, listing, plumbing, records, report_bug, results, run
+from counterpoise.cli.project import benchmark_names, project_or_packaged
 from counterpoise.errors import UserError
 
 # Newer Typers bring a Click of their own, older ones need the real one: the base of usage errors is found.
@@ -17,6 +20,11 @@ USAGE_ERROR = typer.BadParameter.__mro__[2]
 
 # A group of another module takes all that follows its name: the module is imported only when it is called.
 GROUP: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+INTERRUPTED = 130
+"""The exit code of a command that was stopped by Ctrl-C, as shells have it."""
+GO_ON = ("run", "data", "train", "measure", "fetch", "prepare", "fetch-weights", "gc")
+CHANGE_NOTHING = ("check", "list", "plan", "redo", "status", "values", "verify")
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -71,11 +79,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _refuse(str(error))
     except USAGE_ERROR as error:
-        return _refuse(error.format_message())
+        return _refuse(error.format_message() + _usage_hint(error))
     except OSError as error:
         return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except (KeyboardInterrupt, typer.Abort):
-        return 130
+        print(_stopped(given), file=sys.stderr)
+        return INTERRUPTED
+
+
+def _usage_hint(error: Any) -> str:
+    """Return what to add to what is said of a command line that cannot be read: the nearest right one."""
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    unknown = re.search(r"No such command '(.*?)'", message)
+    if unknown and "did you mean" not in message.lower():
+        help_line = f"'{context.command_path if context else 'counterpoise'} --help' lists them"
+        meant = "'counterpoise new project' makes a project" if unknown[1] == "init" else ""
+        return f" {meant or help_line}"
+    extra = re.search(r"unexpected extra argument.*\((.*)\)", message)
+    if extra is None or context is None:
+        return ""
+    word = extra[1].split()[0]
+    options = [name for parameter in context.command.params for name in parameter.opts]
+    hints = []
+    with contextlib.suppress(UserError):
+        root = project_or_packaged()
+        if "--benchmark" in options and word in benchmark_names(root):
+            hints.append(f"'-b {word}' for the benchmark")
+        if "--record" in options and (root / "results/published" / word).is_dir():
+            hints.append(f"'-r {word}' for the published record")
+    return f"; did you mean {' or '.join(hints)}?" if hints else f"; see '{context.command_path} --help'"
+
+
+def _stopped(given: Sequence[str]) -> str:
+    """Return what to say of a command that somebody stopped: what became of its work."""
+    command = next((word for word in given if not word.startswith("-")), "")
+    if command in GO_ON:
+        return "stopped; the same command goes on where it was"
+    if command in CHANGE_NOTHING and "--measure" not in given:
+        return "stopped; nothing was changed"
+    return "stopped; the same command starts again"
 
 
 def _refuse(message: str) -> int:

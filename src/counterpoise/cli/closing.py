@@ -10,6 +10,8 @@ from counterpoise.errors import UserError
 from counterpoise.files import read_json
 
 MOST_FAILURES = 10
+CLOSED_BY_CALLER = "COUNTERPOISE_CLOSED_BY_CALLER"
+"""The environment variable by which 'counterpoise run' says that it prints these lines, also if nothing was to do."""
 
 
 def closing_lines(folder: Path) -> Iterator[str]:
@@ -30,13 +32,16 @@ def closing_lines(folder: Path) -> Iterator[str]:
 
 
 def _failure_lines(runs: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield failed runs with the log of each; those with one reason are told together."""
+    """Yield failed and interrupted runs with the log of each; those with one reason are told together."""
+    from counterpoise.runs.failure import is_interrupted
+
     by_reason: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         if run["status"] in ("failed", "out_of_memory"):
             by_reason.setdefault(run["reason"], []).append(run)
     for reason, failed in by_reason.items():
-        yield f"  {len(failed)} failed: {reason}"
+        what = "interrupted, the next run goes on with it" if is_interrupted(reason) else "failed"
+        yield f"  {len(failed)} {what}: {reason}"
         for run in failed[:MOST_FAILURES]:
             name = run["cell"].rpartition(".")[0]
             log = next((log for log in run["logs"] if "/train/" in log), "")

@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from counterpoise.cli.overview import size_text
+from counterpoise.cli.project import find_root
 from counterpoise.data import mirrors
 from counterpoise.data.fetch import fetch_dataset
 from counterpoise.data.prepare import make_dataset, prepare_dataset, raw_files, read_data_roots
@@ -29,7 +30,7 @@ from counterpoise.weights import WEIGHTS
 app = typer.Typer(add_completion=False, help="Fetch, prepare and look at datasets on their own.")
 mirror_app = typer.Typer(add_completion=False, help="Make or check a folder with the raw files of datasets.")
 
-RootOption = Annotated[Path, typer.Option("--root", help="project folder")]
+RootOption = Annotated[Path | None, typer.Option("--root", help="project folder; default: found upward")]
 MirrorOption = Annotated[str | None, typer.Option("--mirror", help="folder or address that has the files")]
 RootsOption = Annotated[
     list[str] | None, typer.Option("--data-root", help="name=folder: data that you already hold, used in place")
@@ -40,9 +41,10 @@ NamesArgument = Annotated[list[str] | None, typer.Argument(help="datasets of con
 
 @app.command("status")
 def data_status(
-    names: NamesArgument = None, verify: VerifyOption = False, data_root: RootsOption = None, root: RootOption = Path()
+    names: NamesArgument = None, verify: VerifyOption = False, data_root: RootsOption = None, root: RootOption = None
 ) -> None:
     """Say of each dataset what is there, what is missing, its size and licence, and what to do next."""
+    root = _home(root)
     roots = _roots(root, data_root)
     console = make_console()
     with on_terminal() as progress:
@@ -109,9 +111,10 @@ def data_fetch(
     mirror: MirrorOption = None,
     verify: VerifyOption = False,
     data_root: RootsOption = None,
-    root: RootOption = Path(),
+    root: RootOption = None,
 ) -> None:
     """Fetch a dataset's raw files."""
+    root = _home(root)
     data = _dataset(root, name)
     with on_terminal("bytes") as progress:
         folder = fetch_dataset(
@@ -132,9 +135,10 @@ def data_prepare(
     name: str,
     workers: Annotated[int | None, typer.Option(help="processes; default: one per core", min=1)] = None,
     data_root: RootsOption = None,
-    root: RootOption = Path(),
+    root: RootOption = None,
 ) -> None:
     """Make a dataset's arrays from its raw files."""
+    root = _home(root)
     asked = _dataset(root, name)
     with on_terminal("items") as progress:
         data = prepare_dataset(
@@ -166,12 +170,13 @@ def mirror_pack(
     folder: Annotated[Path, typer.Argument(help="folder to make or add to")],
     names: NamesArgument = None,
     data_root: RootsOption = None,
-    root: RootOption = Path(),
+    root: RootOption = None,
 ) -> None:
     """Copy the raw files that preparing datasets reads into a mirror folder, with checksums.
 
     Without names: all datasets that are complete.
     """
+    root = _home(root)
     roots = _roots(root, data_root)
     chosen = names or [name for name in _names(root) if _status(root, name, roots).complete]
     left_out = [] if names else [name for name in _names(root) if name not in chosen]
@@ -217,6 +222,12 @@ def _status(
         verify=verify,
         progress=progress,
     )
+
+
+def _home(given: Path | None) -> Path:
+    """Return the project's folder, for which configurations of datasets will do: the one given, or found upward."""
+    home = given or Path()
+    return home if (home / "configs/datasets").is_dir() else find_root(given)
 
 
 def _dataset(root: Path, name: str) -> PreparedDataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from counterpoise.errors import UserError, suggest
 app = typer.Typer()
 
 Rows = list[tuple[str, str]]
+NO_RECORDS = "; 'counterpoise publish' writes one, and outside of a project those of the package are listed"
 
 
 @app.command("list", rich_help_panel="List")
@@ -25,12 +27,16 @@ def list_names(
     """List papers, benchmarks, methods, datasets, models or published records, each with its title."""
     if what not in _LISTS:
         raise UserError(f"list {what}: nothing of this name{suggest(what, _LISTS)}")
-    rows = _LISTS[what](project_or_packaged(root))
+    home = project_or_packaged(root)
+    rows = _LISTS[what](home)
     if as_json:
         from counterpoise.files import json_text
 
         print(json_text([{"name": name, "title": title} for name, title in rows], sort_keys=False), end="")
         return
+    if not rows:
+        more = NO_RECORDS if what == "records" else ""
+        print(f"no {what} here, in {home.resolve()}{more}", file=sys.stderr)
     width = max((len(name) for name, _ in rows), default=0)
     for name, title in rows:
         print(f"{name:<{width}}  {title}".rstrip())

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from counterpoise.comparability import OTHER
+from counterpoise.components import component
 from counterpoise.judging.gate import Comparability, comparability_of
 from counterpoise.papers.head import OWN
 from counterpoise.papers.paper import Paper
@@ -243,6 +244,8 @@ def _disk_lines(plan: Plan, root: Path) -> list[str]:
     arrays = sum(form.nbytes for form in forms.values() if form is not None)
     raw: dict[str, int | None] = {}
     for data, form in forms.items():
+        if not component("dataset", data.component).info.modalities:
+            continue  # files of one's own, which nobody publishes
         raw[data.component] = None if form is None else form.raw_bytes
     if not missing:
         return []

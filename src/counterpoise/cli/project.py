@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ def find_root(given: Path | None = None, start: Path | None = None) -> Path:
             return Path() if folder == Path.cwd().resolve() else folder
     raise UserError(
         f"{here}: not inside a Counterpoise project (no {BENCHMARKS} here or above): "
-        "'counterpoise new project' makes one here; or change into one, or name it by --root"
+        "'counterpoise new project' makes one here; or change into one"
     )
 
 
@@ -152,6 +153,47 @@ SetOption = Annotated[
 RootOption = Annotated[Path | None, typer.Option("--root", hidden=True, help="project folder; default: found upward")]
 JsonOption = Annotated[bool, typer.Option("--json", help="machine-readable")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>")]
+
+
+def other_benchmarks(root: Path, plan: Plan, paper: str, table: str = "") -> str:
+    """Say which other benchmarks have a table, or any table of a paper, that this one has not; nothing if none has."""
+    from counterpoise.planning.benchmark import load_benchmark
+
+    found = []
+    for name in benchmark_names(root):
+        try:
+            runs = load_benchmark(root / BENCHMARKS / f"{name}.yaml").table_runs
+        except UserError:  # of another benchmark, which nobody asked for
+            continue
+        if any(run.paper == paper and table in ("", run.table) for run in runs) and name != plan.path.stem:
+            found.append(f"'-b {name}'")
+    return f"; {' or '.join(found)} has it" if found else ""
+
+
+def check_mirror(plan: Plan, root: Path) -> None:
+    """Refuse a mirror that is a folder and is not there, before anything is run.
+
+    Raises:
+        UserError: names the nearest folder.
+    """
+    mirror = plan.benchmark.mirror
+    if mirror is None or "://" in mirror:
+        return
+    try:
+        folder = root / Path(mirror).expanduser()
+    except RuntimeError:  # '~someone', and nobody is called so
+        folder = root / mirror
+    if folder.is_dir():
+        return
+    above = next((parent for parent in folder.parents if parent.is_dir()), Path())
+    step = folder.relative_to(above).parts[0]
+    try:
+        beside = {path.name: path for path in above.iterdir() if path.is_dir()}
+    except OSError:
+        beside = {}
+    near = difflib.get_close_matches(step, beside, n=1, cutoff=0.5)
+    hint = f"did you mean '{beside[near[0]]}'?" if near else f"the nearest folder that is there is '{above}'"
+    raise UserError(f"{plan.path}: key 'mirror': no folder '{mirror}'; {hint} An address begins as in 'https://'")
 
 
 def data_roots(plan: Plan) -> dict[str, Path]:

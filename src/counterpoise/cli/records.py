@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,19 +17,68 @@ from counterpoise.cli.project import (
     RootOption,
     SetOption,
     find_root,
+    project_or_packaged,
     request,
 )
+from counterpoise.errors import UserError
+
+if TYPE_CHECKING:
+    from counterpoise.publication.record import PublishedRecord
+    from counterpoise.results.record import RunRecord
+    from counterpoise.results.table import RunEntry
 
 PANEL = "Records"
 
 app = typer.Typer()
 
 
-def record_folder(name: str, root: Path | None) -> Path:
-    """Return the folder of a published record; one that is given by its path needs no project around it."""
+def record_folder(name: str, root: Path | None, *, to_write: bool = False) -> Path:
+    """Return the folder of a published record; one that is given by its path needs no project around it.
+
+    Outside of any project, a record that is only read may be one that comes with the package.
+    """
     from counterpoise.publication.record import find_record
 
-    return find_record(Path() if Path(name).is_dir() else find_root(root), name)
+    if Path(name).is_dir():
+        _refuse_results(Path(name))
+        return find_record(Path(), name)
+    return find_record(find_root(root) if to_write else project_or_packaged(root), name)
+
+
+def _refuse_results(folder: Path) -> None:
+    """Refuse a benchmark's own results, which are no record, with the option that means them."""
+    from counterpoise.publication.record import MANIFEST
+    from counterpoise.results.basis import BASIS
+
+    if (folder / BASIS).is_file() and not (folder / MANIFEST).exists():
+        name = folder.resolve().name
+        raise UserError(f"{folder}: no published record, but the results of a benchmark: '-b {name}' means them")
+
+
+def redo_of_record(name: str, run: RunEntry) -> str:
+    """Return the command that trains a run of a record once more; the one that made it named what was there then."""
+    return shlex.join(["counterpoise", "redo", run.cell, "--seed", str(run.seed), "--record", name])
+
+
+def _recorded(folder: Path, published: PublishedRecord, cell: str, seed: int) -> RunRecord:
+    """Return what a published record has of a run.
+
+    Raises:
+        UserError: it has no such run, or no finished one.
+    """
+    from counterpoise.results.record import RunRecord
+
+    cells = {run.cell for run in published.results.runs}
+    if cell not in cells:
+        near = difflib.get_close_matches(cell, cells, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise UserError(f"{folder}: no cell '{cell}' in this record{hint}")
+    of_cell = {run.seed: run for run in published.results.runs if run.cell == cell}
+    if seed not in of_cell:
+        raise UserError(f"--seed {seed}: {folder} has no such seed; allowed: {', '.join(map(str, sorted(of_cell)))}")
+    if not of_cell[seed].record:
+        raise UserError(f"{folder}: the run of seed {seed} is {of_cell[seed].status}: there is nothing to compare with")
+    return RunRecord.model_validate(of_cell[seed].record)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -52,7 +103,8 @@ def publish(
 
     if again:
         # A record that has its name is not planned again: it outlives its benchmark file.
-        found = record_folder(name or request(benchmark, settings, root).plan().benchmark.name, root)
+        wanted = name or request(benchmark, settings, root).plan().benchmark.name
+        found = record_folder(wanted, root, to_write=True)
         # A record that stands alone has its own copy of the papers.
         project = found.absolute().parents[len(Path(PUBLISHED).parts)]
         for line in publication.judge_again(found, project / "configs"):
@@ -98,21 +150,46 @@ def verify(
 def redo(
     cell: Annotated[str, typer.Argument(help="dataset/model/method-variant.key, as 'counterpoise trace' prints")],
     seed: Annotated[int, typer.Option(min=0, help="the run's seed")],
+    record: Annotated[
+        str | None, typer.Option("--record", "-r", help="a published record, by name or folder: compare with its run")
+    ] = None,
     device: DeviceOption = "auto",
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     settings: SetOption = None,
     root: RootOption = None,
 ) -> None:
-    """Train a recorded run once more, aside: does it give the same bits? Exit code 3: it does not."""
+    """Train a recorded run once more, aside: does it give the same bits? Exit code 3: it does not.
+
+    With --record, the run is one of a published record. Its benchmark is that of the record's name, or -b.
+    """
     from counterpoise.files import scratch_folder
     from counterpoise.results.record import read_record
     from counterpoise.runs.redo import differences
     from counterpoise.runs.run import run_of
 
-    asked = request(benchmark, settings, root)
-    plan = asked.plan()
+    recorded = None
+    if record is not None:
+        from counterpoise.publication.record import read_published
+
+        folder = record_folder(record, root)
+        published = read_published(folder)
+        recorded = _recorded(folder, published, cell, seed)
+        layout = published.results.layout
+        asked = request(layout.name if benchmark == DEFAULT_BENCHMARK else benchmark, settings, root)
+        asked = dataclasses.replace(asked, overrides={**layout.overrides, **asked.overrides})
+        plan = asked.plan()
+        if cell not in {found.name for found in plan.cells}:
+            made = f" (commit {published.manifest.commit})" if published.manifest.commit else ""
+            raise UserError(
+                f"{plan.path}: no cell '{cell}' in this benchmark as it is now: configuration or source are others "
+                f"than those of {folder}{made}; a clone at that commit can redo it"
+            )
+    else:
+        asked = request(benchmark, settings, root)
+        plan = asked.plan()
     run = run_of(plan, plan.cell(cell), seed, asked.root)
-    recorded = read_record(run.folder, run.cell.key, seed)
+    if recorded is None:
+        recorded = read_record(run.folder, run.cell.key, seed)
     from counterpoise.runs.machine import choose_device
     from counterpoise.runs.train import train_run
 

@@ -6,8 +6,9 @@ Each brings ``results/<benchmark>/`` up to date first, or says that it is partia
 from __future__ import annotations
 
 import csv
+import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from counterpoise.cli.project import (
     RootOption,
     SetOption,
     find_root,
+    other_benchmarks,
     packaged_project,
     project_or_packaged,
     request,
@@ -112,7 +114,8 @@ def diff(
 
         asked = request(benchmark, settings, root)
         plan = asked.plan()
-        comparison = judge(_paper(plan.path, plan.papers, first), current_results(plan, asked.root))
+        paper = _paper(plan.path, plan.papers, first, lambda: other_benchmarks(asked.root, plan, first))
+        comparison = judge(paper, current_results(plan, asked.root))
     if as_json:
         from counterpoise.files import json_text
 
@@ -179,9 +182,10 @@ def table(
     asked = request(benchmark, settings, root)
     plan = asked.plan()
     tables = [f"{paper}.{table}" for paper, table in plan.tables]
-    if name not in tables:
-        raise UserError(f"{plan.path}: table '{name}' is not in this benchmark{suggest(name, tables)}")
     paper, _, of_paper = name.partition(".")
+    if name not in tables:
+        elsewhere = other_benchmarks(asked.root, plan, paper, of_paper)
+        raise UserError(f"{plan.path}: table '{name}' is not in this benchmark{suggest(name, tables)}{elsewhere}")
     results = current_results(plan, asked.root)
     view = view_table(results, judge(plan.papers[paper], results), of_paper).in_style(style)
     print(table_text(view, output_format, caption=caption, label=label), end="")
@@ -204,18 +208,24 @@ def trace(
     from counterpoise.results.names import find_values
 
     if record is not None:
-        from counterpoise.cli.records import record_folder
+        from counterpoise.cli.records import record_folder, redo_of_record
         from counterpoise.publication.record import read_published
 
         published = read_published(record_folder(record, root))
-        results, papers = published.results, published.papers
+        runs = [run.model_copy(update={"redo": redo_of_record(record, run)}) for run in published.results.runs]
+        results, papers = dataclasses.replace(published.results, runs=tuple(runs)), published.papers
     else:
         from counterpoise.cli.derive import current_results
         from counterpoise.runs.layout import layout_of
 
         asked = request(benchmark, settings, root)
         plan = asked.plan()
-        find_values(layout_of(plan, asked.root), name)  # a wrong name is said before anything is written
+        try:
+            find_values(layout_of(plan, asked.root), name)  # a wrong name is said before anything is written
+        except UserError as error:
+            paper, table = (*name.split("."), "")[:2]
+            missing = table and (paper, table) not in plan.tables
+            raise UserError(f"{error}{other_benchmarks(asked.root, plan, paper, table) if missing else ''}") from error
         results, papers = current_results(plan, asked.root), plan.papers
     for value in find_values(results.layout, name):
         print_lines(trace_lines(results, papers[value.paper], value))
@@ -295,16 +305,17 @@ def values(
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     shown = Table()
     for name in PaperNumber._fields:
         shown.add_column(name, overflow="fold")
     for row in rows:
-        shown.add_row(*map(str, row))
+        shown.add_row(*(Text(str(value)) for value in row))  # as it stands: markup has brackets of its own
     Console().print(shown)
 
 
-def _paper(where: Path, papers: Mapping[str, Paper], name: str) -> Paper:
+def _paper(where: Path, papers: Mapping[str, Paper], name: str, elsewhere: Callable[[], str] = str) -> Paper:
     if name not in papers:
-        raise UserError(f"{where}: no table of paper '{name}' in it{suggest(name, papers)}")
+        raise UserError(f"{where}: no table of paper '{name}' in it{suggest(name, papers)}{elsewhere()}")
     return papers[name]

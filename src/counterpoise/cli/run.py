@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +18,12 @@ from counterpoise.cli.project import (
     Request,
     RootOption,
     SetOption,
+    benchmark_names,
+    check_mirror,
     data_roots,
     request,
 )
-from counterpoise.errors import UserError
+from counterpoise.errors import UserError, suggest
 
 if TYPE_CHECKING:
     from counterpoise.planning.plan import Plan
@@ -47,15 +51,64 @@ def run(
     Calls snakemake; further options and targets are passed on to it.
     """
     asked = request(benchmark, settings, root)
-    asked.plan()  # whatever is wrong with the configuration is said in one line, not in Snakemake's words
+    planned = asked.plan()  # whatever is wrong with the configuration is said in one line, not in Snakemake's words
+    check_mirror(planned, asked.root)
+    if context.args:
+        known = [name for parameter in context.command.params for name in parameter.opts]
+        check_options(context.args, known, asked.root)
     options = [*(["--dry-run"] if dry_run else []), *context.args]
-    raise typer.Exit(run_workflow(asked, cores=cores, profile=profile, options=options))
+    raise typer.Exit(run_workflow(asked, cores=cores, profile=profile, options=options, results=planned.benchmark.name))
 
 
-def run_workflow(asked: Request, *, cores: str, profile: str | None, options: Sequence[str] = ()) -> int:
-    """Call snakemake for a benchmark and return its exit code; ``options`` are further ones of it."""
+RULE = re.compile(r"^(?:rule|use rule \w+ as) (\w+)", re.MULTILINE)
+
+
+def check_options(given: Sequence[str], own: Sequence[str], root: Path) -> None:
+    """Refuse what Snakemake would answer by all of its usage or by a traceback: an unknown long option, and a word that
+    is neither a rule nor a file to make.
+
+    Raises:
+        UserError: names the nearest option, rule or benchmark.
+    """
+    from snakemake.cli import get_argument_parser  # takes a second, and is needed for this alone
+
+    options = get_argument_parser()._option_string_actions
+    left: float = 0
+    for word in given:
+        name, separator, _ = word.partition("=")
+        if word.startswith("-"):
+            if name.startswith("--") and name != "--" and not any(known.startswith(name) for known in options):
+                close = difflib.get_close_matches(name, [*own, *options], n=1)
+                hint = f"; did you mean '{close[0]}'?" if close else ": neither 'counterpoise run' nor snakemake has it"
+                raise UserError(f"run {name}: there is no such option{hint}")
+            takes = options[name].nargs if name in options and not separator else 0
+            left = {None: 1, 0: 0, "?": 1}.get(takes, float("inf"))
+        elif left:
+            left -= 1
+        elif re.fullmatch(r"[\w-]+", word) and not (root / word).exists():
+            _check_rule(word, root)
+
+
+def _check_rule(word: str, root: Path) -> None:
+    files = [root / "Snakefile", *sorted((root / "workflow/rules").glob("*.smk"))]
+    rules = {name for file in files if file.is_file() for name in RULE.findall(file.read_text(encoding="utf-8"))}
+    if rules and word not in rules:
+        benchmark = f"; did you mean '-b {word}'?" if word in benchmark_names(root) else suggest(word, rules)
+        raise UserError(f"run {word}: neither a rule of the workflow nor a file that it makes{benchmark}")
+
+
+def run_workflow(
+    asked: Request, *, cores: str, profile: str | None, options: Sequence[str] = (), results: str = ""
+) -> int:
+    """Call snakemake for a benchmark and return its exit code; ``options`` are further ones of it.
+
+    What came out is printed in the end. Snakemake says nothing where there was nothing to do, so this does, for the
+    benchmark called ``results``, where no option asks for something else.
+    """
     import os
     import subprocess
+
+    from counterpoise.cli.closing import CLOSED_BY_CALLER, closing_lines
 
     command = ["snakemake", "--configfile", str(asked.benchmark)]
     if asked.overrides:
@@ -66,7 +119,27 @@ def run_workflow(asked: Request, *, cores: str, profile: str | None, options: Se
     command += ["--cores", cores, *options]
     # The command of this very installation comes first on the path, for the shells of the rules.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return subprocess.run(command, cwd=asked.root, env={**os.environ, "PATH": path}, check=False).returncode
+    environment = {**os.environ, "PATH": path}
+    says = bool(results) and not options
+    if says:
+        environment[CLOSED_BY_CALLER] = "yes"
+    with subprocess.Popen(command, cwd=asked.root, env=environment) as snakemake:
+        try:
+            code = snakemake.wait()
+        except KeyboardInterrupt:
+            # The terminal told Snakemake, too, and that tells its jobs, which save their states: not killed meanwhile.
+            print("stopping: runs save their states; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+            try:
+                snakemake.wait()
+            except KeyboardInterrupt:
+                snakemake.kill()
+            raise
+    if says and code == 0:
+        from counterpoise.reporting.folding import print_lines
+        from counterpoise.results.basis import results_folder
+
+        print_lines(closing_lines(results_folder(asked.root, results)))
+    return code
 
 
 @app.command(rich_help_panel=PANEL)
@@ -93,6 +166,7 @@ def plan(
         raise UserError("plan: --measure is about this machine, --device about another; ask for one of them")
     asked = request(benchmark, settings, root)
     planned = asked.plan()
+    check_mirror(planned, asked.root)
     runs = checked_statuses(planned, asked.root)
     if as_json:
         _print_json(plan_data(planned, runs))

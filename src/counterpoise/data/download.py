@@ -63,7 +63,7 @@ def download(
         return
     raise UserError(
         f"{destination}: could not be fetched ({'; '.join(reasons) or 'no address is known'}); "
-        "put the file there yourself or name a mirror that has it"
+        "put the file there yourself, or name a mirror that has it: --set mirror=DIR ('data fetch': --mirror DIR)"
     )
 
 

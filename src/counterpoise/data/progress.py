@@ -36,7 +36,9 @@ def _bars(console: object, unit: str) -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     count = TextColumn("{task.fields[count]}")
-    with Bars(TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), console=console) as bars:
+    # What is done may be a file's name, whose brackets are no markup.
+    what_is_done = TextColumn("{task.description}", markup=False)
+    with Bars(what_is_done, BarColumn(), count, TimeRemainingColumn(), console=console) as bars:
         tasks: dict[str, object] = {}
 
         def show(what: str, done: int, total: int | None) -> None:
@@ -64,4 +66,4 @@ class _Lines:
         self._shown[what] = now
         of = "" if total is None else f" of {total}"
         unit = "" if what.startswith(FILES) else self._unit
-        self._console.print(f"{what}: {done}{of} {unit}".rstrip(), highlight=False)
+        self._console.print(f"{what}: {done}{of} {unit}".rstrip(), highlight=False, markup=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from counterpoise.papers.figures import Measurement
 from counterpoise.papers.head import OWN
 from counterpoise.papers.own import own_paper
 from counterpoise.papers.paper import Paper, load_paper, paper_names
-from counterpoise.planning.benchmark import Benchmark, OwnTable, TableRun, load_benchmark
+from counterpoise.planning.benchmark import FOLDER, Benchmark, OwnTable, TableRun, load_benchmark
 from counterpoise.planning.cells import Cell, PreparedDataset
 from counterpoise.planning.figures import PlannedFigure, measurement_name, plan_figure
 from counterpoise.planning.flips import Flip, flips_of
@@ -231,6 +232,7 @@ def make_plan(root: Path, path: Path, overrides: dict[str, Any] | None = None) -
         UserError: at the first name, key or value anywhere in the configuration that cannot be.
     """
     benchmark = load_benchmark(path, overrides)
+    _refuse_taken_name(root, path, benchmark.name)
     resolver = Resolver(Path(root), Path(path), benchmark)
     configs = resolver.configs
     for name in benchmark.methods:
@@ -273,6 +275,30 @@ def _only_modality(cell: Cell) -> str:
     """Return the modality that a cell's runs train by itself, the only output that they have; "" where it is not so."""
     single = component("method", cell.method).info.trains == "single"
     return str(cell.config["method"]["settings"].get("modality", "")) if single else ""
+
+
+def _refuse_taken_name(root: Path, path: Path, name: str) -> None:
+    """Refuse a benchmark that has the name of another one in ``configs/benchmarks``: both would write the same results.
+
+    A copy that is equal to the other, byte for byte, is the same benchmark.
+
+    Raises:
+        UserError: names both files.
+    """
+    says = re.compile(rf"""^name\s*:\s*["']?{re.escape(name)}["']?\s*(#.*)?$""", re.MULTILINE)
+    for other in sorted((Path(root) / FOLDER).glob("*.yaml")):
+        if other.is_file() and not other.samefile(path):
+            text = other.read_text(encoding="utf-8", errors="replace")
+            if says.search(text) and text != Path(path).read_text(encoding="utf-8", errors="replace"):
+                raise UserError(
+                    f"{path}: key 'name' is '{name}', which is the name of {other}, too: each would overwrite the "
+                    f"other's results/{name}; give a copy a name of its own, as in 'name: {_own_name(path, name)}'"
+                )
+
+
+def _own_name(path: Path, taken: str) -> str:
+    name = re.sub(r"[^a-z0-9_-]", "_", Path(path).stem.lower())
+    return name if name and name != taken else f"my_{taken}"
 
 
 def _paper(resolver: Resolver, name: str, key: str, read: dict[str, Paper]) -> Paper:

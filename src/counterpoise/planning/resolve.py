@@ -379,9 +379,9 @@ class Resolver:
         for modality in model.encoders:
             if modality not in dataset.modalities:
                 hint = suggest(modality, dataset.modalities)
-                raise UserError(f"{where}: encoders: dataset '{dataset.name}' has no modality '{modality}'{hint}")
+                raise UserError(f"{where}: encoders: dataset '{dataset_name}' has no modality '{modality}'{hint}")
         if dataset.task == "multimodal" and model.fusion is None:
-            raise UserError(f"{where}: the key 'fusion' is missing: dataset '{dataset.name}' is multimodal")
+            raise UserError(f"{where}: the key 'fusion' is missing: dataset '{dataset_name}' is multimodal")
         parts = {key: _part("encoder", part, f"{where}: encoders.{key}") for key, part in model.encoders.items()}
         fusion = (
             None

@@ -84,7 +84,8 @@ def _run_lines(run: RunEntry, seeds: SeedValues, epoch: int | None) -> Iterator[
     if record is not None:
         for number, attempt in enumerate(record.attempts):
             what = "trained" if number == 0 else "resumed"
-            yield f"    {what}  {attempt.started} on {attempt.host}: {attempt.command}"
+            host = f" on {attempt.host}" if attempt.host else ""  # a published record names no machine
+            yield f"    {what}  {attempt.started}{host}: {attempt.command}"
         last = record.attempts[-1]
         yield f"    finished {record.finished}, {record.seconds:.3g} s of training"
         yield f"    commit   {commit_of(last)}"

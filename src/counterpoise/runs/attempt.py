@@ -78,6 +78,18 @@ class WorkFolder:
             finally:
                 self._marker.unlink(missing_ok=True)
 
+    def is_held(self) -> bool:
+        """Whether a process is at the run, as far as can be told: where locks do not work, its mark is believed."""
+        if not self._lock_path.is_file():
+            return True
+        lock = Lock(self._lock_path)
+        try:
+            return not lock.take()
+        except UserError:
+            return True
+        finally:
+            lock.release()
+
     def cut_off(self) -> CutOff | None:
         """Return the attempt that was killed at this run, if the last one was."""
         if not self._marker.is_file():

@@ -29,6 +29,8 @@ from counterpoise.validation import validate
 SCHEMA = 2
 NAME = "failure.json"
 LAST_LINES = 20
+KILLED = "killed from outside (a time or memory limit, or a person)"
+"""Begins the reason of an attempt that did not fail by itself: its run is interrupted, and goes on where it was."""
 
 Status = Literal["failed", "out_of_memory"]
 
@@ -56,6 +58,11 @@ class Failure(BaseModel):
     host: str = ""
     at: str = ""
     command: str = ""
+
+
+def is_interrupted(reason: str) -> bool:
+    """Return whether a failure of this reason is a run that was stopped, and not one that went wrong."""
+    return reason.startswith(KILLED)
 
 
 class _Failures(BaseModel):

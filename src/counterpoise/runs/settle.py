@@ -7,10 +7,9 @@ from pathlib import Path
 from counterpoise.planning.plan import Plan
 from counterpoise.results.record import RECORD
 from counterpoise.runs.attempt import WorkFolder, publish
-from counterpoise.runs.failure import Failure, note_failure, read_failures
+from counterpoise.runs.failure import KILLED, Failure, note_failure, read_failures
 from counterpoise.runs.run import Run, runs_of
 
-KILLED = "killed from outside (a time or memory limit, or a person)"
 KILLED_FOR_MEMORY = "killed by the operating system for its memory"
 
 

@@ -15,8 +15,9 @@ from counterpoise.errors import UserError
 from counterpoise.files import read_json
 from counterpoise.planning.plan import Cell, Plan, make_plan
 from counterpoise.results.record import RECORD, RunRecord, absent_files, read_record
+from counterpoise.runs.attempt import WorkFolder
 from counterpoise.runs.failure import NAME as FAILURE
-from counterpoise.runs.failure import read_failure
+from counterpoise.runs.failure import is_interrupted, read_failure
 from counterpoise.runs.progress import read_progress
 from counterpoise.runs.remembered import remembered
 from counterpoise.runs.run import RUNS, WORK
@@ -85,7 +86,7 @@ def run_status(root: Path, cell: Cell, seed: int) -> RunStatus:
         return RunStatus(cell, seed, State.BROKEN, str(error))
     absent = absent_files(folder, record)
     if absent:
-        detail = f"{folder}: {', '.join(absent)} not there; delete the folder to run again"
+        detail = f"{folder}: {', '.join(absent)} not there; 'counterpoise run' makes it again"
         return RunStatus(cell, seed, State.BROKEN, detail, record)
     if record.status == "diverged":
         return RunStatus(cell, seed, State.DIVERGED, record.reason or "", record)
@@ -97,13 +98,17 @@ def _unfinished(root: Path, cell: Cell, seed: int) -> RunStatus:
     if (work / "finished" / RECORD).is_file():
         return RunStatus(cell, seed, State.INTERRUPTED, "trained, to be published")
     progress = read_progress(work)
-    if progress and (work / "attempt.json").is_file():
+    if progress and (work / "attempt.json").is_file() and WorkFolder(work).is_held():
         epochs = f"epoch {progress['epoch']} of {progress['epochs']}"
         return RunStatus(cell, seed, State.TRAINING, epochs, progress=progress)
     folder = root / cell.run_directory(seed)
     if (folder / FAILURE).is_file():
-        return RunStatus(cell, seed, State.FAILED, _failure(folder, cell, seed))
+        said = _failure(folder, cell, seed)
+        if said is not None:
+            return RunStatus(cell, seed, State.FAILED, said)
     states = sorted((work / "states").glob("state-*.json"))
+    if not states and ((folder / FAILURE).is_file() or (work / "attempt.json").is_file()):
+        return RunStatus(cell, seed, State.INTERRUPTED, "before it saved a state")
     if not states:
         return RunStatus(cell, seed, State.MISSING)
     try:
@@ -113,13 +118,16 @@ def _unfinished(root: Path, cell: Cell, seed: int) -> RunStatus:
     return RunStatus(cell, seed, State.INTERRUPTED, f"in epoch {epoch + 1} of {cell.config['protocol']['epochs']}")
 
 
-def _failure(folder: Path, cell: Cell, seed: int) -> str:
+def _failure(folder: Path, cell: Cell, seed: int) -> str | None:
+    """Return what the note of a failure says; None where the run was only interrupted."""
     try:
         failure = read_failure(folder, cell.key, seed)
     except UserError as error:
         return str(error)
     if failure is None:
         return f"{folder / FAILURE}: the note of another run"
+    if is_interrupted(failure.reason):
+        return None
     return f"{failure.status}: {failure.reason}" + (f" (log: {failure.log})" if failure.log else "")
 
 

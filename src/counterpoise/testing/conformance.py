@@ -1,17 +1,21 @@
 """What every method must satisfy, checked on a small task: the suite behind ``counterpoise check NAME``.
 
 Each property is a function of a :class:`Case` that returns when the property holds and raises :class:`Violation` with
-what it saw when it does not. It is the same for built-in and third-party methods, and for each of their variants.
+what it saw when it does not. Any other exception is a property that does not hold, too, with the line of source that
+raised it. It is the same for built-in and third-party methods, and for each of their variants.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import difflib
 import functools
 import math
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -98,9 +102,16 @@ def check_method(name: str) -> list[PropertyResult]:
     Raises:
         UserError: there is no such method.
     """
-    variants = component("method", name).info.variants
-    cases = [case for variant in variants for case in cases_of(name, variant)]
-    return [check(label, case) for label, case in cases]
+    return [check(label, case) for label, case in all_cases(name)]
+
+
+def all_cases(name: str) -> list[tuple[str, Case]]:
+    """Return what is checked on all variants of a method: names of properties, each with a case.
+
+    Raises:
+        UserError: there is no such method.
+    """
+    return [case for variant in component("method", name).info.variants for case in cases_of(name, variant)]
 
 
 def cases_of(name: str, variant: str) -> list[tuple[str, Case]]:
@@ -121,14 +132,38 @@ def cases_of(name: str, variant: str) -> list[tuple[str, Case]]:
 
 
 def check(label: str, case: Case) -> PropertyResult:
-    """Check one property."""
+    """Check one property. Whatever the method raises makes it fail; others can still be checked."""
     toy = case.toy
     where = " (two tasks)" if toy.tasks else f" ({toy.modalities} modalities)" if toy.modalities > 2 else ""
     try:
         PROPERTIES[label](case)
     except (Violation, UserError) as error:
         return PropertyResult(case.variant, label + where, False, str(error))
+    except Exception as error:  # a method may raise anything
+        return PropertyResult(case.variant, label + where, False, _raised(error, case))
     return PropertyResult(case.variant, label + where, True)
+
+
+def _raised(error: Exception, case: Case) -> str:
+    """Return an exception in one line, with the line of source that raised it and, where that is not in it, the
+    method's file: what a method gives may be refused only where it is used.
+    """
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).exists()]
+    outside = [frame for frame in frames if not Path(frame.filename).is_relative_to(Path(torch.__file__).parent)]
+    own = component("method", case.name).file.resolve()
+    in_method = [frame for frame in outside if Path(frame.filename).resolve() == own]
+    frame = (in_method or outside or frames)[-1]
+    said = " ".join(str(error).split())
+    if isinstance(error, NotImplementedError) and not said:
+        said = f"the method has no '{frame.name}'{_nearest_own(frame.name, case)}"
+    text = f"{frame.filename}:{frame.lineno}: {type(error).__name__}{f': {said}' if said else ''}"
+    return text if in_method else f"{text} (the method is in {own})"
+
+
+def _nearest_own(wanted: str, case: Case) -> str:
+    names = [name for name in vars(type(case.method())) if not name.startswith("_")]
+    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
+    return f"; it has '{near[0]}'" if near else ""
 
 
 def _require(holds: bool, detail: str) -> None:
@@ -324,7 +359,7 @@ def steps_wait_for_nothing(case: Case) -> None:
         try:
             step(inputs, targets, state, 3, torch.Generator())
         except Exception as error:  # of many types, all from a value that is not there
-            raise Violation(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+            raise Violation(_raised(error, case)) from error
 
 
 def steps_stay_on_the_device(case: Case) -> None:
@@ -336,7 +371,7 @@ def steps_stay_on_the_device(case: Case) -> None:
         try:
             step(inputs, targets, state, 3, torch.Generator())
         except (RuntimeError, NotImplementedError) as error:  # tensors of two devices met, or one has no value
-            raise Violation(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+            raise Violation(_raised(error, case)) from error
     _require(not made.by, f"a step makes tensors on the host: {', '.join(sorted(made.by))}")
 
 
