@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -110,27 +111,43 @@ def test_results_load_from_their_folder_wherever_one_is(loaded, project, tmp_pat
     assert len(again.histories()) == 3
 
 
-def test_running_hands_settings_to_the_workflow_and_a_failure_is_an_error(project, monkeypatch):
-    asked = {}
+@pytest.fixture
+def workflow(monkeypatch):
+    """Give every started process an end at once: exit code ``code``, after ``work`` was called."""
 
-    def call(command, **_):
-        asked["command"] = command
-        return subprocess.CompletedProcess(command, 1)
+    class Ended:
+        code = 0
+        work = staticmethod(lambda: None)
+        command: ClassVar[list[str]] = []
 
-    monkeypatch.setattr(subprocess, "run", call)
+        def __init__(self, command, **_):
+            Ended.command = command
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def wait(self):
+            Ended.work()
+            return Ended.code
+
+    monkeypatch.setattr(subprocess, "Popen", Ended)
+    return Ended
+
+
+def test_running_hands_settings_to_the_workflow_and_a_failure_is_an_error(project, workflow):
+    workflow.code = 1
     with pytest.raises(UserError, match="run small: snakemake ended with exit code 1"):
         counterpoise.run("small", cores=2, seeds=[5])
-    command = asked["command"]
+    command = workflow.command
     assert command[command.index("--config") + 1] == "seeds=[5]"
     assert command[command.index("--cores") + 1] == "2"
 
 
-def test_running_gives_what_came_out(project, monkeypatch):
-    def call(command, **_):
-        write_benchmark(project.plan(), Path())
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(subprocess, "run", call)
+def test_running_gives_what_came_out(project, workflow):
+    workflow.work = lambda: write_benchmark(project.plan(), Path())
     assert counterpoise.run("small").numbers["n"].max() == 2
 
 

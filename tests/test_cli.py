@@ -219,7 +219,7 @@ def test_run_waits_for_snakemake_when_it_is_stopped(tmp_path):
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     end = "import pathlib; pathlib.Path('ended').write_text('x')"
-    script = f"#!{sys.executable}\nimport time\nprint('up', flush=True)\ntry:\n  time.sleep(60)\n"
+    script = f"#!{sys.executable}\nimport time\ntry:\n  print('up', flush=True)\n  time.sleep(60)\n"
     script += f"except KeyboardInterrupt:\n  time.sleep(1)\n  {end}\n"
     (bin_folder / "snakemake").write_text(script)
     (bin_folder / "snakemake").chmod(0o755)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +11,7 @@ from small_project import SmallProject
 
 from counterpoise.cli.overview import power_lines
 from counterpoise.errors import UserError
+from counterpoise.planning.plan import make_plan
 from counterpoise.reporting.tables.view import view_table
 from counterpoise.results.layout import Layout
 from counterpoise.results.papers import papers_of
@@ -155,8 +155,8 @@ def test_the_guides_table_is_planned_as_it_is_written(project, repository):
     project.write(
         "configs/models/my_data.yaml", model | {"encoders": {name: {"component": "mlp"} for name in ("audio", "text")}}
     )
-    project.write(Path("configs/benchmarks/small.yaml"), benchmark)
-    plan = project.plan()
+    project.write("configs/benchmarks/my_data.yaml", benchmark)
+    plan = make_plan(project.root, project.root / "configs/benchmarks/my_data.yaml")
     assert {value.row for value in plan.values} == {"One joint loss", "MMPareto", "Audio alone"}
     assert len(plan.values) == 2 * 4
     assert all(value.cell is not None for value in plan.values)
