@@ -214,6 +214,15 @@ def test_a_command_that_is_stopped_says_what_became_of_its_work(monkeypatch, cap
     assert capsys.readouterr().err == f"{said}\n"
 
 
+def test_it_is_said_also_where_typer_has_caught_the_interrupt(project, monkeypatch, capsys):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("counterpoise.planning.plan.make_plan", stop)
+    assert main(["plan", "--root", str(project.root), "--benchmark", "small"]) == 130
+    assert capsys.readouterr().err == "stopped; nothing was changed\n"
+
+
 def test_run_waits_for_snakemake_when_it_is_stopped(tmp_path):
     """Like a terminal, the test sends SIGINT to the whole process group."""
     bin_folder = tmp_path / "bin"

@@ -75,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gc.set_threshold(10_000, 20, 20)
     try:
         code = app(given or ["--help"], prog_name="counterpoise", standalone_mode=False)
+        if code == INTERRUPTED:  # typer makes it of a KeyboardInterrupt
+            print(_stopped(given), file=sys.stderr)
         return code if isinstance(code, int) else 0
     except UserError as error:
         return _refuse(str(error))
@@ -82,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(error.format_message() + _usage_hint(error))
     except OSError as error:
         return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort):  # outside of a command
         print(_stopped(given), file=sys.stderr)
         return INTERRUPTED
 
