@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,27 @@ def test_the_log_file_keeps_everything(tmp_path):
     assert not isinstance(kept.formatter, OneLine)
     assert kept.filters == []
     kept.close()
+
+
+def test_an_interrupt_that_comes_while_a_line_is_written_is_not_lost():
+    class Swallows(logging.StreamHandler):
+        """Ignores an interrupt while it writes, as Snakemake's handler does."""
+
+        def emit(self, record):
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                return
+            written.append(record.msg)
+
+    written = []
+    logger = logging.Logger("made for this")
+    logger.addHandler(Swallows())
+    logger.handlers[0].setFormatter(logging.Formatter())
+    logger.info("before")
+    assert written == [], "swallowed: nothing is raised, and the line is lost, too"
+    quieten(logger)
+    with pytest.raises(KeyboardInterrupt):
+        logger.info("a job starts")
+    assert written == ["a job starts"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -13,6 +13,7 @@ from counterpoise.cli.app import main
 from counterpoise.errors import UserError
 from counterpoise.files import write_json
 from counterpoise.planning.plan import make_plan
+from counterpoise.runs.attempt import WorkFolder
 from counterpoise.runs.estimate import estimate, read_recorded
 from counterpoise.runs.failure import Failure, note_failure
 from counterpoise.runs.progress import Progress, read_progress
@@ -97,8 +98,8 @@ def test_a_run_that_a_process_is_at_is_in_training(project):
     progress = Progress(work, epochs=20)
     progress(1)
     assert run_status(project.root, cell, 0).state is State.MISSING, "nobody is at it"
-    write_json(work / "attempt.json", {})
-    status = run_status(project.root, cell, 0)
+    with WorkFolder(work).held():
+        status = run_status(project.root, cell, 0)
     assert (status.state, status.detail) == (State.TRAINING, "epoch 1 of 20")
 
 

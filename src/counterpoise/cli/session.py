@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 CHATTER = (
@@ -75,3 +78,26 @@ def quieten(logger: logging.Logger) -> None:
             formatter = OneLine(handler.formatter)
             handler.setFormatter(formatter)
             handler.addFilter(formatter.is_shown)
+            handler.emit = interrupted_afterwards(handler.emit)  # type: ignore[method-assign, assignment]
+
+
+def interrupted_afterwards(emit: Callable[[logging.LogRecord], None]) -> Callable[[logging.LogRecord], None]:
+    """Return ``emit`` for which Ctrl-C waits until a line is written.
+
+    Snakemake's own ignores an interrupt that comes meanwhile: it would then go on with the next job.
+    """
+
+    def emit_whole(record: logging.LogRecord) -> None:
+        if threading.current_thread() is not threading.main_thread():  # the only one that is interrupted
+            emit(record)
+            return
+        came: list[int] = []
+        before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+        try:
+            emit(record)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+    return emit_whole

@@ -78,18 +78,6 @@ class WorkFolder:
             finally:
                 self._marker.unlink(missing_ok=True)
 
-    def is_held(self) -> bool:
-        """Whether a process is at the run, as far as can be told: where locks do not work, its mark is believed."""
-        if not self._lock_path.is_file():
-            return True
-        lock = Lock(self._lock_path)
-        try:
-            return not lock.take()
-        except UserError:
-            return True
-        finally:
-            lock.release()
-
     def cut_off(self) -> CutOff | None:
         """Return the attempt that was killed at this run, if the last one was."""
         if not self._marker.is_file():
@@ -99,12 +87,12 @@ class WorkFolder:
             if not lock.take():
                 return None
             found = files.read_json(self._marker, "mark of an attempt")
-        except UserError:
+            here = (found["host"], found["boot"]) == (socket.gethostname(), _boot())
+            return CutOff(found["host"], found["started"], here and _memory_kills() > found["memory_kills"])
+        except (UserError, KeyError, TypeError):  # no locks here, or somebody else wrote the mark
             return None
         finally:
             lock.release()
-        here = (found["host"], found["boot"]) == (socket.gethostname(), _boot())
-        return CutOff(found["host"], found["started"], here and _memory_kills() > found["memory_kills"])
 
     def attempts_before(self, step: int) -> list[Attempt]:
         """Return the attempts that trained what is before ``step``: those that saved nothing of it are left out."""

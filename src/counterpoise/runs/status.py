@@ -98,7 +98,7 @@ def _unfinished(root: Path, cell: Cell, seed: int) -> RunStatus:
     if (work / "finished" / RECORD).is_file():
         return RunStatus(cell, seed, State.INTERRUPTED, "trained, to be published")
     progress = read_progress(work)
-    if progress and (work / "attempt.json").is_file() and WorkFolder(work).is_held():
+    if progress and (work / "attempt.json").is_file() and WorkFolder(work).cut_off() is None:
         epochs = f"epoch {progress['epoch']} of {progress['epochs']}"
         return RunStatus(cell, seed, State.TRAINING, epochs, progress=progress)
     folder = root / cell.run_directory(seed)
