@@ -35,17 +35,19 @@ def test_papers_without_records_are_named(project):
     ]
 
 
-def test_a_record_says_its_answer_and_shows_its_first_picture(project, repository):
+@pytest.mark.parametrize(("finished", "title"), [(9, "Table 7"), (5, "Table 7; 5 of 9 runs")])
+def test_a_record_says_its_answer_and_shows_its_first_picture(project, repository, finished, title):
     record = project / "results/published/mosi"
     shutil.copytree(repository / "configs/papers", record / "papers")
     answer = "MMPareto: Nothing deviates. 3 of 9 compared; 2 are odd and 4 were not run. 4 were not run. 1 claim."
-    summary = {"title": "Table 7", "papers": {"mmpareto": {"answer": answer}}}
+    runs = {"planned": 9, "finished": finished}
+    summary = {"title": "Table 7", "runs": runs, "papers": {"mmpareto": {"answer": answer}}}
     (record / "summary.json").write_text(json.dumps(summary))
     (record / "tables/mmpareto").mkdir(parents=True)
     (record / "tables/mmpareto/table7.png").touch()
     text = table(project)
     said = "Nothing deviates. 3 of 9 compared; 2 are odd and 4 were not run. 1 claim."
-    assert f"| [mosi](results/published/mosi/README.md) | Table 7 | {said} |" in text
+    assert f"| [mosi](results/published/mosi/README.md) | {title} | {said} |" in text
     assert "no record is published" not in text
     assert "![MMPareto, Table 7: every seed" in text
     assert text.endswith("(results/published/mosi/tables/mmpareto/table7.png)")

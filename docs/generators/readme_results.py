@@ -27,12 +27,14 @@ def table(root: Path) -> str:
         for paper, found in summary["papers"].items():
             title = "Own tables" if paper == OWN else load_paper(path.parent, paper).short_title
             answer = re.sub(r"(?<=\.) [\d,]+ (was|were) not run\.", "", found["answer"].removeprefix(f"{title}: "))
-            rows.append(f"| [{path.parent.name}]({folder}/README.md) | {summary['title']} | {answer} |")
+            finished, planned = summary["runs"]["finished"], summary["runs"]["planned"]
+            what = summary["title"] + (f"; {finished} of {planned} runs" if finished < planned else "")
+            rows.append(f"| [{path.parent.name}]({folder}/README.md) | {what} | {answer} |")
             seen.add(paper)
             pictures = sorted((path.parent / "tables" / paper).glob("*.png"))
             if pictures and not picture:
-                what = f"{title}, {table_name(pictures[0].stem)}: every seed, our means, and what is printed"
-                picture = f"\n\n![{what}]({pictures[0].relative_to(root)})"
+                shows = f"{title}, {table_name(pictures[0].stem)}: every seed, our means, and what is printed"
+                picture = f"\n\n![{shows}]({pictures[0].relative_to(root)})"
     for name in paper_names(root / "configs"):
         paper = load_paper(root / "configs", name)
         if all(found.unprinted for found in paper.tables.values()):
