@@ -24,7 +24,6 @@ from counterpoise.reporting.folding import print_lines
 from counterpoise.runs.changed import check_raw_data, find_changed, made_of, write_note
 from counterpoise.runs.redo import benchmark_options, relative
 from counterpoise.runs.remembered import remember
-from counterpoise.weights import weights_of
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version

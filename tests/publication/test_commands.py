@@ -89,6 +89,14 @@ def test_the_redo_line_of_a_record_compares_with_the_records_run(here, capsys, m
             shutil.copy(file, run.folder / file.name)
 
     monkeypatch.setattr("counterpoise.runs.train.train_run", train)
+    asked = []
+    monkeypatch.setattr("counterpoise.cli.run.run_workflow", lambda *_, options, **__: asked.append(options) or code)
+    code = 1
+    assert main(words[1:]) == 2
+    data = f"{here.cell('mmpareto').data.directory}/manifest.json"
+    assert f"{data} could not be made" in capsys.readouterr().err
+    assert asked == [["--", data]], "what the run starts from is made first"
+    code = 0
     runs = here.root / here.cell("mmpareto").directory
     shutil.move(runs / "seed-1", runs / "seed-1.aside")  # no runs of one's own are needed
     assert main(words[1:]) == 0

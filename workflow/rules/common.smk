@@ -44,11 +44,6 @@ def cell_of(wildcards):
     return asked(PLAN.cell, wildcards.cell)
 
 
-def weights_files(cell):
-    """The pretrained weights that a cell's networks start from."""
-    return [f"data/weights/{w.file}" for w in weights_of(cell.config["model"])]
-
-
 # Files that exist are right by their path alone, unless they were changed afterwards. CHANGED has those that must be made
 # again, with the reason. A note of them, newer than they are, is then an input of their rules (docs/decisions/018).
 CHANGED = find_changed(PLAN, Path()) if workflow.is_main_process else {}

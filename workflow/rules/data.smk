@@ -61,7 +61,7 @@ rule prepare:
 rule fetch_all:
     input:
         [f"data/raw/{data.directory.name}.json" for data in PLAN.datasets],
-        lambda wildcards: {file for cell in PLAN.cells for file in weights_files(cell)},
+        lambda wildcards: {file for cell in PLAN.cells for file in cell.pretrained},
 
 
 rule prepare_all:

@@ -18,10 +18,8 @@ DEVICE = {
 def starts_from(wildcards):
     """What a run starts from: prepared data, its parents' weights, and pretrained ones."""
     cell, seed = cell_of(wildcards), int(wildcards.seed)
-    data = f"{cell.data_of(seed).directory}/manifest.json"
-    parents = [f"{p.run_directory(seed)}/weights.safetensors" for _, p in cell.parents]
     note = changed(f"{cell.run_directory(seed)}/record.json")
-    return [*ancient([data, *parents, *weights_files(cell)]), *note]
+    return [*ancient(cell.starts_from(seed)), *note]
 
 
 rule train:

@@ -14,6 +14,7 @@ from counterpoise.cli.project import (
     DEFAULT_BENCHMARK,
     BenchmarkOption,
     DeviceOption,
+    Request,
     RootOption,
     SetOption,
     find_root,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from counterpoise.publication.record import PublishedRecord
     from counterpoise.results.record import RunRecord
     from counterpoise.results.table import RunEntry
+    from counterpoise.runs.run import Run
 
 PANEL = "Records"
 
@@ -79,6 +81,19 @@ def _recorded(folder: Path, published: PublishedRecord, cell: str, seed: int) ->
     if not of_cell[seed].record:
         raise UserError(f"{folder}: the run of seed {seed} is {of_cell[seed].status}: there is nothing to compare with")
     return RunRecord.model_validate(of_cell[seed].record)
+
+
+def _make_ready(asked: Request, run: Run) -> None:
+    """Let the workflow make what a run starts from and is not there, as in a clone that trained nothing.
+
+    Raises:
+        UserError: it could not be made.
+    """
+    from counterpoise.cli.run import run_workflow
+
+    missing = [file for file in run.cell.starts_from(run.seed) if not (asked.root / file).exists()]
+    if missing and run_workflow(asked, cores="all", profile=None, options=["--", *missing]) != 0:
+        raise UserError(f"{run.name}: {', '.join(missing)} could not be made; see the lines above")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -190,6 +205,7 @@ def redo(
     run = run_of(plan, plan.cell(cell), seed, asked.root)
     if recorded is None:
         recorded = read_record(run.folder, run.cell.key, seed)
+    _make_ready(asked, run)
     from counterpoise.runs.machine import choose_device
     from counterpoise.runs.train import train_run
 

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from counterpoise.planning.configs import PrepareJob
+from counterpoise.weights import weights_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,3 +72,13 @@ class Cell:
     def run_directory(self, seed: int) -> PurePosixPath:
         """Where the run of one seed is, relative to the project."""
         return self.directory / f"seed-{seed}"
+
+    @property
+    def pretrained(self) -> list[str]:
+        """The files of pretrained weights that its networks start from, relative to the project."""
+        return [f"data/weights/{weights.file}" for weights in weights_of(self.config["model"])]
+
+    def starts_from(self, seed: int) -> list[str]:
+        """The files that the run of one seed starts from: prepared data, its parents' weights, and pretrained ones."""
+        parents = [f"{parent.run_directory(seed)}/weights.safetensors" for _, parent in self.parents]
+        return [f"{self.data_of(seed).directory}/manifest.json", *parents, *self.pretrained]
