@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Where several processes run the tests, let each begin with long ones."""
     if hasattr(config, "workerinput"):
         items[:] = long_first(items, config.workerinput["workercount"])
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Begin each test as in a terminal: a script's background process ignores Ctrl-C, and a job leaves its handlers."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
