@@ -74,6 +74,17 @@ def test_a_record_opens_as_a_report_and_its_numbers_are_traced(here, capsys):
         assert fact in said
 
 
+def test_a_table_of_a_record_is_printed_as_that_of_the_benchmark(here, capsys):
+    assert main(["table", "mmpareto.table3", "-b", "small", "-f", "csv"]) == 0
+    of_benchmark = capsys.readouterr().out
+    shutil.rmtree(here.root / "results/small")
+    assert main(["table", "mmpareto.table3", "--record", "small", "-f", "csv"]) == 0
+    assert capsys.readouterr().out == of_benchmark
+    assert not (here.root / "results/small").exists(), "a record is read, nothing is written"
+    assert main(["table", "mmpareto.tabel3", "--record", "small"]) == 2
+    assert "did you mean 'mmpareto.table3'" in capsys.readouterr().err
+
+
 def test_the_redo_line_of_a_record_compares_with_the_records_run(here, capsys, monkeypatch):
     assert main(["trace", "mmpareto.table3.MMPareto@published.cg_mnist.accuracy", "--record", "small"]) == 0
     said = capsys.readouterr().out

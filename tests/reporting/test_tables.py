@@ -217,6 +217,17 @@ def test_latex_compiles(study, tmp_path):
     assert done.returncode == 0, done.stdout[-2000:]
 
 
+def test_latex_with_spreads_has_the_printed_number_below_ours(study):
+    study.fail("pcgrad", 2, "boom")
+    text = as_latex(view(study))
+    rows = text.splitlines()
+    place = next(place for place, row in enumerate(rows) if row.strip().startswith("PCGrad"))
+    assert re.search(r"& [\d.]+ \$\\pm\$ [\d.]+ ", rows[place])
+    assert re.match(r" *& \(n = 2, others failed\) \[[\d.]+\] ", rows[place + 1])
+    plain = as_latex(view(study).in_style("paper"))
+    assert not [row for row in plain.splitlines() if re.match(r" *& *[(\[]", row)]
+
+
 def test_html_is_well_formed_and_asks_for_nothing_from_elsewhere(study):
     text = as_html(view(study))
     assert not [element for element in parse(text) if {"src", "href"} & set(element.attributes)]
@@ -284,6 +295,7 @@ def test_a_table_whose_runs_are_not_all_there_says_so_first_in_every_format(stud
     study.fail("pcgrad", 2, "boom")
     shown = view(study)
     assert shown.notes[0] == "Partial: 23 of the 24 runs behind this table have finished."
+    assert "over n = 2 to 3 of 3 seeds" in shown.notes[1]
     for text in (as_markdown(shown), as_latex(shown), as_html(shown)):
         assert "23 of the 24 runs" in text
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -164,12 +164,12 @@ def table(
     ] = "full",
     caption: Annotated[str, typer.Option("--caption", help="tex: a caption of your own, in LaTeX")] = "",
     label: Annotated[str, typer.Option("--label", help="tex: a label of your own")] = "",
+    record: RecordOption = None,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     settings: SetOption = None,
     root: RootOption = None,
 ) -> None:
     """Print a table as Markdown, CSV, LaTeX or HTML, to be pasted."""
-    from counterpoise.cli.derive import current_results
     from counterpoise.judging.compare import judge
     from counterpoise.reporting.tables.formats import table_text
     from counterpoise.reporting.tables.view import view_table
@@ -179,15 +179,23 @@ def table(
         raise UserError(f"--format {output_format}: unknown format{suggest(output_format, formats)}")
     if style not in ("full", "paper"):
         raise UserError(f"--style {style}: must be full or paper{suggest(style, ('full', 'paper'))}")
-    asked = request(benchmark, settings, root)
-    plan = asked.plan()
-    tables = [f"{paper}.{table}" for paper, table in plan.tables]
     paper, _, of_paper = name.partition(".")
-    if name not in tables:
-        elsewhere = other_benchmarks(asked.root, plan, paper, of_paper)
-        raise UserError(f"{plan.path}: table '{name}' is not in this benchmark{suggest(name, tables)}{elsewhere}")
-    results = current_results(plan, asked.root)
-    view = view_table(results, judge(plan.papers[paper], results), of_paper).in_style(style)
+    if record is not None:
+        from counterpoise.cli.records import record_folder
+        from counterpoise.publication.record import read_published
+
+        published = read_published(record_folder(record, root))
+        _check_table(published.folder, name, [f"{t.paper}.{t.table}" for t in published.results.layout.tables])
+        results, papers = published.results, published.papers
+    else:
+        from counterpoise.cli.derive import current_results
+
+        asked = request(benchmark, settings, root)
+        plan = asked.plan()
+        tables = [f"{paper}.{table}" for paper, table in plan.tables]
+        _check_table(plan.path, name, tables, lambda: other_benchmarks(asked.root, plan, paper, of_paper))
+        results, papers = current_results(plan, asked.root), plan.papers
+    view = view_table(results, judge(papers[paper], results), of_paper).in_style(style)
     print(table_text(view, output_format, caption=caption, label=label), end="")
 
 
@@ -319,3 +327,8 @@ def _paper(where: Path, papers: Mapping[str, Paper], name: str, elsewhere: Calla
     if name not in papers:
         raise UserError(f"{where}: no table of paper '{name}' in it{suggest(name, papers)}{elsewhere()}")
     return papers[name]
+
+
+def _check_table(where: Path, name: str, tables: Sequence[str], elsewhere: Callable[[], str] = str) -> None:
+    if name not in tables:
+        raise UserError(f"{where}: table '{name}' is not in it{suggest(name, tables)}{elsewhere()}")

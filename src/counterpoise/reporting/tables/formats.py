@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from tabulate import tabulate
 
@@ -37,7 +39,9 @@ _LATEX = {
 }
 MARKS = "Bold is the best of ours in a column, underlined the runner-up."
 WIDE = 6
-"""More columns than this do not fit a column of a two-column page: LaTeX's ``table*`` spans both."""
+"""More columns than this, or a third of it with spreads, do not fit half a page: ``table*`` spans both halves."""
+HEADING = 12
+"""Where a column's heading is broken beside spreads, in characters: about the width of a mean with its spread."""
 
 
 def as_markdown(view: TableView) -> str:
@@ -77,29 +81,32 @@ def as_latex(view: TableView, caption: str = "", label: str = "") -> str:
         caption: LaTeX of one's own; default: what the table is, with the benchmark's name.
         label: default ``tab:<paper>-<table>``.
 
-    The notes come below the table; in the style ``paper``, where they would be in the way, as comments.
+    The notes come below the table; in the style ``paper``, where they would be in the way, as comments. In the style
+    ``full`` an entry has two lines, with the number of seeds and the printed number in the second: in one they run off
+    the page.
     """
-    environment_name = "table*" if len(view.columns) > WIDE else "table"
-    titles = [_latex(view.table.row_header), *(_latex(column.own_title) for column in view.columns)]
-    rows = [[_latex(line.own_title), *(_latex_cell(view, cell) for cell in line.cells)] for line in view.lines]
+    full = view.style == "full"
+    wide = len(view.columns) > (WIDE // 3 if full else WIDE)
+    environment_name = "table*" if wide else "table"
+    headings = [map(_latex, textwrap.wrap(c.own_title, HEADING) if full else [c.own_title]) for c in view.columns]
     lines = [
         "% Needs \\usepackage{booktabs}.",
-        *(f"% {note}" for note in (*view.notes, MARKS) if view.style == "paper"),
+        *(f"% {note}" for note in (*view.notes, MARKS) if not full),
         f"\\begin{{{environment_name}}}",
         "  \\centering",
         f"  \\caption{{{caption or _caption(view)}}}",
         f"  \\label{{{label or f'tab:{view.paper.paper}-{view.table.table}'}}}",
-        *(["  \\small", "  \\setlength{\\tabcolsep}{4pt}"] if len(view.columns) > WIDE else []),
+        *(["  \\footnotesize" if full else "  \\small", "  \\setlength{\\tabcolsep}{4pt}"] if wide else []),
         f"  \\begin{{tabular}}{{l{'c' * len(view.columns)}}}",
         "    \\toprule",
         *(line for level in view.header() for line in _latex_header(level)),
-        f"    {' & '.join(titles)} \\\\",
+        *_latex_rows(view.table.row_header, headings),
         "    \\midrule",
-        *(f"    {' & '.join(row)} \\\\" for row in rows),
+        *(row for line in view.lines for row in _latex_rows(line.own_title, _latex_cells(view, line.cells))),
         "    \\bottomrule",
         "  \\end{tabular}",
     ]
-    if view.style == "full":
+    if full:
         lines.append("  \\par\\smallskip\\raggedright\\footnotesize")
         lines += [f"  {_latex(note)}\\par" for note in (*view.notes, MARKS)]
     return "\n".join([*lines, f"\\end{{{environment_name}}}"]) + "\n"
@@ -151,10 +158,22 @@ def _markdown_cell(view: TableView, cell: TableCell) -> str:
     return f"{text} [{cell.paper}]" if cell.paper and view.style == "full" else text
 
 
-def _latex_cell(view: TableView, cell: TableCell) -> str:
-    ours = _latex(cell_text(view, cell))
-    text = {"best": f"\\textbf{{{ours}}}", "runner-up": f"\\underline{{{ours}}}"}.get(cell.mark, ours)
-    return f"{text} {{[}}{_latex(cell.paper)}{{]}}" if cell.paper and view.style == "full" else text
+def _latex_cells(view: TableView, cells: Sequence[TableCell]) -> Iterator[list[str]]:
+    """Yield the lines of each entry of a row."""
+    for cell in cells:
+        number, bracket, seeds = cell_text(view, cell).partition("(n = ")
+        ours = _latex(number.strip())
+        marked = {"best": f"\\textbf{{{ours}}}", "runner-up": f"\\underline{{{ours}}}"}.get(cell.mark, ours)
+        below = [bracket + seeds] if bracket else []
+        below += [f"[{cell.paper}]"] if cell.paper and view.style == "full" else []
+        yield [marked, _latex(" ".join(below))] if below else [marked]
+
+
+def _latex_rows(title: str, entries: Iterable[Iterable[str]]) -> Iterator[str]:
+    """Yield rows of a ``tabular`` for one row of the table, whose entries may have several lines each."""
+    # A column's entry is a list of its lines: transposed, the first lines of all columns, the second ones, ...
+    for lines in itertools.zip_longest([_latex(title)], *entries, fillvalue=""):
+        yield f"    {' & '.join(lines)} \\\\"
 
 
 def _latex_header(level: list[tuple[str, int]]) -> list[str]:

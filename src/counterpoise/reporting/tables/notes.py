@@ -84,8 +84,13 @@ def _ours(results: Results, running: Sequence[Entry], full: bool) -> str:
     layout = results.layout
     protocols = ", ".join(dict.fromkeys(entry.cell.protocol for entry in running)) or "none (nothing runs)"
     spread = " ± standard deviation (divisor n − 1)" if full else ""
+    seeds = counted(len(layout.seeds), "seed")
+    finished = {sum(run.finished for run in results.runs_of[entry.cell.name]) for entry in running}
+    if finished - {len(layout.seeds)}:  # partial: rows rest on other numbers of seeds than was asked for
+        few, many = min(finished), max(finished)
+        seeds = f"{few} to {many} of {seeds}" if few < many else f"{few} of {seeds}"
     return (
-        f"Ours: mean{spread} over n = {counted(len(layout.seeds), 'seed')} "
+        f"Ours: mean{spread} over n = {seeds} "
         f"({', '.join(map(str, layout.seeds))}); selection: {layout.selection}; protocol: {protocols}; "
         f"benchmark: {layout.name}."
     )
