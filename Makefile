@@ -34,7 +34,7 @@ unexport PYTHONPATH
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
-	$(IN_VENV) $(BIN)/snakemake --cores $(CORES) $(ARGS)
+	$(IN_VENV) $(BIN)/counterpoise run --cores $(CORES) $(ARGS)
 
 reproduce: demo
 	@echo "Not compared: any number of the papers. This was the demo, on digits that stand in for their data;"

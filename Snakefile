@@ -21,7 +21,13 @@ from counterpoise.errors import UserError
 from counterpoise.planning.benchmark import typed_overrides
 from counterpoise.planning.plan import make_plan
 from counterpoise.reporting.folding import print_lines
-from counterpoise.runs.changed import check_raw_data, find_changed, made_of, write_note
+from counterpoise.runs.changed import (
+    again_lines,
+    check_raw_data,
+    find_changed,
+    made_of,
+    write_note,
+)
 from counterpoise.runs.redo import benchmark_options, relative
 from counterpoise.runs.remembered import remember
 from snakemake.exceptions import WorkflowError

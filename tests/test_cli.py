@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from importlib.metadata import version
@@ -221,6 +222,20 @@ def test_it_is_said_also_where_typer_has_caught_the_interrupt(project, monkeypat
     monkeypatch.setattr("counterpoise.planning.plan.make_plan", stop)
     assert main(["plan", "--root", str(project.root), "--benchmark", "small"]) == 130
     assert capsys.readouterr().err == "stopped; nothing was changed\n"
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(project, capsys, monkeypatch):
+    def read_only(**_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)
+    assert main(["run", "--root", str(project.root), "--benchmark", "small"]) == 2
+    assert str(project.root) in capsys.readouterr().err
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", read_only)
+    assert main(["show", "--root", str(project.root), "--benchmark", "small"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(project.root) in line
+    assert "not up to date" in line
 
 
 def test_run_waits_for_snakemake_when_it_is_stopped(tmp_path):

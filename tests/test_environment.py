@@ -91,4 +91,4 @@ def test_an_environment_that_was_made_in_another_folder_is_made_anew(repository,
     done = subprocess.run(["make", "-n", "demo"], cwd=home, capture_output=True, text=True, check=True)
     assert ("was made in another folder" in done.stdout) == moved
     assert ("-m venv --clear .venv" in done.stdout) == moved
-    assert "snakemake --cores" in done.stdout
+    assert "counterpoise run --cores" in done.stdout

@@ -118,9 +118,10 @@ def test_what_was_not_run_is_grouped_by_table_and_reason_largest_first(study):
 def test_progress_says_what_is_missing(study):
     study.runs("pcgrad", [0.79, 0.80])
     study.fail("pcgrad", 2, "boom", status="out_of_memory")
+    study.fail("gradnorm", 2, "killed from outside", status="interrupted")
     progress = progress_of(study.results)
     assert progress.partial
-    assert progress.sentence() == "Partial: 2 of 21 runs have finished (1 out of memory, 18 missing)."
+    assert progress.sentence() == "Partial: 2 of 21 runs have finished (1 out of memory, 1 interrupted, 17 missing)."
 
 
 def test_a_tables_headline_is_its_verdict_and_counts_in_a_line_or_two(study):

@@ -19,6 +19,7 @@ from counterpoise.planning.figures import measurement_name
 from counterpoise.results.table import FILES, Results, read_results, write_results
 from counterpoise.runs import collect as module
 from counterpoise.runs.collect import collect
+from counterpoise.runs.failure import KILLED
 
 
 @pytest.fixture
@@ -125,6 +126,14 @@ def test_a_failed_run_has_a_reason_and_is_missing(project, cell):
     assert entry(found, cell).status == "out_of_memory"
     values = found.seeds(cell.name, "last", "joint", "accuracy")
     assert (values.failed, values.missing) == ({0: "out of memory (8 GiB)"}, (0, 1))
+
+
+def test_a_run_that_was_killed_from_outside_did_not_fail(project, cell):
+    project.fail(cell, 0, "failed", f"{KILLED}; on a machine")
+    found = results(project)
+    assert entry(found, cell).status == "interrupted"
+    values = found.seeds(cell.name, "last", "joint", "accuracy")
+    assert (values.failed, values.missing) == ({}, (0, 1))
 
 
 def test_an_output_or_selection_that_the_runs_lack_is_named(project, cell, run):

@@ -49,8 +49,7 @@ def cell_of(wildcards):
 CHANGED = find_changed(PLAN, Path()) if workflow.is_main_process else {}
 NOTE = [write_note(CHANGED, Path())] if CHANGED else []
 if CHANGED:
-    reasons = dict.fromkeys(CHANGED.values())
-    logger.info("\n".join(f"to be made again: {reason}" for reason in reasons))
+    logger.info("\n".join(again_lines(CHANGED)))
 
 
 def changed(file):

@@ -284,14 +284,18 @@ def audit(paper: Annotated[str, typer.Argument(help="a paper of configs/papers")
     """
     from counterpoise.judging.audit import audit_paper
     from counterpoise.papers.paper import load_paper
-    from counterpoise.reporting.audit import as_markdown, write_audit
+    from counterpoise.reporting.audit import as_markdown, audit_lines, write_audit
+    from counterpoise.reporting.folding import print_lines
 
     home = project_or_packaged(root)
     loaded = load_paper(home / "configs", paper)
-    if root is not None or home != packaged_project():
-        print(write_audit(loaded, home).read_text(encoding="utf-8"), end="")
-    else:  # what comes with the package is not written to
-        print(as_markdown(loaded, audit_paper(loaded)), end="")
+    if root is not None or home != packaged_project():  # what comes with the package is not written to
+        write_audit(loaded, home)
+    findings = audit_paper(loaded)
+    if sys.stdout.isatty():
+        print_lines(audit_lines(loaded, findings))
+    else:
+        print(as_markdown(loaded, findings), end="")
 
 
 @app.command(rich_help_panel=PANEL)

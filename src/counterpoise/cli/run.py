@@ -104,12 +104,20 @@ def run_workflow(
 
     What came out is printed in the end. Snakemake says nothing where there was nothing to do, so this does, for the
     benchmark called ``results``, where no option asks for something else.
+
+    Raises:
+        UserError: the folder cannot be written, which Snakemake answers by a traceback even where nothing is to do.
     """
     import os
     import subprocess
 
     from counterpoise.cli.closing import CLOSED_BY_CALLER, closing_lines
 
+    own = asked.root / ".snakemake"
+    if not os.access(own if own.is_dir() else asked.root, os.W_OK):
+        raise UserError(
+            f"{asked.root.resolve()}: a run writes here, and it is read-only; 'counterpoise show' only reads"
+        )
     command = ["snakemake", "--configfile", str(asked.benchmark)]
     if asked.overrides:
         command += ["--config", *(f"{key}={value!r}" for key, value in asked.overrides.items())]

@@ -1,8 +1,8 @@
-"""The audit of a paper as Markdown."""
+"""The audit of a paper as Markdown, and as lines for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
@@ -45,6 +45,20 @@ def as_markdown(paper: Paper, findings: Sequence[Finding]) -> str:
         found = [finding for finding in findings if finding.check is check]
         parts += [f"## {str(check).capitalize()}", EXPLANATIONS[check], _table(found) if found else "Nothing found."]
     return "\n\n".join(parts) + "\n"
+
+
+def audit_lines(paper: Paper, findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield the findings of each check, each with its evidence below: on a terminal a table of them has no room."""
+    yield f"Audit of {paper.short_title}. {_INTRODUCTION}"
+    for check in Check:
+        yield ""
+        yield f"{str(check).capitalize()}. {EXPLANATIONS[check]}"
+        found = [finding for finding in findings if finding.check is check]
+        for finding in found:
+            yield f"  {'*' if finding.notable else '-'} {finding.where}: {finding.finding}"
+            yield f"      {finding.evidence}"
+        if not found:
+            yield "  Nothing found."
 
 
 _INTRODUCTION = (

@@ -157,7 +157,7 @@ class Progress:
     def sentence(self) -> str:
         """``Partial: 12 of 48 runs have finished (3 failed, 33 missing).``, or that all have."""
         head = f"{self.finished} of {counted(self.planned, 'run')} {'has' if self.planned == 1 else 'have'} finished"
-        missing = ("failed", "out_of_memory", "missing")
+        missing = ("failed", "out_of_memory", "interrupted", "missing")
         others = [f"{self.states[s]} {s.replace('_', ' ')}" for s in missing if self.states.get(s)]
         return f"Partial: {head} ({', '.join(others)})." if self.partial else f"{head}."
 

@@ -164,6 +164,13 @@ def files_below(path: Path) -> Iterator[Path]:
 
 
 def now(folder: Path) -> int:
-    """Return the time of the file system that ``folder`` is on, in nanoseconds."""
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".now-") as file:
-        return os.stat(file.fileno()).st_mtime_ns
+    """Return the time of the file system that ``folder`` is on, in nanoseconds.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".now-") as file:
+            return os.stat(file.fileno()).st_mtime_ns
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written, results are not up to date: {error.strerror}") from error

@@ -61,7 +61,7 @@ PROBED = "last"
 """The selection that a probe belongs to: it is trained on the encoders of the last epoch."""
 GROUPS = "groups"
 """What the arrays in ``correct.npz`` are called that name the groups of test examples, before ``|`` and the data."""
-Status = Literal["completed", "diverged", "failed", "out_of_memory", "missing"]
+Status = Literal["completed", "diverged", "failed", "out_of_memory", "interrupted", "missing"]
 Value = tuple[str, int | None, str, str, float]
 """Selection, epoch, output, metric and value: what a row of the results table says besides its run."""
 TIMES = ("attempts", "finished", "seconds")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,20 @@ def find_changed(plan: Plan, root: Path) -> dict[str, str]:
     reason = next(iter(broken.values()), "") or since_then
     reason = reason or derived_problem(root / home, basis, asked, explanations_folder(root, plan.benchmark.name))
     return broken | ({f"{home}/{BASIS}": reason} if reason else {})
+
+
+def again_lines(changed: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is made again and why, a line for each reason; ``changed`` as :func:`find_changed` returns it."""
+    by_reason: dict[str, dict[str, int]] = {}
+    for path, reason in changed.items():
+        name = path.rpartition("/")[2]
+        what = {RECORD: "trained", BASIS: "written"}.get(name, "measured")
+        counts = by_reason.setdefault(reason, {})
+        counts[what] = counts.get(what, 0) + 1
+    for reason, counts in by_reason.items():
+        jobs = [f"{n} run{'' if n == 1 else 's'} {what} again" for what, n in counts.items() if what != "written"]
+        jobs += ["results written anew"] if "written" in counts else []
+        yield f"{', '.join(jobs)}: {reason}"
 
 
 def checked_statuses(plan: Plan, root: Path) -> list[RunStatus]:

@@ -23,7 +23,7 @@ from counterpoise.results.measure import Measured, measure_files
 from counterpoise.results.record import RunRecord, data_problem, read_record
 from counterpoise.results.run_files import DIAGNOSTICS, HISTORY, PREDICTIONS, RECORD, TIMINGS
 from counterpoise.results.table import Results, RunEntry, Value, as_table, rows_of_run, values_by_run
-from counterpoise.runs.failure import read_failure
+from counterpoise.runs.failure import is_interrupted, read_failure
 from counterpoise.runs.layout import layout_of
 from counterpoise.runs.redo import benchmark_options, redo_command, run_logs
 from counterpoise.runs.run import RUNS, Run
@@ -140,7 +140,8 @@ def _entry(plan: Plan, run: Run) -> RunEntry:
         return validate(RunEntry, found, str(run.folder / RECORD))
     failure = read_failure(run.folder, run.cell.key, run.seed)
     if failure is not None:
-        return RunEntry(**named, status=failure.status, reason=failure.reason)
+        status = "interrupted" if is_interrupted(failure.reason) else failure.status
+        return RunEntry(**named, status=status, reason=failure.reason)
     return RunEntry(**named, status="missing")
 
 
