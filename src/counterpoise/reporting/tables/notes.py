@@ -82,10 +82,11 @@ def _partial(results: Results, table: PaperTable) -> Iterator[str]:
 
 def _ours(results: Results, running: Sequence[Entry], full: bool) -> str:
     layout = results.layout
-    protocols = ", ".join(dict.fromkeys(entry.cell.protocol for entry in running)) or "none (nothing runs)"
+    cells = [entry.cell for entry in running if entry.cell is not None]
+    protocols = ", ".join(dict.fromkeys(cell.protocol for cell in cells)) or "none (nothing runs)"
     spread = " ± standard deviation (divisor n − 1)" if full else ""
     seeds = counted(len(layout.seeds), "seed")
-    finished = {sum(run.finished for run in results.runs_of[entry.cell.name]) for entry in running}
+    finished = {sum(run.finished for run in results.runs_of[cell.name]) for cell in cells}
     if finished - {len(layout.seeds)}:  # partial: rows rest on other numbers of seeds than was asked for
         few, many = min(finished), max(finished)
         seeds = f"{few} to {many} of {seeds}" if few < many else f"{few} of {seeds}"
