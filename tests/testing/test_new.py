@@ -136,7 +136,8 @@ def test_the_guides_trace_and_table_are_those_of_what_is_written(tmp_path, repos
         assert ("own", table) in plan.tables
     assert main(["plan", "-b", "my_data"]) == 0
     said = capsys.readouterr().out
-    assert "of arrays to prepare" in said
+    assert "nothing says how large it is" in said
+    assert "0 B" not in said
     assert "not published" not in said, "nobody publishes files of one's own"
     model = Path("configs/models/my_data.yaml")
     model.write_text(model.read_text().replace("first:", "fist:"))

@@ -240,19 +240,26 @@ def _disk_lines(plan: Plan, root: Path) -> list[str]:
     from counterpoise.planning.forms import form_of
 
     missing = [data for data in plan.datasets if not is_prepared(data, root)]
-    forms = {data: form_of(root, plan.resolver.configs, data) for data in missing}
-    arrays = sum(form.nbytes for form in forms.values() if form is not None)
-    raw: dict[str, int | None] = {}
-    for data, form in forms.items():
-        if not component("dataset", data.component).info.modalities:
-            continue  # files of one's own, which nobody publishes
-        raw[data.component] = None if form is None else form.raw_bytes
     if not missing:
         return []
-    unknown = ", ".join(name for name, size in raw.items() if size is None)
-    known = sum(size or 0 for size in raw.values())
-    lines = [f"{size_text(arrays)} of arrays to prepare" + (f", from {size_text(known)} of raw files" if known else "")]
-    return lines + ([f"without the raw files of {unknown}: their size is not published"] if unknown else [])
+    forms = {data: form_of(root, plan.resolver.configs, data) for data in missing}
+    known = [form for form in forms.values() if form is not None]
+    # Files of one's own, which nobody publishes, are there already.
+    raw = {
+        data.component: form.raw_bytes
+        for data, form in forms.items()
+        if form is not None and component("dataset", data.component).info.modalities
+    }
+    size = sum(found or 0 for found in raw.values())
+    lines = []
+    if known:
+        arrays = f"{size_text(sum(form.nbytes for form in known))} of arrays to prepare"
+        lines.append(arrays + (f", from {size_text(size)} of raw files" if size else ""))
+    unsized = ", ".join(name for name, found in raw.items() if found is None)
+    formless = ", ".join(dict.fromkeys(data.component for data, form in forms.items() if form is None))
+    lines += [f"without the raw files of {unsized}: their size is not published"] if unsized else []
+    lines += [f"{'without' if known else 'unknown:'} {formless}: nothing says how large it is"] if formless else []
+    return lines
 
 
 def estimate_lines(to_do: Sequence[RunStatus], records: Sequence[Recorded], how: str = "") -> list[str]:
