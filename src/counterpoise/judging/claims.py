@@ -28,7 +28,6 @@ from counterpoise.judging.pairs import example_differences, example_error, paire
 from counterpoise.judging.verdicts import seeds_range
 from counterpoise.papers.claims import Over
 from counterpoise.papers.paper import Claim, ClaimTest, Paper, PaperTable
-from counterpoise.results.seeds import SeedValues
 from counterpoise.results.table import Results
 
 Floats = NDArray[np.float64]
@@ -164,7 +163,7 @@ class _Pair:
     @property
     def undefined(self) -> bool:
         """Whether the benchmark would run the other entry but its method is not defined for its model or data."""
-        return self.other is not None and self.other.ours is None and self.other.reason != NOT_IN_BENCHMARK
+        return self.other is not None and self.other.cell is None and self.other.reason != NOT_IN_BENCHMARK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -353,7 +352,7 @@ def _of_variant(entries: Sequence[Entry], variant: str | None) -> Entry:
 
 
 def _why_missing(entry: Entry, test: ClaimTest) -> str:
-    if entry.ours is None:
+    if entry.cell is None:
         return entry.reason
     if entry.ours.absent and test.kind != "diverges":
         return entry.ours.absent
@@ -388,7 +387,7 @@ def _contrast(test: ClaimTest, pair: _Pair) -> Contrast:
 
 def _divergences(ours: Entry, other: Entry) -> Floats:
     """Return, for each seed that both ran, 1 where only ours diverged, -1 where only the other did, else 0."""
-    first, second = ours.ours or SeedValues(), other.ours or SeedValues()
+    first, second = ours.ours, other.ours
     seeds = sorted({*first.finished, *first.diverged} & {*second.finished, *second.diverged})
     return np.array([float(seed in first.diverged) - float(seed in second.diverged) for seed in seeds])
 

@@ -195,8 +195,6 @@ class ComparisonRow:
     def seed_records(self) -> Iterator[dict[str, str]]:
         """Yield the rows of the seeds' file: what each run that is there gives for this entry."""
         entry = self.entry
-        if entry.ours is None:
-            return
         for seed in sorted({*entry.ours.finished, *entry.ours.diverged}):
             value = entry.ours.finished.get(seed)
             yield {

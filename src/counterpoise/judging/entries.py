@@ -15,7 +15,7 @@ from counterpoise.results.table import Results
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A printed entry and one variant of ours; ``cell`` and ``ours`` are None where none runs, ``reason`` says why.
+    """A printed entry and one variant of ours; where none runs, ``cell`` is None, ``ours`` empty, ``reason`` says why.
 
     ``output`` is the output of the runs that it is measured on, ``n_test`` the size of their test set (None before
     any has finished). ``other_training`` is the title of a protocol that takes the place of the paper's.
@@ -30,7 +30,7 @@ class Entry:
     dataset: str
     cell: LayoutCell | None = None
     n_test: int | None = None
-    ours: SeedValues | None = None
+    ours: SeedValues = field(default_factory=SeedValues)
     output: str = ""
     reason: str = ""
     stand_in: bool = False
@@ -45,7 +45,7 @@ class Entry:
         Of accuracy it is exact; of macro F1, which is no share of examples, it is that of an accuracy as high. None for
         other metrics and before any run has finished.
         """
-        mean = None if self.ours is None else self.ours.mean
+        mean = self.ours.mean
         if self.column.metric not in ("accuracy", "macro_f1") or self.n_test is None or mean is None:
             return None
         share = min(max(mean / self.column.scale, 0.0), 1.0)

@@ -122,7 +122,7 @@ def _judge(entry: Entry, rule: Rule) -> NumberVerdict:
     if entry.printed.kind in ("not_defined", "not_applicable"):
         says = "there is nothing to measure" if entry.table.unprinted else f"the paper prints '{entry.printed.printed}'"
         return NumberVerdict(verdict=Verdict.NOT_DEFINED, reason=says)
-    if entry.ours is None:
+    if entry.cell is None:
         return NumberVerdict(verdict=Verdict.NOT_RUN, reason=entry.reason)
     return judge_number(entry.printed, entry.ours, rule, entry.stand_in, entry.comparability)
 

@@ -81,8 +81,6 @@ def judge_pairs(paper: Paper, entries: Sequence[Entry], added: Sequence[Entry], 
 
 def _pair(paper: Paper, entry: Entry, other: Entry, results: Results) -> RowPair | None:
     """Return two rows side by side, without corrected p-values; None where no seed has finished in both."""
-    if entry.ours is None or other.ours is None:
-        return None
     sign = 1.0 if entry.column.better == "higher" else -1.0
     # positive where the first row is better; a run that diverged is worse by an unknown amount
     gains = paired_differences(entry.ours, other.ours, sign)

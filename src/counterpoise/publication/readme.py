@@ -190,7 +190,7 @@ def paper_facts(results: Results, comparison: Comparison) -> PaperFacts:
     ]
     columns: dict[tuple[str, str], list[Entry]] = {}
     for row in comparison.rows:
-        if row.entry.ours is not None:
+        if row.entry.cell is not None:
             columns.setdefault((row.entry.table.table, row.entry.column.id), []).append(row.entry)
     spreads = [found for entries in columns.values() for found in _spread(entries)]
     optimism = [found for entries in columns.values() for found in _optimism(results, entries)]
