@@ -171,7 +171,8 @@ class ComparisonRow:
             return False
         if self.verdict is Verdict.DIVERGED:
             return True
-        return self.verdict is Verdict.DEVIATES and self.number.p_corrected < self.alpha
+        p_value = self.number.p_corrected
+        return self.verdict is Verdict.DEVIATES and p_value is not None and p_value < self.alpha
 
     def record(self) -> dict[str, str]:
         """Return the row of the comparison file."""

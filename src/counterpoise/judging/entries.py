@@ -80,8 +80,8 @@ def row_label(row: str, variant: str | None) -> str:
 def entries_of(paper: Paper, results: Results) -> list[Entry]:
     """Return all entries of all tables of ``paper`` in reading order, run or not, variants of a row adjacent."""
     places: dict[tuple[str, str, str], list[LayoutValue]] = {}
-    for value in results.layout.values_of(paper.paper):
-        places.setdefault((value.table, value.row, value.column), []).append(value)
+    for filled in results.layout.values_of(paper.paper):
+        places.setdefault((filled.table, filled.row, filled.column), []).append(filled)
     all_entries = []
     prints_none = all(table.unprinted for table in paper.tables.values())
     for table in paper.tables.values():
