@@ -224,7 +224,7 @@ def judge(loaded: Loaded | str | Path, paper: str | None = None, *, root: Path |
     found = loaded if isinstance(loaded, Loaded) else load(loaded, root=root)
     if paper is None and len(found.papers) == 1:
         paper = next(iter(found.papers))
-    if paper not in found.papers:
+    if paper is None or paper not in found.papers:
         said = "say which paper" if paper is None else f"no table of the paper '{paper}'"
         raise UserError(f"{found.name}: {said}{suggest(paper or '', found.papers)}")
     return found.comparisons[paper]

@@ -32,7 +32,8 @@ class Explained:
         undefined = Flip(factor="head", title="head", reason="not defined here")
         flips = [Flip(factor=f, title=f, before="a", after="b", cell=self.flipped(f).name) for f in FACTORS]
         (value,) = find_values(self.own.layout, NUMBER)
-        self.question = Question(value=value, flips=(*flips, undefined))
+        own = self.own.cell("uniform").name
+        self.question = Question(value=value, cell=own, flips=(*flips, undefined))
 
     def flipped(self, factor: str):
         return self.flips.cell("uniform", variant=factor)

@@ -56,6 +56,7 @@ def test_the_spread_pooled_over_rows_weighs_them_by_their_degrees_of_freedom():
     std, degrees = statistics.pooled_spread([1.0, 2.0], [2, 4])
     assert (std, degrees) == (pytest.approx(((1 + 3 * 4) / 4) ** 0.5), 4)
     assert statistics.pooled_spread([], []) == (0.0, 0)
+    assert statistics.pooled_spread([1.0, None, 2.0, None], [2, 1, 4, 0]) == (std, degrees), "one run has no spread"
 
 
 def test_paired_p_is_scipys_paired_t_test():
@@ -95,6 +96,10 @@ def test_a_diverged_run_counts_as_one_lost_pair():
 def test_holm_of_the_textbook_example():
     assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert statistics.holm([]).size == 0
+    assert statistics.holm_of_known([0.01, None, 0.04, 0.03, None, 0.005]) == pytest.approx(
+        [0.03, None, 0.06, 0.06, None, 0.02]
+    ), "what was not tested makes no other p-value larger"
+    assert statistics.holm_of_known([None]) == [None]
 
 
 def test_holm_is_statsmodels_for_each_family():

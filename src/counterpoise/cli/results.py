@@ -195,7 +195,9 @@ def table(
         tables = [f"{paper}.{table}" for paper, table in plan.tables]
         _check_table(plan.path, name, tables, lambda: other_benchmarks(asked.root, plan, paper, of_paper))
         results, papers = current_results(plan, asked.root), plan.papers
-    view = view_table(results, judge(papers[paper], results), of_paper).in_style(style)
+    view = view_table(results, judge(papers[paper], results), of_paper)
+    if style == "paper":
+        view = view.in_style("paper")
     print(table_text(view, output_format, caption=caption, label=label), end="")
 
 

@@ -181,7 +181,9 @@ def _percentages(table: PaperTable, dataset: str) -> dict[float, str]:
     for row in table.row_ids:
         for column in accuracies:
             printed = table.value(row, column)
-            if table.group(row, column).dataset == dataset and printed.decimals == 2:
+            if printed.value is None or printed.decimals != 2:
+                continue
+            if table.group(row, column).dataset == dataset:
                 places.setdefault(printed.value, f"{row}, {table.column_name(column)}")
     return places
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -24,11 +24,10 @@ from scipy import stats
 from counterpoise.comparability import NOT_IN_BENCHMARK
 from counterpoise.judging import statistics
 from counterpoise.judging.entries import Entry, row_label
-from counterpoise.judging.pairs import example_differences, example_error, paired_differences
+from counterpoise.judging.pairs import example_error, paired_differences
 from counterpoise.judging.verdicts import seeds_range
 from counterpoise.papers.claims import Over
 from counterpoise.papers.paper import Claim, ClaimTest, Paper, PaperTable
-from counterpoise.results.seeds import SeedValues
 from counterpoise.results.table import Results
 
 Floats = NDArray[np.float64]
@@ -127,7 +126,7 @@ class ClaimResult:
     contrasts: tuple[Contrast, ...] = ()
     left_out: tuple[str, ...] = ()
     compared: tuple[Entry, ...] = ()
-    structure: Structure | None = None
+    structure: Structure = field(default_factory=lambda: Structure.of("all", ()))
 
     def counted(self, n: int) -> str:
         """Return ``5 seed pairs``, of a claim about a number ``5 seeds``."""
@@ -164,7 +163,7 @@ class _Pair:
     @property
     def undefined(self) -> bool:
         """Whether the benchmark would run the other entry but its method is not defined for its model or data."""
-        return self.other is not None and self.other.ours is None and self.other.reason != NOT_IN_BENCHMARK
+        return self.other is not None and self.other.cell is None and self.other.reason != NOT_IN_BENCHMARK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +196,8 @@ class Structure:
     def p_values(self, above: Sequence[Any], below: Sequence[Any]) -> tuple[Floats, Floats]:
         """Return the claim's p-values for and against from its contrasts'."""
         each = [combine([above[i] for i in g], [below[i] for i in g], self.inner) for g in self.groups]
-        return combine(*zip(*each, strict=True), self.outer)
+        above, below = zip(*each, strict=True)
+        return combine(above, below, self.outer)
 
     def shows(self, contrasts: Sequence[Contrast]) -> bool:
         """Return whether the claim holds in the means."""
@@ -263,8 +263,8 @@ def _raw_results(
     """Return a claim's answers, one per variant of its row, before the correction over its family."""
     test = claim.test
     own = [entry for table, column, _ in test.places for row in test.rows for entry in index[table, row, column]]
-    named = sorted({entry.variant for entry in own if entry.variant is not None})
-    return [_raw_result(paper, claim, index, variant, results) for variant in named or [None]]
+    named = tuple(sorted({entry.variant for entry in own if entry.variant is not None}))
+    return [_raw_result(paper, claim, index, variant, results) for variant in named or (None,)]
 
 
 def _raw_result(paper: Paper, claim: Claim, index: Mapping, variant: str | None, results: Results) -> ClaimResult:
@@ -353,7 +353,7 @@ def _of_variant(entries: Sequence[Entry], variant: str | None) -> Entry:
 
 
 def _why_missing(entry: Entry, test: ClaimTest) -> str:
-    if entry.ours is None:
+    if entry.cell is None:
         return entry.reason
     if entry.ours.absent and test.kind != "diverges":
         return entry.ours.absent
@@ -388,7 +388,7 @@ def _contrast(test: ClaimTest, pair: _Pair) -> Contrast:
 
 def _divergences(ours: Entry, other: Entry) -> Floats:
     """Return, for each seed that both ran, 1 where only ours diverged, -1 where only the other did, else 0."""
-    first, second = ours.ours or SeedValues(), other.ours or SeedValues()
+    first, second = ours.ours, other.ours
     seeds = sorted({*first.finished, *first.diverged} & {*second.finished, *second.diverged})
     return np.array([float(seed in first.diverged) - float(seed in second.diverged) for seed in seeds])
 
@@ -406,13 +406,13 @@ def _new_examples(test: ClaimTest, pairs: Sequence[_Pair], results: Results) -> 
     for ours, other in ((pair.ours, pair.other) for pair in kept):
         if other is None or test.kind == "diverges":
             return None
-        differences, error = example_differences(results, ours, other), example_error(results, ours, other)
-        if differences is None or error is None or error.error < statistics.TOLERANCE:
+        found = example_error(results, ours, other)
+        if found is None or found.error < statistics.TOLERANCE:
             return None
         sign, bound = _direction(test, ours)
-        t = (sign * float(differences.mean()) - bound) / error.error
-        p_values.append((error.tail(t), error.tail(-t)))
-        floors.append((abs(sign * float(differences.mean()) - bound), error.floor))
+        t = (sign * found.mean - bound) / found.error
+        p_values.append((found.tail(t), found.tail(-t)))
+        floors.append((abs(sign * found.mean - bound), found.floor))
     support, refute = structure.p_values(*zip(*p_values, strict=True))
     of = "" if len(kept) == len(pairs) else kept[0].ours.column.metric
     return NewExamples(p_support=float(support), p_refute=float(refute), effects=tuple(floors), of=of)
@@ -424,41 +424,38 @@ def _corrected(raw: list[ClaimResult], alpha: float) -> list[ClaimResult]:
     That a difference is practically none is an answer of its own kind, and a family of its own.
     """
     results = list(raw)
-    tested = [place for place, result in enumerate(raw) if result.p_support is not None]
-    if not tested:
-        return results
-    both = holm_of_both([(raw[i].p_support, raw[i].p_refute) for i in tested])
-    equal = statistics.holm([raw[i].p_equal for i in tested])
-    for position, (support, refute), same in zip(tested, both, equal, strict=True):
-        corrected = replace(raw[position], p_support=support, p_refute=refute, p_equal=float(same))
-        results[position] = _answered(corrected, alpha, 2 * len(tested))
-    new = [i for i in tested if raw[i].new_examples is not None]
-    if new:
-        both = holm_of_both([(raw[i].new_examples.p_support, raw[i].new_examples.p_refute) for i in new])
-        for i, (support, refute) in zip(new, both, strict=True):
-            # Never surer of new examples than of this test set: see row_pairs.
-            here = results[i]
-            support, refute = max(support, here.p_support or 0.0), max(refute, here.p_refute or 0.0)
-            results[i] = _for_new_examples(results[i], support, refute, alpha, 2 * len(new))
+    both = statistics.holm_of_known([p_value for result in raw for p_value in (result.p_support, result.p_refute)])
+    equal = statistics.holm_of_known([result.p_equal for result in raw])
+    family = sum(p_value is not None for p_value in both)
+    for i, (support, refute, same) in enumerate(zip(both[::2], both[1::2], equal, strict=True)):
+        if support is not None and refute is not None and same is not None:
+            results[i] = _answered(raw[i], support, refute, same, alpha, family)
+    new = {i: result.new_examples for i, result in enumerate(raw) if result.new_examples is not None}
+    p_values = [p_value for found in new.values() for p_value in (found.p_support, found.p_refute)]
+    anew = statistics.holm(p_values).tolist()
+    for (i, found), support, refute in zip(new.items(), anew[::2], anew[1::2], strict=True):
+        # Never surer of new examples than of this test set: see row_pairs.
+        here = results[i]
+        support, refute = max(support, here.p_support or 0.0), max(refute, here.p_refute or 0.0)
+        over = here.claim.test.over
+        results[i] = replace(here, new_examples=_for_new_examples(found, over, support, refute, alpha, len(anew)))
     return results
 
 
-def holm_of_both(p_values: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return (support, refute) p-values of claims after Holm over the whole family of both."""
-    adjusted = statistics.holm(np.asarray(p_values, float).ravel()).reshape(-1, 2)
-    return [(float(support), float(refute)) for support, refute in adjusted]
-
-
-def _answered(result: ClaimResult, alpha: float, family: int) -> ClaimResult:
+def _answered(
+    result: ClaimResult, support: float, refute: float, same: float, alpha: float, family: int
+) -> ClaimResult:
+    """Return a claim with its answer from corrected p-values."""
+    result = replace(result, p_support=support, p_refute=refute, p_equal=same)
     without = f"; without {', '.join(result.left_out)}, not defined there" if result.left_out else ""
     tail = f"{result.counted(result.n)}{without}"
-    if result.p_support < alpha:
-        small = ", by a difference that is practically none" if result.p_equal < alpha else ""
-        return replace(result, answer=Answer.SUPPORTED, reason=f"p = {result.p_support:.2g} (Holm), {tail}{small}")
-    if result.p_refute < alpha:
-        return replace(result, answer=Answer.REFUTED, reason=f"p = {result.p_refute:.2g} (Holm), {tail}")
-    if result.p_equal < alpha:
-        reason = f"within ±{result.equal_within:g}, p = {result.p_equal:.2g} (Holm), {tail}"
+    if support < alpha:
+        small = ", by a difference that is practically none" if same < alpha else ""
+        return replace(result, answer=Answer.SUPPORTED, reason=f"p = {support:.2g} (Holm), {tail}{small}")
+    if refute < alpha:
+        return replace(result, answer=Answer.REFUTED, reason=f"p = {refute:.2g} (Holm), {tail}")
+    if same < alpha:
+        reason = f"within ±{result.equal_within:g}, p = {same:.2g} (Holm), {tail}"
         return replace(result, answer=Answer.EQUAL, reason=reason)
     needed = result.structure.pairs_needed(result.contrasts, bool(result.observed), alpha / family)
     shown = "it holds" if result.observed else "it does not hold"
@@ -468,19 +465,19 @@ def _answered(result: ClaimResult, alpha: float, family: int) -> ClaimResult:
     return replace(result, seeds_needed=needed, reason=f"in the means {shown}; {more}{without}")
 
 
-def _for_new_examples(result: ClaimResult, support: float, refute: float, alpha: float, family: int) -> ClaimResult:
-    """Return a claim with its answer for new examples."""
-    new_examples = result.new_examples
+def _for_new_examples(
+    found: NewExamples, over: Over, support: float, refute: float, alpha: float, family: int
+) -> NewExamples:
+    """Return a claim's answer for new examples from corrected p-values."""
     answer = Answer.SUPPORTED if support < alpha else Answer.REFUTED if refute < alpha else Answer.UNDECIDED
     reason = ""
     if answer is Answer.UNDECIDED:
         # What 80 % power at the corrected level takes, against the error that no number of seeds removes.
         least = float(stats.norm.isf(alpha / family) + stats.norm.ppf(statistics.POWER))
-        hopeless = [effect < least * floor for effect, floor in new_examples.effects]
-        if all(hopeless) or (result.claim.test.over == "all" and any(hopeless)):
+        hopeless = [effect < least * floor for effect, floor in found.effects]
+        if all(hopeless) or (over == "all" and any(hopeless)):
             reason = "no number of seeds would decide: the examples are too few"
-    new_examples = replace(new_examples, answer=answer, p_support=support, p_refute=refute, reason=reason)
-    return replace(result, new_examples=new_examples)
+    return replace(found, answer=answer, p_support=support, p_refute=refute, reason=reason)
 
 
 def _pairs_needed(contrast: Contrast, sign: float, level: float) -> int | None:

@@ -171,7 +171,8 @@ class ComparisonRow:
             return False
         if self.verdict is Verdict.DIVERGED:
             return True
-        return self.verdict is Verdict.DEVIATES and self.number.p_corrected < self.alpha
+        p_value = self.number.p_corrected
+        return self.verdict is Verdict.DEVIATES and p_value is not None and p_value < self.alpha
 
     def record(self) -> dict[str, str]:
         """Return the row of the comparison file."""
@@ -195,8 +196,6 @@ class ComparisonRow:
     def seed_records(self) -> Iterator[dict[str, str]]:
         """Yield the rows of the seeds' file: what each run that is there gives for this entry."""
         entry = self.entry
-        if entry.ours is None:
-            return
         for seed in sorted({*entry.ours.finished, *entry.ours.diverged}):
             value = entry.ours.finished.get(seed)
             yield {

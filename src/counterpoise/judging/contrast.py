@@ -53,11 +53,8 @@ class GainResult:
 def judge_gains(paper: Paper, entries: Sequence[Entry], results: Results) -> list[GainResult]:
     """Return every printed gain whose row and baseline both ran; none on stand-ins and of metrics of a machine."""
     gains = [gain for column in columns_of(entries).values() for gain in _column(paper, column, results)]
-    tested = [i for i, gain in enumerate(gains) if gain.p_value is not None]
-    adjusted = statistics.holm([gains[i].p_value for i in tested]) if tested else ()
-    for i, p_value in zip(tested, adjusted, strict=True):
-        gains[i] = replace(gains[i], p_corrected=float(p_value))
-    return gains
+    adjusted = statistics.holm_of_known([gain.p_value for gain in gains])
+    return [replace(gain, p_corrected=p_value) for gain, p_value in zip(gains, adjusted, strict=True)]
 
 
 def _column(paper: Paper, column: Sequence[Entry], results: Results) -> Iterator[GainResult]:
@@ -73,18 +70,18 @@ def _column(paper: Paper, column: Sequence[Entry], results: Results) -> Iterator
 
 
 def _usable(paper: Paper, entry: Entry) -> bool:
-    ran = entry.ours is not None and bool(entry.ours.finished)
     judged = entry.table.margin(entry.column.id, paper) is not None
-    return ran and judged and not entry.stand_in and entry.printed.kind == "number"
+    return bool(entry.ours.finished) and judged and not entry.stand_in
 
 
 def _gain(paper: Paper, entry: Entry, base: Entry, results: Results) -> GainResult | None:
+    """Return a gain before the correction; None where one is not printed or no seed has finished in both."""
     differences = paired_differences(entry.ours, base.ours, 1.0)
     differences = differences[np.isfinite(differences)]
-    n = len(differences)
-    if n == 0:
+    n, of_row, of_base = len(differences), entry.printed.value, base.printed.value
+    if n == 0 or of_row is None or of_base is None:
         return None
-    printed, gain = entry.printed.value - base.printed.value, float(differences.mean())
+    printed, gain = of_row - of_base, float(differences.mean())
     result = GainResult(
         entry=entry, baseline=base.row, printed=printed, gain=gain, low=None, high=None, n=n, verdict=Gain.UNDECIDED
     )

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats
 
 from counterpoise.judging import statistics
-from counterpoise.judging.claims import paired_differences
+from counterpoise.judging.pairs import paired_differences
 from counterpoise.results.result_set import ClaimKey, Number, NumberKey, ResultSet
 from counterpoise.results.seeds import SeedValues
 
@@ -120,21 +120,20 @@ def difference(a: ResultSet, b: ResultSet) -> ResultDifference:
 
 def _number_change(key: NumberKey, a: Number | None, b: Number | None) -> NumberChange | None:
     """Return the change of one number before correction, None where neither side has runs."""
-    a_ran, b_ran = a is not None and a.ran, b is not None and b.ran
-    if not a_ran and not b_ran:
-        return None
     change = NumberChange(key=key, a=a, b=b, change=Change.UNDECIDED)
-    if not b_ran:
-        return replace(change, change=Change.GONE, reason=b.verdict if b else "not among its numbers")
-    if not a_ran:
+    if b is None or not b.ran:
+        gone = replace(change, change=Change.GONE, reason=b.verdict if b else "not among its numbers")
+        return gone if a is not None and a.ran else None
+    if a is None or not a.ran:
         return replace(change, change=Change.ADDED)
     if (a.dataset, a.stand_in) != (b.dataset, b.stand_in):
         return replace(change, change=Change.OTHER_DATA, reason=f"A ran on {a.dataset}, B on {b.dataset}")
     if _equal(a.seeds, b.seeds):
         return replace(change, change=Change.SAME, difference=0.0, pairs=a.seeds.n)
     # Positive where B is better, whichever way the column runs; a diverged run is infinitely worse.
-    better = paired_differences(b.seeds, a.seeds, 1.0 if b.better == "higher" else -1.0)
-    return _paired(change, better) if len(better) > 1 else _unpaired(change)
+    sign = 1.0 if b.better == "higher" else -1.0
+    better = paired_differences(b.seeds, a.seeds, sign)
+    return _paired(change, better, sign) if len(better) > 1 else _unpaired(change, a.seeds, b.seeds)
 
 
 def _equal(a: SeedValues, b: SeedValues) -> bool:
@@ -145,13 +144,13 @@ def _equal(a: SeedValues, b: SeedValues) -> bool:
     )
 
 
-def _paired(change: NumberChange, better: np.ndarray) -> NumberChange:
-    """Test differences paired over seeds, ``(n,)``; positive in ``better`` is better."""
+def _paired(change: NumberChange, better: np.ndarray, sign: float) -> NumberChange:
+    """Test differences paired over seeds, ``(n,)``; positive in ``better`` is better, times ``sign`` it is larger."""
     change = replace(change, change=Change.WITHIN, pairs=len(better))
     if not np.isfinite(better).all():
         reason = f"{int(np.isinf(better).sum())} of {len(better)} pairs have a diverged run"
         return replace(change, reason=reason, p_value=float(statistics.two_sided_p(better)))
-    raw = better if change.b.better == "higher" else -better
+    raw = sign * better
     mean, spread = float(raw.mean()), float(raw.std(ddof=1))
     change = replace(change, difference=mean)
     if np.ptp(raw) < statistics.TOLERANCE:
@@ -163,9 +162,8 @@ def _paired(change: NumberChange, better: np.ndarray) -> NumberChange:
     return replace(change, low=mean - half, high=mean + half, p_value=float(statistics.two_sided_p(raw)))
 
 
-def _unpaired(change: NumberChange) -> NumberChange:
+def _unpaired(change: NumberChange, a: SeedValues, b: SeedValues) -> NumberChange:
     """Test two means whose runs cannot be paired (Welch); undecided where a side shows no spread."""
-    a, b = change.a.seeds, change.b.seeds
     if a.mean is None or b.mean is None:
         return replace(change, reason="every run of one side diverged")
     gap = b.mean - a.mean
@@ -186,11 +184,10 @@ def _unpaired(change: NumberChange) -> NumberChange:
 def _corrected(raw: Sequence[NumberChange]) -> list[NumberChange]:
     """Correct the p-values over all tested numbers (Holm) and say which are beyond seed noise."""
     changes = list(raw)
-    places = [place for place, change in enumerate(changes) if change.p_value is not None]
-    adjusted = statistics.holm([changes[place].p_value for place in places]) if places else ()
-    for place, p_value in zip(places, adjusted, strict=True):
-        change = Change.BEYOND if p_value < ALPHA else Change.WITHIN
-        changes[place] = replace(changes[place], p_value=float(p_value), change=change)
+    for place, p_value in enumerate(statistics.holm_of_known([change.p_value for change in raw])):
+        if p_value is not None:
+            change = Change.BEYOND if p_value < ALPHA else Change.WITHIN
+            changes[place] = replace(changes[place], p_value=p_value, change=change)
     return changes
 
 
@@ -199,20 +196,22 @@ def _corrected(raw: Sequence[NumberChange]) -> list[NumberChange]:
 
 def _rankings(numbers: Sequence[NumberChange]) -> list[RankingChange]:
     """Return, of each column with two rows or more on both sides, how its order changed."""
-    columns: dict[tuple[str, str, str], dict[str, NumberChange]] = {}
+    columns: dict[tuple[str, str, str], dict[str, tuple[float, float]]] = {}
     for change in numbers:
+        if change.a is None or change.b is None or change.change is Change.OTHER_DATA:
+            continue
         paper, table, row, column = change.key
-        comparable = change.change not in (Change.GONE, Change.ADDED, Change.OTHER_DATA)
-        if comparable and change.a.seeds.mean is not None and change.b.seeds.mean is not None:
-            columns.setdefault((paper, table, column), {})[row] = change
+        before, after = change.a.seeds.mean, change.b.seeds.mean
+        if before is not None and after is not None:
+            sign = 1.0 if change.b.better == "higher" else -1.0
+            columns.setdefault((paper, table, column), {})[row] = (sign * before, sign * after)
     return [_ranking(key, rows) for key, rows in columns.items() if len(rows) > 1]
 
 
-def _ranking(key: tuple[str, str, str], rows: Mapping[str, NumberChange]) -> RankingChange:
+def _ranking(key: tuple[str, str, str], rows: Mapping[str, tuple[float, float]]) -> RankingChange:
+    """Return how the order changed of rows with their means in A and in B, higher is better."""
     names = list(rows)
-    sign = 1.0 if rows[names[0]].b.better == "higher" else -1.0
-    before = np.array([sign * rows[name].a.seeds.mean for name in names])
-    after = np.array([sign * rows[name].b.seeds.mean for name in names])
+    before, after = np.array(list(rows.values())).T
     tau, _ = statistics.kendall(before, after)
     swapped = tuple(
         (names[one], names[other])

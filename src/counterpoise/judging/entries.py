@@ -15,7 +15,7 @@ from counterpoise.results.table import Results
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A printed entry and one variant of ours; ``cell`` and ``ours`` are None where none runs, ``reason`` says why.
+    """A printed entry and one variant of ours; where none runs, ``cell`` is None, ``ours`` empty, ``reason`` says why.
 
     ``output`` is the output of the runs that it is measured on, ``n_test`` the size of their test set (None before
     any has finished). ``other_training`` is the title of a protocol that takes the place of the paper's.
@@ -30,7 +30,7 @@ class Entry:
     dataset: str
     cell: LayoutCell | None = None
     n_test: int | None = None
-    ours: SeedValues | None = None
+    ours: SeedValues = field(default_factory=SeedValues)
     output: str = ""
     reason: str = ""
     stand_in: bool = False
@@ -45,7 +45,7 @@ class Entry:
         Of accuracy it is exact; of macro F1, which is no share of examples, it is that of an accuracy as high. None for
         other metrics and before any run has finished.
         """
-        mean = None if self.ours is None else self.ours.mean
+        mean = self.ours.mean
         if self.column.metric not in ("accuracy", "macro_f1") or self.n_test is None or mean is None:
             return None
         share = min(max(mean / self.column.scale, 0.0), 1.0)
@@ -80,8 +80,8 @@ def row_label(row: str, variant: str | None) -> str:
 def entries_of(paper: Paper, results: Results) -> list[Entry]:
     """Return all entries of all tables of ``paper`` in reading order, run or not, variants of a row adjacent."""
     places: dict[tuple[str, str, str], list[LayoutValue]] = {}
-    for value in results.layout.values_of(paper.paper):
-        places.setdefault((value.table, value.row, value.column), []).append(value)
+    for filled in results.layout.values_of(paper.paper):
+        places.setdefault((filled.table, filled.row, filled.column), []).append(filled)
     all_entries = []
     prints_none = all(table.unprinted for table in paper.tables.values())
     for table in paper.tables.values():

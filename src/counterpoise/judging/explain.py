@@ -15,9 +15,9 @@ import numpy as np
 
 from counterpoise.errors import UserError
 from counterpoise.judging import statistics
-from counterpoise.judging.claims import paired_differences
 from counterpoise.judging.entries import entries_of
 from counterpoise.judging.level import judge_entry
+from counterpoise.judging.pairs import paired_differences
 from counterpoise.judging.verdicts import NumberVerdict, Verdict
 from counterpoise.papers.paper import Column, Paper
 from counterpoise.results.explained import Flip, Question
@@ -113,7 +113,7 @@ def explain(question: Question, paper: Paper, results: Results, flipped: Results
         raise UserError(f"{question.name}: the paper has no such row, so there is nothing to explain")
     number = judge_entry(paper, entry)
     # A number that may well be the printed one has no gap that a factor could recover.
-    gap = entry.printed.value - number.mean if number.verdict is Verdict.DEVIATES else None
+    gap = -number.delta if number.verdict is Verdict.DEVIATES and number.delta is not None else None
 
     def seeds(source: Results, cell: str, selection: str) -> SeedValues:
         return source.seeds(cell, selection, entry.output, entry.column.measure, entry.column.scale)
@@ -127,9 +127,9 @@ def explain(question: Question, paper: Paper, results: Results, flipped: Results
                 before=layout.selection,
                 after=other,
                 source="recorded by every run",
-                cell=value.cell,
+                cell=question.cell,
             )
-            effects.append(_effect(flip, seeds(results, value.cell, other), entry.ours))
+            effects.append(_effect(flip, seeds(results, question.cell, other), entry.ours))
     for flip in question.flips:
         if flip.cell is None:
             effects.append(Effect(flip=flip, reason=flip.reason))
@@ -162,7 +162,7 @@ def _effect(flip: Flip, flipped: SeedValues, ours: SeedValues) -> Effect:
     if not finite.size:
         return replace(effect, reason="every pair has a run that diverged")
     low, high = statistics.mean_interval(finite, LEVEL) or (None, None)
-    p = float(min(1.0, 2 * min(statistics.paired_p(pairs)))) if pairs.size > 1 else None
+    p = float(statistics.two_sided_p(pairs)) if pairs.size > 1 else None
     return replace(effect, mean=float(finite.mean()), low=low, high=high, p=p)
 
 
@@ -174,11 +174,8 @@ def _corrected(effects: Sequence[Effect], gap: float | None) -> list[Effect]:
         else effect
         for effect in effects
     ]
-    tested = [position for position, effect in enumerate(corrected) if effect.p is not None]
-    adjusted = statistics.holm([corrected[position].p for position in tested]) if tested else ()
-    for position, p in zip(tested, adjusted, strict=True):
-        corrected[position] = replace(corrected[position], p=float(p))
-    return corrected
+    adjusted = statistics.holm_of_known([effect.p for effect in effects])
+    return [replace(effect, p=p) for effect, p in zip(corrected, adjusted, strict=True)]
 
 
 def record(explanation: Explanation) -> dict[str, Any]:
@@ -188,7 +185,7 @@ def record(explanation: Explanation) -> dict[str, Any]:
         "schema": 1,
         "name": explanation.name,
         "benchmark": explanation.benchmark,
-        "cell": explanation.question.value.cell,
+        "cell": explanation.question.cell,
         "selection": explanation.selection,
         "seeds": list(explanation.seeds),
         "printed": explanation.printed,

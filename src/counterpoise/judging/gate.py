@@ -29,8 +29,8 @@ class Comparability:
     @property
     def level(self) -> Level:
         """The worst of the aspects."""
-        levels = {difference.level for difference in self.differences}
-        return OTHER if OTHER in levels else OTHER_DRAW if OTHER_DRAW in levels else SAME
+        levels = [difference.level for difference in self.differences]
+        return max(levels, key=(SAME, OTHER_DRAW, OTHER).index, default="same")
 
     @property
     def reason(self) -> str:

@@ -93,8 +93,8 @@ def shared_spreads(entries: Iterable[Entry]) -> dict[tuple[str, str], Spread]:
     """Return, by table and column, the spread pooled over the rows; none where no row has any."""
     spreads = {}
     for place, column in columns_of(entries).items():
-        known = [entry.ours for entry in column if entry.ours is not None and entry.ours.std is not None]
-        std, degrees = statistics.pooled_spread([ours.std for ours in known], [ours.n for ours in known])
+        every = [entry.ours for entry in column]
+        std, degrees = statistics.pooled_spread([ours.std for ours in every], [ours.n for ours in every])
         if std > 0:
             spreads[place] = Spread(std=std, degrees=degrees, source="spread pooled over the column's rows")
     return spreads
@@ -104,7 +104,7 @@ def margin_curves(paper: Paper, entries: Sequence[Entry]) -> list[CurvePoint]:
     """Return, for each table with runs, the counts of verdicts at every margin of :data:`CURVE`."""
     shared = shared_spreads(entries)
     counts: dict[tuple[str, float], list[int]] = {}
-    for entry in _tested(entries):
+    for entry in filter(_tested, entries):
         rule = rule_of(paper, entry, shared.get((entry.table.table, entry.column.id)))
         if rule.margin is None or spread_of(entry.ours, rule) is None:
             continue
@@ -122,36 +122,29 @@ def _judge(entry: Entry, rule: Rule) -> NumberVerdict:
     if entry.printed.kind in ("not_defined", "not_applicable"):
         says = "there is nothing to measure" if entry.table.unprinted else f"the paper prints '{entry.printed.printed}'"
         return NumberVerdict(verdict=Verdict.NOT_DEFINED, reason=says)
-    if entry.ours is None:
+    if entry.cell is None:
         return NumberVerdict(verdict=Verdict.NOT_RUN, reason=entry.reason)
     return judge_number(entry.printed, entry.ours, rule, entry.stand_in, entry.comparability)
 
 
-def _tested(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the entries with runs and a printed number, each number once; stand-ins are none."""
-    return [
-        entry
-        for entry in entries
-        if entry.counted
-        and not entry.stand_in
-        and entry.printed.kind == "number"
-        and entry.ours is not None
-        and entry.ours.finished
-        and not entry.ours.diverged
-    ]
+def _tested(entry: Entry) -> bool:
+    """Return whether an entry has runs and a printed number, which counts once; no stand-in has."""
+    ran = bool(entry.ours.finished) and not entry.ours.diverged
+    return ran and entry.counted and not entry.stand_in and entry.printed.kind == "number"
 
 
 def _discrimination(column: Sequence[tuple[Entry, Rule]]) -> Discrimination | None:
     """Return how many wrong pairings pass; None where nothing in the column has runs, a margin and a spread."""
-    kept = {id(entry) for entry in _tested(entry for entry, _ in column)}
-    ran = [(entry, rule) for entry, rule in column if id(entry) in kept and rule.margin is not None]
+    first, margin = column[0][0], column[0][1].margin  # the same in every row
+    if margin is None:
+        return None
     printed = [entry.printed for entry, _ in column if entry.counted and entry.printed.kind == "number"]
     wrong = pairs = right = rows = 0
-    for entry, rule in ran:
-        spread = spread_of(entry.ours, rule)
-        if spread is None:
+    for entry, rule in column:
+        spread, mean = spread_of(entry.ours, rule), entry.ours.mean
+        if spread is None or mean is None or not _tested(entry):
             continue
-        test = (entry.ours.mean, spread, entry.ours.n)
+        test = (mean, spread, entry.ours.n)
         rows += 1
         right += passes(*test, entry.printed, rule, entry.comparability)
         # A row that prints the same number is no wrong pairing: nothing could tell the two apart.
@@ -160,13 +153,6 @@ def _discrimination(column: Sequence[tuple[Entry, Rule]]) -> Discrimination | No
         wrong += sum(passes(*test, other, rule, entry.comparability) for other in others)
     if not rows:
         return None
-    first = ran[0][0]
     return Discrimination(
-        table=first.table.table,
-        column=first.column.id,
-        margin=ran[0][1].margin,
-        wrong=wrong,
-        pairs=pairs,
-        right=right,
-        rows=rows,
+        table=first.table.table, column=first.column.id, margin=margin, wrong=wrong, pairs=pairs, right=right, rows=rows
     )

@@ -34,11 +34,11 @@ def paired_differences(ours: SeedValues, other: SeedValues, sign: float) -> Floa
     return np.array(differences)
 
 
-def example_differences(results: Results, ours: Entry, other: Entry) -> Floats | None:
-    """Return ours right minus other right, (seeds, examples), in printed units.
+def example_error(results: Results, ours: Entry, other: Entry) -> statistics.CrossedError | None:
+    """Return the mean of ours right minus other right, in printed units, with its error for new seeds and new examples.
 
-    None where the metric is not accuracy, where it is not stored which examples a run got right, or where the seeds'
-    test sets differ.
+    Clustered where the data has groups. None where the metric is not accuracy, where it is not stored which examples a
+    run got right, or where the seeds' test sets differ.
     """
     if ours.column.metric != "accuracy" or ours.cell is None or other.cell is None:
         return None
@@ -51,14 +51,6 @@ def example_differences(results: Results, ours: Entry, other: Entry) -> Floats |
         rows.append(ours.column.scale * (a.astype(float) - b.astype(float)))
     if len(rows) < 2 or len({len(row) for row in rows}) > 1 or ours.cell.folds or len(rows[0]) < 2:
         return None
-    return np.stack(rows)
-
-
-def example_error(results: Results, ours: Entry, other: Entry) -> statistics.CrossedError | None:
-    """Return the error of the mean difference for new seeds and new examples, clustered where the data has groups."""
-    differences = example_differences(results, ours, other)
-    if differences is None:
-        return None
     groups = results.groups.get(ours.cell.data)
-    fits = groups is not None and len(groups) == differences.shape[1]
-    return statistics.crossed_error(differences, groups if fits else None)
+    fits = groups is not None and len(groups) == len(rows[0])
+    return statistics.crossed_error(np.stack(rows), groups if fits else None)

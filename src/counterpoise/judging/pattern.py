@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from counterpoise.judging import statistics
@@ -41,7 +42,7 @@ def judge_patterns(paper: Paper, entries: Sequence[Entry]) -> list[Pattern]:
     """
     patterns = []
     for (table, column), every in columns_of(entries).items():
-        rows = [e for e in every if e.counted and e.printed.kind == "number" and e.ours is not None]
+        rows = [e for e in every if e.counted and e.printed.kind == "number"]
         rows = [e for e in rows if e.ours.std is not None and not e.ours.diverged]
         if len(rows) < LEAST_ROWS or rows[0].table.margin(column, paper) is None:
             continue
@@ -49,8 +50,9 @@ def judge_patterns(paper: Paper, entries: Sequence[Entry]) -> list[Pattern]:
         if std < statistics.TOLERANCE:
             continue
         noise = std**2 * (float(np.mean([1 / e.ours.n for e in rows])) + 1 / paper.printed_runs)
-        f, p_value = f_test([e.ours.mean - e.printed.value for e in rows], noise, degrees)
-        _, p_flat = f_test([e.printed.value for e in rows], std**2 / paper.printed_runs, degrees)
+        means, printed = np.array([(e.ours.mean, e.printed.value) for e in rows], float).T
+        f, p_value = f_test(means - printed, noise, degrees)
+        _, p_flat = f_test(printed, std**2 / paper.printed_runs, degrees)
         stand_in = any(e.stand_in for e in rows)
         patterns.append(
             Pattern(table=table, column=column, rows=len(rows), f=f, p_value=p_value, p_flat=p_flat, stand_in=stand_in)
@@ -58,7 +60,7 @@ def judge_patterns(paper: Paper, entries: Sequence[Entry]) -> list[Pattern]:
     return patterns
 
 
-def f_test(values: Sequence[float], noise: float, degrees: int) -> tuple[float, float]:
+def f_test(values: Sequence[float] | NDArray[np.float64], noise: float, degrees: int) -> tuple[float, float]:
     """Return F and its p-value: do ``values`` vary more than a variance ``noise`` with ``degrees`` of freedom?"""
     f = float(np.var(values, ddof=1)) / noise
     return f, float(stats.f.sf(f, len(values) - 1, degrees))

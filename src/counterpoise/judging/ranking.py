@@ -49,9 +49,9 @@ def judge_rankings(entries: Sequence[Entry]) -> list[Ranking]:
     rankings = []
     for column in columns_of(entries).values():
         mine = [entry for entry in column if entry.printed.kind == "number"]
-        if any(entry.ours is not None for entry in mine) and column[0].column.group is not None:
-            variants = list(dict.fromkeys(entry.variant for entry in mine if entry.variant is not None)) or [None]
-            rankings += [_ranking(mine, variant) for variant in variants]
+        if any(entry.cell is not None for entry in mine) and column[0].column.group is not None:
+            variants = tuple(dict.fromkeys(entry.variant for entry in mine if entry.variant is not None))
+            rankings += [_ranking(mine, variant) for variant in variants or (None,)]
     return rankings
 
 
@@ -61,7 +61,7 @@ def _ranking(entries: Sequence[Entry], variant: str | None) -> Ranking:
     for entry in entries:
         if entry.row not in chosen or entry.variant == variant:
             chosen[entry.row] = entry
-    ranked = [entry for entry in chosen.values() if entry.ours is not None and entry.ours.finished]
+    ranked = [entry for entry in chosen.values() if entry.ours.finished]
     seeds = _common_seeds(ranked)
     left_out = len(chosen) - len(ranked)
     reason = f"{left_out} rows without runs left out" if left_out else ""
@@ -105,7 +105,7 @@ def judge_leaders(entries: Sequence[Entry]) -> list[Ranking]:
 
 
 def _leader(column: Sequence[Entry]) -> Ranking:
-    ranked = [entry for entry in column if entry.ours is not None and entry.ours.finished]
+    ranked = [entry for entry in column if entry.ours.finished]
     seeds = _common_seeds(ranked)
     best, p_best, reason = "", None, ""
     if len(ranked) < 2:

@@ -5,7 +5,7 @@ That is the verdict on a method that the paper does not have, and the one betwee
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -14,7 +14,7 @@ import numpy as np
 from counterpoise.judging import statistics
 from counterpoise.judging.entries import Entry
 from counterpoise.judging.level import columns_of
-from counterpoise.judging.pairs import example_differences, example_error, paired_differences
+from counterpoise.judging.pairs import example_error, paired_differences
 from counterpoise.papers.paper import Paper
 from counterpoise.results.table import Results
 
@@ -76,13 +76,11 @@ def judge_pairs(paper: Paper, entries: Sequence[Entry], added: Sequence[Entry], 
             pair = _pair(paper, entry, other, results)
             if pair is not None:
                 pairs.append(pair)
-    return list(_corrected(pairs))
+    return _corrected(pairs)
 
 
 def _pair(paper: Paper, entry: Entry, other: Entry, results: Results) -> RowPair | None:
     """Return two rows side by side, without corrected p-values; None where no seed has finished in both."""
-    if entry.ours is None or other.ours is None:
-        return None
     sign = 1.0 if entry.column.better == "higher" else -1.0
     # positive where the first row is better; a run that diverged is worse by an unknown amount
     gains = paired_differences(entry.ours, other.ours, sign)
@@ -115,34 +113,27 @@ def _for_new_examples(pair: RowPair, entry: Entry, other: Entry, results: Result
     Neither is ever surer than over seeds alone. Estimated apart they could be: few seeds have a t distribution with a
     long tail, and where the examples' error is mixed in, that tail gets lighter.
     """
-    differences, error = example_differences(results, entry, other), example_error(results, entry, other)
-    if differences is None or error is None or error.error < statistics.TOLERANCE:
+    found = example_error(results, entry, other)
+    if found is None or found.error < statistics.TOLERANCE:
         return pair
-    mean = float(differences.mean())
-    low, high = error.interval(mean)
-    p_value = 2 * error.tail(abs(mean) / error.error)
+    low, high = found.interval
+    p_value = 2 * found.tail(abs(found.mean) / found.error)
     if pair.low is not None and pair.high is not None:
         low, high = min(low, pair.low), max(high, pair.high)
     return replace(pair, new_low=low, new_high=high, new_p_value=max(p_value, pair.p_value or 0.0))
 
 
-def _corrected(pairs: Sequence[RowPair]) -> Iterator[RowPair]:
-    """Yield the pairs in their order, with p-values after Holm over each family."""
+def _corrected(pairs: Sequence[RowPair]) -> list[RowPair]:
+    """Return the pairs in their order, with p-values after Holm over each family."""
     families: dict[tuple[str, bool], list[int]] = {}
     for place, pair in enumerate(pairs):
         families.setdefault((pair.table, pair.asked), []).append(place)
     corrected = list(pairs)
     for places in families.values():
-        for i, p_value in _adjusted({i: corrected[i].p_value for i in places}):
-            corrected[i] = replace(corrected[i], p_corrected=p_value)
-        for i, p_value in _adjusted({i: corrected[i].new_p_value for i in places}):
+        here = statistics.holm_of_known([pairs[i].p_value for i in places])
+        anew = statistics.holm_of_known([pairs[i].new_p_value for i in places])
+        for i, p_value, new in zip(places, here, anew, strict=True):
             # Fewer pairs have stored examples, so that this family is smaller and its correction is less.
-            corrected[i] = replace(corrected[i], new_p_corrected=max(p_value, corrected[i].p_corrected or 0.0))
-    yield from corrected
-
-
-def _adjusted(family: Mapping[int, float | None]) -> Iterator[tuple[int, float]]:
-    """Yield the p-values of a family after Holm, by place, without those that there are not."""
-    tested = {place: p_value for place, p_value in family.items() if p_value is not None}
-    if tested:
-        yield from zip(tested, map(float, statistics.holm(list(tested.values()))), strict=True)
+            new = None if new is None else max(new, p_value or 0.0)
+            corrected[i] = replace(corrected[i], p_corrected=p_value, new_p_corrected=new)
+    return corrected

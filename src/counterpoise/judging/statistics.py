@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,11 +26,15 @@ class LevelTest:
     """How our mean stands to a printed number; arrays over studies.
 
     ``low`` and ``high`` bound the 95 % prediction interval of the printed number, ``equal_low`` and ``equal_high`` the
-    90 % interval of the true difference ours − printed that TOST uses. ``p_outside`` is two-sided, ``p_equal`` TOST's.
+    90 % interval of the true difference ours − printed, ``delta`` in the runs, that TOST uses for the ``margin``.
+    ``beyond`` is how far the printed number lies outside its interval. ``p_outside`` is two-sided, ``p_equal`` TOST's.
     """
 
+    margin: float
+    delta: Floats
     low: Floats
     high: Floats
+    beyond: Floats
     equal_low: Floats
     equal_high: Floats
     p_outside: Floats
@@ -72,12 +76,16 @@ def level_test(
         parts = [(own, degrees), (np.asarray(printed_std**2 / runs), np.asarray(theirs, float))]
     one_more, our_mean = _Error(*parts, (draws, np.inf)), _Error((own, degrees), (draws, np.inf))
     half, equal_half = one_more.half_width(alpha / 2), our_mean.half_width(alpha)
-    gap = np.abs(mean - printed)
+    delta, low, high = mean - printed, mean - half, mean + half
+    gap = np.abs(delta)
     return LevelTest(
-        low=mean - half,
-        high=mean + half,
-        equal_low=mean - printed - equal_half - rounding,
-        equal_high=mean - printed + equal_half + rounding,
+        margin=margin,
+        delta=delta,
+        low=low,
+        high=high,
+        beyond=np.maximum(low - printed, printed - high),
+        equal_low=delta - equal_half - rounding,
+        equal_high=delta + equal_half + rounding,
         p_outside=np.minimum(2 * one_more.beyond(np.maximum(gap - rounding, 0.0)), 1.0),
         p_equal=our_mean.beyond(margin - gap - rounding),
     )
@@ -119,11 +127,12 @@ class _Error:
         return sum(weight * special.stdtr(degrees, -t) for weight, degrees in parts)
 
 
-def pooled_spread(stds: ArrayLike, n: ArrayLike) -> tuple[float, int]:
-    """Return the standard deviation pooled over cells with 2 or more runs each, and its degrees of freedom."""
-    stds, degrees = np.asarray(stds, float), np.asarray(n, int) - 1
+def pooled_spread(stds: Iterable[float | None], n: Iterable[int]) -> tuple[float, int]:
+    """Return the standard deviation pooled over cells, and its degrees of freedom; a cell below 2 runs has none."""
+    known = [(std, runs - 1) for std, runs in zip(stds, n, strict=True) if std is not None]
+    spreads, degrees = np.array(known, float).reshape(-1, 2).T
     total = int(degrees.sum())
-    return (math.sqrt(float((degrees * stds**2).sum()) / total) if total else 0.0), total
+    return (math.sqrt(float((degrees * spreads**2).sum()) / total) if total else 0.0), total
 
 
 def interquartile_mean(values: ArrayLike) -> float:
@@ -211,6 +220,12 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
+def holm_of_known(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return p-values after Holm over those that there are; what was not tested still has none."""
+    adjusted = iter(holm([p_value for p_value in p_values if p_value is not None]).tolist())
+    return [None if p_value is None else next(adjusted) for p_value in p_values]
+
+
 def detectable_difference(std: float, n: int, runs: int, alpha: float) -> float:
     """Return the smallest true gap to the printed value that the prediction interval finds with :data:`POWER`.
 
@@ -272,13 +287,14 @@ def kendall(printed: ArrayLike, ours: ArrayLike) -> tuple[float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class CrossedError:
-    """The variance of a mean over seeds × examples, for new seeds and new examples alike.
+    """The error of a mean over seeds × examples, for new seeds and new examples alike.
 
     ``floor`` is what no number of seeds removes: the examples' own standard error. ``groups``: how many clusters of
     examples it counts, or how many examples. ``parts`` are the variances by seeds and by examples, each with its
     degrees of freedom.
     """
 
+    mean: float
     error: float
     floor: float
     groups: int
@@ -288,14 +304,15 @@ class CrossedError:
         """Return the chance of a mean of ``t`` standard errors or more where the true one is 0."""
         return float(_Error(*self.parts, total=1.0).beyond(t))
 
-    def interval(self, mean: float) -> tuple[float, float]:
-        """Return the 95 % interval of a mean."""
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the mean."""
         half = float(_Error(*self.parts, total=self.error**2).half_width(0.025))
-        return mean - half, mean + half
+        return self.mean - half, self.mean + half
 
 
 def crossed_error(values: ArrayLike, groups: ArrayLike | None = None) -> CrossedError:
-    """Return the standard error of the mean of ``values`` (seeds, examples), both of them drawn at random.
+    """Return the mean of ``values`` (seeds, examples) with its standard error, both of them drawn at random.
 
     Two-way clustering: the variance by seeds plus that by examples minus that of their crossing, never less than either
     of the first two. ``groups`` (examples,) names what belongs together: one video, one speaker.
@@ -303,7 +320,8 @@ def crossed_error(values: ArrayLike, groups: ArrayLike | None = None) -> Crossed
     """
     values = np.asarray(values, float)
     seeds, examples = values.shape
-    centred = values - values.mean()
+    mean = float(values.mean())
+    centred = values - mean
     by_seed = centred.sum(1)
     _, index = np.unique(np.arange(examples) if groups is None else np.asarray(groups), return_inverse=True)
     count = int(index.max()) + 1
@@ -317,7 +335,7 @@ def crossed_error(values: ArrayLike, groups: ArrayLike | None = None) -> Crossed
     variance = max(seed_part + group_part - rest_part, seed_part, group_part)
     parts = ((seed_part, seeds - 1), (group_part, count - 1))
     floor = math.sqrt(max(group_part - rest_part, 0.0))
-    return CrossedError(error=math.sqrt(variance), floor=floor, groups=count, parts=parts)
+    return CrossedError(mean=mean, error=math.sqrt(variance), floor=floor, groups=count, parts=parts)
 
 
 def _t_power(shift: float, degrees: int, alpha: float) -> float:
@@ -327,7 +345,7 @@ def _t_power(shift: float, degrees: int, alpha: float) -> float:
     return 1.0 if math.isnan(power) else float(power)
 
 
-def _first(enough) -> int | None:
+def _first(enough: Callable[[int], bool]) -> int | None:
     """Return the least n from 2 to MOST_SEEDS with ``enough(n)``, which must stay true once it is."""
     if not enough(MOST_SEEDS):
         return None

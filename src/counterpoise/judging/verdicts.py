@@ -121,19 +121,18 @@ def judge_number(
     aside = _join(_collapse(ours, seen), unfinished)
     spread = spread_of(ours, rule)
     tested = None
-    if spread is not None and ours.finished:
+    if spread is not None and seen.mean is not None:
         tested = _test(seen.mean, spread, ours.n, printed, rule, gate)
-        bounds = (min(max(float(bound), 0.0), rule.highest) for bound in (tested.low, tested.high))
-        seen = replace(seen, **dict(zip(("low", "high"), bounds, strict=True)))
-    if ours.diverged:
+        low, high = (min(max(float(bound), 0.0), rule.highest) for bound in (tested.low, tested.high))
+        seen = replace(seen, low=low, high=high)
+    if ours.diverged or seen.mean is None:  # some did, or all of them
         return replace(seen, verdict=Verdict.DIVERGED, reason=_join(_divergence(ours), aside))
     if stand_in:
         return replace(seen, verdict=Verdict.STAND_IN, reason=_join("not the paper's data: no comparison", aside))
-    if printed.kind == "unprinted":
+    if printed.value is None:
         return replace(seen, verdict=Verdict.NOT_PRINTED, reason=_join("the paper gives no number", aside))
 
-    delta = seen.mean - printed.value
-    seen = replace(seen, delta=delta)
+    seen = replace(seen, delta=seen.mean - printed.value)
     if rule.margin is None:
         return replace(seen, verdict=Verdict.NOT_JUDGED, reason=_join("no margin is declared for this metric", aside))
     if tested is not None:
@@ -146,12 +145,12 @@ def judge_number(
     if gate.level == OTHER:
         reason = _join(f"not comparable in level ({gate.reason})", aside)
         return replace(seen, verdict=Verdict.NOT_COMPARABLE, reason=reason)
-    if tested is None:
+    if tested is None or spread is None:
         seeds = "one seed shows no spread" if ours.n == 1 else f"all {ours.n} seeds give the same value"
         reason = f"{seeds}, no other row does, and the test set's error is not known: nothing to judge by"
         return replace(seen, reason=_join(reason, aside))
     aside = _join(spread.source, f"another draw ({gate.reason})" if gate.level == OTHER_DRAW else "", aside)
-    return _level(seen, tested, printed, spread, rule, aside)
+    return _level(seen, tested, spread, rule, aside)
 
 
 def _seen(ours: SeedValues, rule: Rule) -> NumberVerdict:
@@ -199,30 +198,27 @@ def passes(mean: float, spread: Spread, n: int, printed: PrintedValue, rule: Rul
     return bool(_test(mean, spread, n, printed, rule, gate).p_equal < rule.alpha)
 
 
-def _level(
-    seen: NumberVerdict, tested: statistics.LevelTest, printed: PrintedValue, spread: Spread, rule: Rule, aside: str
-) -> NumberVerdict:
-    outside = bool(tested.p_outside < rule.alpha)
+def _level(seen: NumberVerdict, tested: statistics.LevelTest, spread: Spread, rule: Rule, aside: str) -> NumberVerdict:
+    delta, outside = float(tested.delta), bool(tested.p_outside < rule.alpha)
     if seen.equivalent:
         size = "though outside the prediction interval" if outside else ""
-        reason = _join(f"within {rule.margin:.3g} by TOST", size, aside)
+        reason = _join(f"within {tested.margin:.3g} by TOST", size, aside)
         return replace(seen, verdict=Verdict.REPRODUCED, reason=reason, p_value=1.0)
     seen = replace(seen, p_value=float(tested.p_outside))
     if outside:
-        beyond = max(tested.low - printed.value, printed.value - tested.high)
-        side = "above" if seen.delta > 0 else "below"
-        reason = f"{abs(seen.delta):.2g} {side} the paper, {float(beyond):.2g} beyond the interval"
+        side = "above" if delta > 0 else "below"
+        reason = f"{abs(delta):.2g} {side} the paper, {float(tested.beyond):.2g} beyond the interval"
         return replace(seen, verdict=Verdict.DEVIATES, reason=_join(reason, aside))
     if spread.source or seen.n < 2:
         return replace(seen, verdict=Verdict.CONSISTENT, reason=_join("inside the prediction interval", aside))
 
     # Neither decided: say what these runs could have found, and how many would decide at the effect seen.
-    if abs(seen.delta) < rule.margin:
+    if abs(delta) < tested.margin:
         goal = "equivalence"
-        needed = statistics.seeds_to_show_equivalence(seen.delta, spread.std, rule.margin, rule.alpha)
+        needed = statistics.seeds_to_show_equivalence(delta, spread.std, tested.margin, rule.alpha)
     else:
         goal = "a deviation"
-        needed = statistics.seeds_to_show_deviation(seen.delta, spread.std, rule.printed_runs, rule.alpha)
+        needed = statistics.seeds_to_show_deviation(delta, spread.std, rule.printed_runs, rule.alpha)
     detectable = statistics.detectable_difference(spread.std, seen.n, rule.printed_runs, rule.alpha)
     power = f"{seeds_range(needed, seen.n)} would show" if needed else "no number of seeds would show"
     reason = f"finds gaps from {detectable:.2g} on; {power} {goal}{'' if needed else ' of this size'}"
@@ -266,12 +262,9 @@ class Discrimination:
 
 def holm_corrected(numbers: Sequence[NumberVerdict], counted: Sequence[bool]) -> list[NumberVerdict]:
     """Return the verdicts with p-values of a deviation after Holm, over those that count."""
-    corrected = list(numbers)
-    places = [i for i, number in enumerate(corrected) if counted[i] and number.p_value is not None]
-    adjusted = statistics.holm([corrected[i].p_value for i in places]) if places else ()
-    for i, p_value in zip(places, adjusted, strict=True):
-        corrected[i] = replace(corrected[i], p_corrected=float(p_value))
-    return corrected
+    family = [number.p_value if counts else None for number, counts in zip(numbers, counted, strict=True)]
+    adjusted = statistics.holm_of_known(family)
+    return [replace(number, p_corrected=p_value) for number, p_value in zip(numbers, adjusted, strict=True)]
 
 
 def _collapse(ours: SeedValues, seen: NumberVerdict) -> str:

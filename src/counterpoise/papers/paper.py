@@ -162,8 +162,9 @@ def printed_values(paper: Paper) -> list[PaperNumber]:
 
 def _load_table(path: Path, head: PaperHead, name: str) -> PaperTable:
     data = load_yaml(path, "paper table")
-    columns = data.get("columns") if isinstance(data, dict) else None
-    for number, column in enumerate(columns if isinstance(columns, list) else []):
+    given = data.get("columns") if isinstance(data, dict) else None
+    columns = given if isinstance(given, list) else []
+    for number, column in enumerate(columns):
         metric = column.get("metric") if isinstance(column, dict) else None
         if isinstance(metric, str):
             _check_metric(head, metric, f"{path}: 'columns.{number}.metric'")

@@ -190,7 +190,7 @@ def paper_facts(results: Results, comparison: Comparison) -> PaperFacts:
     ]
     columns: dict[tuple[str, str], list[Entry]] = {}
     for row in comparison.rows:
-        if row.entry.ours is not None:
+        if row.entry.cell is not None:
             columns.setdefault((row.entry.table.table, row.entry.column.id), []).append(row.entry)
     spreads = [found for entries in columns.values() for found in _spread(entries)]
     optimism = [found for entries in columns.values() for found in _optimism(results, entries)]
@@ -216,7 +216,7 @@ def _spread(entries: Sequence[Entry]) -> Iterator[Spread]:
     """Yield the spread of a column with two rows or more that have one, and whose numbers are printed."""
     shown = [entry for entry in entries if entry.printed.kind == "number"]
     spreads = [entry.ours.std for entry in shown if entry.ours.std is not None]
-    printed = {entry.row: entry.printed.value for entry in shown}
+    printed = {entry.row: value for entry in shown if (value := entry.printed.value) is not None}
     if len(printed) < 2 or not spreads:
         return
     first = shown[0]

@@ -130,7 +130,7 @@ def as_markdown(explanation: Explanation) -> str:
         _headline(explanation) + ".",
         "\n".join(f"- {sentence(effect, explanation)}" for effect in effects),
         tabulate(table, "keys", tablefmt="github", disable_numparse=True),
-        f"`{explanation.name}`; benchmark {explanation.benchmark}; cell `{explanation.question.value.cell}`; selection "
+        f"`{explanation.name}`; benchmark {explanation.benchmark}; cell `{explanation.question.cell}`; selection "
         f"{explanation.selection}; seeds {', '.join(map(str, explanation.seeds))}. Each factor is flipped by itself, "
         "all else as it is. Effects are means of differences paired over seeds, with t-intervals; they need not add "
         "up. Where the paper prints one run, a part of the gap is chance.",

@@ -16,7 +16,7 @@ MOST_COLUMNS = 4
 
 def own_answer(comparison: Comparison) -> str:
     """Return what tables of one's own compare, in a few words: ``3 methods on 2 datasets; nothing of a paper ...``."""
-    ran = [row.entry for row in comparison.rows if row.entry.ours is not None and row.entry.ours.finished]
+    ran = [row.entry for row in comparison.rows if row.entry.ours.finished]
     rows, datasets = {entry.label for entry in ran}, {entry.dataset for entry in ran}
     head = f"{counted(len(rows), 'method')} on {counted(len(datasets), 'dataset')}" if ran else "No run has finished"
     return f"{head}; nothing of a paper was compared"

@@ -90,7 +90,7 @@ def read_basis(folder: Path) -> Basis | None:
         content.pop("partial")
         basis = Basis(**content)
         numbers = (basis.planned, basis.finished, basis.read_at, basis.written_at)
-        maps = (basis.runs, basis.explanations, basis.files, *basis.runs.values())
+        maps: tuple[Mapping[str, Any], ...] = (basis.runs, basis.explanations, basis.files, *basis.runs.values())
         stamps = [stamp for kind in maps[1:] for stamp in kind.values()]
         whole = all(type(n) is int for n in numbers) and all(isinstance(kind, dict) for kind in maps)
         return basis if whole and all(len(s) == 2 and type(s[0]) is int for s in stamps) else None

@@ -38,9 +38,10 @@ class Flip:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A number to be explained: its place in a table, with the cell that fills it, and that cell's flips."""
+    """A number to be explained: its place in a table, the name of the cell that fills it, and that cell's flips."""
 
     value: LayoutValue
+    cell: str
     flips: tuple[Flip, ...]
 
     @property
@@ -52,8 +53,7 @@ class Question:
     def cells(self) -> list[str]:
         """The names of the number's cell and of the distinct cells of its flips."""
         flipped = [flip.cell for flip in self.flips if flip.cell is not None]
-        own = [] if self.value.cell is None else [self.value.cell]
-        return list(dict.fromkeys([*own, *flipped]))
+        return list(dict.fromkeys([self.cell, *flipped]))
 
     @property
     def file_name(self) -> str:

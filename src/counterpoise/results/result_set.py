@@ -93,17 +93,17 @@ def load_result_set(reference: str, root: Path, like: str = "") -> ResultSet:
 
 def _from_folder(folder: Path, reference: str, like: str) -> ResultSet:
     patterns = ("", "*/", "results/*/", "published/*/", "results/published/*/")
-    for pattern in patterns:
-        homes = sorted({path.parent for path in folder.glob(f"{pattern}{COMPARISON}/*{CLAIMS}")})
-        if homes:
-            names = {str(home): home.parent.name for home in homes}
-            home = Path(_choose(names, reference, like, lambda home: str(Path(home).parent)))
-            papers = [path.name.removesuffix(CLAIMS) for path in home.glob(f"*{CLAIMS}")]
-            return parse(reference, papers, lambda file, home=home: read_text(home / file, "comparison"), str(home))
-    raise UserError(
-        f"{folder}: no comparison with a paper in it (looked in comparison/, */comparison/ and results/*/comparison/); "
-        "'counterpoise report' writes it"
-    )
+    found = ({path.parent for path in folder.glob(f"{pattern}{COMPARISON}/*{CLAIMS}")} for pattern in patterns)
+    homes = next(filter(None, found), None)
+    if homes is None:
+        raise UserError(
+            f"{folder}: no comparison with a paper in it (looked in comparison/, */comparison/ and "
+            "results/*/comparison/); 'counterpoise report' writes it"
+        )
+    names = {str(home): home.parent.name for home in sorted(homes)}
+    home = Path(_choose(names, reference, like, lambda home: str(Path(home).parent)))
+    papers = [path.name.removesuffix(CLAIMS) for path in home.glob(f"*{CLAIMS}")]
+    return parse(reference, papers, lambda file: read_text(home / file, "comparison"), str(home))
 
 
 def _choose(names: Mapping[str, str], reference: str, like: str, shown: Callable[[str], str]) -> str:

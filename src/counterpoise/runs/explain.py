@@ -31,7 +31,7 @@ def ask(plan: Plan, root: Path, name: str) -> Question:
         Flip(**{**vars(flip), "cell": None if flip.cell is None else flip.cell.name})
         for flip in plan.flips(plan.cell(value.cell))
     ]
-    return Question(value=value, flips=tuple(flips))
+    return Question(value=value, cell=value.cell, flips=tuple(flips))
 
 
 def collect_flips(plan: Plan, root: Path, question: Question) -> Results:

@@ -338,7 +338,7 @@ def _plots(paper: Paper, rows: Sequence[ComparisonRow], added: Sequence[Entry]) 
         values += [
             _added_values(paper, one)
             for one in added
-            if one.ours is not None and (one.table.table, one.column.id) == (entry.table.table, entry.column.id)
+            if one.cell is not None and (one.table.table, one.column.id) == (entry.table.table, entry.column.id)
         ]
         label = f"{metric_name(entry.column.metric)}{UNITS_SHOWN.get(entry.column.unit, '')}"
         plot = dot_plot(entry.column_name, values, f"{label} ({entry.column.better} is better)")
@@ -350,11 +350,7 @@ def _added_values(paper: Paper, entry: Entry) -> Values:
     """Return the values of a row that the benchmark adds: where one more run would be expected, and nothing printed."""
     number = judge_entry(paper, entry)
     return Values(
-        label=entry.label,
-        seeds=list(entry.ours.finished.values()) if entry.ours else [],
-        mean=number.mean,
-        low=number.low,
-        high=number.high,
+        label=entry.label, seeds=list(entry.ours.finished.values()), mean=number.mean, low=number.low, high=number.high
     )
 
 
@@ -362,7 +358,7 @@ def _values(paper: Paper, row: ComparisonRow) -> Values:
     entry, number = row.entry, row.number
     return Values(
         label=entry.label,
-        seeds=list(entry.ours.finished.values()) if entry.ours else [],
+        seeds=list(entry.ours.finished.values()),
         mean=number.mean,
         low=number.low,
         high=number.high,

@@ -218,7 +218,7 @@ def _as_printed(
 
 
 def _columns(table: PaperTable, place: LayoutTable, rows: Sequence[ComparisonRow]) -> Iterator[TableColumn]:
-    running = {row.entry.column.group for row in rows if row.entry.ours is not None}
+    running = {row.entry.column.group for row in rows if row.entry.cell is not None}
     stand_in = {row.entry.column.group for row in rows if row.entry.stand_in}
     shown = {_measured(rows, column.group, column.output, column.metric) for column in table.columns}
     for group in table.groups:
@@ -357,7 +357,7 @@ def _paper_cell(results: Results, column: TableColumn, row: ComparisonRow) -> Ta
         delta=number.delta,
         decimals=column.decimals,
         cell=entry.cell,
-        failed=bool(entry.ours and entry.ours.failed),
+        failed=bool(entry.ours.failed),
         reason=number.reason if number.verdict is Verdict.NOT_RUN else "",
     )
 
