@@ -23,7 +23,7 @@ from counterpoise.data.status import DatasetStatus, dataset_status
 from counterpoise.errors import UserError
 from counterpoise.planning.cells import PreparedDataset
 from counterpoise.planning.configs import Configs
-from counterpoise.planning.resolve import read_dataset
+from counterpoise.planning.cells import read_dataset
 from counterpoise.reporting.terminal import make_console, make_table
 from counterpoise.weights import WEIGHTS
 

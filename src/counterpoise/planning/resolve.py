@@ -20,8 +20,8 @@ from counterpoise.errors import UserError, suggest
 from counterpoise.files import read_json
 from counterpoise.identity import canonical_json, short_key, source_digest
 from counterpoise.planning.benchmark import Benchmark, ColumnRun
-from counterpoise.planning.cells import Cell, PreparedDataset
-from counterpoise.planning.checks import refusal_of_data, refusal_of_selection
+from counterpoise.planning.cells import Cell, PreparedDataset, read_dataset
+from counterpoise.planning.checks import refusal_of_data, refusal_of_micro_batch, refusal_of_selection
 from counterpoise.planning.configs import Configs, MethodConfig, MethodOverride, Part, merge
 from counterpoise.planning.factors import Change
 from counterpoise.protocol import Protocol, ProtocolFile
@@ -31,30 +31,8 @@ TRAINING = ("counterpoise.engine.training", "counterpoise.engine.exactness")
 """What every run's numbers depend on, with all that it imports."""
 DIAGNOSTICS = "counterpoise.engine.diagnostics"
 """What the numbers of runs that record their steps depend on besides."""
-
-
-def read_dataset(configs: Configs, name: str, changes: str = "", changed_in: str = "") -> PreparedDataset:
-    """Return the prepared data that a dataset's configuration asks for, with its key.
-
-    Args:
-        changes: settings that are laid over those of the file, as JSON; ``changed_in`` says where they are declared.
-    """
-    config = configs.dataset(name, json.loads(changes or "{}"))
-    where = changed_in or str(configs.path("datasets", name))
-    dataset = component("dataset", config.component, where)
-    settings = dataset.resolve(config.settings, f"{where}: settings")
-    modules = (dataset.module,)
-    source = source_digest(modules)
-    return PreparedDataset(
-        name=name,
-        title=config.title,
-        component=dataset.name,
-        settings=settings,
-        modules=modules,
-        source=source,
-        key=short_key({"component": dataset.name, "settings": settings, "source": source}),
-        job=config.job,
-    )
+MICRO_BATCHES = "counterpoise.engine.micro_batches"
+"""What the numbers of runs depend on besides that pass a batch through the network in parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +139,12 @@ class Resolver:
             "method": {"name": method.name, "variant": names.variant, "settings": settings},
             "protocol": protocol,
         }
+        if protocol.get("micro_batch") is not None:
+            from counterpoise.planning.forms import form_of  # and NumPy: other plans do without
+
+            reason = refusal_of_micro_batch(config, form_of(self.root, self.configs, data))
+            if reason:
+                return None, reason
         parents = self._parents(method.info, names, tuple(model["encoders"]), where)
         # Entered only where there are any, so that cells without them keep the keys that they had before these existed.
         if parents:
@@ -224,7 +208,8 @@ class Resolver:
                 changed_in=names.changed_in if change else "",
             )
             cell, _ = self.resolve(parent, f"{where}: run of '{modality}' alone")
-            assert cell is not None  # the method "unimodal" is defined for every network
+            # The method "unimodal" is defined for every network, with micro-batches where its children are.
+            assert cell is not None
             cells.append((modality, cell))
         return tuple(cells)
 
@@ -284,7 +269,8 @@ class Resolver:
         settings, protocol = self._laid_over(component("method", names.method), names, name, without=name)
         before = _flat({"settings": settings, "protocol": protocol})
         after = _flat({"settings": cell.config["method"]["settings"], "protocol": cell.config["protocol"]})
-        return [f"{key} {value} in place of {before[key]}" for key, value in after.items() if before[key] != value]
+        changed = {key: value for key, value in after.items() if before.get(key) != value}
+        return [f"{key} {value} in place of {before.get(key)}" for key, value in changed.items()]
 
     def _own_layer(self, method: str) -> str:
         return f"{self.path}: methods.{method}"
@@ -414,8 +400,9 @@ def modules_of(method: Component, model: dict[str, Any], protocol: dict[str, Any
     parts = [component("encoder", part["component"]) for part in model["encoders"].values()]
     if model["fusion"] is not None:
         parts.append(component("fusion", model["fusion"]["component"]))
-    recording = [DIAGNOSTICS] if protocol["diagnostics"] else []
-    return tuple(sorted({*TRAINING, method.module, *(part.module for part in parts), *recording}))
+    asked = [DIAGNOSTICS] if protocol["diagnostics"] else []
+    asked += [MICRO_BATCHES] if protocol.get("micro_batch") is not None else []
+    return tuple(sorted({*TRAINING, method.module, *(part.module for part in parts), *asked}))
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

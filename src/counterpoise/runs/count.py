@@ -23,10 +23,12 @@ from counterpoise.components import load_class
 from counterpoise.data.batches import FLOAT_COPY_BYTES
 from counterpoise.declare import MethodInfo
 from counterpoise.engine.evaluation import evaluation_batch
+from counterpoise.engine.micro_batches import in_micro_batches
 from counterpoise.engine.optimiser import build_optimiser
 from counterpoise.engine.step import initial_state, step_function
+from counterpoise.engine.whole_batch import outline, refusal
 from counterpoise.methods.interface import LossMethod, Method, State, evaluating
-from counterpoise.models.build import build_architecture, presented_shape
+from counterpoise.models.build import presented_shape
 from counterpoise.models.network import Network
 from counterpoise.planning.checks import validation_size
 from counterpoise.planning.forms import Form
@@ -103,6 +105,22 @@ def count_run(config: dict[str, Any], form: Form) -> Counted:
     return Counted(step, total, protocol.epochs, max(memory, evaluation_memory), sizes, protocol.precision)
 
 
+def micro_batch_that_fits(config: dict[str, Any], form: Form, device: Device) -> int | None:
+    """Return a half, a quarter, ... of a cell's batch, the largest as ``micro_batch`` of which its runs fit a device.
+
+    None where none does, or where its method or network needs the whole batch at once.
+    """
+    if refusal(config, form, load_class) or config["protocol"]["diagnostics"]:
+        return None
+    size = config["protocol"].get("micro_batch") or config["protocol"]["batch_size"]
+    while size > 1:
+        size = -(-size // 2)
+        counted = count_run(config | {"protocol": config["protocol"] | {"micro_batch": size}}, form)
+        if device.memory is not None and counted.memory_on(device) <= device.memory:
+            return size
+    return None
+
+
 class _Calls(TorchDispatchMode):
     """Notes of every call what it reads and writes, and of every storage when it comes and goes."""
 
@@ -170,10 +188,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         shapes = {name: tuple(self.form.modalities[name]["shape"]) for name in self.config["model"]["encoders"]}
-        classes = {name: target.get("classes", 1) for name, target in self.form.targets.items()}
-        with META:
-            self.network = build_architecture(self.config["model"], shapes, classes, 0, load_class)
-        self.network.kinds = {name: target.get("kind", "classification") for name, target in self.form.targets.items()}
+        self.network = outline(self.config, self.form, load_class)
         self.shapes = {n: presented_shape(s, self.config["model"]["inputs"].get(n)) for n, s in shapes.items()}
 
     @property
@@ -199,6 +214,8 @@ class _Run:
         """Return the work of one step, and the most memory that it needs once the optimiser has its state."""
         autocast = torch.bfloat16 if self.protocol.precision == "bf16" else None
         step = step_function(method, self.network, autocast=autocast)
+        if self.protocol.micro_batch is not None:
+            step = in_micro_batches(step, self.protocol.micro_batch)
         optimiser = build_optimiser(self.network, self.protocol)
         calls = _Calls()
         self.network.train()
