@@ -53,8 +53,8 @@ class Protocol(_Frozen):
     records no ``best_val``. ``patience`` stops after that many epochs without a better validation accuracy.
 
     ``micro_batch`` passes at most that many samples through the network at a time and adds up their gradients, for
-    batches that fit no device. A step is that of the whole batch but for rounding, and for the draws of dropout. Methods
-    and networks that look at the whole batch are not trained with it (docs/decisions/012).
+    batches that fit no device. A step is that of the whole batch but for rounding and for the draws of dropout.
+    Methods and networks that look at the whole batch are not trained with it (docs/decisions/012).
     """
 
     optimiser: Optimiser

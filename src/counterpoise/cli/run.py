@@ -291,7 +291,7 @@ def _count_runs(plan: Plan, runs: Sequence[RunStatus], root: Path, name: str) ->
         recorded.append(Recorded(*names, seconds, 0, device.title))
         needed = memory["/".join(names)] = count.memory_on(device)
         if device.memory is not None and needed > device.memory:
-            parts["/".join(names)] = micro_batch_that_fits(cell.config, form, device)
+            parts["/".join(names)] = micro_batch_that_fits(cell.config, form, needed, device.memory)
     how = f"at most, since all epochs are counted, on {device.title} ({device.source})"
     return recorded, memory_notes(memory, device, parts), how
 

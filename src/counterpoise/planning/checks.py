@@ -59,7 +59,7 @@ def refusal_of_micro_batch(config: Mapping[str, Any], form: Form | None) -> str:
     ``form`` is None where nobody can tell yet what the network is built for: then only the method is looked at here,
     and the network once the data is there.
     """
-    # Found by its name, as components are: planning imports no engine, and no torch for protocols without micro-batches.
+    # Found by its name, as components are: planning imports no engine, and torch for such protocols alone.
     rule = importlib.import_module("counterpoise.engine.whole_batch")
     return rule.refusal(config, form, load_class)
 

@@ -8,6 +8,7 @@ seconds are arithmetic / rate + bytes / bandwidth + calls x seconds a call: what
 from __future__ import annotations
 
 import functools
+import math
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ from counterpoise.protocol import Protocol
 from counterpoise.runs.devices import Device
 
 META = torch.device("meta")
+FLOAT = 4  # bytes of a number of an input
 RESIDENT_SHARE = 0.3  # of the free memory; larger splits are streamed (open_batches)
 LOOKED_AT = 21
 """Epochs of which a method's work between epochs is counted: the first, and twenty that stand for all others."""
@@ -85,16 +87,12 @@ class Counted:
 
 def count_run(config: dict[str, Any], form: Form) -> Counted:
     """Count a run of a cell with the resolved configuration ``config`` on data of ``form``."""
-    protocol = Protocol.model_validate(config["protocol"])
-    method = load_class("method", config["method"]["name"])(**config["method"]["settings"])
-    held_out = validation_size(config, form.samples) or 0
-    train = form.samples["train"] - (0 if "val" in form.samples else held_out)
-    samples = {"train": train, "val": held_out, "test": form.samples["test"]}
-    run = _Run(config, form, method, protocol, samples)
+    run = _run_of(config, form)
+    method, protocol, samples = run.method, run.protocol, run.samples
     step, memory = run.step(method, run.state())
     epoch = step * run.steps_per_epoch
     evaluation, evaluation_memory = run.evaluation(method)
-    evaluated = evaluation * (samples["test"] + held_out)
+    evaluated = evaluation * (samples["test"] + samples["val"])
     between = run.between_epochs()
     total = epoch * protocol.epochs + evaluated * (protocol.epochs / protocol.evaluate_every) + between
     sizes = tuple(
@@ -105,18 +103,34 @@ def count_run(config: dict[str, Any], form: Form) -> Counted:
     return Counted(step, total, protocol.epochs, max(memory, evaluation_memory), sizes, protocol.precision)
 
 
-def micro_batch_that_fits(config: dict[str, Any], form: Form, device: Device) -> int | None:
-    """Return a half, a quarter, ... of a cell's batch, the largest as ``micro_batch`` of which its runs fit a device.
+def _run_of(config: dict[str, Any], form: Form) -> _Run:
+    protocol = Protocol.model_validate(config["protocol"])
+    method = load_class("method", config["method"]["name"])(**config["method"]["settings"])
+    held_out = validation_size(config, form.samples) or 0
+    train = form.samples["train"] - (0 if "val" in form.samples else held_out)
+    samples = {"train": train, "val": held_out, "test": form.samples["test"]}
+    return _Run(config, form, method, protocol, samples)
 
-    None where none does, or where its method or network needs the whole batch at once.
+
+def micro_batch_that_fits(config: dict[str, Any], form: Form, needed: float, memory: float) -> int | None:
+    """Return a half, a quarter, ... of a cell's batch: the largest ``micro_batch`` whose step needs at most ``memory``.
+
+    None where none does, or where its method or network needs the whole batch at once. ``needed`` is the memory that
+    its runs need as they are.
     """
-    if refusal(config, form, load_class) or config["protocol"]["diagnostics"]:
+    protocol = config["protocol"]
+    if protocol["diagnostics"] or refusal(config, form, load_class):
         return None
-    size = config["protocol"].get("micro_batch") or config["protocol"]["batch_size"]
+    size = protocol.get("micro_batch") or protocol["batch_size"]
+    most = size * memory / needed  # what grows with the batch is at most all of it
     while size > 1:
-        size = -(-size // 2)
-        counted = count_run(config | {"protocol": config["protocol"] | {"micro_batch": size}}, form)
-        if device.memory is not None and counted.memory_on(device) <= device.memory:
+        size //= 2
+        if size > most:
+            continue
+        # Two parts are as good as all for the memory, but for the inputs of the others, which wait on the device.
+        run = _run_of(config | {"protocol": protocol | {"batch_size": 2 * size, "micro_batch": size}}, form)
+        waiting = (protocol["batch_size"] - 2 * size) * FLOAT * sum(map(math.prod, run.shapes.values()))
+        if run.step(run.method, run.state())[1] + waiting <= memory:
             return size
     return None
 
