@@ -6,7 +6,7 @@ method's class overrides, and torch's own layers; a network that mixes samples b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -17,21 +17,21 @@ from counterpoise.models.build import Load, build_architecture
 from counterpoise.models.network import Network
 from counterpoise.models.tasks import CLASSIFICATION
 
-if TYPE_CHECKING:
-    from counterpoise.data.prepared import PreparedData
-
 OWN_LOSS = ("loss", "before_forward", "after_backward")
 """What a method overrides that computes something from the batch, besides predictions."""
 
 
 class Arrays(Protocol):
-    """What is known of data before it is prepared: modalities and targets as a manifest has them."""
+    """What a network is built for: modalities and targets of prepared data, or of a form that is declared."""
 
-    modalities: dict[str, dict[str, Any]]
-    targets: dict[str, dict[str, Any]]
+    @property
+    def modalities(self) -> dict[str, dict[str, Any]]: ...
+
+    @property
+    def targets(self) -> dict[str, dict[str, Any]]: ...
 
 
-def refusal(config: dict[str, Any], arrays: Arrays | PreparedData | None, load: Load) -> str:
+def refusal(config: dict[str, Any], arrays: Arrays | None, load: Load) -> str:
     """Return why a cell's runs cannot be trained in micro-batches, or nothing.
 
     Args:
@@ -46,7 +46,7 @@ def refusal(config: dict[str, Any], arrays: Arrays | PreparedData | None, load: 
     return f"{method.info.title} cannot be trained with 'micro_batch': {reason}" if reason else ""
 
 
-def outline(config: dict[str, Any], arrays: Arrays | PreparedData, load: Load) -> Network:
+def outline(config: dict[str, Any], arrays: Arrays, load: Load) -> Network:
     """Return a cell's network on torch's meta device, which keeps shapes and no numbers."""
     shapes, classes = shapes_and_classes(config, arrays)  # type: ignore[arg-type]  # it asks for these two alone
     with torch.device("meta"):
