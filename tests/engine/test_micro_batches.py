@@ -299,6 +299,20 @@ def test_a_plan_refuses_a_network_that_normalises_over_the_batch_by_the_layers_n
     assert any(value.reason.startswith(expected) for value in plan.values)
 
 
+def test_what_starts_from_runs_that_are_refused_is_refused_too(project):
+    before = project.benchmark()
+    column = {"dataset": "cg_digits", "model": "cg_digits_conv4", "protocol": "digits"}
+    project.table(columns={"cg_mnist": column}, extra_methods=["fine_tune"])
+    project.benchmark(methods={"unimodal": {"protocol": {"micro_batch": 4}}})
+    try:
+        plan = project.plan()
+    finally:
+        project.benchmark(**before, methods={})
+    assert {cell.method for cell in plan.cells} == {"joint", "uniform", "mmpareto"}
+    reasons = [value.reason for value in plan.values]
+    assert any("starts from runs of one modality alone: Unimodal cannot be trained with" in text for text in reasons)
+
+
 @pytest.mark.parametrize("method", ["uniform", "mmpareto"])
 def test_a_run_that_was_stopped_ends_with_the_bits_of_one_that_was_not(project, tmp_path, method):
     digests = []

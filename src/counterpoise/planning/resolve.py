@@ -145,7 +145,9 @@ class Resolver:
             reason = refusal_of_micro_batch(config, form_of(self.root, self.configs, data))
             if reason:
                 return None, reason
-        parents = self._parents(method.info, names, tuple(model["encoders"]), where)
+        parents, reason = self._parents(method.info, names, tuple(model["encoders"]), where)
+        if reason:
+            return None, reason
         # Entered only where there are any, so that cells without them keep the keys that they had before these existed.
         if parents:
             config["parents"] = {modality: parent.key for modality, parent in parents}
@@ -191,10 +193,13 @@ class Resolver:
 
     def _parents(
         self, method: MethodInfo, names: CellNames, modalities: tuple[str, ...], where: str
-    ) -> tuple[tuple[str, Cell], ...]:
-        """Return the unimodal cells that a cell starts from: same dataset, model and protocol."""
+    ) -> tuple[tuple[tuple[str, Cell], ...], str]:
+        """Return the unimodal cells that a cell starts from (same dataset, model and protocol), or why there are none.
+
+        The method "unimodal" is defined for every network, but not with every setting of its protocol.
+        """
         if "unimodal_runs" not in method.needs:
-            return ()
+            return (), ""
         cells = []
         change = json.loads(names.change or "{}")
         change.pop("method", None)  # a setting of the method that starts from them is none of theirs
@@ -207,11 +212,11 @@ class Resolver:
                 change=_json(change),
                 changed_in=names.changed_in if change else "",
             )
-            cell, _ = self.resolve(parent, f"{where}: run of '{modality}' alone")
-            # The method "unimodal" is defined for every network, with micro-batches where its children are.
-            assert cell is not None
+            cell, reason = self.resolve(parent, f"{where}: run of '{modality}' alone")
+            if cell is None:
+                return (), f"{method.title} starts from runs of one modality alone: {reason}"
             cells.append((modality, cell))
-        return tuple(cells)
+        return tuple(cells), ""
 
     def _check_data(self, config: dict[str, Any], data: Iterable[PreparedDataset], where: str) -> None:
         for part in data:
