@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -51,12 +51,17 @@ class Protocol(_Frozen):
     ``validation_fraction`` holds out that share of the training split (by index, the same for every seed)
     unless the dataset has a validation split of its own, which is then used; 0 trains on all of it and
     records no ``best_val``. ``patience`` stops after that many epochs without a better validation accuracy.
+
+    ``micro_batch`` passes at most that many samples through the network at a time and adds up their gradients, for
+    batches that fit no device. A step is that of the whole batch but for rounding and for the draws of dropout.
+    Methods and networks that look at the whole batch are not trained with it (docs/decisions/012).
     """
 
     optimiser: Optimiser
     schedule: Schedule = Schedule()
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=0)
+    micro_batch: int | None = Field(None, gt=0)
     drop_last: bool = False
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
@@ -67,6 +72,17 @@ class Protocol(_Frozen):
     clip_norm: float | None = Field(None, gt=0)
     evaluate_every: int = Field(1, gt=0)
     diagnostics: bool = False
+
+    @model_validator(mode="after")
+    def _records_whole_steps(self) -> Self:
+        if self.micro_batch is not None and self.diagnostics:
+            raise ValueError("'diagnostics' records whole batches alone: it cannot be true where 'micro_batch' is set")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_newer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Left out where it is not set: the key of every run digests this, and keys are older than the setting.
+        return {name: value for name, value in dump(self).items() if name != "micro_batch" or value is not None}
 
 
 class ProtocolFile(Protocol):

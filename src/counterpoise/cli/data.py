@@ -21,9 +21,8 @@ from counterpoise.data.prepare import make_dataset, prepare_dataset, raw_files, 
 from counterpoise.data.progress import Progress, on_terminal, quiet
 from counterpoise.data.status import DatasetStatus, dataset_status
 from counterpoise.errors import UserError
-from counterpoise.planning.cells import PreparedDataset
+from counterpoise.planning.cells import PreparedDataset, read_dataset
 from counterpoise.planning.configs import Configs
-from counterpoise.planning.resolve import read_dataset
 from counterpoise.reporting.terminal import make_console, make_table
 from counterpoise.weights import WEIGHTS
 

@@ -224,15 +224,22 @@ def _memory_lines(plan: Plan, to_do: Sequence[RunStatus]) -> list[str]:
     return [f"{size_text(job.mem_mb * 1e6)} asked for each job, {job.gpus} GPU (the benchmark's key 'job')"]
 
 
-def memory_notes(memory: Mapping[str, float], device: Device) -> list[str]:
-    """Return what there is to say of the memory that runs need, by dataset/model/method, on a device."""
+def memory_notes(
+    memory: Mapping[str, float], device: Device, parts: Mapping[str, int | None] | None = None
+) -> list[str]:
+    """Return what there is to say of the memory that runs need, by dataset/model/method, on a device.
+
+    ``parts`` has the ``micro_batch`` with which those that need too much would fit, None where there is none.
+    """
     if not memory or device.memory is None:  # on a CPU what libraries take hides what a run does
         return []
     most = max(memory, key=lambda name: memory[name])
     lines = [f"at most {size_text(memory[most])} of memory in use by one run ({most}), before what allocators waste"]
     large = dict.fromkeys(name.rpartition("/")[0] for name, size in memory.items() if size > device.memory)
     room = f"the device has {size_text(device.memory)}"
-    return [*lines, f"{room}: too little for methods on {', '.join(large)}" if large else room]
+    lines.append(f"{room}: too little for methods on {', '.join(large)}" if large else room)
+    fitting = [f"{size} for {name}" for name, size in (parts or {}).items() if size is not None]
+    return lines + ([f"they fit with 'micro_batch' in the protocol: {', '.join(fitting)}"] if fitting else [])
 
 
 def _disk_lines(plan: Plan, root: Path) -> list[str]:

@@ -283,12 +283,12 @@ def _count_runs(plan: Plan, runs: Sequence[RunStatus], root: Path, name: str) ->
     """
     from counterpoise.cli.overview import memory_notes
     from counterpoise.planning.forms import form_of
-    from counterpoise.runs.count import count_run
+    from counterpoise.runs.count import count_run, micro_batch_that_fits
     from counterpoise.runs.devices import device_named
     from counterpoise.runs.estimate import Recorded
 
     device = device_named(name)
-    recorded, memory = [], {}
+    recorded, memory, parts = [], {}, {}
     for cell in {run.cell.name: run.cell for run in runs if not run.finished}.values():
         names = (cell.dataset, cell.model, cell.method)
         form = form_of(root, plan.resolver.configs, cell.data)
@@ -297,9 +297,11 @@ def _count_runs(plan: Plan, runs: Sequence[RunStatus], root: Path, name: str) ->
         count = count_run(cell.config, form)
         seconds = count.run.seconds(device, count.precision) / count.epochs
         recorded.append(Recorded(*names, seconds, 0, device.title))
-        memory["/".join(names)] = count.memory_on(device)
+        needed = memory["/".join(names)] = count.memory_on(device)
+        if device.memory is not None and needed > device.memory:
+            parts["/".join(names)] = micro_batch_that_fits(cell.config, form, needed, device.memory)
     how = f"at most, since all epochs are counted, on {device.title} ({device.source})"
-    return recorded, memory_notes(memory, device), how
+    return recorded, memory_notes(memory, device, parts), how
 
 
 def _try_steps(plan: Plan, root: Path) -> tuple[list[Any], list[str]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from counterpoise.planning.configs import PrepareJob
+from counterpoise.components import component
+from counterpoise.identity import short_key, source_digest
+from counterpoise.planning.configs import Configs, PrepareJob
 from counterpoise.weights import weights_of
 
 
@@ -82,3 +85,27 @@ class Cell:
         """The files that the run of one seed starts from: prepared data, its parents' weights, and pretrained ones."""
         parents = [f"{parent.run_directory(seed)}/weights.safetensors" for _, parent in self.parents]
         return [f"{self.data_of(seed).directory}/manifest.json", *parents, *self.pretrained]
+
+
+def read_dataset(configs: Configs, name: str, changes: str = "", changed_in: str = "") -> PreparedDataset:
+    """Return the prepared data that a dataset's configuration asks for, with its key.
+
+    Args:
+        changes: settings that are laid over those of the file, as JSON; ``changed_in`` says where they are declared.
+    """
+    config = configs.dataset(name, json.loads(changes or "{}"))
+    where = changed_in or str(configs.path("datasets", name))
+    dataset = component("dataset", config.component, where)
+    settings = dataset.resolve(config.settings, f"{where}: settings")
+    modules = (dataset.module,)
+    source = source_digest(modules)
+    return PreparedDataset(
+        name=name,
+        title=config.title,
+        component=dataset.name,
+        settings=settings,
+        modules=modules,
+        source=source,
+        key=short_key({"component": dataset.name, "settings": settings, "source": source}),
+        job=config.job,
+    )

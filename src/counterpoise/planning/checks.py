@@ -5,10 +5,14 @@ Sizes of splits are known once a dataset is prepared; what its settings say is k
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from counterpoise.components import component
+from counterpoise.components import component, load_class
+
+if TYPE_CHECKING:
+    from counterpoise.planning.forms import Form
 
 
 def validation_size(config: Mapping[str, Any], sizes: Mapping[str, int] | None) -> int | None:
@@ -47,6 +51,17 @@ def refusal_of_data(config: Mapping[str, Any], sizes: Mapping[str, int] | None) 
             "leaves out the others; lower 'batch_size' or set 'drop_last: false' in the protocol"
         )
     return ""
+
+
+def refusal_of_micro_batch(config: Mapping[str, Any], form: Form | None) -> str:
+    """Return why a cell's runs cannot be trained in micro-batches, or nothing.
+
+    ``form`` is None where nobody can tell yet what the network is built for: then only the method is looked at here,
+    and the network once the data is there.
+    """
+    # Found by its name, as components are: planning imports no engine, and torch for such protocols alone.
+    rule = importlib.import_module("counterpoise.engine.whole_batch")
+    return rule.refusal(config, form, load_class)
 
 
 def refusal_of_selection(selection: str, config: Mapping[str, Any], sizes: Mapping[str, int] | None) -> str:

@@ -12,9 +12,8 @@ import numpy as np
 
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
-from counterpoise.planning.cells import PreparedDataset
+from counterpoise.planning.cells import PreparedDataset, read_dataset
 from counterpoise.planning.configs import Configs
-from counterpoise.planning.resolve import read_dataset
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from counterpoise.errors import UserError, suggest
 from counterpoise.files import read_json
 from counterpoise.identity import canonical_json, short_key, source_digest
 from counterpoise.planning.benchmark import Benchmark, ColumnRun
-from counterpoise.planning.cells import Cell, PreparedDataset
-from counterpoise.planning.checks import refusal_of_data, refusal_of_selection
+from counterpoise.planning.cells import Cell, PreparedDataset, read_dataset
+from counterpoise.planning.checks import refusal_of_data, refusal_of_micro_batch, refusal_of_selection
 from counterpoise.planning.configs import Configs, MethodConfig, MethodOverride, Part, merge
 from counterpoise.planning.factors import Change
 from counterpoise.protocol import Protocol, ProtocolFile
@@ -31,30 +31,8 @@ TRAINING = ("counterpoise.engine.training", "counterpoise.engine.exactness")
 """What every run's numbers depend on, with all that it imports."""
 DIAGNOSTICS = "counterpoise.engine.diagnostics"
 """What the numbers of runs that record their steps depend on besides."""
-
-
-def read_dataset(configs: Configs, name: str, changes: str = "", changed_in: str = "") -> PreparedDataset:
-    """Return the prepared data that a dataset's configuration asks for, with its key.
-
-    Args:
-        changes: settings that are laid over those of the file, as JSON; ``changed_in`` says where they are declared.
-    """
-    config = configs.dataset(name, json.loads(changes or "{}"))
-    where = changed_in or str(configs.path("datasets", name))
-    dataset = component("dataset", config.component, where)
-    settings = dataset.resolve(config.settings, f"{where}: settings")
-    modules = (dataset.module,)
-    source = source_digest(modules)
-    return PreparedDataset(
-        name=name,
-        title=config.title,
-        component=dataset.name,
-        settings=settings,
-        modules=modules,
-        source=source,
-        key=short_key({"component": dataset.name, "settings": settings, "source": source}),
-        job=config.job,
-    )
+MICRO_BATCHES = "counterpoise.engine.micro_batches"
+"""What the numbers of runs depend on besides that pass a batch through the network in parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +139,15 @@ class Resolver:
             "method": {"name": method.name, "variant": names.variant, "settings": settings},
             "protocol": protocol,
         }
-        parents = self._parents(method.info, names, tuple(model["encoders"]), where)
+        if protocol.get("micro_batch") is not None:
+            from counterpoise.planning.forms import form_of  # and NumPy: other plans do without
+
+            reason = refusal_of_micro_batch(config, form_of(self.root, self.configs, data))
+            if reason:
+                return None, reason
+        parents, reason = self._parents(method.info, names, tuple(model["encoders"]), where)
+        if reason:
+            return None, reason
         # Entered only where there are any, so that cells without them keep the keys that they had before these existed.
         if parents:
             config["parents"] = {modality: parent.key for modality, parent in parents}
@@ -207,10 +193,13 @@ class Resolver:
 
     def _parents(
         self, method: MethodInfo, names: CellNames, modalities: tuple[str, ...], where: str
-    ) -> tuple[tuple[str, Cell], ...]:
-        """Return the unimodal cells that a cell starts from: same dataset, model and protocol."""
+    ) -> tuple[tuple[tuple[str, Cell], ...], str]:
+        """Return the unimodal cells that a cell starts from (same dataset, model and protocol), or why there are none.
+
+        The method "unimodal" is defined for every network, but not with every setting of its protocol.
+        """
         if "unimodal_runs" not in method.needs:
-            return ()
+            return (), ""
         cells = []
         change = json.loads(names.change or "{}")
         change.pop("method", None)  # a setting of the method that starts from them is none of theirs
@@ -223,10 +212,11 @@ class Resolver:
                 change=_json(change),
                 changed_in=names.changed_in if change else "",
             )
-            cell, _ = self.resolve(parent, f"{where}: run of '{modality}' alone")
-            assert cell is not None  # the method "unimodal" is defined for every network
+            cell, reason = self.resolve(parent, f"{where}: run of '{modality}' alone")
+            if cell is None:
+                return (), f"{method.title} starts from runs of one modality alone: {reason}"
             cells.append((modality, cell))
-        return tuple(cells)
+        return tuple(cells), ""
 
     def _check_data(self, config: dict[str, Any], data: Iterable[PreparedDataset], where: str) -> None:
         for part in data:
@@ -284,7 +274,8 @@ class Resolver:
         settings, protocol = self._laid_over(component("method", names.method), names, name, without=name)
         before = _flat({"settings": settings, "protocol": protocol})
         after = _flat({"settings": cell.config["method"]["settings"], "protocol": cell.config["protocol"]})
-        return [f"{key} {value} in place of {before[key]}" for key, value in after.items() if before[key] != value]
+        changed = {key: value for key, value in after.items() if before.get(key) != value}
+        return [f"{key} {value} in place of {before.get(key)}" for key, value in changed.items()]
 
     def _own_layer(self, method: str) -> str:
         return f"{self.path}: methods.{method}"
@@ -414,8 +405,9 @@ def modules_of(method: Component, model: dict[str, Any], protocol: dict[str, Any
     parts = [component("encoder", part["component"]) for part in model["encoders"].values()]
     if model["fusion"] is not None:
         parts.append(component("fusion", model["fusion"]["component"]))
-    recording = [DIAGNOSTICS] if protocol["diagnostics"] else []
-    return tuple(sorted({*TRAINING, method.module, *(part.module for part in parts), *recording}))
+    asked = [DIAGNOSTICS] if protocol["diagnostics"] else []
+    asked += [MICRO_BATCHES] if protocol.get("micro_batch") is not None else []
+    return tuple(sorted({*TRAINING, method.module, *(part.module for part in parts), *asked}))
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,6 +8,7 @@ seconds are arithmetic / rate + bytes / bandwidth + calls x seconds a call: what
 from __future__ import annotations
 
 import functools
+import math
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,10 +24,12 @@ from counterpoise.components import load_class
 from counterpoise.data.batches import FLOAT_COPY_BYTES
 from counterpoise.declare import MethodInfo
 from counterpoise.engine.evaluation import evaluation_batch
+from counterpoise.engine.micro_batches import in_micro_batches
 from counterpoise.engine.optimiser import build_optimiser
 from counterpoise.engine.step import initial_state, step_function
+from counterpoise.engine.whole_batch import outline, refusal
 from counterpoise.methods.interface import LossMethod, Method, State, evaluating
-from counterpoise.models.build import build_architecture, presented_shape
+from counterpoise.models.build import presented_shape
 from counterpoise.models.network import Network
 from counterpoise.planning.checks import validation_size
 from counterpoise.planning.forms import Form
@@ -34,6 +37,7 @@ from counterpoise.protocol import Protocol
 from counterpoise.runs.devices import Device
 
 META = torch.device("meta")
+FLOAT = 4  # bytes of a number of an input
 RESIDENT_SHARE = 0.3  # of the free memory; larger splits are streamed (open_batches)
 LOOKED_AT = 21
 """Epochs of which a method's work between epochs is counted: the first, and twenty that stand for all others."""
@@ -83,16 +87,12 @@ class Counted:
 
 def count_run(config: dict[str, Any], form: Form) -> Counted:
     """Count a run of a cell with the resolved configuration ``config`` on data of ``form``."""
-    protocol = Protocol.model_validate(config["protocol"])
-    method = load_class("method", config["method"]["name"])(**config["method"]["settings"])
-    held_out = validation_size(config, form.samples) or 0
-    train = form.samples["train"] - (0 if "val" in form.samples else held_out)
-    samples = {"train": train, "val": held_out, "test": form.samples["test"]}
-    run = _Run(config, form, method, protocol, samples)
+    run = _run_of(config, form)
+    method, protocol, samples = run.method, run.protocol, run.samples
     step, memory = run.step(method, run.state())
     epoch = step * run.steps_per_epoch
     evaluation, evaluation_memory = run.evaluation(method)
-    evaluated = evaluation * (samples["test"] + held_out)
+    evaluated = evaluation * (samples["test"] + samples["val"])
     between = run.between_epochs()
     total = epoch * protocol.epochs + evaluated * (protocol.epochs / protocol.evaluate_every) + between
     sizes = tuple(
@@ -101,6 +101,38 @@ def count_run(config: dict[str, Any], form: Form) -> Counted:
         if split in form.samples
     )
     return Counted(step, total, protocol.epochs, max(memory, evaluation_memory), sizes, protocol.precision)
+
+
+def _run_of(config: dict[str, Any], form: Form) -> _Run:
+    protocol = Protocol.model_validate(config["protocol"])
+    method = load_class("method", config["method"]["name"])(**config["method"]["settings"])
+    held_out = validation_size(config, form.samples) or 0
+    train = form.samples["train"] - (0 if "val" in form.samples else held_out)
+    samples = {"train": train, "val": held_out, "test": form.samples["test"]}
+    return _Run(config, form, method, protocol, samples)
+
+
+def micro_batch_that_fits(config: dict[str, Any], form: Form, needed: float, memory: float) -> int | None:
+    """Return a half, a quarter, ... of a cell's batch: the largest ``micro_batch`` whose step needs at most ``memory``.
+
+    None where none does, or where its method or network needs the whole batch at once. ``needed`` is the memory that
+    its runs need as they are.
+    """
+    protocol = config["protocol"]
+    if protocol["diagnostics"] or refusal(config, form, load_class):
+        return None
+    size = protocol.get("micro_batch") or protocol["batch_size"]
+    most = size * memory / needed  # what grows with the batch is at most all of it
+    while size > 1:
+        size //= 2
+        if size > most:
+            continue
+        # Two parts are as good as all for the memory, but for the inputs of the others, which wait on the device.
+        run = _run_of(config | {"protocol": protocol | {"batch_size": 2 * size, "micro_batch": size}}, form)
+        waiting = (protocol["batch_size"] - 2 * size) * FLOAT * sum(map(math.prod, run.shapes.values()))
+        if run.step(run.method, run.state())[1] + waiting <= memory:
+            return size
+    return None
 
 
 class _Calls(TorchDispatchMode):
@@ -170,10 +202,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         shapes = {name: tuple(self.form.modalities[name]["shape"]) for name in self.config["model"]["encoders"]}
-        classes = {name: target.get("classes", 1) for name, target in self.form.targets.items()}
-        with META:
-            self.network = build_architecture(self.config["model"], shapes, classes, 0, load_class)
-        self.network.kinds = {name: target.get("kind", "classification") for name, target in self.form.targets.items()}
+        self.network = outline(self.config, self.form, load_class)
         self.shapes = {n: presented_shape(s, self.config["model"]["inputs"].get(n)) for n, s in shapes.items()}
 
     @property
@@ -199,6 +228,8 @@ class _Run:
         """Return the work of one step, and the most memory that it needs once the optimiser has its state."""
         autocast = torch.bfloat16 if self.protocol.precision == "bf16" else None
         step = step_function(method, self.network, autocast=autocast)
+        if self.protocol.micro_batch is not None:
+            step = in_micro_batches(step, self.protocol.micro_batch)
         optimiser = build_optimiser(self.network, self.protocol)
         calls = _Calls()
         self.network.train()

@@ -105,8 +105,22 @@ def trainer_of(run: Run, data: PreparedData, protocol: Protocol, device: torch.d
     trainer = make_trainer(
         run.cell.config, protocol, data, run.seed, device, load=load_class, weights=weights, recorder=Recorder
     )
+    if protocol.micro_batch is not None:
+        _pass_in_parts(run, trainer, data, protocol.micro_batch)
     _check_last_batch(run, trainer)
     return trainer
+
+
+def _pass_in_parts(run: Run, trainer: Trainer, data: PreparedData, size: int) -> None:
+    """Make a trainer's steps those of micro-batches; a refusal that planning could not know yet is said now."""
+    # Imported where a key rests on it: other runs load no more than what theirs digests.
+    from counterpoise.engine.micro_batches import in_micro_batches
+    from counterpoise.engine.whole_batch import refusal
+
+    reason = refusal(run.cell.config, data, load_class)
+    if reason:
+        raise UserError(f"{run.name}: {reason}")
+    trainer.step_of = in_micro_batches(trainer.step_of, size)
 
 
 def _check_last_batch(run: Run, trainer: Trainer) -> None:
