@@ -77,7 +77,7 @@ release: $(VENV)/.installed-with-tests
 	for file in dist/*.whl dist/*.tar.gz; do \
 	    $(PYTHON) -m venv --clear build/try && \
 	    build/try/bin/python -m pip install --quiet -c constraints.txt "$$file" && \
-	    (cd build && try/bin/counterpoise --version && try/bin/counterpoise check mmpareto) || exit 1; \
+	    (cd build && try/bin/counterpoise --version && try/bin/counterpoise check joint) || exit 1; \
 	done
 
 # One process and one thread: what else runs at the same time is part of a measurement. CSV files: results/performance/

@@ -21,6 +21,7 @@ from error_rates import (
 )
 
 from counterpoise.errors import UserError
+from counterpoise.judging.level import MOST_LENT
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "statistics.md"
 STUDIES = 2000
@@ -148,6 +149,24 @@ def test_of_56_pairs_of_equal_rows_any_is_told_apart_in_at_most_5_percent_of_tab
     assert rates.after_holm < limit(STUDIES)
     assert rates.added < limit(STUDIES)
     assert rates.any_of_all > 0.5  # which is what Holm is for
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_a_right_number_with_a_borrowed_spread_is_rarely_beyond_a_papers_corrected_bound(n):
+    """Of a column's eight rows, one in five spreads four times as much as the others; one row has one seed."""
+    rng = error_rates.np.random.default_rng(2)
+    studies, rows, numbers = 20_000, 8, 226
+    spreads = error_rates.np.where(rng.random((studies, rows)) < 0.2, 4.0, 1.0)
+    lent = ((spreads[:, 1:, None] * rng.standard_normal((studies, rows - 1, n))).var(-1, ddof=1).mean(1)) ** 0.5
+    ours, printed = spreads[:, 0] * rng.standard_normal((2, studies))
+
+    def beyond(degrees, alpha):
+        found = error_rates.statistics.level_test(ours, lent, 1, printed, margin=MARGIN, degrees=degrees)
+        return (found.p_outside < alpha).mean()
+
+    assert beyond(min(n - 1, MOST_LENT), 0.05) < 0.06
+    assert numbers * beyond(min(n - 1, MOST_LENT), 0.05 / numbers) < 0.1
+    assert numbers * beyond((rows - 1) * (n - 1), 0.05 / numbers) > 1, "as it would be by the degrees of all lenders"
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])

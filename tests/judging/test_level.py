@@ -7,6 +7,7 @@ import pytest
 from made_results import CONFIGS, load_once
 
 from counterpoise.judging import statistics
+from counterpoise.judging.level import shared_spreads
 from counterpoise.judging.verdicts import Rule, Spread, Verdict, judge_number
 from counterpoise.papers.paper import PrintedValue
 from counterpoise.results.seeds import SeedValues
@@ -83,6 +84,16 @@ def test_seeds_without_a_spread_borrow_that_of_the_column(values):
     found = judge_number(PrintedValue(printed="71.10"), ours, Rule(margin=2.0, shared=shared))
     assert found.verdict is Verdict.DEVIATES
     assert "pooled" in found.reason
+
+
+@pytest.mark.parametrize(("seeds", "degrees"), [(3, 2), (10, 4)])
+def test_a_borrowed_spread_counts_as_that_of_one_lender_and_no_more_than_five_seeds(make_study, seeds, degrees):
+    study = make_study("table3", {"cg_mnist": "cg_mnist"}, range(seeds))
+    study.metrics = ("accuracy",)
+    as_printed(study, "table3", "cg_mnist.accuracy", 0.2)
+    study.runs("pcgrad", [0.79])
+    (spread,) = shared_spreads([row.entry for row in study.compare().rows]).values()
+    assert spread.degrees == degrees
 
 
 def test_one_run_fifty_points_away_deviates_without_any_spread(make_study):

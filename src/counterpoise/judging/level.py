@@ -24,6 +24,8 @@ from counterpoise.papers.paper import Paper
 
 CURVE = tuple(round(0.25 * step, 2) for step in range(1, 17))
 """Margins, in printed units, that the curve of verdict counts is drawn over."""
+MOST_LENT = 4
+"""Degrees of freedom of a borrowed spread, at most: those of one lender with five seeds (docs/decisions/025)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +92,17 @@ def rule_of(paper: Paper, entry: Entry, shared: Spread | None) -> Rule:
 
 
 def shared_spreads(entries: Iterable[Entry]) -> dict[tuple[str, str], Spread]:
-    """Return, by table and column, the spread pooled over the rows; none where no row has any."""
+    """Return, by table and column, the spread pooled over the rows, to be lent; none where no row has any.
+
+    It has the degrees of freedom of the one lender with the fewest seeds: rows differ in their spread, and by those of
+    all together a right number of a row that spreads more is far too often beyond the bound (docs/decisions/025).
+    """
     spreads = {}
     for place, column in columns_of(entries).items():
-        every = [entry.ours for entry in column]
-        std, degrees = statistics.pooled_spread([ours.std for ours in every], [ours.n for ours in every])
+        lenders = [entry.ours for entry in column if entry.ours.std is not None]
+        std, _ = statistics.pooled_spread([ours.std for ours in lenders], [ours.n for ours in lenders])
         if std > 0:
+            degrees = min(MOST_LENT, *(ours.n - 1 for ours in lenders))
             spreads[place] = Spread(std=std, degrees=degrees, source="spread pooled over the column's rows")
     return spreads
 
