@@ -238,8 +238,17 @@ def memory_notes(
     large = dict.fromkeys(name.rpartition("/")[0] for name, size in memory.items() if size > device.memory)
     room = f"the device has {size_text(device.memory)}"
     lines.append(f"{room}: too little for methods on {', '.join(large)}" if large else room)
-    fitting = [f"{size} for {name}" for name, size in (parts or {}).items() if size is not None]
-    return lines + ([f"they fit with 'micro_batch' in the protocol: {', '.join(fitting)}"] if fitting else [])
+    methods: dict[tuple[int, str], list[str]] = {}
+    for name, size in (parts or {}).items():
+        model, _, method = name.rpartition("/")
+        if size is not None:
+            methods.setdefault((size, model), []).append(method)
+    models: dict[tuple[int, str], list[str]] = {}  # those with the same size and methods are told together
+    for (size, model), of_model in methods.items():
+        models.setdefault((size, ", ".join(of_model)), []).append(model)
+    for (size, names), alike in models.items():
+        lines.append(f"with 'micro_batch: {size}' in the protocol, {names} would fit on {', '.join(alike)}")
+    return lines
 
 
 def _disk_lines(plan: Plan, root: Path) -> list[str]:
