@@ -31,14 +31,17 @@ class PCGrad(IntegrationMethod):
         order = self._order(size, gramian, state)
         unit = torch.eye(size, dtype=gramian.dtype, device=gramian.device)
         projected = unit.expand(gramian.shape)  # row i: coefficients of g~_i in the basis of the gradients
+        # All K gradients are projected side by side, and no value is looked at by the host: a GPU is not waited for.
         for turn in range(size):
             other = unit[order[:, turn]]  # row i: the gradient that g~_i meets in this turn
+            # Inner products from coefficients and the Gramian G alone: g~_i . g_j = p_i^T G e_j, and ||g_j||^2.
             dot = torch.einsum("...ij,...jk,...ik->...i", projected, gramian, other)
             square = torch.einsum("...ij,...jk,...ik->...i", other, gramian, other)
             meets = (dot < 0) & (order[:, turn] != torch.arange(size, device=order.device))
+            # Where they do not conflict nothing is subtracted, whatever dot / square is (0 / 0 of a gradient of zero).
             step = torch.where(meets, dot / square, 0.0)
             projected = projected - step[..., None] * other
-        return projected.sum(dim=-2), state
+        return projected.sum(dim=-2), state  # h = sum_i g~_i: the weights of the gradients are sums over i
 
     @staticmethod
     def _order(size: int, gramian: Tensor, state: State) -> Tensor:
