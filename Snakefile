@@ -22,7 +22,7 @@ from counterpoise.planning.benchmark import typed_overrides
 from counterpoise.planning.plan import make_plan
 from counterpoise.reporting.folding import print_lines
 from counterpoise.runs.changed import (
-    again_lines,
+    again_text,
     check_raw_data,
     find_changed,
     made_of,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -72,12 +72,6 @@ class Protocol(_Frozen):
     clip_norm: float | None = Field(None, gt=0)
     evaluate_every: int = Field(1, gt=0)
     diagnostics: bool = False
-
-    @model_validator(mode="after")
-    def _records_whole_steps(self) -> Self:
-        if self.micro_batch is not None and self.diagnostics:
-            raise ValueError("'diagnostics' records whole batches alone: it cannot be true where 'micro_batch' is set")
-        return self
 
     @model_serializer(mode="wrap")
     def _without_what_is_newer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -221,15 +221,23 @@ class TestWhatIsRefused:
         made.kinds = {"two": kind}
         assert "target 'two' is a mean over pixels" in refusal_of_network(made)
 
+    def test_training_between_epochs_is(self):
+        class Branching(type(make_method("uniform", "published"))):
+            def start_epoch(self, epoch, state):
+                return state
+
+        assert refusal_of_method(Branching()) == "it may train between epochs ('start_epoch'), on whole batches"
+
     def test_recording_is(self):
-        with pytest.raises(ValueError, match="'diagnostics' records whole batches"):
-            Protocol.model_validate(VALUES | {"micro_batch": 2, "diagnostics": True})
+        config = {"method": {"name": "uniform", "settings": {}}, "protocol": {"diagnostics": True}}
+        assert "'diagnostics' of the protocol records whole batches" in refusal(config, None, load_class)
 
 
 def test_before_the_data_is_there_the_method_alone_is_looked_at():
     config = {
         "model": model(dict.fromkeys(("left", "right"), ("conv4", {"channels": 2})), ("concat", {})),
         "method": {"name": "uniform", "settings": {}},
+        "protocol": {"diagnostics": False},
     }
     form = Form({"train": 4}, {name: {"shape": (1, 8, 8)} for name in ("left", "right")}, {"class": {"classes": 3}})
     assert refusal(config, None, load_class) == ""
@@ -356,5 +364,11 @@ def test_counted_memory_follows_the_size_and_the_largest_that_fits_is_offered(pr
     assert micro_batch_that_fits(config, form, whole, quarter) == 1024
     assert micro_batch_that_fits(config, form, whole, eighth + 1000) == 512
     assert micro_batch_that_fits(config, form, whole, 1000) is None
+    looking_at_more = Form({"train": 4096, "test": 512}, arrays, {"digit": {"classes": 10}})
+    for room in (quarter, eighth):  # what is offered fits as a whole, predictions included
+        offered = micro_batch_that_fits(config, looking_at_more, whole, room)
+        fitting = config | {"protocol": config["protocol"] | {"micro_batch": offered}}
+        assert offered is not None
+        assert count_run(fitting, looking_at_more).memory <= room
     looking = {"method": {"name": "mlb", "variant": "published", "settings": {}}}
     assert micro_batch_that_fits(config | looking, form, whole, quarter) is None

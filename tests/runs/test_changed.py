@@ -14,7 +14,7 @@ from counterpoise.cli.derive import write_benchmark
 from counterpoise.errors import UserError
 from counterpoise.planning.plan import make_plan
 from counterpoise.results.basis import read_basis
-from counterpoise.runs.changed import NOTE, again_lines, checked_statuses, find_changed, write_note
+from counterpoise.runs.changed import NOTE, again_text, checked_statuses, find_changed, write_note
 from counterpoise.runs.collect import collect
 
 BASIS = "results/small/basis.json"
@@ -159,10 +159,13 @@ def test_runs_of_data_that_was_prepared_again_from_other_raw_files_are_found(pro
         collect(plan(project), project.root)
 
 
-def test_a_line_says_what_is_made_again_and_why(project):
+def test_a_line_says_how_much_is_made_again_and_why(project):
     write_benchmark(plan(project), project.root)
     harm((project.root / record_of(project)).with_name("history.csv"), "truncate")
-    (line,) = again_lines(find_changed(plan(project), project.root))
+    line = again_text(find_changed(plan(project), project.root))
     assert line.startswith("1 run trained again, results written anew: ")
-    assert "history.csv has another size" in line
-    assert list(again_lines({})) == []
+    assert line.endswith("history.csv has another size")
+    harm((project.root / record_of(project, seed=1)).with_name("history.csv"), "truncate")
+    line = again_text(find_changed(plan(project), project.root))
+    assert line.startswith("2 runs trained again, results written anew: ")
+    assert line.endswith(f", and 1 more: {NOTE}")

@@ -49,7 +49,7 @@ def cell_of(wildcards):
 CHANGED = find_changed(PLAN, Path()) if workflow.is_main_process else {}
 NOTE = [write_note(CHANGED, Path())] if CHANGED else []
 if CHANGED:
-    logger.info("\n".join(again_lines(CHANGED)))
+    logger.info(again_text(CHANGED))
 
 
 def changed(file):

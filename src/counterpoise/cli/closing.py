@@ -33,12 +33,14 @@ def closing_lines(folder: Path) -> Iterator[str]:
 
 def _failure_lines(runs: list[dict[str, Any]]) -> Iterator[str]:
     """Yield failed and interrupted runs with the log of each; those with one reason are told together."""
+    from counterpoise.runs.failure import is_interrupted
+
     by_reason: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         if run["status"] in ("failed", "out_of_memory", "interrupted"):
             by_reason.setdefault(run["reason"], []).append(run)
     for reason, failed in by_reason.items():
-        interrupted = failed[0]["status"] == "interrupted"
+        interrupted = failed[0]["status"] == "interrupted" or is_interrupted(reason)  # an older file says "failed"
         what = "interrupted, the next run goes on with it" if interrupted else "failed"
         yield f"  {len(failed)} {what}: {reason}"
         for run in failed[:MOST_FAILURES]:

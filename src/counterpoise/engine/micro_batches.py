@@ -17,7 +17,7 @@ Only runs whose protocol sets ``micro_batch`` rest on this module (:func:`counte
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ from torch import Tensor
 from counterpoise.engine import gradients as engine
 from counterpoise.engine.step import StepFunction, Tensors, _IntegrationStep, _LossStep
 from counterpoise.methods.interface import State
+
+Batches = Callable[..., Iterator[tuple[Tensors, Tensors]]]
+"""(split, fraction) -> batches of (inputs, targets)."""
 
 
 def in_micro_batches(step: StepFunction, size: int) -> StepFunction:
@@ -37,6 +40,18 @@ def in_micro_batches(step: StepFunction, size: int) -> StepFunction:
         return _IntegrationInParts(step, size)
     assert type(step) is _LossStep, "modulation is by scores of the whole batch"
     return _LossInParts(step, size)
+
+
+def predicted_in_parts(batches: Batches, size: int) -> Batches:
+    """Return what gives the batches of :meth:`counterpoise.engine.loop.Trainer.batches` in parts, as a step has them:
+    for predictions, each batch is 512 samples, which would fit no better than a step's.
+    """
+
+    def parts(split: str, fraction: float = 1.0) -> Iterator[tuple[Tensors, Tensors]]:
+        for inputs, targets in batches(split, fraction):
+            yield from ((part, labels) for part, labels, _ in _parts(inputs, targets, size))
+
+    return parts
 
 
 def _parts(inputs: Tensors, targets: Tensors, size: int) -> Iterator[tuple[Tensors, Tensors, float]]:

@@ -1,7 +1,8 @@
 """What looks at a whole batch, and so cannot be trained in micro-batches, each with the reason.
 
 The rule is one of structure, so that it holds for methods and networks of other packages, too. It sees which hooks a
-method's class overrides, and torch's own layers; a network that mixes samples by other means is not noticed.
+method's class overrides, and torch's own layers; a network that mixes samples by other means, or whose buffers move
+with every forward pass (spectral norm), is not noticed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from counterpoise.models.tasks import CLASSIFICATION
 
 OWN_LOSS = ("loss", "before_forward", "after_backward")
 """What a method overrides that computes something from the batch, besides predictions."""
+
+
+BETWEEN_EPOCHS = ("start_epoch", "end_epoch")
+"""What a method overrides that may train branches of its own."""
 
 
 class Arrays(Protocol):
@@ -40,7 +45,8 @@ def refusal(config: dict[str, Any], arrays: Arrays | None, load: Load) -> str:
         load: returns the class of a component by kind and name.
     """
     method = load("method", config["method"]["name"])(**config["method"]["settings"])
-    reason = refusal_of_method(method)
+    recorded = "'diagnostics' of the protocol records whole batches alone" if config["protocol"]["diagnostics"] else ""
+    reason = recorded or refusal_of_method(method)
     if not reason and arrays is not None:
         reason = refusal_of_network(outline(config, arrays, load))
     return f"{method.info.title} cannot be trained with 'micro_batch': {reason}" if reason else ""
@@ -64,12 +70,15 @@ def refusal_of_method(method: Method) -> str:
     if type(method).predict is not Method.predict:
         # MMCosine's are made sample by sample; of any other `predict` nobody can tell.
         return "it predicts in a way of its own ('predict'), which may look at the whole batch"
-    if isinstance(method, IntegrationMethod):
-        return ""
     if isinstance(method, ModulationMethod):
         return "it scales gradients by scores of the whole batch"
-    own = [name for name in OWN_LOSS if getattr(type(method), name, None) is not getattr(LossMethod, name)]
-    return f"it has a step of its own ('{own[0]}'), which may look at the whole batch" if own else ""
+    # An integration method has no loss of its own: its formula is told sums over samples.
+    hooks = () if isinstance(method, IntegrationMethod) else OWN_LOSS
+    own = [name for name in hooks if getattr(type(method), name, None) is not getattr(LossMethod, name)]
+    if own:
+        return f"it has a step of its own ('{own[0]}'), which may look at the whole batch"
+    between = [name for name in BETWEEN_EPOCHS if getattr(type(method), name) is not getattr(Method, name)]
+    return f"it may train between epochs ('{between[0]}'), on whole batches" if between else ""
 
 
 def refusal_of_network(network: Network) -> str:

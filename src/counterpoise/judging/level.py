@@ -99,7 +99,7 @@ def shared_spreads(entries: Iterable[Entry]) -> dict[tuple[str, str], Spread]:
     """
     spreads = {}
     for place, column in columns_of(entries).items():
-        lenders = [entry.ours for entry in column if entry.ours.std is not None]
+        lenders = [entry.ours for entry in column if entry.ours.std is not None and entry.ours.std > 0]
         std, _ = statistics.pooled_spread([ours.std for ours in lenders], [ours.n for ours in lenders])
         if std > 0:
             degrees = min(MOST_LENT, *(ours.n - 1 for ours in lenders))

@@ -115,7 +115,8 @@ def judge_number(
     if not ours.finished and not ours.diverged:
         if ours.failed:
             return NumberVerdict(verdict=Verdict.FAILED, reason=unfinished)
-        return NumberVerdict(verdict=Verdict.NOT_RUN, reason="no seed has finished")
+        reason = _join("no seed has finished", unfinished if ours.interrupted else "")
+        return NumberVerdict(verdict=Verdict.NOT_RUN, reason=reason)
 
     seen = _seen(ours, rule)
     aside = _join(_collapse(ours, seen), unfinished)
@@ -283,10 +284,11 @@ def _divergence(ours: SeedValues) -> str:
 
 def _unfinished(ours: SeedValues) -> str:
     """Say which planned seeds have no result, and why."""
-    untried = [seed for seed in ours.missing if seed not in ours.failed]
+    tried = {**ours.failed, **ours.interrupted}
+    untried = [seed for seed in ours.missing if seed not in tried]
     plural = "s" if len(untried) > 1 else ""
     absent = f"seed{plural} {', '.join(map(str, untried))} missing" if untried else ""
-    return _join(*(f"seed {seed} {what}" for seed, what in sorted(ours.failed.items())), absent)
+    return _join(*(f"seed {seed} {what}" for seed, what in sorted(tried.items())), absent)
 
 
 def _join(*parts: str) -> str:

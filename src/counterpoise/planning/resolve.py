@@ -274,8 +274,9 @@ class Resolver:
         settings, protocol = self._laid_over(component("method", names.method), names, name, without=name)
         before = _flat({"settings": settings, "protocol": protocol})
         after = _flat({"settings": cell.config["method"]["settings"], "protocol": cell.config["protocol"]})
-        changed = {key: value for key, value in after.items() if before.get(key) != value}
-        return [f"{key} {value} in place of {before.get(key)}" for key, value in changed.items()]
+        # In micro-batches a step is the same but for rounding: no other training.
+        changed = [key for key, value in after.items() if before.get(key) != value and key != "protocol.micro_batch"]
+        return [f"{key} {after[key]} in place of {before.get(key)}" for key in changed]
 
     def _own_layer(self, method: str) -> str:
         return f"{self.path}: methods.{method}"

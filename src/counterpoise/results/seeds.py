@@ -16,8 +16,8 @@ class SeedValues:
     """A metric of one cell over its seeds, in printed units.
 
     ``finished`` has the completed runs only. ``diverged`` maps seeds to the reason; ``missing`` lists the planned
-    seeds whose run is not there, and ``failed`` says of those that were tried what became of them; ``absent``
-    says, where runs are there but lack the metric, what they lack.
+    seeds whose run is not there. Of those that were tried, ``failed`` and ``interrupted`` (which go on where they were)
+    say what became of them; ``absent`` says, where runs are there but lack the metric, what they lack.
     """
 
     finished: Mapping[int, float] = field(default_factory=dict)
@@ -25,6 +25,7 @@ class SeedValues:
     missing: Sequence[int] = ()
     absent: str = ""
     failed: Mapping[int, str] = field(default_factory=dict)
+    interrupted: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def n(self) -> int:

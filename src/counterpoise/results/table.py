@@ -101,7 +101,7 @@ class RunEntry(BaseModel):
     @property
     def failure(self) -> str:
         """What became of a run that was tried and has no result, in words; empty for any other run."""
-        failed = self.status in ("failed", "out_of_memory")
+        failed = self.status in ("failed", "out_of_memory", "interrupted")
         return f"{self.status.replace('_', ' ')} ({self.reason})" if failed else ""
 
     @property
@@ -169,7 +169,8 @@ class Results:
             diverged={run.seed: run.reason or "no reason recorded" for run in runs if run.status == "diverged"},
             missing=tuple(run.seed for run in runs if not run.finished),
             absent=absent,
-            failed={run.seed: run.failure for run in runs if run.failure},
+            failed={run.seed: run.failure for run in runs if run.failure and run.status != "interrupted"},
+            interrupted={run.seed: run.failure for run in runs if run.status == "interrupted"},
         )
 
     @functools.cached_property

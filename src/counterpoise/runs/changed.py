@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,18 +88,20 @@ def find_changed(plan: Plan, root: Path) -> dict[str, str]:
     return broken | ({f"{home}/{BASIS}": reason} if reason else {})
 
 
-def again_lines(changed: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is made again and why, a line for each reason; ``changed`` as :func:`find_changed` returns it."""
-    by_reason: dict[str, dict[str, int]] = {}
-    for path, reason in changed.items():
-        name = path.rpartition("/")[2]
-        what = {RECORD: "trained", BASIS: "written"}.get(name, "measured")
-        counts = by_reason.setdefault(reason, {})
-        counts[what] = counts.get(what, 0) + 1
-    for reason, counts in by_reason.items():
-        jobs = [f"{n} run{'' if n == 1 else 's'} {what} again" for what, n in counts.items() if what != "written"]
-        jobs += ["results written anew"] if "written" in counts else []
-        yield f"{', '.join(jobs)}: {reason}"
+def again_text(changed: Mapping[str, str]) -> str:
+    """Return how much is made again and why, in a line; :data:`NOTE` has the reason of every file.
+
+    Args:
+        changed: files with their reasons, as :func:`find_changed` returns them.
+    """
+    names = [path.rpartition("/")[2] for path in changed]
+    trained, written = names.count(RECORD), BASIS in names
+    counts = {"trained": trained, "measured": len(names) - trained - written}
+    parts = [f"{n} run{'' if n == 1 else 's'} {what} again" for what, n in counts.items() if n]
+    parts += ["results written anew"] if written else []
+    first, *others = dict.fromkeys(changed.values())
+    more = f", and {len(others)} more: {NOTE}" if others else ""
+    return f"{', '.join(parts)}: {first}{more}"
 
 
 def checked_statuses(plan: Plan, root: Path) -> list[RunStatus]:

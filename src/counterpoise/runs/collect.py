@@ -27,6 +27,7 @@ from counterpoise.runs.failure import is_interrupted, read_failure
 from counterpoise.runs.layout import layout_of
 from counterpoise.runs.redo import benchmark_options, redo_command, run_logs
 from counterpoise.runs.run import RUNS, Run
+from counterpoise.runs.status import State, run_status
 from counterpoise.validation import validate
 
 MEASURING = ("counterpoise.metrics", "counterpoise.results.measure", "counterpoise.results.diagnostics")
@@ -142,6 +143,9 @@ def _entry(plan: Plan, run: Run) -> RunEntry:
     if failure is not None:
         status = "interrupted" if is_interrupted(failure.reason) else failure.status
         return RunEntry(**named, status=status, reason=failure.reason)
+    state = run_status(run.root, run.cell, run.seed)  # one that was stopped by Ctrl-C leaves its state and no note
+    if state.state is State.INTERRUPTED:
+        return RunEntry(**named, status="interrupted", reason=state.detail)
     return RunEntry(**named, status="missing")
 
 

@@ -113,13 +113,13 @@ def _run_of(config: dict[str, Any], form: Form) -> _Run:
 
 
 def micro_batch_that_fits(config: dict[str, Any], form: Form, needed: float, memory: float) -> int | None:
-    """Return a half, a quarter, ... of a cell's batch: the largest ``micro_batch`` whose step needs at most ``memory``.
+    """Return a half, a quarter, ... of a cell's batch: the largest ``micro_batch`` with which runs fit in ``memory``.
 
     None where none does, or where its method or network needs the whole batch at once. ``needed`` is the memory that
     its runs need as they are.
     """
     protocol = config["protocol"]
-    if protocol["diagnostics"] or refusal(config, form, load_class):
+    if refusal(config, form, load_class):
         return None
     size = protocol.get("micro_batch") or protocol["batch_size"]
     most = size * memory / needed  # what grows with the batch is at most all of it
@@ -130,7 +130,8 @@ def micro_batch_that_fits(config: dict[str, Any], form: Form, needed: float, mem
         # Two parts are as good as all for the memory, but for the inputs of the others, which wait on the device.
         run = _run_of(config | {"protocol": protocol | {"batch_size": 2 * size, "micro_batch": size}}, form)
         waiting = (protocol["batch_size"] - 2 * size) * FLOAT * sum(map(math.prod, run.shapes.values()))
-        if run.step(run.method, run.state())[1] + waiting <= memory:
+        step, evaluation = run.step(run.method, run.state())[1] + waiting, run.evaluation(run.method)[1]
+        if max(step, evaluation) <= memory:
             return size
     return None
 
@@ -247,10 +248,12 @@ class _Run:
     def evaluation(self, method: Method) -> tuple[Work, int]:
         """Return the work of predicting one sample, and the most memory that a batch of them needs."""
         network = self.network
-        size = min(evaluation_batch(network), max(self.samples["test"], self.samples["val"]))
+        whole = min(evaluation_batch(network), max(self.samples["test"], self.samples["val"]))
+        size = min(whole, self.protocol.micro_batch or whole)
         calls = _Calls()
         with calls, evaluating(network), torch.no_grad():
-            calls.keep([*network.parameters(), *network.buffers()])
+            waiting, _ = self.batch(whole - size)
+            calls.keep([*network.parameters(), *network.buffers(), *waiting.values()])
             inputs, _ = self.batch(size)
             calls.work = Work()
             method.predict(network, network.encode(inputs, method.encoders(network)))

@@ -114,13 +114,14 @@ def trainer_of(run: Run, data: PreparedData, protocol: Protocol, device: torch.d
 def _pass_in_parts(run: Run, trainer: Trainer, data: PreparedData, size: int) -> None:
     """Make a trainer's steps those of micro-batches; a refusal that planning could not know yet is said now."""
     # Imported where a key rests on it: other runs load no more than what theirs digests.
-    from counterpoise.engine.micro_batches import in_micro_batches
+    from counterpoise.engine.micro_batches import in_micro_batches, predicted_in_parts
     from counterpoise.engine.whole_batch import refusal
 
     reason = refusal(run.cell.config, data, load_class)
     if reason:
         raise UserError(f"{run.name}: {reason}")
     trainer.step_of = in_micro_batches(trainer.step_of, size)
+    trainer.batches = predicted_in_parts(trainer.batches, size)  # type: ignore[method-assign]
 
 
 def _check_last_batch(run: Run, trainer: Trainer) -> None:

@@ -127,7 +127,7 @@ class CellPage:
 
     @property
     def unfinished(self) -> list[RunEntry]:
-        """The runs that give no value: missing, failed or diverged."""
+        """The runs that give no value: missing, failed, interrupted or diverged."""
         return [run.entry for run in self.runs if run.entry.status != "completed"]
 
     @property

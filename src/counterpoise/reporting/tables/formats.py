@@ -42,6 +42,8 @@ WIDE = 6
 """More columns than this, or a third of it with spreads, do not fit half a page: ``table*`` spans both halves."""
 HEADING = 12
 """Where a column's heading is broken beside spreads, in characters: about the width of a mean with its spread."""
+TITLE = 24
+"""Where a row's title is broken beside spreads, in characters."""
 
 
 def as_markdown(view: TableView) -> str:
@@ -82,8 +84,8 @@ def as_latex(view: TableView, caption: str = "", label: str = "") -> str:
         label: default ``tab:<paper>-<table>``.
 
     The notes come below the table; in the style ``paper``, where they would be in the way, as comments. In the style
-    ``full`` an entry has two lines, with the number of seeds and the printed number in the second: in one they run off
-    the page.
+    ``full`` an entry has up to three lines, ours, the number of seeds where some are missing, and the printed number,
+    and titles are broken: in one line they run off the page.
     """
     full = view.style == "full"
     wide = len(view.columns) > (WIDE // 3 if full else WIDE)
@@ -100,9 +102,16 @@ def as_latex(view: TableView, caption: str = "", label: str = "") -> str:
         f"  \\begin{{tabular}}{{l{'c' * len(view.columns)}}}",
         "    \\toprule",
         *(line for level in view.header() for line in _latex_header(level)),
-        *_latex_rows(view.table.row_header, headings),
+        *_latex_rows([_latex(view.table.row_header)], headings),
         "    \\midrule",
-        *(row for line in view.lines for row in _latex_rows(line.own_title, _latex_cells(view, line.cells))),
+        *(
+            row
+            for line in view.lines
+            for row in _latex_rows(
+                [_latex(part) for part in (textwrap.wrap(line.own_title, TITLE) if full else [line.own_title])],
+                _latex_cells(view, line.cells),
+            )
+        ),
         "    \\bottomrule",
         "  \\end{tabular}",
     ]
@@ -161,18 +170,18 @@ def _markdown_cell(view: TableView, cell: TableCell) -> str:
 def _latex_cells(view: TableView, cells: Sequence[TableCell]) -> Iterator[list[str]]:
     """Yield the lines of each entry of a row."""
     for cell in cells:
-        number, bracket, seeds = cell_text(view, cell).partition("(n = ")
+        number, _, seeds = cell_text(view, cell).partition("(")  # "86.25 ± 0.10 (n = 2, others failed)"
         ours = _latex(number.strip())
         marked = {"best": f"\\textbf{{{ours}}}", "runner-up": f"\\underline{{{ours}}}"}.get(cell.mark, ours)
-        below = [bracket + seeds] if bracket else []
+        below = seeds.rstrip(")").split(", ") if seeds else []
         below += [f"[{cell.paper}]"] if cell.paper and view.style == "full" else []
-        yield [marked, _latex(" ".join(below))] if below else [marked]
+        yield [marked, *map(_latex, below)]
 
 
-def _latex_rows(title: str, entries: Iterable[Iterable[str]]) -> Iterator[str]:
-    """Yield rows of a ``tabular`` for one row of the table, whose entries may have several lines each."""
+def _latex_rows(title: Iterable[str], entries: Iterable[Iterable[str]]) -> Iterator[str]:
+    """Yield rows of a ``tabular`` for one row of the table, whose title and entries may have several lines each."""
     # A column's entry is a list of its lines: transposed, the first lines of all columns, the second ones, ...
-    for lines in itertools.zip_longest([_latex(title)], *entries, fillvalue=""):
+    for lines in itertools.zip_longest(title, *entries, fillvalue=""):
         yield f"    {' & '.join(lines)} \\\\"
 
 

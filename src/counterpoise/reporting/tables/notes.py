@@ -209,17 +209,19 @@ def _not_run(paper: Paper, table: PaperTable, places: Sequence[Place]) -> Iterat
 
 
 def _failed(running: Sequence[Entry]) -> Iterator[str]:
-    """Say which runs failed and of what: the seeds of a row with the same reason together."""
-    seeds: dict[tuple[str, str], dict[int, None]] = {}
-    for entry in running:
-        for seed, what in entry.ours.failed.items():
-            seeds.setdefault((entry.label, what), {})[seed] = None
-    said = [
-        f"{label}, {'seed' if len(found) == 1 else 'seeds'} {', '.join(map(str, found))}: {what}"
-        for (label, what), found in seeds.items()
-    ]
-    if said:
-        yield f"Failed: {'; '.join(said)}."
+    """Say which runs failed or were interrupted, and of what: the seeds of a row with the same reason together."""
+    for heading in ("Failed", "Interrupted"):
+        seeds: dict[tuple[str, str], dict[int, None]] = {}
+        for entry in running:
+            tried = entry.ours.failed if heading == "Failed" else entry.ours.interrupted
+            for seed, what in tried.items():
+                seeds.setdefault((entry.label, what), {})[seed] = None
+        said = [
+            f"{label}, {'seed' if len(found) == 1 else 'seeds'} {', '.join(map(str, found))}: {what}"
+            for (label, what), found in seeds.items()
+        ]
+        if said:
+            yield f"{heading}: {'; '.join(said)}."
 
 
 def _probe_epochs(results: Results) -> str:
