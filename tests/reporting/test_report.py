@@ -378,3 +378,17 @@ def test_the_declared_margins_are_marked_in_the_curve_of_verdicts_by_margin(fold
     (curve,) = [figure for figure in figures if "Verdicts by margin" in figure.text]
     marks = [path for path in curve.all("path") if path.get("class") == "ideal"]
     assert len(marks) == len(declared) > 0
+
+
+def test_a_table_without_printed_numbers_says_how_much_was_measured(make_study, tmp_path):
+    study = make_study("figure1c", {"kinetics_sounds": "kinetics_sounds"})
+    study.runs("uniform", [0.29, 0.30, 0.295], outputs=["joint", "visual"])
+    write_derived(tmp_path, study.results, [study.compare()])
+    said = "2 of 8 values measured; the paper prints no number beside them."
+    for page in ("index", "tables", "tables/mmpareto.figure1c"):
+        text = parse((tmp_path / f"report/{page}.html").read_text()).text
+        assert said in text, page
+    tiles = parse((tmp_path / "report/index.html").read_text()).all("li")
+    (tile,) = (tile for tile in tiles if tile.get("class") == "tile" and "Figure 1c" in tile.text and said in tile.text)
+    assert "nothing has run" not in tile.text
+    assert "0 of 0 numbers" not in parse((tmp_path / "report/tables/mmpareto.figure1c.html").read_text()).text

@@ -36,7 +36,7 @@ from counterpoise.reporting.pages.evidence import Evidence, as_yaml, evidence_of
 from counterpoise.reporting.pages.explained import Explained, ExplainedNumber, match_explanations, row_name
 from counterpoise.reporting.tables.view import TableView
 from counterpoise.reporting.templating import slug
-from counterpoise.reporting.words import difference_unit, metric_name
+from counterpoise.reporting.words import counted, difference_unit, metric_name
 from counterpoise.results.explained import WrittenExplanation
 from counterpoise.results.layout import Layout, LayoutFigure
 from counterpoise.results.table import Results
@@ -97,6 +97,20 @@ class TablePage:
     def name(self) -> str:
         """The page's name."""
         return f"tables/{self.view.paper.paper}.{self.view.table.table}"
+
+    @property
+    def without_print(self) -> str:
+        """What ran for a table of which the paper prints no number, in a sentence; empty for any other table."""
+        if self.numbers.printed or self.view.paper.is_own:
+            return ""
+        shown = [
+            cell
+            for line in self.view.lines
+            for column, cell in zip(self.view.columns, line.cells, strict=True)
+            if not column.ours_only and cell.verdict is not Verdict.NOT_DEFINED
+        ]
+        there = sum(cell.mean is not None for cell in shown)
+        return f"{there} of {counted(len(shown), 'value')} measured; the paper prints no number beside them."
 
     @property
     def pair_columns(self) -> dict[str, str]:

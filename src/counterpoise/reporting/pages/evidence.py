@@ -54,6 +54,14 @@ class Evidence:
     machines: tuple[Machine, ...]
     commits: Mapping[str, int]
 
+    @property
+    def devices(self) -> dict[str, int]:
+        """The runs on each device, whatever else differs between the machines that have one of the name."""
+        devices: Counter[str] = Counter()
+        for machine in self.machines:
+            devices[machine.device] += machine.runs
+        return dict(devices.most_common())
+
 
 def evidence_of(records: Iterable[RunRecord]) -> Evidence:
     """Sum up the records of runs, each by the process that finished it."""
