@@ -335,6 +335,10 @@ def test_every_place_that_was_not_run_has_its_reason_in_the_notes(make_study):
     assert others in note
     assert "GradNorm (Chen et al., 2018) on Colored-and-gray-MNIST (the runs have no output 'joint')" in note
     assert "ModelNet40, Kinetics Sounds (not in this benchmark)" in note
+    (row,) = (line for line in shown.lines if line.id.startswith("GradNorm"))
+    own = [cell.ours for column, cell in zip(shown.columns, row.cells, strict=True) if column.ours_only and cell.cell]
+    assert own
+    assert set(own) == {"-"}, "without a joint prediction a metric of ours is not defined, which is not 'not run'"
     value = study.layout.values[0]
     added = value.model_copy(update={"row": "Mine", "cell": None, "reason": "method 'mine' is not available"})
     study.layout = study.layout.model_copy(update={"values": (*study.layout.values, added)})

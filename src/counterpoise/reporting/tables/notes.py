@@ -47,7 +47,7 @@ def table_notes(
     yield _ours(results, running, full)
     yield from _between_rows(comparison, table)
     if not paper.is_own:
-        yield from _printed(paper, table, full)
+        yield from _printed(paper, table, full and not table.unprinted)
     if full:
         yield from _rule(paper, table, running)
     yield from _sampling(results, paper, running)

@@ -414,13 +414,15 @@ def _own_cell(results: Results, column: TableColumn, cell: LayoutCell, output: s
         decimals=column.decimals,
         cell=cell,
         failed=bool(values.failed),
-        reason=(values.absent or "no seed has finished") if verdict is Verdict.NOT_RUN else "",
+        reason="no seed has finished" if verdict is Verdict.NOT_RUN else "",
     )
 
 
 def _own_verdict(values: SeedValues, stand_in: bool) -> Verdict:
     if values.diverged:
         return Verdict.DIVERGED
+    if values.absent:  # the runs are there, and predict no such thing: an encoder alone has no joint prediction
+        return Verdict.NOT_DEFINED
     if not values.finished:
         return Verdict.FAILED if values.failed else Verdict.NOT_RUN
     return Verdict.STAND_IN if stand_in else Verdict.NOT_PRINTED
