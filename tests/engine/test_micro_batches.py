@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from counterpoise.components import component, components, load_class
 from counterpoise.data.prepare import prepare_dataset
+from counterpoise.data.prepared import PreparedData
 from counterpoise.declare import MethodInfo
 from counterpoise.engine.control import Control, Interrupted
 from counterpoise.engine.micro_batches import in_micro_batches
@@ -30,7 +31,7 @@ from counterpoise.protocol import Protocol
 from counterpoise.results.record import read_record
 from counterpoise.runs.count import count_run, micro_batch_that_fits
 from counterpoise.runs.run import Run
-from counterpoise.runs.train import train_run
+from counterpoise.runs.train import train_run, trainer_of
 from counterpoise.testing.toy import make_method
 
 BATCH, CLASSES = 7, 5  # no size of a part but 1 and 7 divides it
@@ -305,6 +306,29 @@ def test_a_plan_refuses_a_network_that_normalises_over_the_batch_by_the_layers_n
     assert plan.cells == []
     expected = "Uniform baseline cannot be trained with 'micro_batch': 'encoders.gray.norm' of its network keeps"
     assert any(value.reason.startswith(expected) for value in plan.values)
+
+
+def test_predictions_are_made_in_parts_too_and_of_every_sample_in_order(project, tmp_path):
+    run = Run(cell=project.cell("uniform"), seed=0, root=project.root, runs=tmp_path, work=tmp_path)
+    data = PreparedData.open(run.data_folder)
+    trainer = trainer_of(run, data, Protocol.model_validate(run.cell.config["protocol"]), torch.device("cpu"))
+    batches = list(trainer.batches("test"))
+    assert len(batches) > 1
+    assert max(len(x) for inputs, _ in batches for x in inputs.values()) == 100
+    labels = torch.cat([targets["digit"] for _, targets in batches])
+    assert labels.tolist() == data.array("test", "digit").tolist()
+
+
+def test_where_a_setting_of_the_benchmark_passes_batches_in_parts_it_is_no_other_training(project):
+    before = project.benchmark()
+    project.benchmark(methods={"uniform": {"protocol": {"micro_batch": 50}}})
+    try:
+        plan = project.plan()
+    finally:
+        project.benchmark(**before, methods={})
+    values = [value for value in plan.values if value.cell is not None and value.cell.method == "uniform"]
+    assert {value.cell.config["protocol"]["micro_batch"] for value in values} == {50}
+    assert "training" not in {difference.aspect for value in values for difference in value.differs}
 
 
 def test_what_starts_from_runs_that_are_refused_is_refused_too(project):
