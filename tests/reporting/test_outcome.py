@@ -140,3 +140,14 @@ def test_a_tables_headline_is_its_verdict_and_counts_in_a_line_or_two(study):
 
 def test_a_table_without_runs_has_no_headline(study):
     assert table_headline(study.compare(), "table3") == ""
+
+
+@pytest.mark.parametrize(("data", "rest"), [("crema_d_vavl_conformer", ""), ("miniature_clips", "1 ran on a stand-in")])
+def test_of_a_paper_that_prints_bars_no_numbers_are_said_to_be_compared_or_missing(make_study, data, rest):
+    study = make_study("figure5", {"crema_d_conformer_late": data}, paper="mlb")
+    study.runs("joint", [0.79, 0.80, 0.795])
+    said = numbers_of(study.compare().rows)
+    assert said.printed == 0
+    total = sum(n for verdict, n in said.counts.items() if verdict is not Verdict.NOT_DEFINED)
+    assert said.sentence().startswith(f"The paper prints bars and no numbers: 1 of {total} values measured. {rest}")
+    assert "compared" not in said.sentence()

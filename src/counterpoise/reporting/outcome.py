@@ -23,18 +23,20 @@ SAID = (*COMPARED, Verdict.DIVERGED)
 class Numbers:
     """How many printed numbers got each verdict, each counted once; ``deviating`` deviate after Holm, or diverged.
 
-    Of those that diverged, ``diverged_stand_ins`` ran on a stand-in: that says nothing about the paper's number.
+    Of those that diverged, ``diverged_stand_ins`` ran on a stand-in: that says nothing about the paper's number. Of a
+    paper that prints bars and no numbers (``bars``) the values behind them are counted.
     """
 
     counts: Mapping[Verdict, int]
     diverged_stand_ins: int = 0
     deviating: int = 0
     false_expected: float = 0.0
+    bars: bool = False
 
     @property
     def printed(self) -> int:
         """The numbers that the paper prints; entries that it leaves open or shows as a bar are none."""
-        return sum(n for verdict, n in self.counts.items() if verdict not in NOT_NUMBERS)
+        return 0 if self.bars else sum(n for verdict, n in self.counts.items() if verdict not in NOT_NUMBERS)
 
     @property
     def compared(self) -> int:
@@ -52,6 +54,10 @@ class Numbers:
         parts = [_part(of_paper.get(verdict, 0), *WORDS[verdict]) for verdict in SAID]
         head = f"{self.compared} of {counted(self.printed, 'number')} compared"
         head += f": {listed([part for part in parts if part])}." if self.compared else "."
+        if self.bars:
+            values = sum(n for verdict, n in self.counts.items() if verdict is not Verdict.NOT_DEFINED)
+            there = values - self.count(Verdict.NOT_RUN) - self.count(Verdict.FAILED)
+            head = f"The paper prints bars and no numbers: {there} of {counted(values, 'value')} measured."
         rest = [_part(of_paper.get(verdict, 0), *words) for verdict, words in NOT_COMPARED.items()]
         said = listed([part for part in rest if part])
         if self.count(Verdict.DEVIATES):
@@ -91,6 +97,7 @@ def numbers_of(rows: Iterable[ComparisonRow]) -> Numbers:
         diverged_stand_ins=stand_ins,
         deviating=sum(row.deviates for row in rows),
         false_expected=sum(row.alpha for row in compared),
+        bars=bool(rows) and all(row.entry.printed.kind != "number" for row in rows),
     )
 
 
