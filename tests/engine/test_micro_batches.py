@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from small_project import SmallProject
+from small_project import BENCHMARK, SmallProject
 from tiny_models import model
 from tiny_training import stop_after
 from torch import Tensor, nn
@@ -287,6 +289,17 @@ def project(tmp_path_factory, repository) -> SmallProject:
     return made
 
 
+@contextlib.contextmanager
+def kept(project: SmallProject) -> Iterator[None]:
+    """Put the benchmark back in the end: all tests of this module share the project."""
+    path = project.root / BENCHMARK
+    before = path.read_bytes()
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
 def test_a_plan_leaves_out_methods_that_look_at_the_batch_and_no_others(project):
     plan = project.plan()
     assert {cell.method for cell in plan.cells} == {"joint", "uniform", "mmpareto"}
@@ -320,26 +333,20 @@ def test_predictions_are_made_in_parts_too_and_of_every_sample_in_order(project,
 
 
 def test_where_a_setting_of_the_benchmark_passes_batches_in_parts_it_is_no_other_training(project):
-    before = project.benchmark()
-    project.benchmark(methods={"uniform": {"protocol": {"micro_batch": 50}}})
-    try:
+    with kept(project):
+        project.benchmark(methods={"uniform": {"protocol": {"micro_batch": 50}}})
         plan = project.plan()
-    finally:
-        project.benchmark(**before, methods={})
     values = [value for value in plan.values if value.cell is not None and value.cell.method == "uniform"]
     assert {value.cell.config["protocol"]["micro_batch"] for value in values} == {50}
     assert "training" not in {difference.aspect for value in values for difference in value.differs}
 
 
 def test_what_starts_from_runs_that_are_refused_is_refused_too(project):
-    before = project.benchmark()
     column = {"dataset": "cg_digits", "model": "cg_digits_conv4", "protocol": "digits"}
-    project.table(columns={"cg_mnist": column}, extra_methods=["fine_tune"])
-    project.benchmark(methods={"unimodal": {"protocol": {"micro_batch": 4}}})
-    try:
+    with kept(project):
+        project.table(columns={"cg_mnist": column}, extra_methods=["fine_tune"])
+        project.benchmark(methods={"unimodal": {"protocol": {"micro_batch": 4}}})
         plan = project.plan()
-    finally:
-        project.benchmark(**before, methods={})
     assert {cell.method for cell in plan.cells} == {"joint", "uniform", "mmpareto"}
     reasons = [value.reason for value in plan.values]
     assert any("starts from runs of one modality alone: Unimodal cannot be trained with" in text for text in reasons)
