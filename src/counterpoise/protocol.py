@@ -53,7 +53,8 @@ class Protocol(_Frozen):
     records no ``best_val``. ``patience`` stops after that many epochs without a better validation accuracy.
 
     ``micro_batch`` passes at most that many samples through the network at a time and adds up their gradients, for
-    batches that fit no device. A step is that of the whole batch but for rounding and for the draws of dropout.
+    batches that fit no device; where no batch is larger it changes nothing, the key neither. A step is that of the
+    whole batch but for rounding and for the draws of dropout.
     Methods and networks that look at the whole batch are not trained with it (docs/decisions/012).
     """
 
@@ -74,9 +75,11 @@ class Protocol(_Frozen):
     diagnostics: bool = False
 
     @model_serializer(mode="wrap")
-    def _without_what_is_newer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Left out where it is not set: the key of every run digests this, and keys are older than the setting.
-        return {name: value for name, value in dump(self).items() if name != "micro_batch" or value is not None}
+    def _without_what_changes_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The key of every run digests this. Keys are older than the setting, and one that no batch is larger than
+        # (`scale: tiny` has small batches) trains as if it were not set.
+        set_here = self.micro_batch is not None and self.micro_batch < self.batch_size
+        return {name: value for name, value in dump(self).items() if name != "micro_batch" or set_here}
 
 
 class ProtocolFile(Protocol):

@@ -248,6 +248,14 @@ def test_before_the_data_is_there_the_method_alone_is_looked_at():
     assert refusal(config | {"method": {"name": "mlb", "settings": {}}}, None, load_class).startswith("MLB cannot")
 
 
+@pytest.mark.parametrize("size", [None, 8, 9])
+def test_a_size_that_no_batch_is_larger_than_changes_nothing(size):
+    plain = Protocol.model_validate(VALUES | {"batch_size": 8}).model_dump(mode="json")
+    assert Protocol.model_validate(VALUES | {"batch_size": 8, "micro_batch": size}).model_dump(mode="json") == plain
+    smaller = Protocol.model_validate(VALUES | {"batch_size": 8, "micro_batch": 7}).model_dump(mode="json")
+    assert smaller == plain | {"micro_batch": 7}
+
+
 class TestKeys:
     @pytest.mark.parametrize("given", [{}, {"micro_batch": None}])
     def test_a_protocol_without_it_is_dumped_as_before_it_existed(self, given):
