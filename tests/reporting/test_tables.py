@@ -317,6 +317,14 @@ def test_a_table_whose_runs_are_not_all_there_says_so_first_in_every_format(stud
         assert "23 of the 24 runs" in text
 
 
+def test_runs_that_were_interrupted_are_named_apart_from_those_that_failed(study):
+    study.fail("pcgrad", 1, "boom")
+    study.fail("pcgrad", 2, "in epoch 3 of 6", status="interrupted")
+    notes = view(study).notes
+    assert "Failed: PCGrad, seed 1: failed (boom)." in notes
+    assert "Interrupted: PCGrad, seed 2 (in epoch 3 of 6)." in notes
+
+
 def test_groups_that_do_not_run_for_one_reason_are_named_together(study):
     (note,) = (note for note in view(study).notes if note.startswith("Not run"))
     assert note == "Not run: ModelNet40, Kinetics Sounds (not in this benchmark)."

@@ -220,6 +220,8 @@ def _failed(running: Sequence[Entry]) -> Iterator[str]:
             f"{label}, {'seed' if len(found) == 1 else 'seeds'} {', '.join(map(str, found))}: {what}"
             for (label, what), found in seeds.items()
         ]
+        if heading == "Interrupted":  # the heading says it
+            said = [text.replace(": interrupted (", " (") for text in said]
         if said:
             yield f"{heading}: {'; '.join(said)}."
 
