@@ -137,7 +137,7 @@ def test_another_selection_lacks_no_runs_of_its_own(deviating):
     found = deviating.explain()
     assert found.missing == (3,)
     assert {effect.missing for effect in found.effects if effect.flip.factor == "selection"} == {()}
-    assert found.runs_missing == 1 + 3 * len(FACTORS)
+    assert found.runs_missing == 1 + 4 * len(FACTORS)
 
 
 def test_a_failed_flip_says_what_became_of_it(deviating):

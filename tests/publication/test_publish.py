@@ -11,14 +11,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from explained import write_explanation
 
 from counterpoise.errors import UserError
 from counterpoise.judging.compare import judge
+from counterpoise.judging.explain import explain
 from counterpoise.publication import publish as publication
 from counterpoise.publication.publish import judge_again, publish
 from counterpoise.publication.record import find_record, read_published
 from counterpoise.publication.verify import verify
+from counterpoise.reporting.explain import write_explanation
+from counterpoise.results.explained import explanations_folder
+from counterpoise.runs.collect import collect
+from counterpoise.runs.explain import ask, collect_flips, collect_written_flips
 
 
 def texts(folder: Path) -> dict[str, bytes]:
@@ -203,18 +207,6 @@ def test_an_extended_record_may_still_lack_runs_and_says_so(project, derive):
     assert "4 missing, 4 completed" in (folder / "README.md").read_text()
 
 
-def test_an_extended_record_keeps_its_explanations_where_none_is_written_anew(project):
-    for name in ("a", "b"):
-        write_explanation(project.root, f"mmpareto.table3.{name}", "a cell", "small")
-    folder = publish(project.root, "small").folder
-    (project.root / "results/explain/small/mmpareto.table3.a.json").unlink()
-    project.write("results/explain/small/mmpareto.table3.b.md", "Anew.")
-    assert publish(project.root, "small", extend=True).folder == folder
-    names = sorted(path.name for path in (folder / "explain").iterdir())
-    assert names == ["mmpareto.table3.a.json", "mmpareto.table3.b.json", "mmpareto.table3.b.md"]
-    assert not (publish(project.root, "small").folder / "explain/mmpareto.table3.a.json").exists()
-
-
 def test_a_record_of_another_key_is_not_extended_and_stays(project, derive, finish):
     before = texts(project.root / "results/published/small")
     protocol = project.root / "configs/protocols/digits.yaml"
@@ -320,17 +312,107 @@ def test_the_budget_is_of_all_records_together(project, monkeypatch):
 # -- explanations, Git ---------------------------------------------------------------------------------------
 
 
-def test_explanations_of_this_benchmark_are_published(project):
-    write_explanation(project.root, "mmpareto.table3.a", "a cell", "small")
-    write_explanation(project.root, "mmpareto.table3.b", "a cell", "other")
-    project.write("results/explain/small/mmpareto.table3.a.md", "Why.")
-    folder = publish(project.root, "small").folder
-    assert sorted(path.name for path in (folder / "explain").iterdir()) == [
-        "mmpareto.table3.a.json",
-        "mmpareto.table3.a.md",
-    ]
-    assert "(explain/mmpareto.table3.a.md)" in (folder / "README.md").read_text()
+UNIFORM = "mmpareto.table3.Uniform baseline.cg_mnist.accuracy"
+EXPLAINED = "explain/mmpareto.table3.Uniform_baseline.cg_mnist.accuracy"
+
+
+def give_explanation(project, factor: str = "learning_rate", seeds: tuple[int, ...] = (0, 1)) -> str:
+    """Finish the runs of one flip of the uniform baseline, write the explanation, and return the flip's cell."""
+    plan = project.plan()
+    question = ask(plan, project.root, UNIFORM)
+    flip = next(flip for flip in question.flips if flip.factor == factor)
+    for seed in seeds:
+        project.run(plan.cell(flip.cell), seed, 17 + seed)  # 4 more of 20 than the baseline
+    explain_again(project)
+    return flip.cell
+
+
+def explain_again(project) -> None:
+    """Write the explanation of the uniform baseline from the runs that are there."""
+    plan = project.plan()
+    question = ask(plan, project.root, UNIFORM)
+    found = explain(
+        question, plan.papers["mmpareto"], collect(plan, project.root), collect_flips(plan, project.root, question)
+    )
+    write_explanation(explanations_folder(project.root, "small"), found)
+
+
+def publish_explained(project, **options):
+    return publish(project.root, "small", flips=collect_written_flips(project.plan(), project.root), **options)
+
+
+def test_an_explanation_is_published_with_the_runs_that_it_rests_on(project):
+    flip = give_explanation(project)
+    folder = publish_explained(project).folder
+    assert f"({EXPLAINED}.md)" in (folder / "README.md").read_text()
+    assert (folder / f"{EXPLAINED}.md").read_text() == (
+        project.root / f"results/explain/small/{Path(EXPLAINED).name}.md"
+    ).read_text()
+    assert {path.name for path in (folder / "runs" / flip).iterdir()} == {"seed-0", "seed-1"}
+    done = verify(folder)
+    assert (done.differences, done.recomputed, done.runs) == ([], 10, 10)
+
+
+def test_a_run_of_a_flip_that_says_something_else_is_found(project, forge):
+    """Seen in a record: its explanation rested on a run that nobody had."""
+    flip = give_explanation(project)
+    folder = publish_explained(project).folder
+    project.run(project.plan().cell(flip), 1, 3)
+    shutil.copy(project.root / "results/runs" / flip / "seed-1/predictions.npz", folder / "runs" / flip / "seed-1")
+    forge(folder)
+    assert any(flip in str(difference) for difference in verify(folder).differences)
+
+
+def test_an_effect_that_was_changed_by_hand_is_found(project, forge):
+    give_explanation(project)
+    folder = publish_explained(project).folder
+    page = folder / f"{EXPLAINED}.md"
+    assert "+20.00" in page.read_text()
+    page.write_text(page.read_text().replace("+20.00", "+90.00"))
+    forge(folder)
+    assert any(EXPLAINED in str(difference) for difference in verify(folder).differences)
+
+
+def test_a_record_with_more_seeds_has_the_explanation_of_its_own_mean(project, derive):
+    """Seen in a record: three seeds in the table, and an explanation of the one that was there first."""
+    cell, flip = project.cell("uniform"), give_explanation(project)
+    publish_explained(project)
+    project.benchmark(seeds=[0, 1, 2])
+    for one in project.plan().cells:
+        project.run(one, 2, 19)
+    shutil.rmtree(project.root / "results/explain")
+    shutil.rmtree(project.root / "results/runs" / flip)
+    derive(project)
+    folder = publish_explained(project, extend=True).folder
+    found = json.loads((folder / f"{EXPLAINED}.json").read_text())
+    values = read_published(folder).results.seeds(cell.name, "last", "joint", "accuracy", 100.0).finished
+    assert (found["n"], found["mean"]) == (3, pytest.approx(np.mean(list(values.values()))))
+    (effect,) = [effect for effect in found["effects"] if effect["cell"] == flip]
+    assert (effect["n"], effect["effect"], effect["missing"]) == (2, pytest.approx(20.0), [2])
     assert verify(folder).exit_code == 0
+
+
+def test_an_explanation_whose_runs_are_not_there_is_left_out_by_name(project):
+    give_explanation(project)
+    done = publish(project.root, "small")
+    assert [UNIFORM in line for line in done.problems] == [True]
+    assert not (done.folder / "explain").exists()
+
+
+def test_a_record_judged_anew_has_its_explanation_made_anew(project):
+    give_explanation(project)
+    folder = publish_explained(project).folder
+    before = texts(folder)
+    assert judge_again(folder, project.root / "configs") == ()
+    assert texts(folder) == before
+
+
+def test_only_explanations_of_this_benchmark_are_published(project):
+    give_explanation(project)
+    (other,) = (project.root / "results/explain/small").glob("*.json")
+    data = json.loads(other.read_text()) | {"benchmark": "other"}
+    project.write("results/explain/other/x.json", json.dumps(data))
+    assert len(list((publish_explained(project).folder / "explain").glob("*.json"))) == 1
 
 
 def test_git_takes_the_whole_record(project, repository):

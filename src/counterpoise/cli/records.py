@@ -127,11 +127,13 @@ def publish(
         print(found)
         return
     from counterpoise.cli.derive import current_results
+    from counterpoise.runs.explain import collect_written_flips
 
     asked = request(benchmark, settings, root)
     plan = asked.plan()
     current_results(plan, asked.root)
-    done = publication.publish(asked.root, plan.benchmark.name, name, partial=partial, extend=extend)
+    flips = collect_written_flips(plan, asked.root)
+    done = publication.publish(asked.root, plan.benchmark.name, name, partial=partial, extend=extend, flips=flips)
     print(f"{done.folder}: {done.runs} runs, {done.size / 1e6:.2f} MB; all records {done.total / 1e6:.2f} MB")
     for line in (*(f"left out for size: {kind}" for kind in done.left_out), *done.problems):
         print(line)

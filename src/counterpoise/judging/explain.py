@@ -20,7 +20,7 @@ from counterpoise.judging.level import judge_entry
 from counterpoise.judging.pairs import paired_differences
 from counterpoise.judging.verdicts import NumberVerdict, Verdict
 from counterpoise.papers.paper import Column, Paper
-from counterpoise.results.explained import Flip, Question
+from counterpoise.results.explained import SELECTION, Flip, Question
 from counterpoise.results.seeds import SeedValues
 from counterpoise.results.table import Results
 
@@ -122,7 +122,7 @@ def explain(question: Question, paper: Paper, results: Results, flipped: Results
     for other in SELECTIONS:
         if other != layout.selection:
             flip = Flip(
-                factor="selection",
+                factor=SELECTION,
                 title="selection",
                 before=layout.selection,
                 after=other,
@@ -134,7 +134,11 @@ def explain(question: Question, paper: Paper, results: Results, flipped: Results
         if flip.cell is None:
             effects.append(Effect(flip=flip, reason=flip.reason))
         else:
-            effects.append(_effect(flip, seeds(flipped, flip.cell, layout.selection), entry.ours))
+            found = seeds(flipped, flip.cell, layout.selection)
+            # A record may have its flips of fewer seeds than its numbers.
+            planned = {run.seed for run in flipped.runs_of[flip.cell]}
+            missing = tuple(seed for seed in layout.seeds if seed in found.missing or seed not in planned)
+            effects.append(_effect(flip, replace(found, missing=missing), entry.ours))
     return Explanation(
         question=question,
         benchmark=layout.name,
@@ -152,7 +156,7 @@ def explain(question: Question, paper: Paper, results: Results, flipped: Results
 
 def _effect(flip: Flip, flipped: SeedValues, ours: SeedValues) -> Effect:
     # Another selection of the same runs lacks no run of its own.
-    missing = tuple(seed for seed in flipped.missing if seed not in flipped.failed and flip.factor != "selection")
+    missing = tuple(seed for seed in flipped.missing if seed not in flipped.failed and flip.factor != SELECTION)
     pairs = paired_differences(flipped, ours, 1.0)
     effect = Effect(flip=flip, differences=tuple(map(float, pairs)), missing=missing)
     if not pairs.size:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from counterpoise.files import atomic_directory
 from counterpoise.judging.compare import judge
+from counterpoise.publication.explanations import FOLDER
 from counterpoise.publication.record import read_published
 from counterpoise.reporting.write import START_PAGE, write_derived
 from counterpoise.results.explained import read_explanations
@@ -22,7 +23,7 @@ def write_pages(folder: Path, home: Path) -> Path:
     record = read_published(folder)
     results = record.results
     comparisons = [judge(record.papers[name], results) for name in results.layout.judged]
-    explanations = read_explanations(Path(folder) / "explain", results.layout.name).values()
+    explanations = read_explanations(Path(folder) / FOLDER, results.layout.name).values()
     target = Path(home) / results.layout.name
     with atomic_directory(target) as fresh:
         write_derived(fresh, results, comparisons, papers=record.papers, explanations=explanations)

@@ -6,7 +6,7 @@ import gzip
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,13 @@ from counterpoise.judging.compare import Comparison, judge
 from counterpoise.papers.head import OWN
 from counterpoise.papers.paper import Paper
 from counterpoise.publication import record as published
+from counterpoise.publication.explanations import FLIPS, choose_flips, make_explanations, read_flips
+from counterpoise.publication.explanations import FOLDER as EXPLANATIONS
 from counterpoise.publication.readme import NOTES, readme_text
 from counterpoise.publication.verify import recompute, recompute_values, verify
+from counterpoise.reporting.explain import write_explanation
 from counterpoise.results.arrays import pack_arrays
-from counterpoise.results.explained import explanations_folder, read_explanations
+from counterpoise.results.explained import WrittenExplanation, explanations_folder, read_explanations
 from counterpoise.results.layout import OF_ONE_MACHINE, without_local
 from counterpoise.results.papers import papers_of
 from counterpoise.results.record import RunRecord
@@ -39,15 +42,7 @@ from counterpoise.results.run_files import (
     read_predictions,
     read_run_file,
 )
-from counterpoise.results.table import (
-    Results,
-    RunEntry,
-    as_table,
-    read_results,
-    rows_of_run,
-    values_by_run,
-    write_results,
-)
+from counterpoise.results.table import Results, RunEntry, combined, read_results, write_results
 from counterpoise.validation import load_yaml
 
 BUDGET = 25_000_000
@@ -72,13 +67,24 @@ class Publication:
 
 
 def publish(
-    root: Path, benchmark: str, name: str | None = None, *, partial: bool = False, extend: bool = False
+    root: Path,
+    benchmark: str,
+    name: str | None = None,
+    *,
+    partial: bool = False,
+    extend: bool = False,
+    flips: Results | None = None,
 ) -> Publication:
     """Write ``results/published/<name>`` (default: the benchmark's name) from ``results/<benchmark>`` and its runs.
 
     A record that is there is replaced as a whole; its ``notes.md`` stays, and so do, with ``extend``, its finished
-    runs that are planned and not finished here, and its explanations. Before it takes its place, the new record is
-    verified: every number in it was recomputed from what is in it.
+    runs that are planned and not finished here, and its explanations. Explanations are made anew, of the record's runs
+    and those of their flips. Before it takes its place, the new record is verified: every number in it was recomputed
+    from what is in it.
+
+    Args:
+        flips: the results of the cells that written explanations flip to
+            (:func:`counterpoise.runs.explain.collect_written_flips`).
 
     Raises:
         UserError: there are no results; a run is missing or failed (unless ``partial``); results do not fit their
@@ -93,32 +99,36 @@ def publish(
     if extend:
         results, kept = _with_runs_of(published.read_published(published.find_record(root, folder.name)), results)
         sources |= kept
+    homes = [*([folder / EXPLANATIONS] if extend else []), explanations_folder(root, results.layout.name)]
+    written = {one.name: one for home in homes for one in read_explanations(home, results.layout.name).values()}
+    flips, of_flips = choose_flips(written.values(), flips, read_flips(folder) if extend else None)
+    sources = of_flips | sources
     _check_finished(source, results, partial)
     others = sum(_size(other) for other in _records(root) if other != folder)
     notes = read_bytes(folder / NOTES, "notes") if (folder / NOTES).is_file() else None
     results = _portable(results, root)
+    flips = flips and _portable(flips, root)
     with atomic_directory(folder) as fresh:
         if notes is not None:
             write_bytes(fresh / NOTES, notes)
         write_results(results, fresh)
         papers = _copy_papers(results, (root / "configs",), fresh)
         _copy_benchmark(results, root, fresh)
-        if extend:
-            _copy_explanations(folder / "explain", results.layout.name, fresh)
-        _copy_explanations(explanations_folder(root, results.layout.name), results.layout.name, fresh)
-        for run in results.runs:
+        runs = {run.folder: run for run in (*(flips.runs if flips else ()), *results.runs)}.values()
+        for run in runs:
             _copy_record(run, sources[run.folder], fresh / "runs" / run.folder)
         results = replace(results, runs_folder=fresh / "runs")
         room = BUDGET - others - _size(fresh) - FOR_PAGES
-        packed, left_out = _copy_predictions(results, sources, fresh, room)
-        left_out += _copy_series(results, sources, fresh, room - packed.size)
-        named = {name for run in results.runs for name in run.files}
+        packed, left_out = _copy_predictions(runs, results.layout.ece_bins, sources, fresh, room)
+        left_out += _copy_series(runs, sources, fresh, room - packed.size)
+        named = {name for run in runs for name in run.files}
         left_out += sorted(named - {PREDICTIONS, HISTORY, DIAGNOSTICS})  # weights
         if extend:  # agreement is between runs, and a run may have found another only here
             results = recompute_values(results, left_out)
             write_results(results, fresh)
+        problems = _explain(written.values(), results, papers, flips, fresh)
         comparisons = [judge(papers[name], results) for name in results.layout.judged]
-        problems = _derive(results, papers, comparisons, fresh)
+        problems += _derive(results, papers, comparisons, fresh)
         commit, changed = commit_of(root, ".", ":(exclude)results")
         _write_page(fresh, commit=commit, changed=changed, compact=packed.compact, left_out=tuple(left_out))
         size = _size(fresh)
@@ -159,7 +169,7 @@ def judge_again(folder: Path, configs: Path) -> tuple[str, ...]:
     record = published.read_published(folder)
     results = recompute(record)
     with atomic_directory(folder) as fresh:
-        for name in (NOTES, published.BENCHMARK, "runs", "explain"):
+        for name in (NOTES, published.BENCHMARK, "runs"):
             if (folder / name).is_dir():
                 shutil.copytree(folder / name, fresh / name)
             elif (folder / name).exists():
@@ -167,7 +177,11 @@ def judge_again(folder: Path, configs: Path) -> tuple[str, ...]:
         papers = _copy_papers(results, (configs, folder), fresh)
         write_results(results, fresh)
         results = replace(results, runs_folder=fresh / "runs")
-        problems = _derive(results, papers, [judge(papers[name], results) for name in results.layout.judged], fresh)
+        written = read_explanations(folder / EXPLANATIONS, results.layout.name).values()
+        flips = read_flips(folder)
+        flips = flips and recompute_values(flips, record.manifest.left_out)
+        problems = _explain(written, results, papers, flips, fresh)
+        problems += _derive(results, papers, [judge(papers[name], results) for name in results.layout.judged], fresh)
         head = {name: getattr(record.manifest, name) for name in ("commit", "changed", "compact", "left_out")}
         _write_page(fresh, **head)
         found = verify(fresh)
@@ -199,22 +213,8 @@ def _with_runs_of(record: published.PublishedRecord, results: Results) -> tuple[
             f"{record.folder}: has no run of the keys and seeds of '{results.layout.name}': what was published under "
             "another key cannot be extended; publish without --extend replaces it"
         )
-    values, of_old = values_by_run(results.values), values_by_run(old.values)
-    rows = [
-        row
-        for run in (kept.get(run.folder, run) for run in results.runs)
-        for row in rows_of_run(
-            results.cell(run.cell), run, (of_old if run.folder in kept else values).get((run.cell, run.seed), ())
-        )
-    ]
-    places = {(run.cell, run.seed) for run in kept.values()}
-    merged = replace(
-        results,
-        values=as_table(rows),
-        runs=tuple(kept.get(run.folder, run) for run in results.runs),
-        correct={**results.correct, **{place: right for place, right in old.correct.items() if place[:2] in places}},
-        details={**results.details, **{place: found for place, found in old.details.items() if place[:2] in places}},
-    )
+    chosen = [(kept[run.folder], old) if run.folder in kept else (run, results) for run in results.runs]
+    merged = replace(combined(results.layout, chosen), runs_folder=results.runs_folder)
     return merged, {name: record.folder / "runs" / name for name in kept}
 
 
@@ -281,14 +281,20 @@ def _as_yaml(data: dict[str, Any]) -> str:
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
-def _copy_explanations(source: Path, benchmark: str, folder: Path) -> None:
-    """Copy what ``counterpoise explain --write`` says about numbers of a benchmark."""
-    for path in read_explanations(source, benchmark):
-        for suffix in (".md", ".csv", ".json"):
-            if path.with_suffix(suffix).is_file():
-                write_bytes(
-                    folder / "explain" / f"{path.stem}{suffix}", read_bytes(path.with_suffix(suffix), "explanation")
-                )
+def _explain(
+    written: Iterable[WrittenExplanation],
+    results: Results,
+    papers: Mapping[str, Paper],
+    flips: Results | None,
+    folder: Path,
+) -> list[str]:
+    """Write explanations of a record's numbers, and the results of their flips; return what could not be made."""
+    made, problems = make_explanations(written, results, papers, flips)
+    for explanation in made:
+        write_explanation(folder / EXPLANATIONS, explanation)
+    if flips is not None:
+        write_results(flips, folder / FLIPS)
+    return problems
 
 
 def _copy_record(run: RunEntry, source: Path, place: Path) -> None:
@@ -308,10 +314,10 @@ class _Packed:
 
 
 def _copy_predictions(
-    results: Results, sources: Mapping[str, Path], folder: Path, room: int
+    all_runs: Collection[RunEntry], ece_bins: int, sources: Mapping[str, Path], folder: Path, room: int
 ) -> tuple[_Packed, list[str]]:
     """Copy predictions as they are where they are small, else as classes and confidences, else leave them out."""
-    runs = [run for run in results.runs if run.status == "completed"]
+    runs = [run for run in all_runs if run.status == "completed"]
     packed_before = any((sources[run.folder] / COMPACT).exists() for run in runs)  # in the record that is extended
     full = 0 if packed_before else sum((sources[run.folder] / PREDICTIONS).stat().st_size for run in runs)
     if not packed_before and full <= min(FULL_PREDICTIONS, room):
@@ -325,7 +331,7 @@ def _copy_predictions(
             data = read_bytes(sources[run.folder] / COMPACT, "file of predictions")
         else:
             predictions = read_predictions(sources[run.folder], run.files[PREDICTIONS])
-            data = pack_arrays(compact(predictions or {}, results.layout.ece_bins))
+            data = pack_arrays(compact(predictions or {}, ece_bins))
         size += len(data)
         if size > room:
             for path in (folder / "runs").rglob(COMPACT):
@@ -335,14 +341,14 @@ def _copy_predictions(
     return _Packed(size=size, compact=True), []
 
 
-def _copy_series(results: Results, sources: Mapping[str, Path], folder: Path, room: int) -> list[str]:
+def _copy_series(runs: Collection[RunEntry], sources: Mapping[str, Path], folder: Path, room: int) -> list[str]:
     """Copy, compressed, each kind of series for which there is room; return the kinds that are left out."""
-    measurements = sorted({f"{name}.csv" for run in results.runs for name in run.measurements})
+    measurements = sorted({f"{name}.csv" for run in runs for name in run.measurements})
     left_out = []
     for name in dict.fromkeys([HISTORY, *measurements, TIMINGS, DIAGNOSTICS]):
         packed = {
             folder / "runs" / run.folder / f"{name}.gz": gzip.compress(data, mtime=0)
-            for run in results.runs
+            for run in runs
             if run.finished and (data := read_run_file(sources[run.folder], name)) is not None
         }
         size = sum(map(len, packed.values()))
@@ -360,7 +366,7 @@ def _derive(results: Results, papers: dict[str, Paper], comparisons: list[Compar
     from counterpoise.reporting.figures import draw_tables
     from counterpoise.reporting.write import write_derived
 
-    explanations = read_explanations(folder / "explain", results.layout.name).values()
+    explanations = read_explanations(folder / EXPLANATIONS, results.layout.name).values()
     problems = write_derived(folder, results, comparisons, papers=papers, explanations=explanations)
     return [*problems, *draw_tables(results, papers, folder)]
 

@@ -31,7 +31,12 @@ from counterpoise.validation import validate
 SCHEMA = 2
 MANIFEST, README, BENCHMARK = "manifest.json", "README.md", "benchmark.yaml"
 MOST_FILES, LARGEST_FILE, LARGEST_RECORD = 200_000, 200 * 2**20, 2**31
-JUDGING = ("counterpoise.judging.compare", "counterpoise.publication.readme", "counterpoise.reporting.tables.formats")
+JUDGING = (
+    "counterpoise.judging.compare",
+    "counterpoise.publication.readme",
+    "counterpoise.reporting.explain",
+    "counterpoise.reporting.tables.formats",
+)
 
 
 class Manifest(BaseModel):

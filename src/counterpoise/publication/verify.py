@@ -24,11 +24,15 @@ from counterpoise.judging.compare import Comparison, judge
 from counterpoise.metrics import METRICS
 from counterpoise.path_names import printable
 from counterpoise.publication import record as published
+from counterpoise.publication.explanations import FOLDER as EXPLANATIONS
+from counterpoise.publication.explanations import make_explanations, read_flips
 from counterpoise.publication.readme import readme_text
+from counterpoise.reporting.explain import explanation_texts
 from counterpoise.reporting.tables.view import view_table
 from counterpoise.reporting.write import SUMMARY, checked_texts, summary
 from counterpoise.results.agreement import agreement_values
 from counterpoise.results.diagnostics import kind_of
+from counterpoise.results.explained import read_explanations
 from counterpoise.results.measure import Measured, measure_files
 from counterpoise.results.papers import papers_of
 from counterpoise.results.rows import parse_rows
@@ -67,9 +71,10 @@ LINE_NAMES = {
     ".margins.csv": ("table", "margin"),
     ".pairs.csv": ("table", "column", "row", "other"),
 }
-COMPARISON_LINE, TABLE_LINE = ("table", "row", "column"), ("row",)
+COMPARISON_LINE = ("table", "row", "column")
+LINES_BELOW = {"tables": ("row",), EXPLANATIONS: ("factor", "from", "to")}
 # Columns in words, which another version of the source may put differently.
-WORDS = frozenset({"reason", "quote", "section"})
+WORDS = frozenset({"reason", "quote", "section", "source"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,8 +164,22 @@ def verify(folder: Path, papers: Path | None = None) -> Verification:
             done.notes.append(f"not in the record, for its size: {', '.join(sorted(left_out))} of the runs")
     else:
         exact = True
+    if record is not None:
+        texts |= _explanations_again(record, again, done, left_out)
     _compare_texts(folder, texts, done, exact=exact)
     return done
+
+
+def _explanations_again(
+    record: published.PublishedRecord, results: Results, done: Verification, left_out: frozenset[str]
+) -> dict[str, str]:
+    """Return the texts of a record's explanations, made of its runs and those of the flips, by their place."""
+    written = read_explanations(record.folder / EXPLANATIONS, results.layout.name).values()
+    flips = read_flips(record.folder)
+    made, problems = make_explanations(written, results, record.papers, flips and _recomputed(flips, done, left_out))
+    for line in problems:
+        done.differs(EXPLANATIONS, "explanation", "made of runs of the record", line)
+    return {f"{EXPLANATIONS}/{name}": text for one in made for name, text in explanation_texts(one).items()}
 
 
 def recompute(record: published.PublishedRecord) -> Results:
@@ -411,7 +430,7 @@ def _plain(line: str | None) -> str | None:
 
 def _compare_csv(name: str, stored: str, now: str, done: Verification, exact: bool) -> None:
     key = next((columns for end, columns in LINE_NAMES.items() if name.endswith(end)), None)
-    key = key or (TABLE_LINE if name.startswith("tables/") else COMPARISON_LINE)
+    key = key or LINES_BELOW.get(name.partition("/")[0], COMPARISON_LINE)
     try:
         before, after = (_by_line(text, name, key) for text in (stored, now))
     except UserError as error:

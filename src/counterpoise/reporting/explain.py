@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from counterpoise.files import write_json, write_text
+from counterpoise.files import json_text, write_text
 from counterpoise.judging.explain import LEVEL, Effect, Explanation, record
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.reporting.words import counted, difference_unit, interval_text, number_text
@@ -95,14 +95,21 @@ def _headline(explanation: Explanation) -> str:
 
 def write_explanation(folder: Path, explanation: Explanation) -> list[Path]:
     """Write ``<folder>/<name>.{md,csv,json}`` and return their paths."""
-    base = Path(folder) / explanation.question.file_name
-    # Not with_suffix: a number's name has dots.
-    paths = [base.with_name(f"{base.name}{suffix}") for suffix in (".md", ".csv", ".json")]
-    data = record(explanation)
-    write_text(paths[0], as_markdown(explanation))
-    write_text(paths[1], as_csv(COLUMNS, [_row(explanation, effect) for effect in data["effects"]]))
-    write_json(paths[2], data)
+    paths = []
+    for name, text in explanation_texts(explanation).items():
+        paths.append(Path(folder) / name)
+        write_text(paths[-1], text)
     return paths
+
+
+def explanation_texts(explanation: Explanation) -> dict[str, str]:
+    """Return the text of each file of an explanation by the file's name."""
+    name, data = explanation.question.file_name, record(explanation)
+    return {
+        f"{name}.md": as_markdown(explanation),
+        f"{name}.csv": as_csv(COLUMNS, [_row(explanation, effect) for effect in data["effects"]]),
+        f"{name}.json": json_text(data),
+    }
 
 
 def _row(explanation: Explanation, effect: dict) -> dict[str, str]:

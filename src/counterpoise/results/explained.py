@@ -11,11 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from counterpoise.errors import UserError
 from counterpoise.files import read_json
-from counterpoise.results.layout import LayoutValue
+from counterpoise.path_names import CellName
+from counterpoise.results.layout import Layout, LayoutValue
 from counterpoise.results.names import value_name
 from counterpoise.validation import validate
 
 FOLDER = "results/explain"
+SELECTION = "selection"
+"""The factor whose flips are other epochs of the number's own runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,9 @@ class WrittenEffect(_Written):
     ``changed`` lists every setting that differs as (key, before, after).
     """
 
+    factor: str
     title: str
+    cell: CellName | None
     before: str = Field(alias="from")
     after: str = Field(alias="to")
     source: str
@@ -117,6 +122,36 @@ class WrittenExplanation(_Written):
     def known(self) -> list[WrittenEffect]:
         """The effects that have a value, the one that recovers most first."""
         return [effect for effect in strongest_first(self.effects) if effect.mean is not None]
+
+    @property
+    def flipped(self) -> list[WrittenEffect]:
+        """The effects of flips; other epochs of the number's own runs are none."""
+        return [effect for effect in self.effects if effect.factor != SELECTION]
+
+    @property
+    def flipped_cells(self) -> set[str]:
+        """The names of the cells that it flips to."""
+        return {effect.cell for effect in self.flipped if effect.cell is not None}
+
+    def question(self, layout: Layout) -> Question | None:
+        """Return what was asked, None where the layout has no such number or another cell for it."""
+        value = next((value for value in layout.values if value_name(value) == self.name), None)
+        if value is None or value.cell != self.cell:
+            return None
+        flips = [
+            Flip(
+                factor=effect.factor,
+                title=effect.title,
+                before=effect.before,
+                after=effect.after,
+                source=effect.source,
+                cell=effect.cell,
+                reason=effect.reason if effect.cell is None else "",
+                differences=effect.changed,
+            )
+            for effect in self.flipped
+        ]
+        return Question(value=value, cell=self.cell, flips=tuple(flips))
 
     def overshoots(self, effect: WrittenEffect) -> bool:
         """Whether an effect leads beyond the printed number, to the other side of the gap."""

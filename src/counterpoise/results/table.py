@@ -296,6 +296,32 @@ def read_results(folder: Path, runs_folder: Path | None = None) -> Results:
     )
 
 
+def combined(layout: Layout, runs: Iterable[tuple[RunEntry, Results]]) -> Results:
+    """Return results of the given runs, each with what the results beside it have of it.
+
+    Args:
+        layout: has the cells of all of them.
+        runs: none twice. Their own files stay where they are: the ``runs_folder`` is that of the first.
+    """
+    chosen = list(runs)
+    sources = {id(source): source for _, source in chosen}
+    of_run = {(run.cell, run.seed): id(source) for run, source in chosen}
+    values = {number: values_by_run(source.values) for number, source in sources.items()}
+    rows = []
+    for run, source in chosen:
+        rows += rows_of_run(layout.cells[run.cell], run, values[id(source)].get((run.cell, run.seed), ()))
+    of = [(number, source) for number, source in sources.items()]
+    return Results(
+        layout=layout,
+        values=as_table(rows),
+        runs=tuple(run for run, _ in chosen),
+        correct={p: found for n, source in of for p, found in source.correct.items() if of_run.get(p[:2]) == n},
+        details={p: found for n, source in of for p, found in source.details.items() if of_run.get(p[:2]) == n},
+        groups={name: found for _, source in of for name, found in source.groups.items() if name in layout.data},
+        runs_folder=chosen[0][1].runs_folder,
+    )
+
+
 def _with_times(run: RunEntry, times: Mapping[str, Mapping[str, Any]]) -> RunEntry:
     """Return a run whose record has its part of the block of times again."""
     if not run.record:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from counterpoise.errors import UserError, suggest
 from counterpoise.planning.plan import Plan
-from counterpoise.results.explained import Flip, Question
+from counterpoise.results.explained import Flip, Question, explanations_folder, read_explanations
 from counterpoise.results.names import find_values, value_name
 from counterpoise.results.table import Results
 from counterpoise.runs.collect import collect
@@ -42,3 +42,16 @@ def collect_flips(plan: Plan, root: Path, question: Question) -> Results:
     """
     names = dict.fromkeys(flip.cell for flip in question.flips if flip.cell is not None)
     return collect(plan, root, cells=[plan.cell(name) for name in names])
+
+
+def collect_written_flips(plan: Plan, root: Path) -> Results:
+    """Return the results of the cells of all flips that written explanations of a benchmark name.
+
+    A cell that the plan does not have any more, because configuration or source changed since, is left out.
+
+    Raises:
+        UserError: an explanation is torn, or a run's files do not fit its record.
+    """
+    written = read_explanations(explanations_folder(root, plan.benchmark.name), plan.benchmark.name).values()
+    named = set().union(*(explanation.flipped_cells for explanation in written))
+    return collect(plan, root, cells=[plan.cell(name) for name in sorted(named) if name in plan.flipped])
