@@ -54,6 +54,15 @@ def test_plan_counts_what_is_to_do_and_what_is_there(project, say):
     assert "to prepare" not in say("plan")
 
 
+def test_plan_prepares_nothing_for_runs_that_are_done(project, say):
+    for cell in project.plan().cells:
+        for seed in project.plan().seeds:
+            project.run(cell, seed)
+    said = say("plan")
+    assert "to prepare" not in said
+    assert "not needed: its runs are done" in said
+
+
 def test_plan_lists_every_cell_on_request(project, say):
     project.run(project.cell("uniform"), 0)
     listed = say("plan", "--cells")

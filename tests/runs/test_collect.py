@@ -20,6 +20,7 @@ from counterpoise.results.table import FILES, Results, read_results, write_resul
 from counterpoise.runs import collect as module
 from counterpoise.runs.collect import collect
 from counterpoise.runs.failure import KILLED
+from counterpoise.runs.kept_data import keep
 
 
 @pytest.fixture
@@ -94,8 +95,11 @@ def test_groups_of_test_examples_are_those_of_the_data_and_outlive_it(project, c
     groups = found.groups[folder.name]
     assert [len(set(groups[place : place + 4])) for place in range(0, TEST_SIZE, 4)] == [1] * (TEST_SIZE // 4)
     assert len(set(groups)) == TEST_SIZE // 4
+    keep(PreparedData.open(folder), project.root)
     shutil.rmtree(folder)
-    np.testing.assert_array_equal(results(project, found).groups[folder.name], groups)
+    again = results(project)
+    np.testing.assert_array_equal(again.groups[folder.name], groups)
+    assert again.layout == found.layout
 
 
 def test_every_planned_run_is_an_entry_and_has_a_row(project, cell, run):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from small_project import BENCHMARK, SmallProject
 
 from counterpoise.comparability import NOT_IN_BENCHMARK
+from counterpoise.data.prepared import PreparedData
 from counterpoise.planning.figures import measurement_name
 from counterpoise.planning.plan import make_plan
 from counterpoise.results.layout import Layout
+from counterpoise.runs.kept_data import keep
 from counterpoise.runs.layout import layout_of
 
 
@@ -52,6 +55,20 @@ def test_two_datasets_of_the_same_settings_keep_their_names(project):
     titles = {cell.dataset: layout.data[cell.data].title for cell in layout.cells.values()}
     assert len({data.key for data in layout.data.values()}) == 1
     assert titles["twin"] == f"Twin of {titles['cg_digits']}"
+
+
+def test_what_data_departed_from_is_known_when_its_arrays_are_gone(project):
+    """Seen: after its arrays had been deleted to save room, data of the user's own lists counted as the paper's."""
+    cell = project.cell("uniform")
+    folder = project.prepared(cell)
+    manifest = json.loads((folder / "manifest.json").read_text()) | {
+        "departures": ["a list of one's own"],
+        "splits": {},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    keep(PreparedData(folder, manifest), project.root)
+    shutil.rmtree(folder)
+    assert layout_of(project.plan(), project.root).data[cell.data.directory.name].manifest == manifest
 
 
 def test_the_manifest_of_prepared_data_comes_along_where_there_is_one(project):

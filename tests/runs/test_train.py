@@ -124,6 +124,15 @@ def test_a_run_is_published_whole(run, seed):
     assert all(sha256_file(run.folder / name) == digest for name, digest in found.files.items())
 
 
+def test_what_the_data_was_outlives_its_arrays(run, prepared):
+    _, data = prepared
+    trained(run)
+    kept = PreparedData(run.root / "results/data" / data.path.name, data.manifest)
+    assert (kept.path / "manifest.json").read_bytes() == (data.path / "manifest.json").read_bytes()
+    np.testing.assert_array_equal(kept.array("test", "group"), data.array("test", "group"))
+    assert {path.name for path in kept.path.rglob("*.npy")} == {"group.npy"}
+
+
 def test_a_record_names_device_threads_and_versions_of_its_attempt(run):
     (attempt,) = read_record(trained(run), run.cell.key, 0).attempts
     assert (attempt.epoch, attempt.step) == (0, 0)

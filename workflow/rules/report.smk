@@ -14,7 +14,7 @@ rule report:
     input:
         reported_files,
     output:
-        BASIS,
+        update(BASIS),
     log:
         f"logs/report/{PLAN.benchmark.name}.log",
     params:

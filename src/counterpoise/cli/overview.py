@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -52,8 +52,9 @@ def plan_lines(
     yield f"  seeds      {', '.join(map(str, plan.seeds))}; selection {benchmark.selection}"
     yield f"  cells      {len(plan.cells)}"
     yield f"  runs       {len(runs)}: {len(to_do)} to do, {len(runs) - len(to_do)} there ({_counts(counts)})"
-    yield from _block("data", _data_lines(plan, root, downloads))
-    yield from _block("disk", _disk_lines(plan, root))
+    needed = {run.cell.data_of(run.seed) for run in to_do}
+    yield from _block("data", _data_lines(plan, root, downloads, needed))
+    yield from _block("disk", _disk_lines(plan, root, needed))
     yield from _block("estimate", [*estimate_lines(to_do, records, how), *notes])
     yield from _block("memory", _memory_lines(plan, to_do))
     yield from _block("verdicts", power_lines(plan, root))
@@ -199,14 +200,16 @@ def _table_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def _data_lines(plan: Plan, root: Path, downloads: Mapping[str, str]) -> list[str]:
+def _data_lines(plan: Plan, root: Path, downloads: Mapping[str, str], needed: Collection[PreparedDataset]) -> list[str]:
     prepared, lines = [], []
     for data in plan.datasets:
         name = data.directory.relative_to(PREPARED)
         if is_prepared(data, root):
             prepared.append(f"{name}: prepared")
-        else:
+        elif data in needed:
             lines.append(f"{name}: to prepare; {downloads.get(data.name, 'downloads unknown')}")
+        else:
+            prepared.append(f"{name}: not there, and not needed: its runs are done")
     lines += prepared
     more = [f"... and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
     return lines[:MOST_LINES] + more
@@ -251,11 +254,11 @@ def memory_notes(
     return lines
 
 
-def _disk_lines(plan: Plan, root: Path) -> list[str]:
-    """Return what the data takes that is not prepared yet: its arrays, and the raw files where their size is known."""
+def _disk_lines(plan: Plan, root: Path, needed: Collection[PreparedDataset]) -> list[str]:
+    """Return what the data takes that is to be prepared: its arrays, and the raw files where their size is known."""
     from counterpoise.planning.forms import form_of
 
-    missing = [data for data in plan.datasets if not is_prepared(data, root)]
+    missing = [data for data in plan.datasets if data in needed and not is_prepared(data, root)]
     if not missing:
         return []
     forms = {data: form_of(root, plan.resolver.configs, data) for data in missing}
@@ -271,6 +274,12 @@ def _disk_lines(plan: Plan, root: Path) -> list[str]:
     if known:
         arrays = f"{size_text(sum(form.nbytes for form in known))} of arrays to prepare"
         lines.append(arrays + (f", from {size_text(size)} of raw files" if size else ""))
+    by_seed = [{cell.data_of(seed) for cell in plan.cells} for seed in plan.seeds]
+    largest = max(sum(form.nbytes for data, form in forms.items() if form and data in of_seed) for of_seed in by_seed)
+    if largest < sum(form.nbytes for form in known):
+        lines.append(
+            f"{size_text(largest)} of them at a time where seeds run in turn, each on its fold: docs/datasets.md"
+        )
     unsized = ", ".join(name for name, found in raw.items() if found is None)
     formless = ", ".join(dict.fromkeys(data.component for data, form in forms.items() if form is None))
     lines += [f"without the raw files of {unsized}: their size is not published"] if unsized else []

@@ -25,7 +25,7 @@ from counterpoise.files import read_json, sha256_file, write_json
 
 BASIS = "basis.json"
 SCHEMA = 1
-RESERVED = ("runs", "explain", "published", "performance", "audit")
+RESERVED = ("runs", "data", "explain", "published", "performance", "audit")
 """Folders of ``results/`` that no benchmark can be called by."""
 
 # The source that derives: what it says enters the digest byte for byte, templates too. A changed comment makes a report

@@ -48,7 +48,7 @@ class _Manifest(BaseModel):
 
 
 class LayoutData(_Stored):
-    """Prepared data that runs are trained on; ``manifest`` is empty where it was not prepared here.
+    """Prepared data that runs are trained on; ``manifest`` is empty where it was never prepared here.
 
     Two datasets may have the same ``key``: the same settings under two names, as in miniature.
     """

@@ -24,6 +24,7 @@ from counterpoise.results.record import RunRecord, data_problem, read_record
 from counterpoise.results.run_files import DIAGNOSTICS, HISTORY, PREDICTIONS, RECORD, TIMINGS
 from counterpoise.results.table import Results, RunEntry, Value, as_table, rows_of_run, values_by_run
 from counterpoise.runs.failure import is_interrupted, read_failure
+from counterpoise.runs.kept_data import described
 from counterpoise.runs.layout import layout_of
 from counterpoise.runs.redo import benchmark_options, redo_command, run_logs
 from counterpoise.runs.run import RUNS, Run
@@ -91,19 +92,19 @@ def collect(plan: Plan, root: Path, previous: Results | None = None, *, cells: S
         layout=layout,
         values=as_table(rows),
         runs=tuple(entries),
-        groups=_groups(layout, {run.data.directory.name: root / run.data.directory for run in runs}, previous),
+        groups=_groups(layout, {run.data.directory.name: described(run.data, root) for run in runs}),
         correct=correct,
         details=details,
         runs_folder=root / RUNS,
     )
 
 
-def _groups(layout: Layout, folders: Mapping[str, Path], previous: Results | None) -> dict[str, NDArray[np.int64]]:
+def _groups(layout: Layout, folders: Mapping[str, Path]) -> dict[str, NDArray[np.int64]]:
     """Return, by the name of prepared data, which test examples belong together: numbers from 0 of shape (n_test,).
 
-    Data that says nothing of it has no entry. Where prepared data is no longer there, ``previous`` remembers.
+    Data that says nothing of it has no entry.
     """
-    found = {} if previous is None else {name: old for name, old in previous.groups.items() if name in folders}
+    found = {}
     for name, folder in folders.items():
         if GROUP in layout.data[name].manifest.get("extras", {}):
             data = PreparedData(folder, layout.data[name].manifest)

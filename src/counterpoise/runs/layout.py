@@ -22,6 +22,7 @@ from counterpoise.results.layout import (
     LayoutValue,
     without_local,
 )
+from counterpoise.runs.kept_data import MANIFEST, described
 from counterpoise.runs.redo import relative
 
 
@@ -110,7 +111,7 @@ def _full_name(part: PreparedDataset) -> str:
 
 
 def _data(part: PreparedDataset, root: Path) -> LayoutData:
-    path = Path(root) / part.directory / "manifest.json"
+    path = described(part, root) / MANIFEST
     manifest: dict[str, Any] = read_json(path, "manifest of prepared data") if path.is_file() else {}
     return LayoutData(
         name=part.name,

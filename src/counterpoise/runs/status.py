@@ -18,6 +18,7 @@ from counterpoise.results.record import RECORD, RunRecord, absent_files, read_re
 from counterpoise.runs.attempt import WorkFolder
 from counterpoise.runs.failure import NAME as FAILURE
 from counterpoise.runs.failure import is_interrupted, read_failure
+from counterpoise.runs.kept_data import KEPT
 from counterpoise.runs.progress import read_progress
 from counterpoise.runs.remembered import remembered
 from counterpoise.runs.run import RUNS, WORK
@@ -176,7 +177,7 @@ def find_orphans(root: Path, in_use: InUse) -> list[Orphan]:
     root = Path(root)
     found = [_orphan("runs", path) for path in _unknown_cells(root / RUNS, in_use)]
     found += [_orphan("state", path) for path in _unknown_cells(root / WORK, in_use)]
-    prepared = sorted((root / PREPARED).glob("*.*/manifest.json"))
+    prepared = [path for home in (PREPARED, KEPT) for path in sorted((root / home).glob("*.*/manifest.json"))]
     return found + [_orphan("data", path.parent) for path in prepared if not in_use.has_data(path.parent.name)]
 
 

@@ -25,6 +25,7 @@ from counterpoise.protocol import Protocol
 from counterpoise.results.record import RECORD, RunRecord, data_problem, read_record
 from counterpoise.runs.attempt import WorkFolder, is_whole, publish
 from counterpoise.runs.checkpoint import Checkpoints
+from counterpoise.runs.kept_data import keep
 from counterpoise.runs.machine import attempt_here
 from counterpoise.runs.outputs import write_outputs
 from counterpoise.runs.run import Run
@@ -87,6 +88,7 @@ def _train(run: Run, device: torch.device, control: Control, work: WorkFolder) -
         work.note_attempts(attempts)
         trainer.run(dataclasses.replace(control, save=checkpoints.save))
     write_outputs(run, trainer, data, attempts, work.finished)
+    keep(data, run.root)
     checkpoints.remove()
 
 
