@@ -23,6 +23,9 @@ class Server:
         self.statuses = []
         self.kind = "application/octet-stream"
         self.ranges = True
+        self.length = None
+        self.redirect = ""
+        self.sends_all_as_a_part = False
         self.requests = []
         self.url = ""
 
@@ -39,14 +42,22 @@ def server():
                 if status != 200:
                     self.send_error(status)
                     return
+            if state.redirect:
+                self.send_response(302)
+                self.send_header("Location", state.redirect)
+                self.end_headers()
+                return
             start, status = 0, 200
             asked = self.headers.get("Range")
             fresh = self.headers.get("If-Range") in (None, state.etag)
             if asked and state.ranges and fresh:
                 start, status = int(asked.removeprefix("bytes=").removesuffix("-")), 206
+            start = 0 if state.sends_all_as_a_part else start
             part = state.body[start:]
             self.send_response(status)
-            self.send_header("Content-Length", str(len(part)))
+            if status == 206:
+                self.send_header("Content-Range", f"bytes {start}-{len(state.body) - 1}/{len(state.body)}")
+            self.send_header("Content-Length", str(len(part)) if state.length is None else state.length)
             self.send_header("Content-Type", state.kind)
             if state.etag:
                 self.send_header("ETag", state.etag)
@@ -113,6 +124,20 @@ def test_a_server_without_ranges_is_asked_from_the_start(tmp_path, server):
     assert (tmp_path / "a.bin").read_bytes() == BODY
 
 
+def test_another_part_than_was_asked_for_is_not_appended(tmp_path, server):
+    server.cut_after, server.sends_all_as_a_part = [40_000], True
+    fetch(server, tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+    assert [request.get("Range") for request in server.requests] == [None, "bytes=40000-", None]
+
+
+@pytest.mark.parametrize("length", ["unknown", f"{len(BODY)}, {len(BODY)}", "-1"])
+def test_a_length_that_is_no_number_says_nothing(tmp_path, server, length):
+    server.length = length
+    fetch(server, tmp_path / "a.bin", sha256=SHA256)
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+
+
 @pytest.mark.parametrize("status", [500, 503, 429, 408])
 def test_passing_faults_are_retried(tmp_path, server, status):
     server.statuses = [status, status]
@@ -153,6 +178,20 @@ def test_a_web_page_in_place_of_the_file_is_refused(tmp_path, server, kind):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_empty_answer_is_no_file(tmp_path, server):
+    server.body = b""
+    with pytest.raises(UserError, match="the server sent an empty file"):
+        fetch(server, tmp_path / "a.zip")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_redirection_that_leads_back_is_one_line(tmp_path, server):
+    server.redirect = server.url
+    with pytest.raises(UserError, match="infinite loop") as caught:
+        fetch(server, tmp_path / "a.zip")
+    assert "\n" not in str(caught.value)
+
+
 def test_what_was_there_stays_when_a_download_fails(tmp_path, server):
     (tmp_path / "a.bin").write_bytes(b"mine")
     with pytest.raises(UserError):
@@ -183,6 +222,33 @@ def test_an_optional_file_is_given_up_only_where_every_address_refuses(tmp_path,
     monkeypatch.setattr(module, "_attempt", answers)
     with pytest.raises(UserError, match="0: the reason of this address; 1: the reason of this address"):
         download(["0", "1"], tmp_path / "a.bin", optional=True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "://host/a.bin",
+        "http://[bad/a.bin",
+        "http://a..b/a.bin",
+        "http://127.0.0.1:9/\u00fc/a.bin",
+        "http://h:port/a.bin",
+    ],
+)
+def test_what_is_no_address_is_one_line_at_once_and_the_next_is_tried(tmp_path, server, url):
+    slept = []
+    with pytest.raises(UserError, match="is no address that can be asked"):
+        download([url], tmp_path / "a.bin", sleep=slept.append)
+    assert slept == []
+    download([url, server.url], tmp_path / "a.bin", sha256=SHA256)
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("url", ["htp://host/a.bin", "http:///a.bin"])
+def test_an_address_without_a_host_or_of_an_unknown_kind_is_not_asked_again(tmp_path, url):
+    slept = []
+    with pytest.raises(UserError, match=r"unknown url type: htp|no host given"):
+        download([url], tmp_path / "a.bin", sleep=slept.append)
+    assert slept == []
 
 
 def test_no_address_at_all_is_said(tmp_path):

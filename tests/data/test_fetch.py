@@ -50,6 +50,11 @@ def test_a_missing_mirror_is_named(tmp_path):
         fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=tmp_path / "nowhere")
 
 
+def test_the_home_folder_of_nobody_is_no_mirror(tmp_path):
+    with pytest.raises(UserError, match="mirror: no folder ~nobody-of-this-name/mirror"):
+        fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror="~nobody-of-this-name/mirror")
+
+
 def test_a_damaged_file_that_is_there_is_not_taken_for_good(tmp_path, shared):
     (tmp_path / "raw/mnist").mkdir(parents=True)
     (tmp_path / "raw/mnist" / NAMES[3]).write_bytes(b"<html>quota</html>")
@@ -203,6 +208,13 @@ def test_a_list_that_names_files_outside_is_refused(tmp_path):
         fetch_dataset("grid", {}, tmp_path / "raw", mirror=address)
 
 
+@pytest.mark.parametrize("line", ["{} *./mnist/a\n", "\ufeff{}  mnist/a\r\n", "{}  *mnist/a\n"])
+def test_a_list_of_digests_may_be_of_any_program(tmp_path, line):
+    digest = "0a" * 32
+    (tmp_path / "SHA256SUMS").write_text(line.format(digest.upper()))
+    assert mirrors.read_sums(tmp_path) == {"mnist/a": digest}
+
+
 def test_a_pointer_from_a_server_is_no_file(tmp_path):
     (tmp_path / "mirror/mnist").mkdir(parents=True)
     for name in NAMES:
@@ -303,6 +315,20 @@ def pack(path, folder, top):
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             bundle.addfile(entry, io.BytesIO(content))
+
+
+def test_an_empty_folder_is_filled_from_the_archive(tmp_path):
+    (tmp_path / "lists").mkdir()
+    for name in ("trainSet.txt", "valSet.txt", "testSet.txt"):
+        (tmp_path / "lists" / name).write_text("Bark&aaaaaaaaaaa&good&0&10\n")
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips/aaaaaaaaaaa.mp4").write_bytes(b"clip")
+    pack(tmp_path / "mirror/ave/AVE_Dataset.zip", tmp_path / "clips", "AVE/")
+    (tmp_path / "raw/ave/AVE_Dataset").mkdir(parents=True)
+    own = {"ave": tmp_path / "lists"}
+    fetch_dataset("ave", {}, tmp_path / "raw", mirror=tmp_path / "mirror", data_roots=own)
+    assert (tmp_path / "raw/ave/AVE_Dataset/AVE/aaaaaaaaaaa.mp4").read_bytes() == b"clip"
+    fetch_dataset("ave", {}, tmp_path / "raw", mirror=tmp_path / "mirror", data_roots=own)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from counterpoise.data.prepare import prepare_dataset
 from counterpoise.data.prepared import PreparedData
+from counterpoise.data.store import ArrayStore
 from counterpoise.errors import UserError
 
 KEY = "0123456789ab"
@@ -84,6 +86,8 @@ def test_without_a_column_a_share_of_each_class_is_held_out(tmp_path):
         ({"a_test": "x,y\n7,nan\n"}, {}, "a_test.csv: line 2: column 'y': 'nan'"),
         ({"a_train": "x,y\n1,2\n3\n5,6\n"}, {}, "a_train.csv: line 3 has 1 fields, the first line 2"),
         ({"a_train": "x,y\n1,2\n"}, {}, "a_train.csv: has 1 samples, .*y_train.csv has 3"),
+        ({"y_train": 'label\n"cat\n' + "dog\n" * 80_000}, {}, r"y_train.csv: line \d+ is not a line of fields"),
+        ({"a_train": "x,y\n", "y_train": "label\n"}, {}, "y_train.csv: has a heading and no lines below it"),
         ({"a_test": "x,y,z\n7,8,9\n"}, {}, r"a_test.csv: a sample has shape \(3,\)"),
         ({"y_test": "label\ndgo\n"}, {}, "y_test.csv: the class 'dgo' is in 'test' and not in 'train'"),
         ({"y_train": "label\ncat\n  \ncat\n"}, {}, "y_train.csv: line 3: column 'label' is empty"),
@@ -92,6 +96,9 @@ def test_without_a_column_a_share_of_each_class_is_held_out(tmp_path):
         ({}, {"splits": ["train"]}, "must have 'train' and 'test'"),
         ({}, {"labels": "y_train.csv"}, "either all of 'modalities' and 'labels' contain"),
         ({}, {"modalities": {"a": "b_{split}.csv"}}, "b_train.csv: is not there; put it there, or correct the name"),
+        ({}, {"modalities": {"label": "a_{split}.csv"}}, "modalities: none can be called 'label'"),
+        ({}, {"modalities": {"ids": "a_{split}.csv"}}, "modalities: none can be called 'ids'"),
+        ({}, {"modalities": {"../a": "a_{split}.csv"}}, "modalities: none can be called '../a'"),
         ({}, {"modalities": {}}, "'path' and 'modalities' must be given"),
     ],
 )
@@ -115,3 +122,56 @@ def test_pickled_objects_are_refused(by_file):
         np.save(by_file / f"raw/mine/b_{split}.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(UserError, match=r"b_train.npy: is no array that can be read"):
         prepare(by_file, modalities={"b": "b_{split}.npy"})
+
+
+def test_a_file_that_holds_no_single_array_is_named(by_file):
+    packed, single = io.BytesIO(), io.BytesIO()
+    np.savez(packed, x=np.zeros((3, 2)))
+    np.save(single, np.zeros((3, 2)))
+    contents = {
+        "empty": b"",
+        "archive": packed.getvalue(),
+        "half an archive": packed.getvalue()[:60],
+        "damaged header": single.getvalue().replace(b"(3, 2)", b"(3, 2("),
+    }
+    np.save(by_file / "raw/mine/b_test.npy", np.zeros((1, 2)))
+    for content in contents.values():
+        (by_file / "raw/mine/b_train.npy").write_bytes(content)
+        with pytest.raises(UserError, match=r"b_train.npy: is no array that can be read"):
+            prepare(by_file, modalities={"b": "b_{split}.npy"})
+
+
+def test_splits_of_other_types_are_refused_and_not_cut_to_that_of_the_first(by_file):
+    np.save(by_file / "raw/mine/b_train.npy", np.full((3, 2), 7, np.uint8))
+    np.save(by_file / "raw/mine/b_test.npy", np.full((1, 2), 300.7))
+    with pytest.raises(UserError, match=r"b_test.npy: its numbers are float64, in the first split they are uint8"):
+        prepare(by_file, modalities={"b": "b_{split}.npy"})
+
+
+def test_labels_that_only_look_like_numbers_are_words(by_file):
+    write(by_file / "raw/mine", y_train=f"label\n--5\n{'1' * 5000}\n10\n", y_test="label\n--5\n")
+    assert prepare(by_file).targets["label"]["names"] == ["--5", "10", "1" * 5000]
+
+
+def test_a_file_without_a_single_number_is_named(by_file):
+    for split, count in (("train", 3), ("test", 1)):
+        np.save(by_file / f"raw/mine/b_{split}.npy", np.zeros((count, 0), np.float32))
+    for file in ("b_{split}.npy", "y_{split}.csv"):  # the labels' file has a column of labels and no other
+        with pytest.raises(UserError, match=r"_train\..*: has no numbers: a sample has shape \(0,\)"):
+            prepare(by_file, modalities={"b": file})
+
+
+def test_files_that_changed_since_an_interrupted_attempt_are_read_again(by_file, monkeypatch):
+    append = ArrayStore.append
+
+    def interrupted(store, split, *rest, **arrays):
+        if split == "test":
+            raise KeyboardInterrupt
+        append(store, split, *rest, **arrays)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ArrayStore, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(by_file)
+    write(by_file / "raw/mine", a_train="x,y\n1,2\n3,4\n5,60\n")
+    assert prepare(by_file).array("train", "a").tolist() == [[1, 2], [3, 4], [5, 60]]

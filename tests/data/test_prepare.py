@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from pathlib import Path
 
 import data_trees
 import numpy as np
@@ -79,17 +80,27 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     assert read_data_roots({"crema_d": "~/my data"}, ["crema_d"]) == {"crema_d": tmp_path / "my data"}
 
 
+def test_the_home_folder_of_nobody_is_no_folder():
+    roots = {"ave": "~nobody-of-this-name/ave"}
+    with pytest.raises(UserError, match=r"data_roots: ave: no folder ~nobody-of-this-name/ave"):
+        read_data_roots(roots, ())
+    with pytest.raises(UserError, match=r"data_roots: ave: no folder ~nobody-of-this-name/ave"):
+        raw_files(make_dataset("ave", {}), Path("raw"), roots)
+
+
 def test_an_unknown_name_is_refused_with_the_nearest(tmp_path):
     with pytest.raises(UserError, match="unknown dataset 'crema_d_vav'; did you mean 'crema_d_vavl'"):
         read_data_roots({"crema_d_vav": tmp_path}, ["crema_d_vavl"])
 
 
-def test_a_path_that_yaml_cut_at_a_comment_is_noticed(tmp_path):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data #2").mkdir()
+@pytest.mark.parametrize("name", ["data", "data [old]", "a**b"])
+def test_a_path_that_yaml_cut_at_a_comment_is_noticed(tmp_path, name):
+    (tmp_path / name).mkdir()
+    assert read_data_roots({"crema_d": str(tmp_path / name)}, ["crema_d"])
+    (tmp_path / f"{name} #2").mkdir()
     with pytest.raises(UserError, match="contains ' #' in quotes"):
-        read_data_roots({"crema_d": str(tmp_path / "data")}, ["crema_d"])
-    assert read_data_roots({"crema_d": str(tmp_path / "data #2")}, ["crema_d"])
+        read_data_roots({"crema_d": str(tmp_path / name)}, ["crema_d"])
+    assert read_data_roots({"crema_d": str(tmp_path / f"{name} #2")}, ["crema_d"])
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):

@@ -1,6 +1,7 @@
 """Raw files: found however they are sorted, known for what they are, and not taken for what they are not."""
 
 import pytest
+from permissions import bound_by_permissions
 
 from counterpoise.data.sources import RawFiles, Source, check_file, files_below, impostor, is_published, place
 from counterpoise.errors import UserError
@@ -26,6 +27,22 @@ def test_links_are_followed_and_a_link_back_up_ends_the_search(tmp_path):
     (tmp_path / "mine/again").symlink_to(tmp_path / "elsewhere/clips")
     (tmp_path / "mine/up").symlink_to(tmp_path / "mine")
     assert names(tmp_path / "mine", ".mp4") == ["b.mp4", "again/a.mp4"]
+
+
+def test_files_of_a_folder_that_cannot_be_read_are_not_missing(tmp_path):
+    touch(tmp_path / "mine/VideoFlash/a.flv")
+    (tmp_path / "mine/lost+found").mkdir()  # at the top of a disk, for root alone
+    raw = RawFiles((tmp_path / "mine", tmp_path / "nowhere"))
+    with bound_by_permissions():
+        (tmp_path / "mine/lost+found").chmod(0)
+        assert list(raw.below(".flv")) == [tmp_path / "mine/VideoFlash/a.flv"]
+        (tmp_path / "mine/VideoFlash").chmod(0)
+        try:
+            with pytest.raises(UserError, match="VideoFlash: the folder cannot be read: Permission denied"):
+                list(raw.below(".flv"))
+        finally:
+            for folder in (tmp_path / "mine").iterdir():
+                folder.chmod(0o755)
 
 
 def test_what_other_systems_leave_is_none_of_the_files(tmp_path):
@@ -55,6 +72,15 @@ def test_only_files_below_a_named_folder_count_where_there_is_one(tmp_path):
     assert set(RawFiles((tmp_path,)).by_stem(".mpg", within="s1")) == {"bbaf2n"}
     # A folder that is itself that one has no such folder in it.
     assert set(RawFiles((tmp_path / "s2",)).by_stem(".mpg", within="s1")) == {"bbaf2n", "lbax4n"}
+
+
+def test_an_empty_folder_does_not_take_the_place_of_the_files_that_belong_in_it(tmp_path):
+    source = Source(path="UCF-101", unpack="clips", holds=(".avi",))
+    for name in ("UCF-101", "clips"):
+        (tmp_path / name / "Archery").mkdir(parents=True)
+    assert place(source, RawFiles((tmp_path,))) is None
+    touch(tmp_path / "clips/Archery/a.avi")
+    assert place(source, RawFiles((tmp_path,))) == tmp_path / "clips"
 
 
 def test_files_that_an_archive_holds_take_its_place(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import stat
 import struct
@@ -24,7 +25,8 @@ ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 # Compression methods of zip files that are met with, by number; Python reads the others.
 UNREADABLE = {1: "shrunk", 6: "imploded", 9: "Deflate64", 20: "Zstandard", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
 
-# What the readers raise on damaged archives.
+# What the readers raise on damaged archives. RuntimeError is that a zip's header asks for a reader of another version
+# (NotImplementedError), and that a tar nests its long names without end (RecursionError).
 _BROKEN = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -35,11 +37,12 @@ _BROKEN = (
     ValueError,
     LookupError,
     OverflowError,
+    RuntimeError,
 )
 
 
 def extract(archive: Path, destination: Path, *, max_bytes: int | None = None, max_files: int = MAX_FILES) -> None:
-    """Unpack a zip or tar ``archive`` into the new folder ``destination``, wholly or not at all.
+    """Unpack a zip or tar ``archive`` into the new or empty folder ``destination``, wholly or not at all.
 
     Which of the two it is shows in its bytes. Refused, by name: absolute paths, ``..``, links that leave the
     folder, devices, more than ``max_files`` entries and more than ``max_bytes`` (by default 200 times the
@@ -48,7 +51,8 @@ def extract(archive: Path, destination: Path, *, max_bytes: int | None = None, m
     copies. The archive is read to its end, so that its checksums are compared.
     """
     archive, destination = Path(archive), Path(destination)
-    if destination.exists():
+    # An empty folder, which somebody made for the files, is replaced.
+    if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):
         raise UserError(f"{destination}: is there already; {archive.name} is unpacked into a new folder only")
     if max_bytes is None:
         max_bytes = max(FREE_BYTES, MAX_RATIO * archive.stat().st_size)
@@ -65,8 +69,9 @@ def extract(archive: Path, destination: Path, *, max_bytes: int | None = None, m
     except _BROKEN as error:
         raise UserError(f"{archive}: is damaged or cut short ({error}); a whole copy of it is needed") from error
     except OSError as error:
-        # gzip and bz2 say so of damage, without a number.
-        if error.errno is None:
+        # gzip and bz2 say so of damage, without a number. A zip whose first part is missing has its list of entries
+        # before its start.
+        if error.errno in (None, errno.EINVAL):
             raise UserError(f"{archive}: is damaged or cut short ({error}); a whole copy of it is needed") from error
         raise UserError(f"{destination}: cannot be unpacked: {error.strerror or error}") from error
 
@@ -134,12 +139,14 @@ class _Unpacking:
         self._links.append((name, PurePosixPath(*parts), place))
 
     def finish(self) -> None:
-        """Write the links. One that leads to no file of the archive is left out."""
+        """Write the links. One that leads to no file of the archive is left out. An archive of no file is refused."""
         for _, target, place in self._links:
             source = self._root / target
             if source.is_file() and source != place:
                 with source.open("rb") as file:
                     self.write(place, file)
+        if not any(path.is_file() for path in self._root.rglob("*")):
+            raise UserError(f"{self._archive}: holds no file; a whole copy of it is needed")
 
     def _spend(self, size: int, entries: int = 0) -> None:
         self._bytes -= size

@@ -55,7 +55,8 @@ def download(
         try:
             _attempt(url, destination, size, sha256, progress, attempts, sleep)
         except FetchError as error:
-            reasons.append(f"{url}: {error}")
+            # Some reasons, as that of a redirection that leads back to itself, have several lines.
+            reasons.append(f"{url}: {' '.join(str(error).split())}")
             refused = refused and isinstance(error, RefusedError)
         else:
             return
@@ -89,11 +90,18 @@ def _attempt(
                 part.discard()
             elif error.code < 500 and error.code not in (408, 425, 429):
                 raise RefusedError(reason) from error
+        except (ValueError, http.client.InvalidURL) as error:
+            # Of the address itself, or of one that the server sends us to: it will not become one by waiting.
+            raise FetchError(f"is no address that can be asked ({error})") from error
         except (http.client.HTTPException, OSError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
                 raise UserError(f"{part.path}: cannot be written: {error.strerror}") from error
             reason = str(getattr(error, "reason", None) or error) or type(error).__name__
-            if isinstance(getattr(error, "reason", None), socket.gaierror):
+            # Waiting does not help where a host has no address, or where an address has no host or an unknown scheme:
+            # of these the reason is a text.
+            if isinstance(getattr(error, "reason", None), socket.gaierror) or (
+                type(error) is urllib.error.URLError and isinstance(error.reason, str)
+            ):
                 raise FetchError(reason) from error
         else:
             part.publish(size, sha256)
@@ -109,7 +117,7 @@ class _Part:
         self.path = destination.with_name(f".{destination.name}.part")
         self._note = destination.with_name(f".{destination.name}.part.json")
         self._url = url
-        self._pinned = sha256 is not None
+        self.pinned = sha256 is not None
 
     def resume_headers(self) -> dict[str, str]:
         """Return the request headers that ask for what is still missing; nothing to continue gives none."""
@@ -117,7 +125,7 @@ class _Part:
             return {}
         note = self._read_note()
         validator = note.get("validator") if note.get("url") == self._url else None
-        if validator is None and not self._pinned:
+        if validator is None and not self.pinned:
             self.discard()
             return {}
         headers = {"Range": f"bytes={self.path.stat().st_size}-"}
@@ -164,6 +172,10 @@ def _transfer(url: str, part: _Part, size: int | None, report: Callable[[int, in
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
         resumed = getattr(response, "status", 200) == http.client.PARTIAL_CONTENT
         start = part.path.stat().st_size if resumed else 0
+        # A server may send another part than it was asked for, as a cache that only ever has the whole file does.
+        if resumed and not response.headers.get("Content-Range", f"bytes {start}-").startswith(f"bytes {start}-"):
+            part.discard()
+            raise http.client.HTTPException("the server sent another part of the file than it was asked for")
         total = _total(response, start)
         if size is not None and total is not None and total != size:
             part.discard()
@@ -180,11 +192,15 @@ def _transfer(url: str, part: _Part, size: int | None, report: Callable[[int, in
                 report(done, total)
     if total is not None and done < total:
         raise http.client.IncompleteRead(b"", total - done)
+    if done == 0 and size != 0 and not part.pinned:
+        part.discard()
+        raise RefusedError("the server sent an empty file")
 
 
 def _total(response: http.client.HTTPResponse, start: int) -> int | None:
-    length = response.headers.get("Content-Length")
-    return None if length is None else start + int(length)
+    # Some proxies send what is no number, or the number twice: then nothing is known.
+    length = response.headers.get("Content-Length", "")
+    return start + int(length) if length.isdecimal() else None
 
 
 def _validator(response: http.client.HTTPResponse) -> str | None:

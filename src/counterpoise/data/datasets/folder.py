@@ -8,6 +8,8 @@ sample is in which split. docs/guides/own-data.md goes through an example.
 from __future__ import annotations
 
 import csv
+import re
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +23,12 @@ from counterpoise.data.store import MODALITY_TYPES, ArrayStore
 from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError, suggest
+from counterpoise.identity import digest
 
 SPLIT = "{split}"
 SPLITS = ("train", "val", "test")
+# What the arrays beside the modalities are called, and the words of ArrayStore.append.
+TAKEN = ("label", "id", "self", "split", "ids", "dropped", "faults", "consumed")
 BLOCK = 4096  # samples that are copied at a time: files may be larger than memory
 
 
@@ -77,6 +82,9 @@ class Folder(Dataset):
         for name, array in parts["train"][0].items():
             store.modality(name, shape=array.shape[1:], dtype=_stored_type(array))
         store.target("label", names=classes)
+        # Rows that an interrupted attempt wrote from other files are not gone on from.
+        states = [(raw / source.path).stat() for source in self.sources()]
+        store.resume_from({"files": digest([[state.st_size, state.st_mtime_ns, state.st_ino] for state in states])})
         numbers = {label: number for number, label in enumerate(classes)}
         for split, (arrays, labels, rows, path) in parts.items():
             ids = self._ids(raw, path, split, rows)
@@ -96,6 +104,10 @@ class Folder(Dataset):
         where = f"dataset folder '{self.path}'"
         if not self.path or not self.modalities:
             raise UserError(f"{where}: settings: 'path' and 'modalities' must be given")
+        for name in self.modalities:
+            # It becomes the name of a file.
+            if name in TAKEN or not name or "/" in name or "\0" in name:
+                raise UserError(f"{where}: settings: modalities: none can be called '{name}'; choose another name")
         mixed = {SPLIT in name for name in (*self.modalities.values(), self.labels)}
         if len(mixed) > 1:
             raise UserError(f"{where}: settings: either all of 'modalities' and 'labels' contain {SPLIT}, or none does")
@@ -108,7 +120,7 @@ class Folder(Dataset):
     def _by_file(self, raw: RawFiles) -> dict[str, tuple]:
         """Return, by split, its arrays (N, ...), labels, rows to take and the file of the labels."""
         parts = {}
-        shapes: dict[str, tuple[int, ...]] = {}
+        first: dict[str, tuple[tuple[int, ...], str]] = {}
         for split in sorted(self.splits, key=SPLITS.index):
             path = raw / self.labels.replace(SPLIT, split)
             labels = self._labels(path)
@@ -117,10 +129,13 @@ class Folder(Dataset):
                 for name, file in self.modalities.items()
             }
             for name, array in arrays.items():
-                expected = shapes.setdefault(name, array.shape[1:])
-                if array.shape[1:] != expected:
-                    file = raw / self.modalities[name].replace(SPLIT, split)
-                    raise UserError(f"{file}: a sample has shape {array.shape[1:]}, in the first split {expected}")
+                file = raw / self.modalities[name].replace(SPLIT, split)
+                shape, kind = first.setdefault(name, (array.shape[1:], _stored_type(array)))
+                if array.shape[1:] != shape:
+                    raise UserError(f"{file}: a sample has shape {array.shape[1:]}, in the first split {shape}")
+                # One type is stored for all splits: 0.7 or 300 would become 0 or 44 in uint8.
+                if _stored_type(array) != kind:
+                    raise UserError(f"{file}: its numbers are {array.dtype}, in the first split they are {kind}")
             parts[split] = (arrays, labels, np.arange(len(labels)), path)
         return parts
 
@@ -169,13 +184,15 @@ class Folder(Dataset):
             array = _load_npy(path)
             if array.ndim < 2 or array.dtype.kind not in "iufb":
                 raise UserError(f"{path}: must be numbers of shape (samples, ...), not {array.dtype} {array.shape}")
-            for start in range(0, len(array) if array.dtype.kind == "f" else 0, BLOCK):
-                finite = np.isfinite(array[start : start + BLOCK]).reshape(len(array[start : start + BLOCK]), -1)
-                if not finite.all():
-                    row, column = np.argwhere(~finite)[0]
-                    raise UserError(f"{path}: row {start + row}, element {column} is not finite")
+        if 0 in array.shape[1:]:
+            raise UserError(f"{path}: has no numbers: a sample has shape {array.shape[1:]}")
         if len(array) != samples:
             raise UserError(f"{path}: has {len(array)} samples, {labels} has {samples}")
+        for start in range(0, len(array) if array.dtype.kind == "f" else 0, BLOCK):
+            finite = np.isfinite(array[start : start + BLOCK]).reshape(len(array[start : start + BLOCK]), -1)
+            if not finite.all():
+                row, column = np.argwhere(~finite)[0]
+                raise UserError(f"{path}: row {start + row}, element {column} is not finite")
         return array
 
     def _ids(self, raw: RawFiles, path: Path, split: str, rows: np.ndarray) -> list[str]:
@@ -187,7 +204,7 @@ class Folder(Dataset):
 
 def _in_order(labels: set[str]) -> list[str]:
     """Return class names by their number where all are whole numbers, else by the alphabet."""
-    numbers = all(label.lstrip("-").isdecimal() for label in labels)
+    numbers = all(re.fullmatch(r"-?\d{1,18}", label) for label in labels)
     return sorted(labels, key=int) if numbers else sorted(labels)
 
 
@@ -199,13 +216,18 @@ def _load_npy(path: Path) -> np.ndarray:
     if path.suffix != ".npy":
         raise UserError(f"{path}: must be a .npy or a .csv file")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+        # Not np.load, which takes a file for a zip or a pickle where its first bytes say so.
+        return np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, SyntaxError, tokenize.TokenError) as error:
         raise UserError(f"{path}: is no array that can be read: {' '.join(str(error).split())}") from error
 
 
 def _rows(path: Path) -> list[list[str]]:
-    rows = [[field.strip() for field in row] for row in csv.reader(read_text(path, "table").splitlines()) if row]
+    reader = csv.reader(read_text(path, "table").splitlines())
+    try:
+        rows = [[field.strip() for field in row] for row in reader if row]
+    except csv.Error as error:  # a quote that nothing closes makes one field of all that follows
+        raise UserError(f"{path}: line {reader.line_num} is not a line of fields ({error})") from error
     if not rows:
         raise UserError(f"{path}: the table is empty")
     for line, row in enumerate(rows, start=1):
@@ -218,6 +240,8 @@ def _column(path: Path, name: str) -> list[str]:
     header, *rows = _rows(path)
     if name not in header:
         raise UserError(f"{path}: has no column '{name}'{suggest(name, header)}")
+    if not rows:
+        raise UserError(f"{path}: has a heading and no lines below it")
     place = header.index(name)
     return [row[place] for row in rows]
 
