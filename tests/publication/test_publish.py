@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from counterpoise.cli.app import main
 from counterpoise.errors import UserError
 from counterpoise.judging.compare import judge
 from counterpoise.judging.explain import explain
@@ -351,6 +352,19 @@ def test_an_explanation_is_published_with_the_runs_that_it_rests_on(project):
     assert {path.name for path in (folder / "runs" / flip).iterdir()} == {"seed-0", "seed-1"}
     done = verify(folder)
     assert (done.differences, done.recomputed, done.runs) == ([], 10, 10)
+
+
+def test_a_record_explains_its_numbers_by_itself(project, tmp_path, capsys):
+    give_explanation(project)
+    assert main(["explain", UNIFORM, "--root", str(project.root), "-b", "small"]) == 0
+    own = capsys.readouterr().out
+    alone = shutil.copytree(publish_explained(project).folder, tmp_path / "alone")
+    assert main(["explain", UNIFORM, "--record", str(alone)]) == 0
+    assert capsys.readouterr().out == own
+    assert "+20.00" in own
+    assert main(["explain", UNIFORM.replace("Uniform baseline", "MMPareto@released"), "--record", str(alone)]) == 2
+    assert UNIFORM in capsys.readouterr().err, "it names those that there are"
+    assert main(["explain", UNIFORM, "--record", str(alone), "--plan"]) == 2
 
 
 def test_a_run_of_a_flip_that_says_something_else_is_found(project, forge):

@@ -246,6 +246,7 @@ def explain(
     name: Annotated[str, typer.Argument(help="paper.table.row.column, as in 'counterpoise trace'")],
     planned: Annotated[bool, typer.Option("--plan", help="say what would run, and stop")] = False,
     write: Annotated[bool, typer.Option("--write", help="also write results/explain/<benchmark>/NAME.*")] = False,
+    record: RecordOption = None,
     benchmark: BenchmarkOption = DEFAULT_BENCHMARK,
     settings: SetOption = None,
     root: RootOption = None,
@@ -257,6 +258,17 @@ def explain(
     from counterpoise.reporting.folding import print_lines
     from counterpoise.runs.explain import ask, collect_flips
 
+    if record is not None:
+        if planned or write:
+            raise UserError("--record: a record is not planned or written; leave --plan and --write out")
+        from counterpoise.cli.records import record_folder
+        from counterpoise.publication.explanations import explanations_of
+        from counterpoise.publication.record import read_published
+        from counterpoise.reporting.explain import lines
+
+        for explanation in explanations_of(read_published(record_folder(record, root)), name):
+            print_lines(lines(explanation))
+        return
     asked = request(benchmark, settings, root)
     plan = asked.plan()
     question = ask(plan, asked.root, name)

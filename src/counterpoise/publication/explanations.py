@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from counterpoise.errors import UserError, suggest
 from counterpoise.judging.explain import Explanation, explain
 from counterpoise.papers.paper import Paper
-from counterpoise.results.explained import WrittenExplanation
+from counterpoise.publication.record import PublishedRecord
+from counterpoise.results.explained import WrittenExplanation, read_explanations
 from counterpoise.results.layout import LayoutCell, LayoutData
+from counterpoise.results.names import find_values, value_name
 from counterpoise.results.table import Results, RunEntry, combined, read_results
 
 FOLDER = "explain"
@@ -46,6 +49,22 @@ def choose_flips(
     layout = there[0].layout.model_copy(update={"cells": known, "data": named})
     places = {name: source.runs_folder / name for name, (_, source) in runs.items()}
     return combined(layout, runs.values()), places
+
+
+def explanations_of(record: PublishedRecord, name: str) -> list[Explanation]:
+    """Return a record's explanations of a number, one per variant that has one, made of its runs.
+
+    Raises:
+        UserError: it has no such number, or no explanation of it; names those that it has.
+    """
+    written = {one.name: one for one in read_explanations(record.folder / FOLDER, record.results.layout.name).values()}
+    found = [written[known] for known in map(value_name, find_values(record.results.layout, name)) if known in written]
+    if not found:
+        raise UserError(f"{record.folder}: no explanation of {name}{suggest(name, written)}")
+    made, problems = make_explanations(found, record.results, record.papers, read_flips(record.folder))
+    if problems:
+        raise UserError(f"{record.folder}: {problems[0]}")
+    return made
 
 
 def make_explanations(
