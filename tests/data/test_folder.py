@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +116,20 @@ def test_pickled_objects_are_refused(by_file):
         np.save(by_file / f"raw/mine/b_{split}.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(UserError, match=r"b_train.npy: is no array that can be read"):
         prepare(by_file, modalities={"b": "b_{split}.npy"})
+
+
+def test_a_file_that_holds_no_single_array_is_named(by_file):
+    packed, single = io.BytesIO(), io.BytesIO()
+    np.savez(packed, x=np.zeros((3, 2)))
+    np.save(single, np.zeros((3, 2)))
+    contents = {
+        "empty": b"",
+        "archive": packed.getvalue(),
+        "half an archive": packed.getvalue()[:60],
+        "damaged header": single.getvalue().replace(b"(3, 2)", b"(3, 2("),
+    }
+    np.save(by_file / "raw/mine/b_test.npy", np.zeros((1, 2)))
+    for content in contents.values():
+        (by_file / "raw/mine/b_train.npy").write_bytes(content)
+        with pytest.raises(UserError, match=r"b_train.npy: is no array that can be read"):
+            prepare(by_file, modalities={"b": "b_{split}.npy"})

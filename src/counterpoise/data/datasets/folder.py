@@ -8,6 +8,7 @@ sample is in which split. docs/guides/own-data.md goes through an example.
 from __future__ import annotations
 
 import csv
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -199,8 +200,9 @@ def _load_npy(path: Path) -> np.ndarray:
     if path.suffix != ".npy":
         raise UserError(f"{path}: must be a .npy or a .csv file")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+        # Not np.load, which takes a file for a zip or a pickle where its first bytes say so.
+        return np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, SyntaxError, tokenize.TokenError) as error:
         raise UserError(f"{path}: is no array that can be read: {' '.join(str(error).split())}") from error
 
 
