@@ -133,3 +133,10 @@ def test_a_file_that_holds_no_single_array_is_named(by_file):
         (by_file / "raw/mine/b_train.npy").write_bytes(content)
         with pytest.raises(UserError, match=r"b_train.npy: is no array that can be read"):
             prepare(by_file, modalities={"b": "b_{split}.npy"})
+
+
+def test_splits_of_other_types_are_refused_and_not_cut_to_that_of_the_first(by_file):
+    np.save(by_file / "raw/mine/b_train.npy", np.full((3, 2), 7, np.uint8))
+    np.save(by_file / "raw/mine/b_test.npy", np.full((1, 2), 300.7))
+    with pytest.raises(UserError, match=r"b_test.npy: its numbers are float64, in the first split they are uint8"):
+        prepare(by_file, modalities={"b": "b_{split}.npy"})

@@ -109,7 +109,7 @@ class Folder(Dataset):
     def _by_file(self, raw: RawFiles) -> dict[str, tuple]:
         """Return, by split, its arrays (N, ...), labels, rows to take and the file of the labels."""
         parts = {}
-        shapes: dict[str, tuple[int, ...]] = {}
+        first: dict[str, tuple[tuple[int, ...], str]] = {}
         for split in sorted(self.splits, key=SPLITS.index):
             path = raw / self.labels.replace(SPLIT, split)
             labels = self._labels(path)
@@ -118,10 +118,13 @@ class Folder(Dataset):
                 for name, file in self.modalities.items()
             }
             for name, array in arrays.items():
-                expected = shapes.setdefault(name, array.shape[1:])
-                if array.shape[1:] != expected:
-                    file = raw / self.modalities[name].replace(SPLIT, split)
-                    raise UserError(f"{file}: a sample has shape {array.shape[1:]}, in the first split {expected}")
+                file = raw / self.modalities[name].replace(SPLIT, split)
+                shape, kind = first.setdefault(name, (array.shape[1:], _stored_type(array)))
+                if array.shape[1:] != shape:
+                    raise UserError(f"{file}: a sample has shape {array.shape[1:]}, in the first split {shape}")
+                # One type is stored for all splits: 0.7 or 300 would become 0 or 44 in uint8.
+                if _stored_type(array) != kind:
+                    raise UserError(f"{file}: its numbers are {array.dtype}, in the first split they are {kind}")
             parts[split] = (arrays, labels, np.arange(len(labels)), path)
         return parts
 
