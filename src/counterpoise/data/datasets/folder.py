@@ -210,7 +210,11 @@ def _load_npy(path: Path) -> np.ndarray:
 
 
 def _rows(path: Path) -> list[list[str]]:
-    rows = [[field.strip() for field in row] for row in csv.reader(read_text(path, "table").splitlines()) if row]
+    reader = csv.reader(read_text(path, "table").splitlines())
+    try:
+        rows = [[field.strip() for field in row] for row in reader if row]
+    except csv.Error as error:  # a quote that nothing closes makes one field of all that follows
+        raise UserError(f"{path}: line {reader.line_num} is not a line of fields ({error})") from error
     if not rows:
         raise UserError(f"{path}: the table is empty")
     for line, row in enumerate(rows, start=1):
