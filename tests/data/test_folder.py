@@ -141,3 +141,8 @@ def test_splits_of_other_types_are_refused_and_not_cut_to_that_of_the_first(by_f
     np.save(by_file / "raw/mine/b_test.npy", np.full((1, 2), 300.7))
     with pytest.raises(UserError, match=r"b_test.npy: its numbers are float64, in the first split they are uint8"):
         prepare(by_file, modalities={"b": "b_{split}.npy"})
+
+
+def test_labels_that_only_look_like_numbers_are_words(by_file):
+    write(by_file / "raw/mine", y_train=f"label\n--5\n{'1' * 5000}\n10\n", y_test="label\n--5\n")
+    assert prepare(by_file).targets["label"]["names"] == ["--5", "10", "1" * 5000]

@@ -8,6 +8,7 @@ sample is in which split. docs/guides/own-data.md goes through an example.
 from __future__ import annotations
 
 import csv
+import re
 import tokenize
 from pathlib import Path
 
@@ -191,7 +192,7 @@ class Folder(Dataset):
 
 def _in_order(labels: set[str]) -> list[str]:
     """Return class names by their number where all are whole numbers, else by the alphabet."""
-    numbers = all(label.lstrip("-").isdecimal() for label in labels)
+    numbers = all(re.fullmatch(r"-?\d{1,18}", label) for label in labels)
     return sorted(labels, key=int) if numbers else sorted(labels)
 
 
