@@ -94,6 +94,9 @@ def test_without_a_column_a_share_of_each_class_is_held_out(tmp_path):
         ({}, {"splits": ["train"]}, "must have 'train' and 'test'"),
         ({}, {"labels": "y_train.csv"}, "either all of 'modalities' and 'labels' contain"),
         ({}, {"modalities": {"a": "b_{split}.csv"}}, "b_train.csv: is not there; put it there, or correct the name"),
+        ({}, {"modalities": {"label": "a_{split}.csv"}}, "modalities: none can be called 'label'"),
+        ({}, {"modalities": {"ids": "a_{split}.csv"}}, "modalities: none can be called 'ids'"),
+        ({}, {"modalities": {"../a": "a_{split}.csv"}}, "modalities: none can be called '../a'"),
         ({}, {"modalities": {}}, "'path' and 'modalities' must be given"),
     ],
 )

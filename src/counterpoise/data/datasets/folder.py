@@ -26,6 +26,8 @@ from counterpoise.errors import UserError, suggest
 
 SPLIT = "{split}"
 SPLITS = ("train", "val", "test")
+# What the arrays beside the modalities are called, and the words of ArrayStore.append.
+TAKEN = ("label", "id", "self", "split", "ids", "dropped", "faults", "consumed")
 BLOCK = 4096  # samples that are copied at a time: files may be larger than memory
 
 
@@ -98,6 +100,10 @@ class Folder(Dataset):
         where = f"dataset folder '{self.path}'"
         if not self.path or not self.modalities:
             raise UserError(f"{where}: settings: 'path' and 'modalities' must be given")
+        for name in self.modalities:
+            # It becomes the name of a file.
+            if name in TAKEN or not name or "/" in name or "\0" in name:
+                raise UserError(f"{where}: settings: modalities: none can be called '{name}'; choose another name")
         mixed = {SPLIT in name for name in (*self.modalities.values(), self.labels)}
         if len(mixed) > 1:
             raise UserError(f"{where}: settings: either all of 'modalities' and 'labels' contain {SPLIT}, or none does")
