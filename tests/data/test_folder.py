@@ -149,3 +149,11 @@ def test_splits_of_other_types_are_refused_and_not_cut_to_that_of_the_first(by_f
 def test_labels_that_only_look_like_numbers_are_words(by_file):
     write(by_file / "raw/mine", y_train=f"label\n--5\n{'1' * 5000}\n10\n", y_test="label\n--5\n")
     assert prepare(by_file).targets["label"]["names"] == ["--5", "10", "1" * 5000]
+
+
+def test_a_file_without_a_single_number_is_named(by_file):
+    for split, count in (("train", 3), ("test", 1)):
+        np.save(by_file / f"raw/mine/b_{split}.npy", np.zeros((count, 0), np.float32))
+    for file in ("b_{split}.npy", "y_{split}.csv"):  # the labels' file has a column of labels and no other
+        with pytest.raises(UserError, match=r"_train\..*: has no numbers: a sample has shape \(0,\)"):
+            prepare(by_file, modalities={"b": file})

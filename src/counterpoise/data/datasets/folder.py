@@ -180,13 +180,15 @@ class Folder(Dataset):
             array = _load_npy(path)
             if array.ndim < 2 or array.dtype.kind not in "iufb":
                 raise UserError(f"{path}: must be numbers of shape (samples, ...), not {array.dtype} {array.shape}")
-            for start in range(0, len(array) if array.dtype.kind == "f" else 0, BLOCK):
-                finite = np.isfinite(array[start : start + BLOCK]).reshape(len(array[start : start + BLOCK]), -1)
-                if not finite.all():
-                    row, column = np.argwhere(~finite)[0]
-                    raise UserError(f"{path}: row {start + row}, element {column} is not finite")
+        if 0 in array.shape[1:]:
+            raise UserError(f"{path}: has no numbers: a sample has shape {array.shape[1:]}")
         if len(array) != samples:
             raise UserError(f"{path}: has {len(array)} samples, {labels} has {samples}")
+        for start in range(0, len(array) if array.dtype.kind == "f" else 0, BLOCK):
+            finite = np.isfinite(array[start : start + BLOCK]).reshape(len(array[start : start + BLOCK]), -1)
+            if not finite.all():
+                row, column = np.argwhere(~finite)[0]
+                raise UserError(f"{path}: row {start + row}, element {column} is not finite")
         return array
 
     def _ids(self, raw: RawFiles, path: Path, split: str, rows: np.ndarray) -> list[str]:
