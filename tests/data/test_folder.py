@@ -86,6 +86,7 @@ def test_without_a_column_a_share_of_each_class_is_held_out(tmp_path):
         ({"a_train": "x,y\n1,2\n3\n5,6\n"}, {}, "a_train.csv: line 3 has 1 fields, the first line 2"),
         ({"a_train": "x,y\n1,2\n"}, {}, "a_train.csv: has 1 samples, .*y_train.csv has 3"),
         ({"y_train": 'label\n"cat\n' + "dog\n" * 80_000}, {}, r"y_train.csv: line \d+ is not a line of fields"),
+        ({"a_train": "x,y\n", "y_train": "label\n"}, {}, "y_train.csv: has a heading and no lines below it"),
         ({"a_test": "x,y,z\n7,8,9\n"}, {}, r"a_test.csv: a sample has shape \(3,\)"),
         ({"y_test": "label\ndgo\n"}, {}, "y_test.csv: the class 'dgo' is in 'test' and not in 'train'"),
         ({"y_train": "label\ncat\n  \ncat\n"}, {}, "y_train.csv: line 3: column 'label' is empty"),

@@ -236,6 +236,8 @@ def _column(path: Path, name: str) -> list[str]:
     header, *rows = _rows(path)
     if name not in header:
         raise UserError(f"{path}: has no column '{name}'{suggest(name, header)}")
+    if not rows:
+        raise UserError(f"{path}: has a heading and no lines below it")
     place = header.index(name)
     return [row[place] for row in rows]
 
