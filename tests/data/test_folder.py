@@ -10,6 +10,7 @@ import pytest
 
 from counterpoise.data.prepare import prepare_dataset
 from counterpoise.data.prepared import PreparedData
+from counterpoise.data.store import ArrayStore
 from counterpoise.errors import UserError
 
 KEY = "0123456789ab"
@@ -158,3 +159,19 @@ def test_a_file_without_a_single_number_is_named(by_file):
     for file in ("b_{split}.npy", "y_{split}.csv"):  # the labels' file has a column of labels and no other
         with pytest.raises(UserError, match=r"_train\..*: has no numbers: a sample has shape \(0,\)"):
             prepare(by_file, modalities={"b": file})
+
+
+def test_files_that_changed_since_an_interrupted_attempt_are_read_again(by_file, monkeypatch):
+    append = ArrayStore.append
+
+    def interrupted(store, split, *rest, **arrays):
+        if split == "test":
+            raise KeyboardInterrupt
+        append(store, split, *rest, **arrays)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ArrayStore, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(by_file)
+    write(by_file / "raw/mine", a_train="x,y\n1,2\n3,4\n5,60\n")
+    assert prepare(by_file).array("train", "a").tolist() == [[1, 2], [3, 4], [5, 60]]

@@ -23,6 +23,7 @@ from counterpoise.data.store import MODALITY_TYPES, ArrayStore
 from counterpoise.data.work import Work
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError, suggest
+from counterpoise.identity import digest
 
 SPLIT = "{split}"
 SPLITS = ("train", "val", "test")
@@ -81,6 +82,9 @@ class Folder(Dataset):
         for name, array in parts["train"][0].items():
             store.modality(name, shape=array.shape[1:], dtype=_stored_type(array))
         store.target("label", names=classes)
+        # Rows that an interrupted attempt wrote from other files are not gone on from.
+        states = [(raw / source.path).stat() for source in self.sources()]
+        store.resume_from({"files": digest([[state.st_size, state.st_mtime_ns, state.st_ino] for state in states])})
         numbers = {label: number for number, label in enumerate(classes)}
         for split, (arrays, labels, rows, path) in parts.items():
             ids = self._ids(raw, path, split, rows)
