@@ -185,6 +185,25 @@ def test_an_optional_file_is_given_up_only_where_every_address_refuses(tmp_path,
         download(["0", "1"], tmp_path / "a.bin", optional=True)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "://host/a.bin",
+        "http://[bad/a.bin",
+        "http://a..b/a.bin",
+        "http://127.0.0.1:9/\u00fc/a.bin",
+        "http://h:port/a.bin",
+    ],
+)
+def test_what_is_no_address_is_one_line_at_once_and_the_next_is_tried(tmp_path, server, url):
+    slept = []
+    with pytest.raises(UserError, match="is no address that can be asked"):
+        download([url], tmp_path / "a.bin", sleep=slept.append)
+    assert slept == []
+    download([url, server.url], tmp_path / "a.bin", sha256=SHA256)
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+
+
 def test_no_address_at_all_is_said(tmp_path):
     with pytest.raises(UserError, match="no address is known"):
         download([], tmp_path / "a.bin")

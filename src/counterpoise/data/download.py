@@ -89,6 +89,9 @@ def _attempt(
                 part.discard()
             elif error.code < 500 and error.code not in (408, 425, 429):
                 raise RefusedError(reason) from error
+        except (ValueError, http.client.InvalidURL) as error:
+            # Of the address itself, or of one that the server sends us to: it will not become one by waiting.
+            raise FetchError(f"is no address that can be asked ({error})") from error
         except (http.client.HTTPException, OSError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
                 raise UserError(f"{part.path}: cannot be written: {error.strerror}") from error
