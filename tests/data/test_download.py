@@ -23,6 +23,7 @@ class Server:
         self.statuses = []
         self.kind = "application/octet-stream"
         self.ranges = True
+        self.length = None
         self.requests = []
         self.url = ""
 
@@ -46,7 +47,7 @@ def server():
                 start, status = int(asked.removeprefix("bytes=").removesuffix("-")), 206
             part = state.body[start:]
             self.send_response(status)
-            self.send_header("Content-Length", str(len(part)))
+            self.send_header("Content-Length", str(len(part)) if state.length is None else state.length)
             self.send_header("Content-Type", state.kind)
             if state.etag:
                 self.send_header("ETag", state.etag)
@@ -109,6 +110,13 @@ def test_a_file_that_changed_on_the_server_is_begun_again(tmp_path, server):
 
 def test_a_server_without_ranges_is_asked_from_the_start(tmp_path, server):
     server.cut_after, server.ranges = [40_000], False
+    fetch(server, tmp_path / "a.bin", sha256=SHA256)
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("length", ["unknown", f"{len(BODY)}, {len(BODY)}", "-1"])
+def test_a_length_that_is_no_number_says_nothing(tmp_path, server, length):
+    server.length = length
     fetch(server, tmp_path / "a.bin", sha256=SHA256)
     assert (tmp_path / "a.bin").read_bytes() == BODY
 

@@ -186,8 +186,9 @@ def _transfer(url: str, part: _Part, size: int | None, report: Callable[[int, in
 
 
 def _total(response: http.client.HTTPResponse, start: int) -> int | None:
-    length = response.headers.get("Content-Length")
-    return None if length is None else start + int(length)
+    # Some proxies send what is no number, or the number twice: then nothing is known.
+    length = response.headers.get("Content-Length", "")
+    return start + int(length) if length.isdecimal() else None
 
 
 def _validator(response: http.client.HTTPResponse) -> str | None:
