@@ -24,6 +24,7 @@ class Server:
         self.kind = "application/octet-stream"
         self.ranges = True
         self.length = None
+        self.sends_all_as_a_part = False
         self.requests = []
         self.url = ""
 
@@ -45,8 +46,11 @@ def server():
             fresh = self.headers.get("If-Range") in (None, state.etag)
             if asked and state.ranges and fresh:
                 start, status = int(asked.removeprefix("bytes=").removesuffix("-")), 206
+            start = 0 if state.sends_all_as_a_part else start
             part = state.body[start:]
             self.send_response(status)
+            if status == 206:
+                self.send_header("Content-Range", f"bytes {start}-{len(state.body) - 1}/{len(state.body)}")
             self.send_header("Content-Length", str(len(part)) if state.length is None else state.length)
             self.send_header("Content-Type", state.kind)
             if state.etag:
@@ -112,6 +116,13 @@ def test_a_server_without_ranges_is_asked_from_the_start(tmp_path, server):
     server.cut_after, server.ranges = [40_000], False
     fetch(server, tmp_path / "a.bin", sha256=SHA256)
     assert (tmp_path / "a.bin").read_bytes() == BODY
+
+
+def test_another_part_than_was_asked_for_is_not_appended(tmp_path, server):
+    server.cut_after, server.sends_all_as_a_part = [40_000], True
+    fetch(server, tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+    assert [request.get("Range") for request in server.requests] == [None, "bytes=40000-", None]
 
 
 @pytest.mark.parametrize("length", ["unknown", f"{len(BODY)}, {len(BODY)}", "-1"])

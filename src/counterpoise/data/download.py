@@ -167,6 +167,10 @@ def _transfer(url: str, part: _Part, size: int | None, report: Callable[[int, in
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
         resumed = getattr(response, "status", 200) == http.client.PARTIAL_CONTENT
         start = part.path.stat().st_size if resumed else 0
+        # A server may send another part than it was asked for, as a cache that only ever has the whole file does.
+        if resumed and not response.headers.get("Content-Range", f"bytes {start}-").startswith(f"bytes {start}-"):
+            part.discard()
+            raise http.client.HTTPException("the server sent another part of the file than it was asked for")
         total = _total(response, start)
         if size is not None and total is not None and total != size:
             part.discard()
