@@ -172,6 +172,13 @@ def test_a_web_page_in_place_of_the_file_is_refused(tmp_path, server, kind):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_empty_answer_is_no_file(tmp_path, server):
+    server.body = b""
+    with pytest.raises(UserError, match="the server sent an empty file"):
+        fetch(server, tmp_path / "a.zip")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_was_there_stays_when_a_download_fails(tmp_path, server):
     (tmp_path / "a.bin").write_bytes(b"mine")
     with pytest.raises(UserError):

@@ -112,7 +112,7 @@ class _Part:
         self.path = destination.with_name(f".{destination.name}.part")
         self._note = destination.with_name(f".{destination.name}.part.json")
         self._url = url
-        self._pinned = sha256 is not None
+        self.pinned = sha256 is not None
 
     def resume_headers(self) -> dict[str, str]:
         """Return the request headers that ask for what is still missing; nothing to continue gives none."""
@@ -120,7 +120,7 @@ class _Part:
             return {}
         note = self._read_note()
         validator = note.get("validator") if note.get("url") == self._url else None
-        if validator is None and not self._pinned:
+        if validator is None and not self.pinned:
             self.discard()
             return {}
         headers = {"Range": f"bytes={self.path.stat().st_size}-"}
@@ -187,6 +187,9 @@ def _transfer(url: str, part: _Part, size: int | None, report: Callable[[int, in
                 report(done, total)
     if total is not None and done < total:
         raise http.client.IncompleteRead(b"", total - done)
+    if done == 0 and size != 0 and not part.pinned:
+        part.discard()
+        raise RefusedError("the server sent an empty file")
 
 
 def _total(response: http.client.HTTPResponse, start: int) -> int | None:
