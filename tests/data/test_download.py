@@ -24,6 +24,7 @@ class Server:
         self.kind = "application/octet-stream"
         self.ranges = True
         self.length = None
+        self.redirect = ""
         self.sends_all_as_a_part = False
         self.requests = []
         self.url = ""
@@ -41,6 +42,11 @@ def server():
                 if status != 200:
                     self.send_error(status)
                     return
+            if state.redirect:
+                self.send_response(302)
+                self.send_header("Location", state.redirect)
+                self.end_headers()
+                return
             start, status = 0, 200
             asked = self.headers.get("Range")
             fresh = self.headers.get("If-Range") in (None, state.etag)
@@ -177,6 +183,13 @@ def test_an_empty_answer_is_no_file(tmp_path, server):
     with pytest.raises(UserError, match="the server sent an empty file"):
         fetch(server, tmp_path / "a.zip")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_redirection_that_leads_back_is_one_line(tmp_path, server):
+    server.redirect = server.url
+    with pytest.raises(UserError, match="infinite loop") as caught:
+        fetch(server, tmp_path / "a.zip")
+    assert "\n" not in str(caught.value)
 
 
 def test_what_was_there_stays_when_a_download_fails(tmp_path, server):

@@ -55,7 +55,8 @@ def download(
         try:
             _attempt(url, destination, size, sha256, progress, attempts, sleep)
         except FetchError as error:
-            reasons.append(f"{url}: {error}")
+            # Some reasons, as that of a redirection that leads back to itself, have several lines.
+            reasons.append(f"{url}: {' '.join(str(error).split())}")
             refused = refused and isinstance(error, RefusedError)
         else:
             return
