@@ -203,6 +203,13 @@ def test_a_list_that_names_files_outside_is_refused(tmp_path):
         fetch_dataset("grid", {}, tmp_path / "raw", mirror=address)
 
 
+@pytest.mark.parametrize("line", ["{} *./mnist/a\n", "\ufeff{}  mnist/a\r\n", "{}  *mnist/a\n"])
+def test_a_list_of_digests_may_be_of_any_program(tmp_path, line):
+    digest = "0a" * 32
+    (tmp_path / "SHA256SUMS").write_text(line.format(digest.upper()))
+    assert mirrors.read_sums(tmp_path) == {"mnist/a": digest}
+
+
 def test_a_pointer_from_a_server_is_no_file(tmp_path):
     (tmp_path / "mirror/mnist").mkdir(parents=True)
     for name in NAMES:

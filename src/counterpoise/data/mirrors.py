@@ -117,8 +117,9 @@ def fetch_sums(mirror: str) -> dict[str, str]:
 def _parsed(text: str, where: str) -> dict[str, str]:
     sums = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        digest, _, name = line.partition("  ")
-        name = name.removeprefix("*").removeprefix("./")
+        # Behind the digest and a space stands a second space, or the star of 'sha256sum --binary'.
+        digest, _, name = line.removeprefix("\ufeff").partition(" ")
+        digest, name = digest.lower(), name[1:].removeprefix("*").removeprefix("./") if name[:1] in (" ", "*") else ""
         if len(digest) != 64 or not name:
             raise UserError(f"{where}: line {number} is not '<sha256>  <file>'")
         # The names become paths below the folder of raw data.
