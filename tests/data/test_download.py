@@ -243,6 +243,14 @@ def test_what_is_no_address_is_one_line_at_once_and_the_next_is_tried(tmp_path, 
     assert (tmp_path / "a.bin").read_bytes() == BODY
 
 
+@pytest.mark.parametrize("url", ["htp://host/a.bin", "http:///a.bin"])
+def test_an_address_without_a_host_or_of_an_unknown_kind_is_not_asked_again(tmp_path, url):
+    slept = []
+    with pytest.raises(UserError, match=r"unknown url type: htp|no host given"):
+        download([url], tmp_path / "a.bin", sleep=slept.append)
+    assert slept == []
+
+
 def test_no_address_at_all_is_said(tmp_path):
     with pytest.raises(UserError, match="no address is known"):
         download([], tmp_path / "a.bin")

@@ -97,7 +97,11 @@ def _attempt(
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
                 raise UserError(f"{part.path}: cannot be written: {error.strerror}") from error
             reason = str(getattr(error, "reason", None) or error) or type(error).__name__
-            if isinstance(getattr(error, "reason", None), socket.gaierror):
+            # Waiting does not help where a host has no address, or where an address has no host or an unknown scheme:
+            # of these the reason is a text.
+            if isinstance(getattr(error, "reason", None), socket.gaierror) or (
+                type(error) is urllib.error.URLError and isinstance(error.reason, str)
+            ):
                 raise FetchError(reason) from error
         else:
             part.publish(size, sha256)
