@@ -50,6 +50,11 @@ def test_a_missing_mirror_is_named(tmp_path):
         fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=tmp_path / "nowhere")
 
 
+def test_the_home_folder_of_nobody_is_no_mirror(tmp_path):
+    with pytest.raises(UserError, match="mirror: no folder ~nobody-of-this-name/mirror"):
+        fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror="~nobody-of-this-name/mirror")
+
+
 def test_a_damaged_file_that_is_there_is_not_taken_for_good(tmp_path, shared):
     (tmp_path / "raw/mnist").mkdir(parents=True)
     (tmp_path / "raw/mnist" / NAMES[3]).write_bytes(b"<html>quota</html>")

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from pathlib import Path
 
 import data_trees
 import numpy as np
@@ -77,6 +78,14 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "my data").mkdir()
     assert read_data_roots({"crema_d": "~/my data"}, ["crema_d"]) == {"crema_d": tmp_path / "my data"}
+
+
+def test_the_home_folder_of_nobody_is_no_folder():
+    roots = {"ave": "~nobody-of-this-name/ave"}
+    with pytest.raises(UserError, match=r"data_roots: ave: no folder ~nobody-of-this-name/ave"):
+        read_data_roots(roots, ())
+    with pytest.raises(UserError, match=r"data_roots: ave: no folder ~nobody-of-this-name/ave"):
+        raw_files(make_dataset("ave", {}), Path("raw"), roots)
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -62,7 +63,8 @@ class _Mirror:
     def __init__(self, place: str | Path, folder: str) -> None:
         self._folder = folder
         self._address = str(place) if mirrors.is_address(place) else None
-        self._root = Path(place).expanduser() / folder
+        # Not Path.expanduser, which raises where '~someone' is nobody.
+        self._root = Path(os.path.expanduser(place)) / folder
         self.sums: dict[str, str] = {}
         if self._address is not None:
             sums, start = mirrors.fetch_sums(self._address), f"{folder}/"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ def read_data_roots(given: Mapping[str, str | Path], configurations: Collection[
     for name, folder in given.items():
         if name not in allowed:
             raise UserError(f"data_roots: unknown dataset '{name}'{suggest(name, allowed)}")
-        path = Path(folder).expanduser()
+        # Not Path.expanduser, which raises where '~someone' is nobody.
+        path = Path(os.path.expanduser(folder))
         # YAML takes what follows ' #' for a comment: a path that has it must be in quotes.
         cut = sorted(path.parent.glob(f"{path.name} #*")) if path.name else []
         if cut:
@@ -70,7 +72,7 @@ def raw_files(data: Dataset, raw_root: Path, data_roots: Mapping[str, Path] | No
     home = Path(raw_root) / data.folder
     for known in (name, data.info.name, data.folder):
         if data_roots and known in data_roots:
-            own = Path(data_roots[known]).expanduser()
+            own = Path(os.path.expanduser(data_roots[known]))
             if not own.is_dir():
                 raise UserError(f"data_roots: {known}: no folder {own}")
             return RawFiles((own, home))
