@@ -93,12 +93,14 @@ def test_an_unknown_name_is_refused_with_the_nearest(tmp_path):
         read_data_roots({"crema_d_vav": tmp_path}, ["crema_d_vavl"])
 
 
-def test_a_path_that_yaml_cut_at_a_comment_is_noticed(tmp_path):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data #2").mkdir()
+@pytest.mark.parametrize("name", ["data", "data [old]", "a**b"])
+def test_a_path_that_yaml_cut_at_a_comment_is_noticed(tmp_path, name):
+    (tmp_path / name).mkdir()
+    assert read_data_roots({"crema_d": str(tmp_path / name)}, ["crema_d"])
+    (tmp_path / f"{name} #2").mkdir()
     with pytest.raises(UserError, match="contains ' #' in quotes"):
-        read_data_roots({"crema_d": str(tmp_path / "data")}, ["crema_d"])
-    assert read_data_roots({"crema_d": str(tmp_path / "data #2")}, ["crema_d"])
+        read_data_roots({"crema_d": str(tmp_path / name)}, ["crema_d"])
+    assert read_data_roots({"crema_d": str(tmp_path / f"{name} #2")}, ["crema_d"])
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):

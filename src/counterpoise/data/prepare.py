@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -55,7 +56,7 @@ def read_data_roots(given: Mapping[str, str | Path], configurations: Collection[
         # Not Path.expanduser, which raises where '~someone' is nobody.
         path = Path(os.path.expanduser(folder))
         # YAML takes what follows ' #' for a comment: a path that has it must be in quotes.
-        cut = sorted(path.parent.glob(f"{path.name} #*")) if path.name else []
+        cut = sorted(path.parent.glob(f"{glob.escape(path.name)} #*")) if path.name else []
         if cut:
             raise UserError(f"data_roots: {name}: {path} or {cut[0]}? Put a path that contains ' #' in quotes")
         if not path.is_dir():
