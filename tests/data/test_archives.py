@@ -231,6 +231,26 @@ def test_a_damaged_header_in_a_plain_tar_is_not_the_end_of_it(tmp_path):
         extract(archive, tmp_path / "out")
 
 
+def test_a_zip_of_a_version_that_nobody_reads_is_named(tmp_path):
+    archive = make_zip(tmp_path / "a.zip", [("x", b"1")])
+    content = bytearray(archive.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 99
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match=r"a.zip: is damaged or cut short \(zip file version 9.9\)"):
+        extract(archive, tmp_path / "out")
+    assert nothing_left(tmp_path, archive)
+
+
+def test_a_tar_of_names_within_names_without_end_is_named(tmp_path):
+    name = tarfile.TarInfo("././@LongLink")
+    name.type, name.size = tarfile.GNUTYPE_LONGNAME, 5
+    block = name.tobuf() + b"name\0".ljust(512, b"\0")
+    (tmp_path / "a.tar").write_bytes(block * 2000 + tarfile.TarInfo("x").tobuf() + bytes(1024))
+    with pytest.raises(UserError, match=r"a.tar: is damaged or cut short \(maximum recursion depth"):
+        extract(tmp_path / "a.tar", tmp_path / "out")
+    assert nothing_left(tmp_path, tmp_path / "a.tar")
+
+
 def test_a_link_to_nothing_is_left_out_and_one_before_its_file_is_a_copy(tmp_path):
     early, dangling = tarfile.TarInfo("early"), tarfile.TarInfo("dangling")
     for entry, target in ((early, "a/x"), (dangling, "nowhere")):

@@ -24,7 +24,8 @@ ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 # Compression methods of zip files that are met with, by number; Python reads the others.
 UNREADABLE = {1: "shrunk", 6: "imploded", 9: "Deflate64", 20: "Zstandard", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
 
-# What the readers raise on damaged archives.
+# What the readers raise on damaged archives. RuntimeError is that a zip's header asks for a reader of another version
+# (NotImplementedError), and that a tar nests its long names without end (RecursionError).
 _BROKEN = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -35,6 +36,7 @@ _BROKEN = (
     ValueError,
     LookupError,
     OverflowError,
+    RuntimeError,
 )
 
 
