@@ -231,6 +231,15 @@ def test_a_damaged_header_in_a_plain_tar_is_not_the_end_of_it(tmp_path):
         extract(archive, tmp_path / "out")
 
 
+@pytest.mark.parametrize("part", [slice(0, 50_000), slice(50_000, None)])
+def test_one_part_of_a_zip_in_several_is_named(tmp_path, part):
+    whole = make_zip(tmp_path / "whole.zip", [("x", os.urandom(40_000)), ("y", os.urandom(40_000))]).read_bytes()
+    (tmp_path / "part.zip").write_bytes(whole[part])
+    with pytest.raises(UserError, match=r"part.zip: is damaged or cut short \(.*\); a whole copy of it is needed"):
+        extract(tmp_path / "part.zip", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_zip_of_a_version_that_nobody_reads_is_named(tmp_path):
     archive = make_zip(tmp_path / "a.zip", [("x", b"1")])
     content = bytearray(archive.read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import stat
 import struct
@@ -67,8 +68,9 @@ def extract(archive: Path, destination: Path, *, max_bytes: int | None = None, m
     except _BROKEN as error:
         raise UserError(f"{archive}: is damaged or cut short ({error}); a whole copy of it is needed") from error
     except OSError as error:
-        # gzip and bz2 say so of damage, without a number.
-        if error.errno is None:
+        # gzip and bz2 say so of damage, without a number. A zip whose first part is missing has its list of entries
+        # before its start.
+        if error.errno in (None, errno.EINVAL):
             raise UserError(f"{archive}: is damaged or cut short ({error}); a whole copy of it is needed") from error
         raise UserError(f"{destination}: cannot be unpacked: {error.strerror or error}") from error
 
