@@ -240,6 +240,14 @@ def test_one_part_of_a_zip_in_several_is_named(tmp_path, part):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("kind", MAKERS)
+def test_an_archive_of_no_file_is_refused_and_leaves_no_empty_folder(tmp_path, kind):
+    archive = MAKERS[kind](tmp_path / f"a.{kind}", [("__MACOSX/._x", b"1")])
+    with pytest.raises(UserError, match="holds no file"):
+        extract(archive, tmp_path / "out")
+    assert nothing_left(tmp_path, archive)
+
+
 def test_a_zip_of_a_version_that_nobody_reads_is_named(tmp_path):
     archive = make_zip(tmp_path / "a.zip", [("x", b"1")])
     content = bytearray(archive.read_bytes())

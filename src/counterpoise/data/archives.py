@@ -138,12 +138,14 @@ class _Unpacking:
         self._links.append((name, PurePosixPath(*parts), place))
 
     def finish(self) -> None:
-        """Write the links. One that leads to no file of the archive is left out."""
+        """Write the links. One that leads to no file of the archive is left out. An archive of no file is refused."""
         for _, target, place in self._links:
             source = self._root / target
             if source.is_file() and source != place:
                 with source.open("rb") as file:
                     self.write(place, file)
+        if not any(path.is_file() for path in self._root.rglob("*")):
+            raise UserError(f"{self._archive}: holds no file; a whole copy of it is needed")
 
     def _spend(self, size: int, entries: int = 0) -> None:
         self._bytes -= size
