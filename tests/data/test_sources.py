@@ -1,6 +1,7 @@
 """Raw files: found however they are sorted, known for what they are, and not taken for what they are not."""
 
 import pytest
+from permissions import bound_by_permissions
 
 from counterpoise.data.sources import RawFiles, Source, check_file, files_below, impostor, is_published, place
 from counterpoise.errors import UserError
@@ -26,6 +27,22 @@ def test_links_are_followed_and_a_link_back_up_ends_the_search(tmp_path):
     (tmp_path / "mine/again").symlink_to(tmp_path / "elsewhere/clips")
     (tmp_path / "mine/up").symlink_to(tmp_path / "mine")
     assert names(tmp_path / "mine", ".mp4") == ["b.mp4", "again/a.mp4"]
+
+
+def test_files_of_a_folder_that_cannot_be_read_are_not_missing(tmp_path):
+    touch(tmp_path / "mine/VideoFlash/a.flv")
+    (tmp_path / "mine/lost+found").mkdir()  # at the top of a disk, for root alone
+    raw = RawFiles((tmp_path / "mine", tmp_path / "nowhere"))
+    with bound_by_permissions():
+        (tmp_path / "mine/lost+found").chmod(0)
+        assert list(raw.below(".flv")) == [tmp_path / "mine/VideoFlash/a.flv"]
+        (tmp_path / "mine/VideoFlash").chmod(0)
+        try:
+            with pytest.raises(UserError, match="VideoFlash: the folder cannot be read: Permission denied"):
+                list(raw.below(".flv"))
+        finally:
+            for folder in (tmp_path / "mine").iterdir():
+                folder.chmod(0o755)
 
 
 def test_what_other_systems_leave_is_none_of_the_files(tmp_path):

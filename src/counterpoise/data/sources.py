@@ -15,8 +15,8 @@ from counterpoise.errors import UserError
 ALWAYS_HASHED = 1 << 26
 # Lists are text of some hundred kB; only files of such size are compared without their line ends.
 TEXT_BYTES = 1 << 23
-# What other systems leave beside the files that somebody packed or copied.
-LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
+# What other systems leave beside the files that somebody packed or copied, and what only root may read on a disk.
+LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "$RECYCLE.BIN", "System Volume Information")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,10 +107,11 @@ def files_below(folder: Path, endings: tuple[str, ...] = ()) -> Iterator[Path]:
     """Yield the files below ``folder`` with one of ``endings`` (none: all), sorted, links followed.
 
     A folder that several links lead to is visited once, so that a link back up ends the search there. Hidden
-    files and what other systems leave (``__MACOSX``, ``._x``) do not count.
+    files and what other systems leave (``__MACOSX``, ``._x``) do not count. Raises ``UserError`` for a folder that
+    cannot be read: its files are not missing.
     """
     seen: set[tuple[int, int]] = set()
-    for place, subfolders, names in os.walk(folder, followlinks=True):
+    for place, subfolders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         status = os.stat(place)
         if (status.st_dev, status.st_ino) in seen:
             subfolders.clear()
@@ -120,6 +121,12 @@ def files_below(folder: Path, endings: tuple[str, ...] = ()) -> Iterator[Path]:
         for name in sorted(names):
             if not is_litter(name) and (not endings or name.lower().endswith(endings)):
                 yield Path(place, name)
+
+
+def _refuse(error: OSError) -> None:
+    # Folders that are not there have no files.
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise UserError(f"{error.filename}: the folder cannot be read: {error.strerror}") from error
 
 
 def is_litter(name: str) -> bool:
