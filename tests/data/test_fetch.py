@@ -317,6 +317,20 @@ def pack(path, folder, top):
             bundle.addfile(entry, io.BytesIO(content))
 
 
+def test_an_empty_folder_is_filled_from_the_archive(tmp_path):
+    (tmp_path / "lists").mkdir()
+    for name in ("trainSet.txt", "valSet.txt", "testSet.txt"):
+        (tmp_path / "lists" / name).write_text("Bark&aaaaaaaaaaa&good&0&10\n")
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips/aaaaaaaaaaa.mp4").write_bytes(b"clip")
+    pack(tmp_path / "mirror/ave/AVE_Dataset.zip", tmp_path / "clips", "AVE/")
+    (tmp_path / "raw/ave/AVE_Dataset").mkdir(parents=True)
+    own = {"ave": tmp_path / "lists"}
+    fetch_dataset("ave", {}, tmp_path / "raw", mirror=tmp_path / "mirror", data_roots=own)
+    assert (tmp_path / "raw/ave/AVE_Dataset/AVE/aaaaaaaaaaa.mp4").read_bytes() == b"clip"
+    fetch_dataset("ave", {}, tmp_path / "raw", mirror=tmp_path / "mirror", data_roots=own)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("top", ["", "a folder of any name/"])
 @pytest.mark.parametrize("name", PACKED)

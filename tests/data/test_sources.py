@@ -74,6 +74,15 @@ def test_only_files_below_a_named_folder_count_where_there_is_one(tmp_path):
     assert set(RawFiles((tmp_path / "s2",)).by_stem(".mpg", within="s1")) == {"bbaf2n", "lbax4n"}
 
 
+def test_an_empty_folder_does_not_take_the_place_of_the_files_that_belong_in_it(tmp_path):
+    source = Source(path="UCF-101", unpack="clips", holds=(".avi",))
+    for name in ("UCF-101", "clips"):
+        (tmp_path / name / "Archery").mkdir(parents=True)
+    assert place(source, RawFiles((tmp_path,))) is None
+    touch(tmp_path / "clips/Archery/a.avi")
+    assert place(source, RawFiles((tmp_path,))) == tmp_path / "clips"
+
+
 def test_files_that_an_archive_holds_take_its_place(tmp_path):
     source = Source(path="AVE_Dataset.zip", unpack="AVE_Dataset", holds=(".mp4",))
     raw = RawFiles((tmp_path,))

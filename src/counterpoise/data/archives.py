@@ -42,7 +42,7 @@ _BROKEN = (
 
 
 def extract(archive: Path, destination: Path, *, max_bytes: int | None = None, max_files: int = MAX_FILES) -> None:
-    """Unpack a zip or tar ``archive`` into the new folder ``destination``, wholly or not at all.
+    """Unpack a zip or tar ``archive`` into the new or empty folder ``destination``, wholly or not at all.
 
     Which of the two it is shows in its bytes. Refused, by name: absolute paths, ``..``, links that leave the
     folder, devices, more than ``max_files`` entries and more than ``max_bytes`` (by default 200 times the
@@ -51,7 +51,8 @@ def extract(archive: Path, destination: Path, *, max_bytes: int | None = None, m
     copies. The archive is read to its end, so that its checksums are compared.
     """
     archive, destination = Path(archive), Path(destination)
-    if destination.exists():
+    # An empty folder, which somebody made for the files, is replaced.
+    if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):
         raise UserError(f"{destination}: is there already; {archive.name} is unpacked into a new folder only")
     if max_bytes is None:
         max_bytes = max(FREE_BYTES, MAX_RATIO * archive.stat().st_size)

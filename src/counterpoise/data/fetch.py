@@ -16,7 +16,7 @@ from counterpoise.data.download import download
 from counterpoise.data.interface import Dataset
 from counterpoise.data.prepare import make_dataset, raw_files
 from counterpoise.data.progress import FILES, Progress, quiet
-from counterpoise.data.sources import RawFiles, Source, check_file, files_below, how_to_get, is_there
+from counterpoise.data.sources import RawFiles, Source, check_file, files_below, holds_files, how_to_get, is_there
 from counterpoise.errors import UserError
 from counterpoise.locks import one_at_a_time
 
@@ -130,8 +130,11 @@ class _Fetching:
         path = raw / source.path
         if path.is_file() and (not raw.is_own(path) or self.verify):
             check_file(path, source, always=self.verify)
-        if source.unpack and path.is_file() and not (raw / source.unpack).is_dir():
+        if source.unpack and path.is_file() and not self._is_unpacked(source):
             archives.extract(path, raw.home / source.unpack)
+
+    def _is_unpacked(self, source: Source) -> bool:
+        return any(holds_files(folder / source.unpack, source) for folder in self.raw.folders)
 
     def _from_mirror(self, source: Source, progress: Progress) -> bool:
         """Copy from the mirror the file, or what takes its place there; return whether there was any."""

@@ -155,13 +155,22 @@ def impostor_of(start: bytes) -> str | None:
 
 
 def place(source: Source, raw: RawFiles) -> Path | None:
-    """Return where a source's file is, or the folder that it unpacks to, or what takes its place; else ``None``."""
+    """Return where a source's file is, or the folder that it unpacks to, or what takes its place; else ``None``.
+
+    A folder without any of the files that a source holds is none of these.
+    """
     for path in (source.path, *([source.unpack] if source.unpack else []), *source.instead):
-        if (raw / path).exists():
-            return raw / path
+        found = raw / path
+        if found.exists() and not (source.holds and found.is_dir() and not holds_files(found, source)):
+            return found
     if source.holds:
         return next((path.parent for path in raw.below(*source.holds)), None)
     return None
+
+
+def holds_files(folder: Path, source: Source) -> bool:
+    """Return whether there is a file below ``folder`` that the archive ``source`` holds such files of."""
+    return next(files_below(folder, source.holds), None) is not None
 
 
 def is_there(source: Source, raw: RawFiles) -> bool:
