@@ -90,3 +90,8 @@ def test_an_unknown_class_is_named_with_its_line(tmp_path, tree, line, message):
 def test_a_list_that_is_not_there_is_named(tmp_path, tree):
     with pytest.raises(UserError, match=r"no_such\.txt: is not there; put your own list"):
         prepare(tmp_path, tree, test_list="no_such.txt")
+
+
+@pytest.mark.parametrize("start", ["\u00b2", "9" * 5000])
+def test_a_start_that_is_no_number_of_seconds_is_part_of_a_name(start):
+    assert possible_stems(f"abcdefghijk_{start}") == [f"abcdefghijk_{start}", "abcdefghijk"]

@@ -155,6 +155,6 @@ def possible_stems(name: str) -> list[str]:
     Training ids are complete, ``<video>_000058_000068``; test ids are ``<video>_<start>`` of a clip of ten seconds.
     """
     video, _, start = name.rpartition("_")
-    if len(video) == 11 and start.isdigit():
+    if len(video) == 11 and start.isdecimal() and len(start) <= 6:
         return [name, f"{video}_{int(start):06d}_{int(start) + 10:06d}", video]
     return [name, name[:11]]
