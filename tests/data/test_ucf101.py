@@ -84,6 +84,16 @@ def test_a_bad_line_is_named(tmp_path, tree):
         prepare(tmp_path, own.parent)
 
 
+def test_a_list_of_classes_without_sound_alone_is_named(tmp_path, tree):
+    own = tmp_path / "own"
+    (own / "ucfTrainTestlist").mkdir(parents=True)
+    (own / "ucfTrainTestlist/testlist01.txt").write_text((tree / "ucfTrainTestlist/testlist01.txt").read_text())
+    (own / "ucfTrainTestlist/trainlist01.txt").write_text("Biking/v_Biking_g08_c01.avi 11\n")
+    (own / "UCF-101").symlink_to(tree / "UCF-101")
+    with pytest.raises(UserError, match=r"trainlist01\.txt: the split list names no clip of the 51 classes with sound"):
+        prepare(tmp_path, own)
+
+
 def test_a_missing_fold_list_says_where_to_get_it(tmp_path, tree):
     with pytest.raises(UserError, match=r"trainlist02\.txt.*UCF101TrainTestSplits"):
         prepare(tmp_path, tree, fold=2)

@@ -175,4 +175,6 @@ class Ucf101(ClipDataset):
                 target = classes[label.lower()]
                 media = present.get(stem.lower(), raw.home / f"UCF-101/{clip}")
                 items.append(Item(f"{label}/{stem}", {"action": target}, (media,), f"{CLASSES[target]}_{parts[2]}"))
+        if not items:
+            raise UserError(f"{path}: the split list names no clip of the {len(CLASSES)} classes with sound")
         return items
