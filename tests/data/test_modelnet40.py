@@ -92,11 +92,32 @@ def test_polygons_are_cut_into_triangles(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "<html>", "OFF\n8 12 0\n0 0", "OFF\n1 1 0\n0 0 0\n3 0 1 2\n", "OFF\n999999999 1 0\n", "OFF\nx y z\n"]
+    "text",
+    [
+        "",
+        "<html>",
+        "OFF\n8 12 0\n0 0",
+        "OFF\n1 1 0\n0 0 0\n3 0 1 2\n",
+        "OFF\n999999999 1 0\n",
+        "OFF\nx y z\n",
+        "OFF\ninf 1 0\n",
+    ],
 )
 def test_damaged_meshes_are_said_to_be(tmp_path, text):
     (tmp_path / "a.off").write_text(text)
     with pytest.raises(MediaError):
+        read_off(tmp_path / "a.off")
+
+
+@pytest.mark.parametrize(
+    ("colour", "reason"),
+    [(" 255 0 0", "damaged"), (" 3 0 1", "numbers follow its 12 faces"), (" 0.5 0.5 1.0", "not of whole numbers")],
+)
+def test_colours_of_faces_are_not_taken_for_faces(tmp_path, colour, reason):
+    counts, *rest = CUBE.splitlines()
+    lines = [f"{line}{colour}" if line.startswith("3 ") else line for line in rest]
+    (tmp_path / "a.off").write_text("\n".join(["OFF", counts, *lines]))
+    with pytest.raises(MediaError, match=reason):
         read_off(tmp_path / "a.off")
 
 

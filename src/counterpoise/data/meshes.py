@@ -36,10 +36,10 @@ def read_off(path: Path) -> tuple[np.ndarray, np.ndarray]:
             raise MediaError(f"it claims {count} vertices and {polygons} faces")
         vertices = numbers[3 : 3 + 3 * count].reshape(count, 3)
         corners = numbers[3 + 3 * count :]
-        if not (np.abs(corners) < MAX_ITEMS).all():
+        if not (np.abs(corners) < MAX_ITEMS).all() or (corners % 1 != 0).any():
             raise MediaError("a face is not of whole numbers")
         faces = _triangles(corners.astype(np.int64), polygons)
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, OverflowError) as error:
         raise MediaError("it is damaged or cut short") from error
     if len(faces) == 0:
         raise MediaError("it has no face with three corners")
@@ -64,6 +64,9 @@ def _triangles(numbers: np.ndarray, polygons: int) -> np.ndarray:
             raise ValueError("cut short")
         triangles.extend((corners[0], corners[k], corners[k + 1]) for k in range(1, len(corners) - 1))
         place += 1 + len(corners)
+    if place < len(numbers):
+        # Colours of faces, for one: taken for faces, they make another shape.
+        raise MediaError(f"{len(numbers) - place} numbers follow its {polygons} faces")
     return np.array(triangles, dtype=np.int64).reshape(-1, 3)
 
 
