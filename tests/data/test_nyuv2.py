@@ -80,11 +80,20 @@ def test_the_official_counts_are_the_default(tmp_path, tree):
         ("label", np.full((288, 384), 13.0), "allowed are -1 to 12"),
         ("depth", np.zeros((10, 10, 1)), r"its depth is \(10, 10, 1\)"),
         ("image", np.full((288, 384, 3), np.nan), "NaN"),
+        ("label", np.full((288, 384), "wall"), "label/1.npy is an array of <U4, not of numbers"),
+        ("image", np.zeros((288, 384, 3), complex), "image/1.npy is an array of complex128, not of numbers"),
     ],
 )
 def test_an_array_that_is_wrong_is_named(tmp_path, tree, kind, array, message):
     np.save(tree / f"train/{kind}/1.npy", array)
     with pytest.raises(UserError, match=rf"1 of 3 .*{message}.*train/1"):
+        prepare(tmp_path, tree)
+
+
+def test_several_arrays_in_one_file_are_no_array(tmp_path, tree):
+    np.savez(tree / "packed.npz", np.zeros((288, 384, 3)))
+    (tree / "packed.npz").replace(tree / "train/image/1.npy")
+    with pytest.raises(UserError, match=r"image/1.npy is not an array"):
         prepare(tmp_path, tree)
 
 

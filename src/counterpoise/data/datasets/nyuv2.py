@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -133,10 +134,13 @@ class SceneReader:
         if other is not None:
             raise MediaError(f"{name} is {other}")
         try:
-            # Mapped first: a header that claims a terabyte takes no memory.
-            array = np.load(path, allow_pickle=False, mmap_mode="r")
-        except (ValueError, EOFError, OSError) as error:
+            # Mapped first: a header that claims a terabyte takes no memory. Not np.load, which takes a file for a zip
+            # or a pickle where its first bytes say so.
+            array = np.lib.format.open_memmap(path, mode="r")
+        except (ValueError, OSError, SyntaxError, tokenize.TokenError) as error:
             raise MediaError(f"{name} is not an array ({error})") from error
+        if array.dtype.kind not in "biuf":
+            raise MediaError(f"{name} is an array of {array.dtype}, not of numbers")
         if array.size > 4 * HEIGHT * WIDTH:
             raise MediaError(f"{name} is {array.shape}")
         if not np.isfinite(array).all():
