@@ -121,6 +121,13 @@ def test_colours_of_faces_are_not_taken_for_faces(tmp_path, colour, reason):
         read_off(tmp_path / "a.off")
 
 
+def test_a_giant_mesh_is_named_before_memory_is_asked_for(tmp_path):
+    with (tmp_path / "a.off").open("wb") as file:
+        file.truncate(1 << 42)  # a hole: it takes no room on the disk
+    with pytest.raises(MediaError, match="it has 4398046511104 bytes"):
+        read_off(tmp_path / "a.off")
+
+
 def test_the_nearer_face_hides_the_farther_one():
     # Two plates across the line of sight from azimuth 0: a tilted near one and an upright far one.
     near = [[1, -0.2, -0.2], [1, 0.2, -0.2], [1, 0.2, 0.2], [1, -0.2, 0.2]]
