@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,9 +43,11 @@ def _bring(weights: WeightsFile, path: Path, mirror: str | Path | None, caches: 
     if mirror is not None and mirrors.is_address(mirror):
         urls.insert(0, mirrors.mirror_url(str(mirror), FOLDER, weights.file))
     elif mirror is not None:
-        if not Path(mirror).is_dir():
+        # Not Path.expanduser, which raises where '~someone' is nobody.
+        home = Path(os.path.expanduser(mirror))
+        if not home.is_dir():
             raise UserError(f"mirror: no folder {mirror}")
-        caches = (Path(mirror) / FOLDER, *caches)
+        caches = (home / FOLDER, *caches)
     for cache in caches:
         if (cache / weights.file).is_file():
             with files.atomic_path(path) as temporary:

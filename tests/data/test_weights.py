@@ -1,0 +1,38 @@
+"""Pretrained weights: where a file of them may come from, and that it is the published one."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from counterpoise.data.weights import fetch_weights
+from counterpoise.errors import UserError
+from counterpoise.weights import WeightsFile
+
+CONTENT = b"weights"
+
+
+@pytest.fixture
+def weights() -> WeightsFile:
+    """A file of weights that nobody publishes: it must come from a folder."""
+    digest = hashlib.sha256(CONTENT).hexdigest()[:8]
+    return WeightsFile(name="tiny", file="tiny.pth", url="://", sha256=digest, licence="", source="")
+
+
+def keep(folder: Path, content: bytes = CONTENT) -> None:
+    folder.mkdir(parents=True)
+    (folder / "tiny.pth").write_bytes(content)
+
+
+@pytest.mark.parametrize("mirror", ["~/my mirror", "{}/my mirror"])
+def test_a_mirror_may_be_named_from_the_home_folder(tmp_path, weights, monkeypatch, mirror):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    keep(tmp_path / "my mirror/weights")
+    path = fetch_weights(weights, tmp_path / "data", mirror=mirror.format(tmp_path))
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("mirror", ["~nobody-of-this-name/mirror", "/nowhere"])
+def test_a_mirror_that_is_not_there_is_named(tmp_path, weights, mirror):
+    with pytest.raises(UserError, match=f"mirror: no folder {mirror}"):
+        fetch_weights(weights, tmp_path / "data", mirror=mirror)
