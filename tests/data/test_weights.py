@@ -1,5 +1,6 @@
 """Pretrained weights: where a file of them may come from, and that it is the published one."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -36,3 +37,18 @@ def test_a_mirror_may_be_named_from_the_home_folder(tmp_path, weights, monkeypat
 def test_a_mirror_that_is_not_there_is_named(tmp_path, weights, mirror):
     with pytest.raises(UserError, match=f"mirror: no folder {mirror}"):
         fetch_weights(weights, tmp_path / "data", mirror=mirror)
+
+
+@pytest.mark.parametrize(
+    ("content", "pinned", "reason"),
+    [
+        (b"half", True, r"sha256 is .*, must begin with [0-9a-f]{8}; delete it there"),
+        (b"version https://git-lfs.github.com/spec/v1\n", False, "a git-lfs pointer in place of the file"),
+    ],
+)
+def test_a_wrong_file_in_a_cache_is_named_and_not_copied(tmp_path, weights, content, pinned, reason):
+    keep(tmp_path / "cache", content)
+    weights = weights if pinned else dataclasses.replace(weights, sha256="")
+    with pytest.raises(UserError, match=rf"cache/tiny\.pth: .*{reason}"):
+        fetch_weights(weights, tmp_path / "data", caches=[tmp_path / "cache"])
+    assert not (tmp_path / "data").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 from counterpoise import files
 from counterpoise.data import mirrors
 from counterpoise.data.download import download
+from counterpoise.data.sources import check_delivered
 from counterpoise.errors import UserError
 from counterpoise.weights import WeightsFile, check_digest
 
@@ -50,7 +51,18 @@ def _bring(weights: WeightsFile, path: Path, mirror: str | Path | None, caches: 
         caches = (home / FOLDER, *caches)
     for cache in caches:
         if (cache / weights.file).is_file():
+            _check(cache / weights.file, weights)
             with files.atomic_path(path) as temporary:
                 shutil.copyfile(cache / weights.file, temporary)
             return
     download(urls, path)
+
+
+def _check(path: Path, weights: WeightsFile) -> None:
+    """Raise ``UserError`` where a file of a mirror or of another program is not the one to copy."""
+    found = files.sha256_file(path)
+    if not found.startswith(weights.sha256):
+        raise UserError(
+            f"{path}: sha256 is {found}, must begin with {weights.sha256}; delete it there, or name a mirror"
+        )
+    check_delivered(path, "delete it there, or name a mirror")
