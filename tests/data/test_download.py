@@ -1,7 +1,9 @@
 """Downloads, against a real server on this machine that misbehaves as asked."""
 
+import errno
 import hashlib
 import http.server
+import os
 import threading
 
 import pytest
@@ -256,13 +258,14 @@ def test_no_address_at_all_is_said(tmp_path):
         download([], tmp_path / "a.bin")
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path, server, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG])
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, server, monkeypatch, number):
     import counterpoise.data.download as module
 
     def full(*_):
-        raise OSError(28, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(module, "_transfer", full)
-    with pytest.raises(UserError, match="No space left"):
+    with pytest.raises(UserError, match=rf"\.a\.bin\.part: cannot be written: {os.strerror(number)}"):
         fetch(server, tmp_path / "a.bin")
     assert len(server.requests) == 0

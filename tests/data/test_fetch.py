@@ -1,6 +1,7 @@
 """Fetching: from a mirror folder, with checks, never into the user's own folder; and making a mirror."""
 
 import contextlib
+import errno
 import gzip
 import http.server
 import io
@@ -43,6 +44,19 @@ def test_a_mirror_file_with_other_bytes_is_refused(tmp_path, shared):
     with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz: sha256 is .*; mend the mirror, or name another"):
         fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=tmp_path / "mirror")
     assert not (tmp_path / "raw/mnist" / NAMES[3]).exists()
+
+
+def test_a_full_disk_is_not_said_of_the_mirror(tmp_path, monkeypatch):
+    (tmp_path / "mirror/kinetics_sounds").mkdir(parents=True)
+
+    def full(source, _):
+        raise OSError(errno.ENOSPC, "No space left on device", str(source))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    settings = {"train_list": "my_train_2.txt", "test_list": "my_train_2.txt"}
+    (tmp_path / "mirror/kinetics_sounds/my_train_2.txt").write_text("a,10,0\n")
+    with pytest.raises(UserError, match=r"raw/kinetics_sounds/my_train_2.txt: cannot be copied from .*: No space left"):
+        fetch_dataset("kinetics_sounds", settings, tmp_path / "raw", mirror=tmp_path / "mirror")
 
 
 def test_a_missing_mirror_is_named(tmp_path):

@@ -21,6 +21,8 @@ from counterpoise.errors import UserError
 BLOCK = 1 << 20
 TIMEOUT = 60.0
 ATTEMPTS = 5
+# Errors that no server causes. EFBIG: FAT has no files of 4 GiB.
+OF_THIS_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 AGENT = "counterpoise (dataset download)"
 
 
@@ -94,7 +96,7 @@ def _attempt(
             # Of the address itself, or of one that the server sends us to: it will not become one by waiting.
             raise FetchError(f"is no address that can be asked ({error})") from error
         except (http.client.HTTPException, OSError) as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            if isinstance(error, OSError) and error.errno in OF_THIS_DISK:
                 raise UserError(f"{part.path}: cannot be written: {error.strerror}") from error
             reason = str(getattr(error, "reason", None) or error) or type(error).__name__
             # Waiting does not help where a host has no address, or where an address has no host or an unknown scheme:

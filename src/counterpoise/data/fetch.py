@@ -89,8 +89,11 @@ class _Mirror:
             return
         if name == source.path:
             check_file(self._root / name, source, always=True, advice=WRONG_IN_MIRROR)
-        with files.atomic_path(destination) as temporary:
-            shutil.copyfile(self._root / name, temporary)
+        try:
+            with files.atomic_path(destination) as temporary:
+                shutil.copyfile(self._root / name, temporary)
+        except OSError as error:
+            raise UserError(f"{destination}: cannot be copied from {self._root / name}: {error.strerror}") from error
 
 
 @dataclasses.dataclass(frozen=True)
