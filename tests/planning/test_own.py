@@ -144,6 +144,10 @@ def test_a_plan_says_which_differences_its_seeds_can_find(project):
     first = [float(lines[1].split(",")[0]) for lines in (few, many)]
     assert first[0] > 2 * first[1], "more seeds find smaller differences"
     assert said([0]) == ["own.methods: one seed has nothing to compare rows by"]
+    columns = {name: COLUMN for name in ("a", "b", "c", "d", "e", "f", "g")}
+    project.benchmark(tables=[OWN | {"columns": columns}], seeds=[0, 1])
+    (_, gaps) = power_lines(project.plan(), project.root)
+    assert "e+" not in gaps, "160 points, not 1.6e+02"
 
 
 def test_the_guides_table_is_planned_as_it_is_written(project, repository):
