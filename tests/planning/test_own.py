@@ -209,3 +209,10 @@ def test_the_other_guides_table_is_planned_as_it_is_written(project, repository)
     tables[0]["rows"].remove("halfway")  # which the guide's reader has written
     project.benchmark(tables=tables)
     assert len(project.plan().cells) == 3
+
+
+def test_a_misspelt_own_is_said_to_be_one(project):
+    table = {"owm": "methods"} | {key: value for key, value in OWN.items() if key != "own"}
+    project.benchmark(tables=[table | {"columns": {"digits": COLUMN | {"metric": "ece"}}}])
+    with pytest.raises(UserError, match=r"unknown key 'tables\.0\.owm'; did you mean 'own'\?"):
+        project.plan()
