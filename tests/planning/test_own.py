@@ -216,3 +216,10 @@ def test_a_misspelt_own_is_said_to_be_one(project):
     project.benchmark(tables=[table | {"columns": {"digits": COLUMN | {"metric": "ece"}}}])
     with pytest.raises(UserError, match=r"unknown key 'tables\.0\.owm'; did you mean 'own'\?"):
         project.plan()
+
+
+def test_a_row_of_a_modality_that_there_is_not_is_refused_beforehand(project):
+    for settings, value in (({"modality": "gay"}, "gay"), ({}, "")):
+        project.benchmark(tables=[OWN | {"rows": ["joint", {"method": "unimodal", "settings": settings}]}])
+        with pytest.raises(UserError, match=rf"'unimodal': 'modality' is '{value}'.* allowed: colour, gray"):
+            project.plan()
