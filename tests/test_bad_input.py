@@ -415,6 +415,7 @@ def answered(project, monkeypatch, capsys) -> Callable[..., str]:
         (["plan", "-b", "small", "--set", "mirror=/no/such/folder"], "no folder '/no/such/folder'; the nearest"),
         (["plan", "-b", "small", "--set", "mirror=confgs"], "did you mean 'configs'?"),
         (["run", "-b", "small", "--set", "mirror=/no/such/folder"], "key 'mirror'"),
+        (["plan", "-b", "small", "--set", "data_roots={cg_mnst: x}"], "small.yaml: data_roots: unknown"),
     ],
 )
 def test_what_is_nearly_right_is_answered_by_what_is(answered, arguments, said):

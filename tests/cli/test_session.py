@@ -92,3 +92,10 @@ def test_an_interrupt_that_comes_while_a_line_is_written_is_not_lost():
         logger.info("a job starts")
     assert written == ["a job starts"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_ctrl_c_stops_is_not_said_to_have_failed(formatter):
+    ended = record("", "job_error", rule_msg="train a seed 1", rule_name="train", log=[])
+    assert "failed: train a seed 1" in formatter.format(ended)
+    assert formatter.is_shown(record("Terminating processes on user request, this might take some time."))
+    assert "stopped: train a seed 1" in formatter.format(ended)

@@ -20,6 +20,7 @@ from counterpoise.declare import DatasetInfo
 from counterpoise.errors import UserError
 from counterpoise.planning.configs import Configs
 from counterpoise.reporting.terminal import make_console
+from counterpoise.testing.new import new_dataset
 from counterpoise.weights import WEIGHTS, weights_of
 
 
@@ -192,3 +193,10 @@ def test_the_docs_have_every_file_of_weights_with_its_licence_and_the_models_tha
     assert {name: licence for name, (licence, _) in shown.items()} == {w.name: w.licence for w in WEIGHTS.values()}
     for name, (_, pattern) in shown.items():
         assert starts[name] == fnmatch.filter(configs.names("models"), pattern), name
+
+
+def test_files_without_a_licence_on_record_get_no_empty_line(project):
+    new_dataset("mine", project)
+    output = run(app, "status", "mine", "--root", project)
+    assert "licences:" not in output
+    assert "licences:" in run(app, "status", "mine", "cmu_mosi", "--root", project)

@@ -144,6 +144,10 @@ def test_a_plan_says_which_differences_its_seeds_can_find(project):
     first = [float(lines[1].split(",")[0]) for lines in (few, many)]
     assert first[0] > 2 * first[1], "more seeds find smaller differences"
     assert said([0]) == ["own.methods: one seed has nothing to compare rows by"]
+    columns = {name: COLUMN for name in ("a", "b", "c", "d", "e", "f", "g")}
+    project.benchmark(tables=[OWN | {"columns": columns}], seeds=[0, 1])
+    (_, gaps) = power_lines(project.plan(), project.root)
+    assert "e+" not in gaps, "160 points, not 1.6e+02"
 
 
 def test_the_guides_table_is_planned_as_it_is_written(project, repository):
@@ -205,3 +209,17 @@ def test_the_other_guides_table_is_planned_as_it_is_written(project, repository)
     tables[0]["rows"].remove("halfway")  # which the guide's reader has written
     project.benchmark(tables=tables)
     assert len(project.plan().cells) == 3
+
+
+def test_a_misspelt_own_is_said_to_be_one(project):
+    table = {"owm": "methods"} | {key: value for key, value in OWN.items() if key != "own"}
+    project.benchmark(tables=[table | {"columns": {"digits": COLUMN | {"metric": "ece"}}}])
+    with pytest.raises(UserError, match=r"unknown key 'tables\.0\.owm'; did you mean 'own'\?"):
+        project.plan()
+
+
+def test_a_row_of_a_modality_that_there_is_not_is_refused_beforehand(project):
+    for settings, value in (({"modality": "gay"}, "gay"), ({}, "")):
+        project.benchmark(tables=[OWN | {"rows": ["joint", {"method": "unimodal", "settings": settings}]}])
+        with pytest.raises(UserError, match=rf"'unimodal': 'modality' is '{value}'.* allowed: colour, gray"):
+            project.plan()

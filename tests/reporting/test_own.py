@@ -141,3 +141,9 @@ def test_a_row_that_a_benchmark_adds_is_in_the_plots_and_notes_of_the_papers_tab
     (plot,) = (picture for picture in page.all("svg") if "Mine" in picture.text)
     intervals = [path for path in plot.all("path") if path.get("class") == "interval"]
     assert len(intervals) == 4, "every row shows where one more run would be expected, the added one, too"
+
+
+def test_a_best_mean_that_several_rows_have_is_said_to_be_shared():
+    said = table_summary(finish(own_study(), {"joint": 0.7, "uniform": 0.7, "mmpareto": 0.6}, 0.0).compare(), "methods")
+    assert "One joint loss shares the best mean with 1 other row, not shown to be better than any" in said
+    assert "has the best mean" not in said.split(". ")[0]

@@ -29,7 +29,7 @@ from counterpoise.models.network import digest_state
 from counterpoise.protocol import Protocol
 from counterpoise.results.record import read_record
 from counterpoise.runs.failure import read_failure, read_failures
-from counterpoise.runs.job import DONE, FAILED, SIGNALS, run_job
+from counterpoise.runs.job import DONE, FAILED, SIGNALS, _Report, run_job
 from counterpoise.runs.run import Run
 from counterpoise.runs.train import train_run, trainer_of
 from counterpoise.runs.trial import try_run
@@ -445,3 +445,12 @@ def test_a_trial_of_a_short_epoch_is_timed_with_its_evaluation(run):
     whole = try_run(with_protocol(run, batch_size=2000), CPU, steps=5)
     assert whole.steps == 1
     assert whole.seconds_per_epoch > 0
+
+
+def test_a_line_of_an_epoch_without_an_evaluation_has_no_accuracy(run, capsys):
+    report = _Report(run)
+    report(1, {"train_loss": 0.5})
+    report(2, {"train_loss": 0.5, "test_accuracy.joint": 0.25})
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith(": epoch 1/2")
+    assert second.endswith(": epoch 2/2 test accuracy joint 0.2500")

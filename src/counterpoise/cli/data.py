@@ -82,7 +82,8 @@ def _print_status(statuses: dict[str, DatasetStatus], verify: bool, console: Con
             command = status.next_step.startswith("counterpoise ")
             step = status.next_step.removesuffix(name) + "NAME" if command else status.next_step
             steps.setdefault(step, []).append(name)
-        licences.setdefault(status.licence, []).append(name)
+        if status.licence:  # files of one's own have none on record
+            licences.setdefault(status.licence, []).append(name)
     console.print(table)
     for heading, entries in (("", what), ("next:", steps), ("licences:", licences)):
         if entries:

@@ -393,7 +393,8 @@ def _own_power_lines(plan: Plan, paper: Paper) -> Iterator[str]:
             yield f"{OWN}.{table}: {'one seed' if n < 2 else 'one row'} has nothing to compare rows by"
             continue
         # A difference of two runs has the spread of both, and is corrected for all pairs of the table.
-        gaps = (f"{detectable_difference(std, n, n, paper.alpha / pairs):.2g}" for std in ASSUMED)
+        found = (detectable_difference(std, n, n, paper.alpha / pairs) for std in ASSUMED)
+        gaps = (f"{float(f'{gap:.2g}'):g}" for gap in found)  # 160, not 1.6e+02
         yield f"{OWN}.{table}: of {counted(pairs, 'pair')} of rows, differences are found (power 80 %) from"
         yield f"  {', '.join(gaps)} points on with a spread of {', '.join(f'{std:g}' for std in ASSUMED)}"
 

@@ -200,4 +200,7 @@ def data_roots(plan: Plan) -> dict[str, Path]:
     """Return the user's own folders of raw data that a benchmark names, by dataset, checked."""
     from counterpoise.data.prepare import read_data_roots
 
-    return read_data_roots(plan.benchmark.data_roots, plan.resolver.configs.names("datasets"))
+    try:
+        return read_data_roots(plan.benchmark.data_roots, plan.resolver.configs.names("datasets"))
+    except UserError as error:
+        raise UserError(f"{plan.path}: {error}") from error

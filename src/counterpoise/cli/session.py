@@ -18,6 +18,8 @@ CHATTER = (
     "Rules claim",
 )
 LONGEST = 500
+STOPPING = "Terminating processes on user request"
+"""What Snakemake says on Ctrl-C: its jobs end without a result after it, and none of them failed by that."""
 CALL = "CalledProcessError"
 """What Snakemake says of a failed command, its text included: the line of the failure names the log."""
 
@@ -29,6 +31,7 @@ class OneLine(logging.Formatter):
         super().__init__()
         self.default = default
         self.done = ""
+        self.stopping = False
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of one of Snakemake's log records."""
@@ -39,7 +42,8 @@ class OneLine(logging.Formatter):
         if event == "job_error":
             logs = [Path(log) for log in getattr(record, "log", None) or ()]
             what = f"{message or getattr(record, 'rule_name', 'a rule')}" + "".join(f"; log: {log}" for log in logs)
-            return "\n".join([f"{clock}  failed: {what}", *(f"          {last_line(log)}" for log in logs)])
+            word = "stopped" if self.stopping else "failed"
+            return "\n".join([f"{clock}  {word}: {what}", *(f"          {last_line(log)}" for log in logs)])
         return self.default.format(record)
 
     def is_shown(self, record: logging.LogRecord) -> bool:
@@ -49,6 +53,8 @@ class OneLine(logging.Formatter):
         event, text = event_of(record), str(record.msg)
         if event == "progress":
             self.done = f"{getattr(record, 'done', '?')} of {getattr(record, 'total', '?')} done  "
+        if text.startswith(STOPPING):
+            self.stopping = True
         if event == "job_error":
             return True
         if event == "job_info":

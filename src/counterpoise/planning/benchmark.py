@@ -128,10 +128,11 @@ class OwnTable(_Config):
 
 def _kind_of_table(data: Any) -> str:
     keys = data if isinstance(data, dict) else vars(data) if isinstance(data, BaseModel) else ()
-    return ":OwnTable" if OWN in keys else ":TableRun"
+    misspelt = "paper" not in keys and bool(difflib.get_close_matches(OWN, map(str, keys), n=1))
+    return ":OwnTable" if OWN in keys or misspelt else ":TableRun"
 
 
-# Which of the two is asked for is seen by the key 'own'; so a mistake is said of that one alone.
+# Which of the two is asked for is seen by the key 'own', misspelt or not; so a mistake is said of that one alone.
 AnyTable = Annotated[
     Annotated[TableRun, Tag(":TableRun")] | Annotated[OwnTable, Tag(":OwnTable")], Discriminator(_kind_of_table)
 ]

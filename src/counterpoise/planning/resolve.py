@@ -131,6 +131,10 @@ class Resolver:
         if reason:
             return None, reason
         settings, protocol = self._laid_over(method, names, where)
+        modality, encoders = settings.get("modality"), model["encoders"]
+        if method.info.trains == "single" and modality is not None and modality not in encoders:
+            hint = suggest(modality, encoders)
+            raise UserError(f"{where}: settings of method '{method.name}': 'modality' is '{modality}'{hint}")
         # All that a run's numbers depend on, besides source and data; the key below is a digest of it, so an entry more
         # or less here renames every run. Components and settings, not the names of files: a renamed file is no change.
         config: dict[str, Any] = {

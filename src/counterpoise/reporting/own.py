@@ -38,8 +38,11 @@ def _best(comparison: Comparison, ranking: Ranking) -> str:
     place = comparison.paper.table(ranking.table).column_name(ranking.column)
     if ranking.p_best is None:
         return f"{place}: {ranking.reason}"
-    certain = _better_here(comparison, ranking) == ranking.rows - 1
-    return f"{place}: {ranking.best} {'is best' if certain else 'has the best mean'}"
+    if _better_here(comparison, ranking) == ranking.rows - 1:
+        return f"{place}: {ranking.best} is best"
+    equal = sum(pair.difference == 0 for pair in _pairs(comparison, ranking))
+    shared = f"shares the best mean with {counted(equal, 'other row')}" if equal else "has the best mean"
+    return f"{place}: {ranking.best} {shared}"
 
 
 def _pairs(comparison: Comparison, ranking: Ranking) -> list[RowPair]:

@@ -94,4 +94,5 @@ class _Report:
             return
         tests = ((name.partition(".")[2], v) for name, v in row.items() if name.startswith("test_"))
         shown = " ".join(f"{name} {value:.4f}" for name, value in tests)
-        print(f"{self.name}: epoch {epoch}/{self.epochs} test accuracy {shown}", file=sys.stderr)
+        accuracy = f" test accuracy {shown}" if shown else ""  # an epoch without an evaluation has none
+        print(f"{self.name}: epoch {epoch}/{self.epochs}{accuracy}", file=sys.stderr)
