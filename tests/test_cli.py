@@ -169,6 +169,14 @@ def test_status_names_orphans(project, say):
     assert str(project.root / old.directory) in say("status")
 
 
+def test_another_benchmark_that_is_wrong_does_not_keep_status_from_this_one(project, capsys):
+    project.write("configs/benchmarks/wrong.yaml", "name: wrong\n")
+    assert main(["status", "--root", str(project.root), "--benchmark", "small"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("small: 8 runs")
+    assert "wrong.yaml: the key 'title' is missing" in said.err
+
+
 def test_trace_prints_every_variant(say):
     said = say("trace", "mmpareto.table3.MMPareto.cg_mnist.accuracy")
     assert "MMPareto@published" in said

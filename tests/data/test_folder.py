@@ -91,6 +91,11 @@ def test_without_a_column_a_share_of_each_class_is_held_out(tmp_path):
         ({"a_test": "x,y,z\n7,8,9\n"}, {}, r"a_test.csv: a sample has shape \(3,\)"),
         ({"y_test": "label\ndgo\n"}, {}, "y_test.csv: the class 'dgo' is in 'test' and not in 'train'"),
         ({"y_train": "label\ncat\n  \ncat\n"}, {}, "y_train.csv: line 3: column 'label' is empty"),
+        (
+            {"y_train": "label,clip\ncat,a\ndog,b\ncat,a\n", "y_test": "label,clip\ndog,a\n"},
+            {"id_column": "clip"},
+            "y_train.csv: line 4: column 'clip': 'a' names a sample of 'train' before it",
+        ),
         ({}, {"label_column": "lable"}, "has no column 'lable'; did you mean 'label'"),
         ({}, {"splits": ["train", "tset"]}, "'tset' is no split; did you mean 'test'"),
         ({}, {"splits": ["train"]}, "must have 'train' and 'test'"),

@@ -198,7 +198,15 @@ class Folder(Dataset):
     def _ids(self, raw: RawFiles, path: Path, split: str, rows: np.ndarray) -> list[str]:
         if self.id_column and path.suffix == ".csv":
             names = _column(path, self.id_column)
-            return [names[row] for row in rows]
+            ids: dict[str, None] = {}
+            for row in rows:
+                if names[row] in ids:
+                    raise UserError(
+                        f"{path}: line {row + 2}: column '{self.id_column}': '{names[row]}' names a sample of "
+                        f"'{split}' before it"
+                    )
+                ids[names[row]] = None
+            return list(ids)
         return [f"{split}-{row:06d}" for row in rows]
 
 
