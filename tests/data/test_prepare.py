@@ -78,6 +78,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "my data").mkdir()
     assert read_data_roots({"crema_d": "~/my data"}, ["crema_d"]) == {"crema_d": tmp_path / "my data"}
+    assert read_data_roots({"crema_d": "my data"}, ["crema_d"], tmp_path) == {"crema_d": tmp_path / "my data"}
 
 
 def test_the_home_folder_of_nobody_is_no_folder():

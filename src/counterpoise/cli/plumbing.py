@@ -100,7 +100,7 @@ def fetch(
         asked.root / "data/raw",
         name=data.name,
         mirror=plan.benchmark.mirror,
-        data_roots=data_roots(plan),
+        data_roots=data_roots(plan, asked.root),
     )
     if receipt is not None:
         write_json(asked.root / receipt, {"schema": 1, "dataset": data.name, "key": data.key, "folder": str(folder)})
@@ -122,7 +122,7 @@ def prepare(
     plan = asked.plan()
     data = plan.dataset(name)
     folder = asked.root / data.directory
-    roots = data_roots(plan)
+    roots = data_roots(plan, asked.root)
     prepared = prepare_dataset(
         data.component,
         data.settings,

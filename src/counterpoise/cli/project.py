@@ -196,11 +196,11 @@ def check_mirror(plan: Plan, root: Path) -> None:
     raise UserError(f"{plan.path}: key 'mirror': no folder '{mirror}'; {hint} An address begins as in 'https://'")
 
 
-def data_roots(plan: Plan) -> dict[str, Path]:
-    """Return the user's own folders of raw data that a benchmark names, by dataset, checked."""
+def data_roots(plan: Plan, root: Path) -> dict[str, Path]:
+    """Return the user's own folders of raw data that a benchmark names, by dataset, checked; relative ones are in ``root``."""
     from counterpoise.data.prepare import read_data_roots
 
     try:
-        return read_data_roots(plan.benchmark.data_roots, plan.resolver.configs.names("datasets"))
+        return read_data_roots(plan.benchmark.data_roots, plan.resolver.configs.names("datasets"), root)
     except UserError as error:
         raise UserError(f"{plan.path}: {error}") from error

@@ -262,7 +262,7 @@ def _downloads(plan: Plan, root: Path) -> dict[str, str]:
     from counterpoise.planning.forms import form_of
     from counterpoise.reporting.words import counted
 
-    roots = data_roots(plan)
+    roots = data_roots(plan, root)
     said = {}
     for data in plan.datasets:
         if is_prepared(data, root):

@@ -37,8 +37,10 @@ def make_dataset(component_name: str, settings: Mapping[str, Any]) -> Dataset:
     return data
 
 
-def read_data_roots(given: Mapping[str, str | Path], configurations: Collection[str]) -> dict[str, Path]:
-    """Return the user's own folders by name, ``~`` expanded.
+def read_data_roots(
+    given: Mapping[str, str | Path], configurations: Collection[str], home: Path = Path()
+) -> dict[str, Path]:
+    """Return the user's own folders by name, ``~`` expanded; relative ones are below ``home``.
 
     A name is that of a configuration, of a dataset (then it holds for all configurations of it), or of the folder that
     several datasets share. Raises ``UserError`` for an unknown name or a folder that is not there.
@@ -54,7 +56,7 @@ def read_data_roots(given: Mapping[str, str | Path], configurations: Collection[
         if name not in allowed:
             raise UserError(f"data_roots: unknown dataset '{name}'{suggest(name, allowed)}")
         # Not Path.expanduser, which raises where '~someone' is nobody.
-        path = Path(os.path.expanduser(folder))
+        path = home / os.path.expanduser(folder)
         # YAML takes what follows ' #' for a comment: a path that has it must be in quotes.
         cut = sorted(path.parent.glob(f"{glob.escape(path.name)} #*")) if path.name else []
         if cut:

@@ -133,7 +133,8 @@ def check_raw_data(plan: Plan, root: Path) -> None:
         from counterpoise.data.prepare import changes_text, make_dataset, raw_changes, raw_files
         from counterpoise.data.prepared import PreparedData, data_again
 
-        roots = {name: Path(folder).expanduser() for name, folder in plan.benchmark.data_roots.items()}
+        given = plan.benchmark.data_roots
+        roots = {name: Path(root) / os.path.expanduser(folder) for name, folder in given.items()}
         roots = {name: folder for name, folder in roots.items() if folder.is_dir()}
         dataset = make_dataset(data.component, data.settings)
         raw = raw_files(dataset, Path(root) / "data/raw", roots, data.name)
