@@ -197,7 +197,7 @@ def check_mirror(plan: Plan, root: Path) -> None:
 
 
 def data_roots(plan: Plan, root: Path) -> dict[str, Path]:
-    """Return the user's own folders of raw data that a benchmark names, by dataset, checked; relative ones are in ``root``."""
+    """Return the user's own folders of raw data that a benchmark names, checked; relative ones are in ``root``."""
     from counterpoise.data.prepare import read_data_roots
 
     try:
