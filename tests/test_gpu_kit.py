@@ -34,6 +34,7 @@ def put(root, files):
 
 def test_what_was_trained_travels_in_parts_and_arrives_whole(kit, tmp_path, monkeypatch):
     runs = {f"results/runs/data/model/method.{i}/seed-0/predictions.npz": 9_000 for i in range(7)}
+    runs["results/data/data.0/manifest.json"] = 50  # what the runs were trained on
     folder = "work/data/model/method.9/seed-0"
     checkpoints = Checkpoints(kit.ROOT / folder / "states", "abc", 0, "raw")
     for step in (9, 10):

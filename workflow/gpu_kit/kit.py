@@ -171,7 +171,9 @@ def _device_samples(at: float) -> Iterator[list[str]]:
 
 def _pack_parts(out: Path) -> int:
     """Write finished runs, and what each other goes on from, into tars of limited size; return how many."""
-    finished = [path for path in sorted((ROOT / "results/runs").rglob("*")) if path.is_file()]
+    # With what their data was: it may be prepared there alone.
+    homes = (ROOT / "results/data", ROOT / "results/runs")
+    finished = [path for home in homes for path in sorted(home.rglob("*")) if path.is_file()]
     states: list[Path] = []
     for folder in sorted((ROOT / "work").rglob("states")):
         # A state is two files, the .json written last; who trained it so far is noted beside the states.
