@@ -188,7 +188,7 @@ def test_seeds_and_their_batches_are_in_no_key(project, before):
 
 
 def test_what_is_added_to_a_benchmark_leaves_the_keys_that_were_there(project, before):
-    tables = [BENCHMARK["tables"][0] | {"extra_methods": ["unimodal"]}, BENCHMARK["tables"][1]]
+    tables = [BENCHMARK["tables"][0] | {"extra_methods": ["mlb"]}, BENCHMARK["tables"][1]]
     project.write("configs/benchmarks/small.yaml", BENCHMARK | {"tables": tables, "selection": "best_test"})
     after = project.plan()
     assert len(after["cells"]) > len(before["cells"])
