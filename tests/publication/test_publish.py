@@ -413,6 +413,16 @@ def test_an_explanation_whose_runs_are_not_there_is_left_out_by_name(project):
     assert not (done.folder / "explain").exists()
 
 
+def test_runs_of_an_explanation_that_is_of_another_cell_by_now_are_not_published(project):
+    flip = give_explanation(project)
+    (path,) = (project.root / "results/explain/small").glob("*.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cell": project.cell("joint").name}))
+    done = publish_explained(project)
+    assert [UNIFORM in line for line in done.problems] == [True]
+    assert not (done.folder / "explain").exists()
+    assert not (done.folder / "runs" / flip).exists()
+
+
 def test_a_record_judged_anew_has_its_explanation_made_anew(project):
     give_explanation(project)
     folder = publish_explained(project).folder

@@ -101,7 +101,8 @@ def publish(
         sources |= kept
     homes = [*([folder / EXPLANATIONS] if extend else []), explanations_folder(root, results.layout.name)]
     written = {one.name: one for home in homes for one in read_explanations(home, results.layout.name).values()}
-    flips, of_flips = choose_flips(written.values(), flips, read_flips(folder) if extend else None)
+    answered = [one for one in written.values() if one.question(results.layout) is not None]
+    flips, of_flips = choose_flips(answered, flips, read_flips(folder) if extend else None)
     sources = of_flips | sources
     _check_finished(source, results, partial)
     others = sum(_size(other) for other in _records(root) if other != folder)

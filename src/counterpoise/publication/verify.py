@@ -162,10 +162,9 @@ def verify(folder: Path, papers: Path | None = None) -> Verification:
             )
         if left_out:
             done.notes.append(f"not in the record, for its size: {', '.join(sorted(left_out))} of the runs")
+        texts |= _explanations_again(record, again, done, left_out)
     else:
         exact = True
-    if record is not None:
-        texts |= _explanations_again(record, again, done, left_out)
     _compare_texts(folder, texts, done, exact=exact)
     return done
 
