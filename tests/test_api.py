@@ -58,7 +58,7 @@ def test_each_seed_has_its_row(loaded):
 def test_two_rows_side_by_side_are_a_frame(loaded):
     pairs = loaded.pairs
     row = pairs[(pairs["row"] == "One joint loss") & (pairs["column"] == "cg_mnist.accuracy")].iloc[0]
-    assert (row["other"], row["n"]) == ("MMPareto [released]", 1)
+    assert (row["other"], row["n"]) == ("MMPareto (released)", 1)
     assert row["difference"] == pytest.approx(50.0 - 80.0)
 
 

@@ -56,7 +56,7 @@ def test_ours_is_in_printed_units_over_the_finished_seeds(stand_in):
 
 def test_variants_of_a_row_are_adjacent_lines(stand_in):
     rows = list(dict.fromkeys(found["row"] for found in lines(stand_in.compare()) if found["table"] == "table3"))
-    assert rows[-2:] == ["MMPareto [published]", "MMPareto [released]"]
+    assert rows[-2:] == ["MMPareto (published)", "MMPareto (released)"]
 
 
 def test_what_does_not_run_names_the_reason(stand_in):

@@ -138,16 +138,20 @@ def test_a_plan_says_which_differences_its_seeds_can_find(project):
 
     few, many = said([0, 1, 2]), said(list(range(10)))
     assert few[0] == "own.methods: of 3 pairs of rows, differences are found (power 80 %) from"
-    assert [float(gap) for gap in few[1].split(" points")[0].split(", ")] == sorted(
-        float(gap) for gap in few[1].split(" points")[0].split(", ")
-    )
-    first = [float(lines[1].split(",")[0]) for lines in (few, many)]
-    assert first[0] > 2 * first[1], "more seeds find smaller differences"
+    gaps = {
+        name: [float(gap) for gap in re.findall(r"([\d.]+) points", lines[1])]
+        for name, lines in (("few", few), ("many", many))
+    }
+    assert gaps["few"] == sorted(gaps["few"])
+    assert gaps["few"][0] > 2 * gaps["many"][0], "more seeds find smaller differences"
     assert said([0]) == ["own.methods: one seed has nothing to compare rows by"]
     columns = {name: COLUMN for name in ("a", "b", "c", "d", "e", "f", "g")}
     project.benchmark(tables=[OWN | {"columns": columns}], seeds=[0, 1])
-    (_, gaps) = power_lines(project.plan(), project.root)
-    assert "e+" not in gaps, "160 points, not 1.6e+02"
+    (_, found) = power_lines(project.plan(), project.root)
+    assert all(float(gap) < 100 for gap in re.findall(r"([\d.]+) points", found)), (
+        "no two accuracies differ by 160 points"
+    )
+    assert "with 2 none of any size" in found
 
 
 def test_the_guides_table_is_planned_as_it_is_written(project, repository):

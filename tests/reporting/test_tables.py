@@ -58,7 +58,7 @@ def markdown_rows(text: str) -> list[list[str]]:
 
 def test_rows_are_the_papers_in_its_order_with_variants_adjacent(study):
     rows = study.paper.table("table3").row_ids
-    assert [line.id for line in view(study).lines] == [*rows[:-1], "MMPareto [published]", "MMPareto [released]"]
+    assert [line.id for line in view(study).lines] == [*rows[:-1], "MMPareto (published)", "MMPareto (released)"]
 
 
 def test_the_papers_columns_come_in_its_order_with_ours_behind_each_group(study):
@@ -113,8 +113,8 @@ def test_a_probe_of_all_rows_stands_in_columns_of_its_own(make_study):
 
 def test_best_and_runner_up_are_marked_per_column(study):
     shown = view(study)
-    assert cell(shown, "MMPareto [released]", "cg_mnist.accuracy").mark == "best"
-    assert cell(shown, "MMPareto [published]", "cg_mnist.accuracy").mark == "runner-up"
+    assert cell(shown, "MMPareto (released)", "cg_mnist.accuracy").mark == "best"
+    assert cell(shown, "MMPareto (published)", "cg_mnist.accuracy").mark == "runner-up"
     assert cell(shown, "PCGrad", "cg_mnist.accuracy").mark == ""
 
 
@@ -127,14 +127,14 @@ def test_the_lowest_calibration_error_is_best(study):
 def test_rows_that_tie_at_the_precision_shown_share_the_mark(study):
     study.runs("pcgrad", [0.850001, 0.860001, 0.870001])
     shown = view(study)
-    marks = [cell(shown, line, "cg_mnist.accuracy").mark for line in ("PCGrad", "MMPareto [released]")]
+    marks = [cell(shown, line, "cg_mnist.accuracy").mark for line in ("PCGrad", "MMPareto (released)")]
     assert marks == ["best", "best"]
-    assert cell(shown, "MMPareto [published]", "cg_mnist.accuracy").mark == "runner-up"
+    assert cell(shown, "MMPareto (published)", "cg_mnist.accuracy").mark == "runner-up"
 
 
 def test_a_diverged_row_is_never_best_and_says_so(study):
     study.diverge("mmpareto", 1, variant="released")
-    found = cell(view(study), "MMPareto [released]", "cg_mnist.accuracy")
+    found = cell(view(study), "MMPareto (released)", "cg_mnist.accuracy")
     assert (found.mark, found.n) == ("", 2)
     assert "diverged" in found.ours
 

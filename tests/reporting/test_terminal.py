@@ -86,13 +86,9 @@ def test_verdicts_are_in_colour_on_a_terminal_alone_and_not_where_no_color_is_se
     assert "\x1b[33m" not in on_a_terminal()
 
 
-def test_a_row_that_looks_like_markup_is_printed_as_it_is(study):
-    # Variants are written [released], which rich would take for a style.
-    made = type(study)(
-        study.paper, {"table3": {"cg_mnist": "cg_mnist"}}, variants={"mmpareto": ["published", "released"]}
-    )
-    made.runs("mmpareto", [0.7, 0.71, 0.72], variant="released")
-    assert "MMPareto [released]" in printed(made.compare(), width=80)
+def test_what_looks_like_markup_is_printed_as_it_is(study):
+    study.fail("mmpareto", 0, "loss of [released] is [bold]nan[/]")
+    assert "loss of [released] is [bold]nan[/]" in " ".join(printed(study.compare(), width=200).split())
 
 
 def test_every_verdict_and_answer_has_a_symbol():

@@ -24,6 +24,8 @@ from counterpoise.runs.status import PREPARED, Orphan, RunStatus, State, run_sta
 
 MOST_LINES = 20
 MOST_BUSY = 12
+# No two accuracies in percent differ by more.
+WHOLE_SCALE = 100.0
 
 
 def plan_lines(
@@ -348,7 +350,7 @@ def power_lines(plan: Plan, root: Path) -> list[str]:
         lines += [
             f"  {one.std:.2g} points{known.get(one.std, '')}: {one.within:.0f} within the margin, "
             f"{one.deviates:.1f} deviate by chance, "
-            f"{one.neither:.0f} open; finds gaps from {one.gap:.2g} on"
+            f"{one.neither:.0f} open; finds gaps from {float(f'{one.gap:.2g}'):g} on"
             for one in found
         ]
     return lines
@@ -393,10 +395,12 @@ def _own_power_lines(plan: Plan, paper: Paper) -> Iterator[str]:
             yield f"{OWN}.{table}: {'one seed' if n < 2 else 'one row'} has nothing to compare rows by"
             continue
         # A difference of two runs has the spread of both, and is corrected for all pairs of the table.
-        found = (detectable_difference(std, n, n, paper.alpha / pairs) for std in ASSUMED)
-        gaps = (f"{float(f'{gap:.2g}'):g}" for gap in found)  # 160, not 1.6e+02
+        found = {std: detectable_difference(std, n, n, paper.alpha / pairs) for std in ASSUMED}
         yield f"{OWN}.{table}: of {counted(pairs, 'pair')} of rows, differences are found (power 80 %) from"
-        yield f"  {', '.join(gaps)} points on with a spread of {', '.join(f'{std:g}' for std in ASSUMED)}"
+        yield "  " + ", ".join(
+            f"{gap:.2g} points on with a spread of {std:g}" if gap < WHOLE_SCALE else f"with {std:g} none of any size"
+            for std, gap in found.items()
+        )
 
 
 def _cell_lines(runs: Sequence[RunStatus]) -> Iterator[str]:

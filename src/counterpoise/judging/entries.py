@@ -74,7 +74,7 @@ class Entry:
 
 def row_label(row: str, variant: str | None) -> str:
     """Return the name of a line of ours: the paper's row, and the variant where there are several."""
-    return row if variant is None else f"{row} [{variant}]"
+    return row if variant is None else f"{row} ({variant})"
 
 
 def entries_of(paper: Paper, results: Results) -> list[Entry]:

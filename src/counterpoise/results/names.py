@@ -7,7 +7,7 @@ import re
 from counterpoise.errors import UserError, suggest
 from counterpoise.results.layout import Layout, LayoutValue
 
-_VARIANT = re.compile(r"(?P<row>.+?)\s*(?:@(?P<at>\w+)|\[(?P<bracketed>\w+)\])")
+_VARIANT = re.compile(r"(?P<row>.+?)\s*(?:@(?P<at>\w+)|\((?P<in_brackets>\w+)\))")
 
 
 def number_name(paper: str, table: str, row: str, variant: str | None, column: str) -> str:
@@ -24,7 +24,7 @@ def find_values(layout: Layout, name: str) -> list[LayoutValue]:
     """Return the places, one per variant, that a number's name means.
 
     The row is given by its id, as printed or with ``_`` for spaces and in any case, or by its method's name;
-    a variant is chosen as in ``MMPareto@released`` or ``MMPareto [released]``.
+    a variant is chosen as in ``MMPareto@released`` or, as tables write it, ``MMPareto (released)``.
 
     Raises:
         UserError: the benchmark has no such number; says which part is unknown and the nearest right one.
@@ -41,8 +41,9 @@ def find_values(layout: Layout, name: str) -> list[LayoutValue]:
             f"{name}: '{paper}.{table}' is not in the benchmark '{layout.name}'{suggest(f'{paper}.{table}', tables)}"
         )
     values = layout.values_of(paper, table)
-    match = _VARIANT.fullmatch(row)
-    row, variant = (match["row"], match["at"] or match["bracketed"]) if match else (row, None)
+    is_row = _plain(row) in {_plain(value.row) for value in values}  # some are called so: 'Ours (small)'
+    match = None if is_row else _VARIANT.fullmatch(row)
+    row, variant = (match["row"], match["at"] or match["in_brackets"]) if match else (row, None)
     row = _row(layout, values, row, name)
     columns = list(dict.fromkeys(value.column for value in values))
     if column not in columns:

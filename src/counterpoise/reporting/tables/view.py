@@ -12,6 +12,7 @@ from typing import Literal
 
 from counterpoise.comparability import NOT_IN_BENCHMARK
 from counterpoise.judging.compare import Comparison, ComparisonRow
+from counterpoise.judging.entries import row_label
 from counterpoise.judging.verdicts import Verdict
 from counterpoise.metrics import METRICS, UNITS, Metric
 from counterpoise.papers.paper import Column, Paper, PaperTable, PrintedValue
@@ -340,7 +341,7 @@ def _paper_lines(
             else _paper_cell(results, column, by_column[column.id])
             for column in columns
         ]
-        title = table.row(name).title if variant is None else f"{table.row(name).title} ({variant})"
+        title = row_label(table.row(name).title, variant)
         label = next(iter(by_column.values())).entry.label
         yield TableLine(id=label, title=title, row=name, cells=tuple(cells))
 
@@ -383,7 +384,7 @@ def _added_lines(
             added.setdefault((value.row, value.variant), {})[value.column] = value
     for (row, variant), by_column in added.items():
         cells = tuple(_added_cell(results, table, place, column, by_column) for column in columns)
-        title = row if variant is None else f"{row} ({variant})"
+        title = row_label(row, variant)
         yield TableLine(id=title, title=title, row=row, cells=cells, added=True)
 
 

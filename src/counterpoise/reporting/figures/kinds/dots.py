@@ -8,6 +8,7 @@ from matplotlib.figure import Figure as Picture
 
 from counterpoise.comparability import OTHER
 from counterpoise.declare import figure_kind, setting
+from counterpoise.judging.entries import row_label
 from counterpoise.judging.gate import comparability_of
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Paper
@@ -38,7 +39,7 @@ class Dots(FigureKind):
             values = results.seeds(value.cell, selection, value.output, column.measure, column.scale).finished
             if values and value.column not in drawn:
                 drawn.append(value.column)
-            label = value.row if value.variant is None else f"{value.row} ({value.variant})"
+            label = row_label(value.row, value.variant)
             own = value.stand_in or value.row not in table.row_ids  # a row that the benchmark adds
             printed = None if own else table.value(value.row, value.column).value
             comparable = printed is not None and self._comparable(results, paper, table, value, value.cell)

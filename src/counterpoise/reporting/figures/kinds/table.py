@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Picture
 
 from counterpoise.declare import figure_kind, setting
+from counterpoise.judging.entries import row_label
 from counterpoise.papers.figures import Figure
 from counterpoise.papers.paper import Column, Paper
 from counterpoise.reporting.figures.interface import FigureKind, Numbers
@@ -38,7 +39,7 @@ class Table(FigureKind):
             if value.cell is None or column.metric != metric or value.row not in table.row_ids:
                 continue
             heading = table.group(value.row, value.column).heading or (column.title,)
-            method = value.row if value.variant in (None, "published") else f"{value.row} ({value.variant})"
+            method = row_label(value.row, None if value.variant == "published" else value.variant)
             for seed, number in _values(results, value, column).finished.items():
                 points.append(
                     {
