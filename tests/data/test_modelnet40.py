@@ -3,8 +3,10 @@
 import data_trees
 import numpy as np
 import pytest
+from PIL import Image
 
-from counterpoise.data.datasets.modelnet40 import ModelNet40
+from counterpoise.data.clips import Item
+from counterpoise.data.datasets.modelnet40 import ModelNet40, ViewReader
 from counterpoise.data.media import MediaError
 from counterpoise.data.meshes import read_off, render
 from counterpoise.data.prepare import prepare_dataset
@@ -66,6 +68,14 @@ def test_a_missing_or_broken_view_is_named(tmp_path, tree):
         "(a log-in, a quota or an error)",
         "train/bed_0001": "the file is missing",
     }
+
+
+def test_a_view_that_is_postscript_is_named_and_handed_to_no_other_program(tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("PostScript was run"))
+    path = tmp_path / "bed.png"
+    Image.new("RGB", (8, 8)).save(path, format="EPS")
+    with pytest.raises(MediaError, match=r"the view bed\.png is not an image"):
+        ViewReader("renders", (0, 6), 8)(Item("bed", {}, (path, path)))
 
 
 def test_meshes_can_be_rendered_instead(tmp_path, tree):

@@ -27,6 +27,12 @@ ROUNDING = 0.002
 GAP_SECONDS = 0.05
 # A file that ends this much before its header says is cut short. Headers are otherwise not believed.
 SHORTFALL_SECONDS = 0.5
+# The containers of clips and sound. FFmpeg's other formats are not opened: what calls itself a clip may be a playlist
+# (ffconcat, HLS, DASH, SDP ...), which opens the files and addresses that it names.
+FORMATS = (
+    "aac,ac3,aiff,amr,asf,au,avi,caf,dv,eac3,flac,flv,gif,h264,hevc,ivf,m4v,matroska,mov,mp3,mpeg,mpegts,mpegvideo,mxf,"
+    "nistsphere,nut,ogg,rm,w64,wav,webm,wv"
+)
 # The planar frames of which PyAV reads all channels safely have up to this many.
 SAFE_PLANES = 7
 
@@ -384,8 +390,11 @@ def _opened(path: Path) -> Iterator[Any]:
     if other is not None:
         raise MediaError(f"it is {other}")
     try:
-        # Titles in other encodings than UTF-8 are no reason to lose a clip.
-        container = av.open(str(path), metadata_errors="replace")
+        # Titles in other encodings than UTF-8 are no reason to lose a clip. With its protocol, no path is an address.
+        options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+    except av.error.ArgumentError as error:
+        raise MediaError("its format is none of those that clips have, or its header is damaged") from error
     except av.error.FFmpegError as error:
         raise MediaError(f"it is not a media file ({error.strerror})") from error
     with container:

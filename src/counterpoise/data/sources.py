@@ -151,6 +151,8 @@ def impostor_of(start: bytes) -> str | None:
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html")):
         return "a web page in place of the file (a log-in, a quota or an error)"
+    if text.startswith((b"ffconcat version", b"#extm3u", b"[playlist]", b"v=0\n", b"v=0\r\n")):
+        return "a playlist in place of the file; what it names is not opened"
     return None
 
 

@@ -162,7 +162,8 @@ class ViewReader:
         if other is not None:
             raise MediaError(f"the view {path.name} is {other}")
         try:
-            with Image.open(path) as opened:
+            # Not every format that Pillow knows: it hands what is PostScript to another program.
+            with Image.open(path, formats=("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")) as opened:
                 if opened.width * opened.height > MAX_PIXELS:
                     raise MediaError(f"the view {path.name} has {opened.width} x {opened.height} pixels")
                 image = opened.convert("RGB")
