@@ -3,7 +3,7 @@
 import pytest
 from permissions import bound_by_permissions
 
-from counterpoise.data.sources import RawFiles, Source, check_file, files_below, impostor, is_published, place
+from counterpoise.data.sources import CLIPS, RawFiles, Source, check_file, files_below, impostor, is_published, place
 from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
 
@@ -64,6 +64,13 @@ def test_the_users_own_file_comes_before_the_fetched_one(tmp_path):
         touch(tmp_path / folder / "a.mpg")
     raw = RawFiles((tmp_path / "own", tmp_path / "home"))
     assert raw.by_stem(".mpg")["a"] == tmp_path / "own/a.mpg"
+
+
+def test_the_published_ending_comes_before_those_of_converted_files(tmp_path):
+    for name in ("own/a.mp4", "own/b.MKV", "home/a.avi"):
+        touch(tmp_path / name)
+    found = RawFiles((tmp_path / "own", tmp_path / "home")).by_stem(".avi", *CLIPS)
+    assert found == {"a": tmp_path / "home/a.avi", "b": tmp_path / "own/b.MKV"}
 
 
 def test_only_files_below_a_named_folder_count_where_there_is_one(tmp_path):

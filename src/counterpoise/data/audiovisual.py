@@ -5,6 +5,7 @@ course of its preparation.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -153,6 +154,8 @@ class ClipDataset(Dataset):
     """What clips of one group share: ``actor``, ``video`` ... ; splits that share one are reported."""
     how_to_get: ClassVar[str]
     """What the user can do where too many clips are missing."""
+    endings: ClassVar[tuple[str, ...]] = ()
+    """The endings of an item's files as they are published; none where nobody publishes them."""
 
     def class_names(self) -> Sequence[str]:
         """Return the names of the target's classes, in the order of their numbers."""
@@ -188,9 +191,23 @@ class ClipDataset(Dataset):
         splits = self.listed_items(raw)
         self.take_notes(raw, splits, store)
         self._note_classes(splits, store)
+        self._note_converted(splits, store)
         prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=self.how_to_get)
         report_leaks(store, splits, group=self.group, group_expected=self.groups_overlap())
         normalise_audio(store, self.audio_normalisation, reader)
+
+    def _note_converted(self, splits: Mapping[str, Sequence[Item]], store: ArrayStore) -> None:
+        """Say how many files have another ending than the published ones: somebody has made them of those."""
+        found = Counter(
+            (path.suffix.lower(), ending)
+            for items in splits.values()
+            for item in items
+            for path, ending in zip(item.files, self.endings, strict=False)
+            if path.exists()
+        )
+        for (ending, published), count in sorted(found.items()):
+            if ending != published:
+                store.departure(f"{count} files are {ending}, converted from the published {published}")
 
     def _note_classes(self, splits: Mapping[str, Sequence[Item]], store: ArrayStore) -> None:
         """Say which classes a split's list names no item of: one that spells a class otherwise loses it whole."""

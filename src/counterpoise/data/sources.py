@@ -15,6 +15,10 @@ from counterpoise.errors import UserError
 ALWAYS_HASHED = 1 << 26
 # Lists are text of some hundred kB; only files of such size are compared without their line ends.
 TEXT_BYTES = 1 << 23
+# Endings of clips, and of their sound alone, that people convert published ones to. Not .mp3: CREMA-D is published with
+# such files beside its .wav, which do not take their place.
+CLIPS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".flv", ".mpg", ".mpeg", ".wmv")
+SOUND = (".wav", ".flac")
 # What other systems leave beside the files that somebody packed or copied, and what only root may read on a disk.
 LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "$RECYCLE.BIN", "System Volume Information")
 
@@ -92,13 +96,13 @@ class RawFiles:
 
         ``fold``: names are in small letters, for lists and folders that spell them differently. ``within``:
         where there is a folder of that name, only files somewhere below such a one count. Of several files
-        of one name the first counts, the user's own folder coming first.
+        of one name that with the earliest of ``endings`` counts, then the user's own.
         """
         every = list(self.below(*endings))
         if within:
             every = [path for path in every if within in self.name(path).lower().split("/")[:-1]] or every
         found: dict[str, Path] = {}
-        for path in every:
+        for path in sorted(every, key=lambda path: endings.index(path.suffix.lower())):
             found.setdefault(path.stem.lower() if fold else path.stem, path)
         return found
 

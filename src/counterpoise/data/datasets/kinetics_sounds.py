@@ -10,7 +10,7 @@ import numpy as np
 from counterpoise.data import lists
 from counterpoise.data.audiovisual import ClipDataset, ClipReader
 from counterpoise.data.clips import Item
-from counterpoise.data.sources import RawFiles, Source
+from counterpoise.data.sources import CLIPS, RawFiles, Source
 from counterpoise.data.splits import stratified_split
 from counterpoise.data.store import ArrayStore
 from counterpoise.declare import dataset, setting
@@ -56,7 +56,6 @@ CLASSES = (
     "tapping pen",
     "tickling",
 )
-SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
 HOW_TO_GET = (
     "name a folder with the train and test parts of Kinetics-400 in data_roots "
     "(github.com/cvdfoundation/kinetics-dataset; docs/datasets.md); where clips are gone for good, raise max_dropped "
@@ -108,7 +107,7 @@ class KineticsSounds(ClipDataset):
                 found.append(Source(path=name, urls=urls, size=size, sha256=sha256, licence="MIT"))
             else:
                 found.append(Source(path=name, manual="put your own list, which the settings name, there"))
-        return [*found, Source(path="clips", manual=HOW_TO_GET, licence=self.info.licence, holds=SUFFIXES)]
+        return [*found, Source(path="clips", manual=HOW_TO_GET, licence=self.info.licence, holds=CLIPS)]
 
     def departures(self) -> list[str]:
         own = [name for name in (self.train_list, self.test_list) if name not in LISTS]
@@ -132,7 +131,7 @@ class KineticsSounds(ClipDataset):
         return np.bincount(labels, minlength=len(CLASSES)).tolist()
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
-        present = raw.by_stem(*SUFFIXES, fold=False)
+        present = raw.by_stem(*CLIPS, fold=False)
         train = self._items(raw / self.train_list, present)
         test = self._items(raw / self.test_list, present)
         labels = np.array([item.targets["action"] for item in train])
