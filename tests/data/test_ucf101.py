@@ -51,6 +51,12 @@ def test_clips_without_sound_or_with_too_few_frames_are_left_out(tmp_path, tree)
     assert data.size("test") == 6
 
 
+def test_fewer_frames_than_a_clip_must_have_can_be_stored(tmp_path, tree):
+    data = prepare(tmp_path, tree, frames=2)
+    assert data.array("test", "visual").shape[:2] == (6, 2)
+    assert len(data.manifest["dropped"]) == 2
+
+
 def test_silent_classes_and_odd_spellings_are_handled(tmp_path, tree):
     data = prepare(tmp_path, tree)
     names = [name for split in data.splits for name in data.ids(split)]

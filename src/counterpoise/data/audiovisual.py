@@ -85,7 +85,7 @@ class ClipReader:
         fps = self.fps
         if end is not None:
             fps = max(fps, self.frames / (end - start))
-        limit = self.frames if self.sampling == "first" else None
+        limit = max(self.frames, self.min_frames) if self.sampling == "first" else None
         return read_frames(item.files[0], fps=fps, size=self.size, start=start, end=end, limit=limit, faults=faults)
 
     def _chosen(self, available: int) -> np.ndarray:
