@@ -105,6 +105,13 @@ def test_a_missing_fold_list_says_where_to_get_it(tmp_path, tree):
         prepare(tmp_path, tree, fold=2)
 
 
+def test_a_fold_list_in_other_capitals_is_named(tmp_path):
+    own = data_trees.ucf101(tmp_path / "own") / "ucfTrainTestlist"
+    (own / "trainlist01.txt").rename(own / "trainList01.txt")
+    with pytest.raises(UserError, match=r"trainlist01\.txt: is not there; .*/trainList01\.txt is there, which differs"):
+        prepare(tmp_path, own.parent)
+
+
 def test_a_list_that_spells_a_class_otherwise_loses_no_clip(tmp_path, tree):
     """Copies of the first fold's lists go round with HandstandPushups in place of HandStandPushups."""
     own = tmp_path / "own/ucfTrainTestlist"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,7 +95,8 @@ class RawFiles:
     def by_stem(self, *endings: str, fold: bool = True, within: str = "") -> dict[str, Path]:
         """Return every file with one of ``endings`` by its name without ending, however files are sorted.
 
-        ``fold``: names are in small letters, for lists and folders that spell them differently. ``within``:
+        ``fold``: names are in small letters, for lists and folders that spell them differently. Accents are composed
+        (NFC), whichever way a disk writes them. ``within``:
         where there is a folder of that name, only files somewhere below such a one count. Of several files
         of one name that with the earliest of ``endings`` counts, then the user's own.
         """
@@ -103,7 +105,8 @@ class RawFiles:
             every = [path for path in every if within in self.name(path).lower().split("/")[:-1]] or every
         found: dict[str, Path] = {}
         for path in sorted(every, key=lambda path: endings.index(path.suffix.lower())):
-            found.setdefault(path.stem.lower() if fold else path.stem, path)
+            stem = unicodedata.normalize("NFC", path.stem)
+            found.setdefault(stem.lower() if fold else stem, path)
         return found
 
 
@@ -125,6 +128,27 @@ def files_below(folder: Path, endings: tuple[str, ...] = ()) -> Iterator[Path]:
         for name in sorted(names):
             if not is_litter(name) and (not endings or name.lower().endswith(endings)):
                 yield Path(place, name)
+
+
+def spelled_otherwise(path: Path) -> str:
+    """Return what is to be said of a ``path`` that is not there where one is whose name is spelled otherwise: in other
+    capitals, or with accents in the other of their two forms, which look the same. Empty where there is none.
+    """
+    try:
+        while not path.parent.exists():
+            path = path.parent
+        names = sorted(os.listdir(path.parent))
+    except OSError:
+        return ""
+    same = next((name for name in names if name != path.name and _plain(name) == _plain(path.name)), None)
+    if same is None:
+        return ""
+    what = "capitals" if same.lower() == path.name.lower() else "the form of its accents (Unicode)"
+    return f"; {path.parent / same} is there, which differs in {what}"
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _refuse(error: OSError) -> None:
@@ -187,6 +211,13 @@ def is_there(source: Source, raw: RawFiles) -> bool:
 def how_to_get(source: Source, dataset: str) -> str:
     """Return what the user does about a source that is missing."""
     return source.manual or (f"run: counterpoise data fetch {dataset}" if source.urls else "it has no public address")
+
+
+def not_there(source: Source, raw: RawFiles, dataset: str) -> UserError:
+    """Return the error for a source that is missing: where it belongs, what is there instead, and what to do."""
+    places = [folder / name for name in (source.path, *source.instead) for folder in raw.folders]
+    near = next(filter(None, map(spelled_otherwise, places)), "")
+    return UserError(f"{raw / source.path}: is not there{near}; {how_to_get(source, dataset)}")
 
 
 def check_file(

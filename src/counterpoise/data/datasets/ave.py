@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -130,7 +131,7 @@ class Ave(ClipDataset):
             label, name, start, end = self._parse(row, path, number, classes)
             if end > start and name not in items:
                 facts = {"start": float(start), "end": float(end)}
-                media = present.get(name, raw.home / f"AVE_Dataset/AVE/{name}.mp4")
+                media = present.get(unicodedata.normalize("NFC", name), raw.home / f"AVE_Dataset/AVE/{name}.mp4")
                 items[name] = Item(name, {"event": label}, (media,), name, facts)
         return list(items.values())
 

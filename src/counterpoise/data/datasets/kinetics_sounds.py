@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -142,7 +143,8 @@ class KineticsSounds(ClipDataset):
         items = []
         for number, (name, _, label) in enumerate(lists.read_rows(path, 3, "split list"), start=1):
             action = lists.whole_number(label, path, f"line {number}: class", maximum=len(CLASSES) - 1)
-            found = next((present[stem] for stem in possible_stems(name) if stem in present), None)
+            stems = possible_stems(unicodedata.normalize("NFC", name))
+            found = next((present[stem] for stem in stems if stem in present), None)
             media = path.parent / f"clips/{name}.mp4" if found is None else found
             items.append(Item(name, {"action": action}, (media,), name[:11]))
         return items
