@@ -1,5 +1,7 @@
 """ModelNet40: the real lists, views in the published layout, and meshes rendered here."""
 
+import re
+
 import data_trees
 import numpy as np
 import pytest
@@ -119,14 +121,69 @@ def test_damaged_meshes_are_said_to_be(tmp_path, text):
         read_off(tmp_path / "a.off")
 
 
-@pytest.mark.parametrize(
-    ("colour", "reason"),
-    [(" 255 0 0", "damaged"), (" 3 0 1", "numbers follow its 12 faces"), (" 0.5 0.5 1.0", "not of whole numbers")],
-)
-def test_colours_of_faces_are_not_taken_for_faces(tmp_path, colour, reason):
+@pytest.mark.parametrize("colour", [" 255 0 0", " 3 0 1", " 0.5 0.5 1.0 1", " 7", "  # red"])
+def test_colours_of_faces_and_vertices_are_not_taken_for_shape(tmp_path, colour):
     counts, *rest = CUBE.splitlines()
-    lines = [f"{line}{colour}" if line.startswith("3 ") else line for line in rest]
-    (tmp_path / "a.off").write_text("\n".join(["OFF", counts, *lines]))
+    (tmp_path / "a.off").write_text("OFF\n" + CUBE)
+    expected = read_off(tmp_path / "a.off")
+    for head, start in (("OFF", "3 "), ("COFF", ("1 ", "-1 ")), ("CNoff", ("1 ", "-1 ", "3 "))):
+        lines = [f"{line}{colour}" if line.startswith(start) else line for line in rest]
+        (tmp_path / "a.off").write_text("\n".join([head, counts, *lines]))
+        for one, other in zip(read_off(tmp_path / "a.off"), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\r"),
+        lambda text: text.replace("\n", " \t\n\n"),
+        lambda text: text.replace("8 12 0", "8 12"),
+        lambda text: text.replace("8 12 0", "8.0 12.0 18"),
+        lambda text: text.replace("8 12 0\n", "8 12 0 "),
+        lambda text: text.replace("\n", " "),
+        lambda text: text.replace("OFF\n", "OFF"),
+        lambda text: text.replace("OFF\n", "off # ModelNet\n# two\n"),
+        lambda text: re.sub(r"\b1\b", "1.0e+00", text),
+        lambda text: text + "\n\n",
+    ],
+)
+def test_habits_of_mesh_files_make_no_other_shape(tmp_path, change):
+    text = "OFF\n" + CUBE
+    (tmp_path / "a.off").write_text(text)
+    expected = read_off(tmp_path / "a.off")
+    (tmp_path / "a.off").write_bytes(change(text).encode())
+    for one, other in zip(read_off(tmp_path / "a.off"), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+TRIANGLE = "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (TRIANGLE + "3 0 1 2\n", "4 numbers follow its 1 faces"),
+        (TRIANGLE.replace("3 0 1 2", "3 0 1 2.5"), "a face is not of whole numbers"),
+        (TRIANGLE.replace("3 0 1 2", "3 0 1"), "damaged or cut short"),
+        (TRIANGLE.replace("1 0 0", "1 0"), "damaged or cut short"),
+        (TRIANGLE.replace("1 0 0", "1,0 0 0"), "damaged or cut short"),
+        (TRIANGLE.replace("1 0 0", "1e300 0 0"), "infinitely far"),
+        (TRIANGLE.replace("1 0 0", "inf 0 0"), "infinitely far"),
+        (TRIANGLE.replace("1", "0").replace("3 0 0", "3 1 0"), "none of its faces has an area"),
+        (TRIANGLE.replace("3 0 1 2", "3 1 1 1"), "none of its faces has an area"),
+        (TRIANGLE.replace("OFF", "OFF BINARY"), "damaged or cut short"),
+        (TRIANGLE.replace("OFF", "4OFF"), "not an OFF file"),
+        ("ply\nformat ascii 1.0\n", "not an OFF file"),
+        ("# nothing\n", "not an OFF file"),
+        ("OFF\n", "damaged or cut short"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:92\n", "a git-lfs pointer"),
+    ],
+)
+def test_odd_meshes_are_named_for_what_they_are(tmp_path, text, reason):
+    (tmp_path / "a.off").write_text(text)
     with pytest.raises(MediaError, match=reason):
         read_off(tmp_path / "a.off")
 
