@@ -80,6 +80,41 @@ def test_a_view_that_is_postscript_is_named_and_handed_to_no_other_program(tmp_p
         ViewReader("renders", (0, 6), 8)(Item("bed", {}, (path, path)))
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_a_view_of_more_than_eight_bits_is_named(tmp_path, kind):
+    path = tmp_path / "bed.png"
+    Image.fromarray(np.full((8, 8), 300, kind)).save(path, format="TIFF")
+    with pytest.raises(MediaError, match=r"the view bed\.png has pixels of more than 8 bits"):
+        ViewReader("renders", (0, 6), 8)(Item("bed", {}, (path, path)))
+
+
+def test_converted_views_are_read_and_are_not_the_published_set(tmp_path):
+    own = data_trees.modelnet40(tmp_path / "own")
+    for path in list(own.rglob("*.png")):
+        Image.open(path).save(path.with_suffix(".JPG"), format="JPEG")
+        path.unlink()
+    data = prepare(tmp_path, own)
+    assert (data.size("train"), data.manifest["dropped"]) == (6, [])
+    assert "24 files are .jpg, converted from the published .png" in data.manifest["departures"]
+
+
+@pytest.mark.parametrize(
+    ("label", "said"), [(0, "class 0 is sofa, in train.txt bed"), (7, "is sofa, in train.txt none")]
+)
+def test_a_test_list_that_numbers_classes_otherwise_is_named(tmp_path, label, said):
+    own = data_trees.modelnet40(tmp_path / "own")
+    path = own / "test.txt"
+    path.write_text(path.read_text().replace("\t1", f"\t{label}"))
+    with pytest.raises(UserError, match=rf"test\.txt: .*{said}"):
+        prepare(tmp_path, own)
+
+
+def test_a_mesh_that_would_take_hours_to_draw_is_named(tmp_path):
+    plate = np.array([[0.0, -1, -1], [0, 1, -1], [0, 0, 1]])
+    with pytest.raises(MediaError, match=r"its faces cover [\d,]+ pixels, too many"):
+        render(plate, np.tile([0, 1, 2], (100_000, 1)), 0.0, 224)
+
+
 def test_meshes_can_be_rendered_instead(tmp_path, tree):
     data = prepare(tmp_path, tree, source="meshes", size=48, back=1)
     images = data.array("train", "front")

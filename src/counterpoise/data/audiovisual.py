@@ -5,13 +5,12 @@ course of its preparation.
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from counterpoise.data.clips import FAULTS, Item, prepare_items, report_leaks
+from counterpoise.data.clips import FAULTS, Item, note_converted, prepare_items, report_leaks
 from counterpoise.data.frontends import FrontEnd, frontend
 from counterpoise.data.interface import Dataset
 from counterpoise.data.media import MediaError, read_frames, read_wave
@@ -191,23 +190,10 @@ class ClipDataset(Dataset):
         splits = self.listed_items(raw)
         self.take_notes(raw, splits, store)
         self._note_classes(splits, store)
-        self._note_converted(splits, store)
+        note_converted(store, splits, self.endings)
         prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=self.how_to_get)
         report_leaks(store, splits, group=self.group, group_expected=self.groups_overlap())
         normalise_audio(store, self.audio_normalisation, reader)
-
-    def _note_converted(self, splits: Mapping[str, Sequence[Item]], store: ArrayStore) -> None:
-        """Say how many files have another ending than the published ones: somebody has made them of those."""
-        found = Counter(
-            (path.suffix.lower(), ending)
-            for items in splits.values()
-            for item in items
-            for path, ending in zip(item.files, self.endings, strict=False)
-            if path.exists()
-        )
-        for (ending, published), count in sorted(found.items()):
-            if ending != published:
-                store.departure(f"{count} files are {ending}, converted from the published {published}")
 
     def _note_classes(self, splits: Mapping[str, Sequence[Item]], store: ArrayStore) -> None:
         """Say which classes a split's list names no item of: one that spells a class otherwise loses it whole."""

@@ -13,6 +13,8 @@ from counterpoise.data.sources import impostor
 # The camera looks down at the shape by this angle, as MVCNN's does.
 ELEVATION = 30.0
 MAX_FRAGMENTS = 1 << 22
+# Some minutes. A million faces of a hundred pixels each have a tenth of it.
+MAX_WORK = 1 << 30
 MAX_ITEMS = 50_000_000
 # Text takes some twenty times its size while it is read. ModelNet40's files have 0.8 MB on average.
 MAX_BYTES = 1 << 28
@@ -148,6 +150,8 @@ def _draw(screen: np.ndarray, levels: np.ndarray, size: int) -> np.ndarray:
     boxes = np.maximum(high - low, 0)
     fragments = boxes[:, 0] * boxes[:, 1]
     ends = np.cumsum(fragments)
+    if len(ends) and ends[-1] > MAX_WORK:
+        raise MediaError(f"its faces cover {ends[-1]:,} pixels, too many to be drawn")
     start = 0
     while start < len(screen):
         base = ends[start] - fragments[start]
