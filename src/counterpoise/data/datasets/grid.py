@@ -137,6 +137,8 @@ class Grid(ClipDataset):
         facts: dict[str, Any] = {}
         if self.window == "word" and names[key] in times:
             facts = dict(zip(("start", "end"), times[names[key]], strict=True))
+            if facts["start"] == facts["end"]:
+                facts = {UNUSABLE: f"the alignments give its word '{names[key]}' no length"}
         elif self.window == "word":
             facts = {UNUSABLE: f"the alignments say nothing of its word '{names[key]}'"}
         return Item(name, {"word": list(names).index(key)}, (path,), "s1", facts)
