@@ -418,6 +418,16 @@ def test_a_whole_video_in_place_of_a_clip_is_named(tmp_path, clip):
     assert len(read_wave(path, rate=16000, end=3.0)) == 48000
 
 
+def test_a_whole_video_of_which_only_the_start_is_read_is_noted(tmp_path, clip):
+    path = clip(tmp_path / "a.mkv", seconds=130.0, fps=1, rate=8000, audio="pcm_s16le")
+    faults = []
+    assert len(read_frames(path, fps=1.0, size=(16, 16), limit=3, faults=faults)) == 3
+    read_wave(path, rate=8000, end=3.0, faults=faults)
+    assert faults == [
+        f"its {kind} claims to end at 130 s; it may not be the clip itself" for kind in ("picture", "sound")
+    ]
+
+
 def test_a_file_that_is_cut_short_is_used_and_noted(tmp_path, clip):
     path = clip(tmp_path / "a.mkv", seconds=8.0, audio="pcm_s16le")
     faults = []

@@ -322,8 +322,9 @@ def _interleaved(frame: Any) -> Any:
 def _decoded(container: Any, stream: Any, faults: list[str], packet_times: deque[float] | None = None) -> Iterator[Any]:
     """Yield the decoded frames of a stream, skipping packets that are damaged.
 
-    The times of the packets that frames come from are appended to ``packet_times``. What was wrong is
-    appended to ``faults`` when the stream is over.
+    The times of the packets that frames come from are appended to ``packet_times``. What is wrong is appended
+    to ``faults``: a claim to be longer than any clip before the first frame (most readers stop long before the end),
+    the rest when the stream is over.
     """
     import av
 
@@ -331,6 +332,9 @@ def _decoded(container: Any, stream: Any, faults: list[str], packet_times: deque
     if stream.codec_context is None:
         raise MediaError(f"nothing here decodes the codec of its {kind}")
     stream.codec_context.thread_count = 1
+    claimed = _claimed_end(container, stream)
+    if claimed is not None and claimed > MAX_SECONDS:
+        faults.append(f"its {kind} claims to end at {claimed:.0f} s; it may not be the clip itself")
     damaged, reached = 0, 0.0
     for packet in _packets(container, stream):
         if packet_times is not None and packet.size > 0 and packet.dts is not None:
@@ -347,7 +351,6 @@ def _decoded(container: Any, stream: Any, faults: list[str], packet_times: deque
             yield frame
     if damaged > 0:
         faults.append(f"{damaged} packets of its {kind} cannot be decoded")
-    claimed = _claimed_end(container, stream)
     if claimed is not None and reached < claimed - max(SHORTFALL_SECONDS, 0.1 * claimed):
         faults.append(f"its {kind} ends at {reached:.1f} of {claimed:.1f} s")
 
