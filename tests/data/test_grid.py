@@ -113,11 +113,13 @@ def test_a_clip_whose_alignment_is_odd_is_left_out_where_words_are_shown(tmp_pat
     (own / "alignments/s1/bbai2n.align").write_text("0 20000 sil\n20000 45000\n")
     (own / "alignments/s1/bbai3n.align").write_text("0 20000 sil\n45000 20000 three\n")
     (own / "alignments/s1/bbai4n.align").write_text("0 20000 sil\n20000 45000 five\n")
+    (own / "alignments/s1/bbai5n.align").write_text("0 20000 sil\n20000 20000 five\n")
     small = {"test_fraction": 0.5, "frame_size": [24, 32], "max_dropped": 0.3, "clips": "all"}
     words = prepare_few(tmp_path / "words", own, **small, **ON_WORD)
     reasons = {entry["id"]: entry["reason"] for entry in words.manifest["dropped"]}
-    assert set(reasons) == {"bbai1n", "bbai2n", "bbai3n", "bbai4n"}
+    assert set(reasons) == {"bbai1n", "bbai2n", "bbai3n", "bbai4n", "bbai5n"}
     assert reasons["bbai4n"] == "the alignments say nothing of its word 'four'"
+    assert reasons["bbai5n"] == "the alignments give its word 'five' no length"
     whole = prepare_few(tmp_path / "whole", own, **small)
     assert whole.manifest["dropped"] == []
 

@@ -4,6 +4,7 @@ import struct
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -202,6 +203,34 @@ def test_what_is_no_clip_is_named(tmp_path, content, message):
         read_wave(path, rate=16000)
 
 
+PLAYLISTS = {
+    "ffconcat": "ffconcat version 1.0\nfile other.mp4\n",
+    "after a remark": "# of mine\nffconcat version 1.0\nfile other.mp4\n",
+    "HLS": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nother.mp4\n#EXT-X-ENDLIST\n",
+    "SDP": "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n",
+    "DASH": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><Period><AdaptationSet>'
+    '<Representation id="1"><BaseURL>other.mp4</BaseURL></Representation></AdaptationSet></Period></MPD>',
+}
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.m3u8"])
+@pytest.mark.parametrize("kind", PLAYLISTS)
+def test_a_playlist_in_place_of_a_clip_is_not_followed(tmp_path, clip, kind, name):
+    clip(tmp_path / "other.mp4", video="libx264", audio="aac")
+    path = tmp_path / name
+    path.write_text(PLAYLISTS[kind])
+    with pytest.raises(MediaError, match=r"a playlist in place of the file|its format is none of|not a media file"):
+        read_frames(path, fps=1.0, size=(16, 16))
+    with pytest.raises(MediaError, match=r"a playlist in place of the file|its format is none of|not a media file"):
+        read_wave(path, rate=16000)
+
+
+def test_a_path_is_never_an_address(tmp_path, clip, monkeypatch):
+    clip(tmp_path / "data:,x/a.mkv")
+    monkeypatch.chdir(tmp_path)
+    assert len(read_frames(Path("data:,x/a.mkv"), fps=1.0, size=(16, 16))) == 2
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(MediaError, match="missing"):
         read_frames(tmp_path / "a.mp4", fps=1.0, size=(16, 16))
@@ -387,6 +416,16 @@ def test_a_whole_video_in_place_of_a_clip_is_named(tmp_path, clip):
     with pytest.raises(MediaError, match="longer than 120 s"):
         read_wave(path, rate=16000)
     assert len(read_wave(path, rate=16000, end=3.0)) == 48000
+
+
+def test_a_whole_video_of_which_only_the_start_is_read_is_noted(tmp_path, clip):
+    path = clip(tmp_path / "a.mkv", seconds=130.0, fps=1, rate=8000, audio="pcm_s16le")
+    faults = []
+    assert len(read_frames(path, fps=1.0, size=(16, 16), limit=3, faults=faults)) == 3
+    read_wave(path, rate=8000, end=3.0, faults=faults)
+    assert faults == [
+        f"its {kind} claims to end at 130 s; it may not be the clip itself" for kind in ("picture", "sound")
+    ]
 
 
 def test_a_file_that_is_cut_short_is_used_and_noted(tmp_path, clip):

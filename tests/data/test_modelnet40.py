@@ -1,10 +1,14 @@
 """ModelNet40: the real lists, views in the published layout, and meshes rendered here."""
 
+import re
+
 import data_trees
 import numpy as np
 import pytest
+from PIL import Image
 
-from counterpoise.data.datasets.modelnet40 import ModelNet40
+from counterpoise.data.clips import Item
+from counterpoise.data.datasets.modelnet40 import ModelNet40, ViewReader
 from counterpoise.data.media import MediaError
 from counterpoise.data.meshes import read_off, render
 from counterpoise.data.prepare import prepare_dataset
@@ -68,6 +72,49 @@ def test_a_missing_or_broken_view_is_named(tmp_path, tree):
     }
 
 
+def test_a_view_that_is_postscript_is_named_and_handed_to_no_other_program(tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("PostScript was run"))
+    path = tmp_path / "bed.png"
+    Image.new("RGB", (8, 8)).save(path, format="EPS")
+    with pytest.raises(MediaError, match=r"the view bed\.png is not an image"):
+        ViewReader("renders", (0, 6), 8)(Item("bed", {}, (path, path)))
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_a_view_of_more_than_eight_bits_is_named(tmp_path, kind):
+    path = tmp_path / "bed.png"
+    Image.fromarray(np.full((8, 8), 300, kind)).save(path, format="TIFF")
+    with pytest.raises(MediaError, match=r"the view bed\.png has pixels of more than 8 bits"):
+        ViewReader("renders", (0, 6), 8)(Item("bed", {}, (path, path)))
+
+
+def test_converted_views_are_read_and_are_not_the_published_set(tmp_path):
+    own = data_trees.modelnet40(tmp_path / "own")
+    for path in list(own.rglob("*.png")):
+        Image.open(path).save(path.with_suffix(".JPG"), format="JPEG")
+        path.unlink()
+    data = prepare(tmp_path, own)
+    assert (data.size("train"), data.manifest["dropped"]) == (6, [])
+    assert "24 files are .jpg, converted from the published .png" in data.manifest["departures"]
+
+
+@pytest.mark.parametrize(
+    ("label", "said"), [(0, "class 0 is sofa, in train.txt bed"), (7, "is sofa, in train.txt none")]
+)
+def test_a_test_list_that_numbers_classes_otherwise_is_named(tmp_path, label, said):
+    own = data_trees.modelnet40(tmp_path / "own")
+    path = own / "test.txt"
+    path.write_text(path.read_text().replace("\t1", f"\t{label}"))
+    with pytest.raises(UserError, match=rf"test\.txt: .*{said}"):
+        prepare(tmp_path, own)
+
+
+def test_a_mesh_that_would_take_hours_to_draw_is_named(tmp_path):
+    plate = np.array([[0.0, -1, -1], [0, 1, -1], [0, 0, 1]])
+    with pytest.raises(MediaError, match=r"its faces cover [\d,]+ pixels, too many"):
+        render(plate, np.tile([0, 1, 2], (100_000, 1)), 0.0, 224)
+
+
 def test_meshes_can_be_rendered_instead(tmp_path, tree):
     data = prepare(tmp_path, tree, source="meshes", size=48, back=1)
     images = data.array("train", "front")
@@ -109,14 +156,69 @@ def test_damaged_meshes_are_said_to_be(tmp_path, text):
         read_off(tmp_path / "a.off")
 
 
-@pytest.mark.parametrize(
-    ("colour", "reason"),
-    [(" 255 0 0", "damaged"), (" 3 0 1", "numbers follow its 12 faces"), (" 0.5 0.5 1.0", "not of whole numbers")],
-)
-def test_colours_of_faces_are_not_taken_for_faces(tmp_path, colour, reason):
+@pytest.mark.parametrize("colour", [" 255 0 0", " 3 0 1", " 0.5 0.5 1.0 1", " 7", "  # red"])
+def test_colours_of_faces_and_vertices_are_not_taken_for_shape(tmp_path, colour):
     counts, *rest = CUBE.splitlines()
-    lines = [f"{line}{colour}" if line.startswith("3 ") else line for line in rest]
-    (tmp_path / "a.off").write_text("\n".join(["OFF", counts, *lines]))
+    (tmp_path / "a.off").write_text("OFF\n" + CUBE)
+    expected = read_off(tmp_path / "a.off")
+    for head, start in (("OFF", "3 "), ("COFF", ("1 ", "-1 ")), ("CNoff", ("1 ", "-1 ", "3 "))):
+        lines = [f"{line}{colour}" if line.startswith(start) else line for line in rest]
+        (tmp_path / "a.off").write_text("\n".join([head, counts, *lines]))
+        for one, other in zip(read_off(tmp_path / "a.off"), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\r"),
+        lambda text: text.replace("\n", " \t\n\n"),
+        lambda text: text.replace("8 12 0", "8 12"),
+        lambda text: text.replace("8 12 0", "8.0 12.0 18"),
+        lambda text: text.replace("8 12 0\n", "8 12 0 "),
+        lambda text: text.replace("\n", " "),
+        lambda text: text.replace("OFF\n", "OFF"),
+        lambda text: text.replace("OFF\n", "off # ModelNet\n# two\n"),
+        lambda text: re.sub(r"\b1\b", "1.0e+00", text),
+        lambda text: text + "\n\n",
+    ],
+)
+def test_habits_of_mesh_files_make_no_other_shape(tmp_path, change):
+    text = "OFF\n" + CUBE
+    (tmp_path / "a.off").write_text(text)
+    expected = read_off(tmp_path / "a.off")
+    (tmp_path / "a.off").write_bytes(change(text).encode())
+    for one, other in zip(read_off(tmp_path / "a.off"), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+TRIANGLE = "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (TRIANGLE + "3 0 1 2\n", "4 numbers follow its 1 faces"),
+        (TRIANGLE.replace("3 0 1 2", "3 0 1 2.5"), "a face is not of whole numbers"),
+        (TRIANGLE.replace("3 0 1 2", "3 0 1"), "damaged or cut short"),
+        (TRIANGLE.replace("1 0 0", "1 0"), "damaged or cut short"),
+        (TRIANGLE.replace("1 0 0", "1,0 0 0"), "damaged or cut short"),
+        (TRIANGLE.replace("1 0 0", "1e300 0 0"), "infinitely far"),
+        (TRIANGLE.replace("1 0 0", "inf 0 0"), "infinitely far"),
+        (TRIANGLE.replace("1", "0").replace("3 0 0", "3 1 0"), "none of its faces has an area"),
+        (TRIANGLE.replace("3 0 1 2", "3 1 1 1"), "none of its faces has an area"),
+        (TRIANGLE.replace("OFF", "OFF BINARY"), "damaged or cut short"),
+        (TRIANGLE.replace("OFF", "4OFF"), "not an OFF file"),
+        ("ply\nformat ascii 1.0\n", "not an OFF file"),
+        ("# nothing\n", "not an OFF file"),
+        ("OFF\n", "damaged or cut short"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:92\n", "a git-lfs pointer"),
+    ],
+)
+def test_odd_meshes_are_named_for_what_they_are(tmp_path, text, reason):
+    (tmp_path / "a.off").write_text(text)
     with pytest.raises(MediaError, match=reason):
         read_off(tmp_path / "a.off")
 

@@ -62,6 +62,13 @@ def test_scenes_are_those_numbered_from_zero_in_order(tmp_path, tree):
     assert prepare(tmp_path, tree, train_images=11).ids("train") == [f"train/{number}" for number in range(11)]
 
 
+def test_folders_may_be_in_capitals(tmp_path, tree):
+    for kind in ("image", "depth"):
+        (tree / f"train/{kind}").rename(tree / f"train/{kind.upper()}")
+    (tree / "train").rename(tree / "Train")
+    assert prepare(tmp_path, tree).size("train") == 3
+
+
 def test_a_missing_scene_is_named(tmp_path, tree):
     (tree / "train/image/1.npy").unlink()
     with pytest.raises(UserError, match=r"1 of 3 items cannot be used.*the file is missing: 1; train/1\."):

@@ -1,6 +1,7 @@
 """Every dataset's folder as people have it: litter, links, capitals, files that are not what they should be."""
 
 import gzip
+import os
 import re
 
 import data_trees
@@ -8,8 +9,12 @@ import numpy as np
 import odd_trees
 import pytest
 
+from counterpoise.data.mnist import PREFIXES, read_idx
 from counterpoise.data.prepare import prepare_dataset
 from counterpoise.errors import UserError
+
+LOST = "video000005_000005_000015"
+"""The clip that the tree of Kinetics-Sounds lacks."""
 
 
 def prepare(root, name, own, settings):
@@ -32,6 +37,35 @@ def test_odd_meshes_are_left_out_by_name_and_faces_of_two_corners_are_no_trouble
     found = reasons(prepare(tmp_path, "modelnet40", own, {"source": "meshes", "size": 32, "max_dropped": 0.5}))
     assert set(found) == {f"train/{shapes[place].stem}" for place in (1, 3, 4)}
     assert found[f"train/{shapes[1].stem}"] == "it has no face with three corners"
+
+
+CONVERTED = {
+    "ave": {".mp4": ".webm"},
+    "crema_d": {".flv": ".mp4", ".wav": ".flac"},
+    "grid": {".mpg": ".MP4"},
+    "kinetics_sounds": {".mp4": ".mov"},
+    "ucf101": {".avi": ".mkv"},
+}
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_converted_clips_are_read_and_are_not_the_published_set(tmp_path, name):
+    own = getattr(data_trees, name)(tmp_path / "own")
+    endings = CONVERTED[name]
+    files = [path for path in own.rglob("*") if path.suffix in endings]
+    for path in files:
+        # What is in a file tells its format, not its name.
+        path.rename(path.with_suffix(endings[path.suffix]))
+    settings = {"frame_size": [24, 32], "max_dropped": 0.3}
+    if name == "ucf101":
+        settings["val_fraction"] = 0.0
+    data = prepare(tmp_path, name, own, settings)
+    assert all("missing" not in reason for key, reason in reasons(data).items() if key != LOST)
+    said = [text for text in data.manifest["departures"] if "converted" in text]
+    # Nobody publishes the clips of Kinetics: their endings say nothing.
+    assert len(said) == (0 if name == "kinetics_sounds" else len(endings))
+    for text in said:
+        assert re.fullmatch(r"[1-9]\d* files are \.\w+, converted from the published \.\w+", text)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +168,66 @@ def test_an_odd_file_of_digits_is_refused_by_name_and_nothing_is_written(tmp_pat
         prepare(tmp_path, name, own, {})
     assert "delete" not in str(caught.value)  # the file is the user's own
     assert not (tmp_path / f"{name}.k").exists()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (28, 30), (0, 28)])
+def test_digits_of_another_size_are_refused_by_name(tmp_path, size):
+    own = data_trees.mnist(tmp_path / "own")
+    data_trees.write_idx(own / "t10k-images-idx3-ubyte.gz", np.zeros((20, *size), np.uint8))
+    with pytest.raises(UserError, match=rf"t10k-images-idx3-ubyte\.gz: its images are of {size[0]} x {size[1]} pixels"):
+        prepare(tmp_path, "cg_mnist", own, {})
+
+
+COLOURS = "mnist_10color_jitter_var_0.030.npy"
+
+
+def content(**changed):
+    """Put a file of the authors' in which some entries are ``changed``, or all of it is (``whole``)."""
+
+    def write(path):
+        found = {}
+        for half, count in (("train", 60), ("test", 20)):
+            gray = read_idx(path.parent / f"{PREFIXES[half]}-images-idx3-ubyte.gz", 3)
+            found[f"{half}_image"] = np.repeat(gray[..., None], 3, axis=-1)
+            found[f"{half}_label"] = np.arange(count) % 10
+        holder = np.empty((), object)
+        holder[()] = changed.get("whole", found | changed)
+        np.save(path, holder, allow_pickle=True)
+
+    return write
+
+
+AUTHORS = [
+    *ANY_FILE[4:],
+    ("is not a regular file", lambda path: os.mkfifo(path)),
+    ("is not a pickle of arrays", lambda path: path.write_bytes(b"")),
+    ("is not a pickle of arrays", lambda path: np.save(path, np.zeros(3))),
+    ("its header is damaged", lambda path: path.write_bytes(b"\x93NUMPY\1\0\x10\0{'descr': '|O', \n")),
+    ("no arrays of one shape", content(train_image=[np.zeros(3), np.zeros(4)])),
+    ("no arrays of one shape", content(test_label=[[1, 2], [3]])),
+    ("no arrays of one shape", content(whole=np.zeros(3, [("train_image", "u1")]))),
+    ("has no train_image and train_label", content(whole=[1, 2])),
+    (r"train_image is float64 \(60, 28, 28, 3\)", content(train_image=np.zeros((60, 28, 28, 3)))),
+    (r"test_image is uint8 \(5, 28, 28, 3\)", content(test_image=np.zeros((5, 28, 28, 3), np.uint8))),
+    (r"train_image is object \(60,\)", content(train_image=np.full(60, None))),
+    ("train_label is not in the order", content(train_label=np.arange(60))),
+]
+
+
+@pytest.mark.parametrize(("reason", "spoil"), AUTHORS)
+def test_an_odd_file_of_coloured_digits_is_refused_by_name_and_nothing_is_written(tmp_path, reason, spoil):
+    own = data_trees.mnist(tmp_path / "own")
+    spoil(own / COLOURS)
+    with pytest.raises(UserError, match=rf"{COLOURS}: .*{reason}"):
+        prepare(tmp_path, "cg_mnist", own, {"source": "authors"})
+    assert not (tmp_path / "cg_mnist.k").exists()
+
+
+def test_the_file_of_coloured_digits_may_be_in_capitals(tmp_path):
+    own = data_trees.mnist(tmp_path / "own")
+    content()(own / COLOURS)
+    (own / COLOURS).rename(own / COLOURS.upper())
+    assert prepare(tmp_path, "cg_mnist", own, {"source": "authors"}).size("train") == 60
 
 
 @pytest.mark.parametrize(("reason", "spoil"), CSV)

@@ -107,6 +107,9 @@ def test_a_path_that_yaml_cut_at_a_comment_is_noticed(tmp_path, name):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UserError, match="data_roots: crema_d: no folder"):
         read_data_roots({"crema_d": tmp_path / "nowhere"}, ["crema_d"])
+    (tmp_path / "Nowhere").mkdir()
+    with pytest.raises(UserError, match="Nowhere is there, which differs in capitals"):
+        read_data_roots({"crema_d": tmp_path / "nowhere/crema_d"}, ["crema_d"])
 
 
 # ---- raw files that change ----

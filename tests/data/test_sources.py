@@ -1,9 +1,21 @@
 """Raw files: found however they are sorted, known for what they are, and not taken for what they are not."""
 
+import unicodedata
+
 import pytest
 from permissions import bound_by_permissions
 
-from counterpoise.data.sources import RawFiles, Source, check_file, files_below, impostor, is_published, place
+from counterpoise.data.sources import (
+    CLIPS,
+    RawFiles,
+    Source,
+    check_file,
+    files_below,
+    impostor,
+    is_published,
+    place,
+    spelled_otherwise,
+)
 from counterpoise.errors import UserError
 from counterpoise.files import sha256_file
 
@@ -66,6 +78,35 @@ def test_the_users_own_file_comes_before_the_fetched_one(tmp_path):
     assert raw.by_stem(".mpg")["a"] == tmp_path / "own/a.mpg"
 
 
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_are_the_same_whichever_way_a_disk_writes_them(tmp_path, form):
+    path = touch(tmp_path / unicodedata.normalize(form, "caf\u00e9.mp4"))
+    assert RawFiles((tmp_path,)).by_stem(".mp4") == {"caf\u00e9": path}
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "what"),
+    [
+        ("TrainList01.txt", "trainlist01.txt", "capitals"),
+        ("Lists/train.csv", "lists/train.csv", "capitals"),
+        ("cafe\u0301/train.csv", "caf\u00e9/train.csv", "the form of its accents (Unicode)"),
+        ("train.csv", "test.csv", None),
+    ],
+)
+def test_a_file_that_is_spelled_otherwise_is_named_where_one_is_missing(tmp_path, there, wanted, what):
+    touch(tmp_path / there)
+    found = tmp_path / there.split("/")[0]
+    expected = "" if what is None else f"; {found} is there, which differs in {what}"
+    assert spelled_otherwise(tmp_path / wanted) == expected
+
+
+def test_the_published_ending_comes_before_those_of_converted_files(tmp_path):
+    for name in ("own/a.mp4", "own/b.MKV", "home/a.avi"):
+        touch(tmp_path / name)
+    found = RawFiles((tmp_path / "own", tmp_path / "home")).by_stem(".avi", *CLIPS)
+    assert found == {"a": tmp_path / "home/a.avi", "b": tmp_path / "own/b.MKV"}
+
+
 def test_only_files_below_a_named_folder_count_where_there_is_one(tmp_path):
     for name in ("s1/bbaf2n.mpg", "s2/bbaf2n.mpg", "s2/lbax4n.mpg"):
         touch(tmp_path / name)
@@ -97,6 +138,9 @@ def test_files_that_an_archive_holds_take_its_place(tmp_path):
         (POINTER, "a git-lfs pointer"),
         (b"\n <!DOCTYPE html><title>Quota exceeded</title>", "a web page"),
         (b"\xef\xbb\xbf<html>", "a web page"),
+        (b"ffconcat version 1.0\nfile a.flv\n", "a playlist"),
+        (b"#EXTM3U\n", "a playlist"),
+        (b"v=0\r\n", "a playlist"),
         (b"1001_DFA_ANG_XX,ANG\n", None),
         (b"", None),
     ],

@@ -51,6 +51,12 @@ def test_clips_without_sound_or_with_too_few_frames_are_left_out(tmp_path, tree)
     assert data.size("test") == 6
 
 
+def test_fewer_frames_than_a_clip_must_have_can_be_stored(tmp_path, tree):
+    data = prepare(tmp_path, tree, frames=2)
+    assert data.array("test", "visual").shape[:2] == (6, 2)
+    assert len(data.manifest["dropped"]) == 2
+
+
 def test_silent_classes_and_odd_spellings_are_handled(tmp_path, tree):
     data = prepare(tmp_path, tree)
     names = [name for split in data.splits for name in data.ids(split)]
@@ -97,6 +103,13 @@ def test_a_list_of_classes_without_sound_alone_is_named(tmp_path, tree):
 def test_a_missing_fold_list_says_where_to_get_it(tmp_path, tree):
     with pytest.raises(UserError, match=r"trainlist02\.txt.*UCF101TrainTestSplits"):
         prepare(tmp_path, tree, fold=2)
+
+
+def test_a_fold_list_in_other_capitals_is_named(tmp_path):
+    own = data_trees.ucf101(tmp_path / "own") / "ucfTrainTestlist"
+    (own / "trainlist01.txt").rename(own / "trainList01.txt")
+    with pytest.raises(UserError, match=r"trainlist01\.txt: is not there; .*/trainList01\.txt is there, which differs"):
+        prepare(tmp_path, own.parent)
 
 
 def test_a_list_that_spells_a_class_otherwise_loses_no_clip(tmp_path, tree):

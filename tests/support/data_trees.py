@@ -157,7 +157,7 @@ def nyuv2(root: Path) -> Path:
     return root
 
 
-def _write_idx(path: Path, array: np.ndarray) -> None:
+def write_idx(path: Path, array: np.ndarray) -> None:
     """Write an array in MNIST's file format."""
     header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,8 +170,8 @@ def mnist(root: Path, train: int = 60, test: int = 20) -> Path:
     for prefix, count in (("train", train), ("t10k", test)):
         images = np.zeros((count, 28, 28), np.uint8)
         images[:, 6:22, 6:22] = random.integers(0, 256, (count, 16, 16))
-        _write_idx(root / f"{prefix}-images-idx3-ubyte.gz", images)
-        _write_idx(root / f"{prefix}-labels-idx1-ubyte.gz", (np.arange(count) % 10).astype(np.uint8))
+        write_idx(root / f"{prefix}-images-idx3-ubyte.gz", images)
+        write_idx(root / f"{prefix}-labels-idx1-ubyte.gz", (np.arange(count) % 10).astype(np.uint8))
     return root
 
 

@@ -103,6 +103,7 @@ PICTURES: list[Kind] = [
     ("the file is empty", lambda path: path.write_bytes(b"")),
     ("not a media file", lambda path: path.write_bytes(TEXT)),
     ("not a media file", lambda path: path.write_bytes(path.read_bytes()[:24])),
+    ("a playlist", lambda path: path.write_text("ffconcat version 1.0\nfile other.mp4\n")),
     ("it has no video stream", lambda path: _instead(path, "sound.wav", video=None, audio="pcm_s16le")),
 ]
 SOUND: list[Kind] = [

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from counterpoise.data.clips import FAULTS, Item, prepare_items, report_leaks
+from counterpoise.data.clips import FAULTS, Item, note_converted, prepare_items, report_leaks
 from counterpoise.data.frontends import FrontEnd, frontend
 from counterpoise.data.interface import Dataset
 from counterpoise.data.media import MediaError, read_frames, read_wave
@@ -84,7 +84,7 @@ class ClipReader:
         fps = self.fps
         if end is not None:
             fps = max(fps, self.frames / (end - start))
-        limit = self.frames if self.sampling == "first" else None
+        limit = max(self.frames, self.min_frames) if self.sampling == "first" else None
         return read_frames(item.files[0], fps=fps, size=self.size, start=start, end=end, limit=limit, faults=faults)
 
     def _chosen(self, available: int) -> np.ndarray:
@@ -153,6 +153,8 @@ class ClipDataset(Dataset):
     """What clips of one group share: ``actor``, ``video`` ... ; splits that share one are reported."""
     how_to_get: ClassVar[str]
     """What the user can do where too many clips are missing."""
+    endings: ClassVar[tuple[str, ...]] = ()
+    """The endings of an item's files as they are published; none where nobody publishes them."""
 
     def class_names(self) -> Sequence[str]:
         """Return the names of the target's classes, in the order of their numbers."""
@@ -188,6 +190,7 @@ class ClipDataset(Dataset):
         splits = self.listed_items(raw)
         self.take_notes(raw, splits, store)
         self._note_classes(splits, store)
+        note_converted(store, splits, self.endings)
         prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=self.how_to_get)
         report_leaks(store, splits, group=self.group, group_expected=self.groups_overlap())
         normalise_audio(store, self.audio_normalisation, reader)

@@ -280,6 +280,22 @@ def check_present(split: str, items: Sequence[Item], max_dropped: float, how_to_
         raise too_many(split, missing, len(items), max_dropped, how_to_get)
 
 
+def note_converted(store: ArrayStore, splits: Mapping[str, Sequence[Item]], endings: Sequence[str]) -> None:
+    """Record how many files have other ``endings`` than an item's files have as they are published: somebody has
+    made them of those.
+    """
+    found = Counter(
+        (path.suffix.lower(), ending)
+        for items in splits.values()
+        for item in items
+        for path, ending in zip(item.files, endings, strict=False)
+        if path.exists()
+    )
+    for (ending, published), count in sorted(found.items()):
+        if ending != published:
+            store.departure(f"{count} files are {ending}, converted from the published {published}")
+
+
 def report_leaks(
     store: ArrayStore, splits: Mapping[str, Sequence[Item]], *, group: str, group_expected: bool = False
 ) -> None:

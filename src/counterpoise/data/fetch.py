@@ -16,7 +16,7 @@ from counterpoise.data.download import download
 from counterpoise.data.interface import Dataset
 from counterpoise.data.prepare import make_dataset, raw_files
 from counterpoise.data.progress import FILES, Progress, quiet
-from counterpoise.data.sources import RawFiles, Source, check_file, files_below, holds_files, how_to_get, is_there
+from counterpoise.data.sources import RawFiles, Source, check_file, files_below, holds_files, is_there, not_there
 from counterpoise.errors import UserError
 from counterpoise.locks import one_at_a_time
 
@@ -179,4 +179,4 @@ class _Fetching:
         if urls:
             download(urls, path, size=source.size, sha256=source.sha256, optional=source.optional, progress=progress)
         elif not source.optional:
-            raise UserError(f"{path}: is not there; {how_to_get(source, self.data.info.name)}")
+            raise not_there(source, self.raw, self.data.info.name)

@@ -34,7 +34,7 @@ def read_text(path: Path, what: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: the {what} is not text (byte {error.start})") from error
+        raise UserError(f"{path}: the {what} is not text in UTF-8 (byte {error.start})") from error
 
 
 def read_lines(path: Path, what: str) -> list[tuple[int, str]]:

@@ -27,6 +27,12 @@ ROUNDING = 0.002
 GAP_SECONDS = 0.05
 # A file that ends this much before its header says is cut short. Headers are otherwise not believed.
 SHORTFALL_SECONDS = 0.5
+# The containers of clips and sound. FFmpeg's other formats are not opened: what calls itself a clip may be a playlist
+# (ffconcat, HLS, DASH, SDP ...), which opens the files and addresses that it names.
+FORMATS = (
+    "aac,ac3,aiff,amr,asf,au,avi,caf,dv,eac3,flac,flv,gif,h264,hevc,ivf,m4v,matroska,mov,mp3,mpeg,mpegts,mpegvideo,mxf,"
+    "nistsphere,nut,ogg,rm,w64,wav,webm,wv"
+)
 # The planar frames of which PyAV reads all channels safely have up to this many.
 SAFE_PLANES = 7
 
@@ -316,8 +322,9 @@ def _interleaved(frame: Any) -> Any:
 def _decoded(container: Any, stream: Any, faults: list[str], packet_times: deque[float] | None = None) -> Iterator[Any]:
     """Yield the decoded frames of a stream, skipping packets that are damaged.
 
-    The times of the packets that frames come from are appended to ``packet_times``. What was wrong is
-    appended to ``faults`` when the stream is over.
+    The times of the packets that frames come from are appended to ``packet_times``. What is wrong is appended
+    to ``faults``: a claim to be longer than any clip before the first frame (most readers stop long before the end),
+    the rest when the stream is over.
     """
     import av
 
@@ -325,6 +332,9 @@ def _decoded(container: Any, stream: Any, faults: list[str], packet_times: deque
     if stream.codec_context is None:
         raise MediaError(f"nothing here decodes the codec of its {kind}")
     stream.codec_context.thread_count = 1
+    claimed = _claimed_end(container, stream)
+    if claimed is not None and claimed > MAX_SECONDS:
+        faults.append(f"its {kind} claims to end at {claimed:.0f} s; it may not be the clip itself")
     damaged, reached = 0, 0.0
     for packet in _packets(container, stream):
         if packet_times is not None and packet.size > 0 and packet.dts is not None:
@@ -341,7 +351,6 @@ def _decoded(container: Any, stream: Any, faults: list[str], packet_times: deque
             yield frame
     if damaged > 0:
         faults.append(f"{damaged} packets of its {kind} cannot be decoded")
-    claimed = _claimed_end(container, stream)
     if claimed is not None and reached < claimed - max(SHORTFALL_SECONDS, 0.1 * claimed):
         faults.append(f"its {kind} ends at {reached:.1f} of {claimed:.1f} s")
 
@@ -384,8 +393,11 @@ def _opened(path: Path) -> Iterator[Any]:
     if other is not None:
         raise MediaError(f"it is {other}")
     try:
-        # Titles in other encodings than UTF-8 are no reason to lose a clip.
-        container = av.open(str(path), metadata_errors="replace")
+        # Titles in other encodings than UTF-8 are no reason to lose a clip. With its protocol, no path is an address.
+        options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+    except av.error.ArgumentError as error:
+        raise MediaError("its format is none of those that clips have, or its header is damaged") from error
     except av.error.FFmpegError as error:
         raise MediaError(f"it is not a media file ({error.strerror})") from error
     with container:

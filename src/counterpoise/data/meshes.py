@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from counterpoise.data.media import MediaError
+from counterpoise.data.sources import impostor
 
 # The camera looks down at the shape by this angle, as MVCNN's does.
 ELEVATION = 30.0
 MAX_FRAGMENTS = 1 << 22
+# Some minutes. A million faces of a hundred pixels each have a tenth of it.
+MAX_WORK = 1 << 30
 MAX_ITEMS = 50_000_000
 # Text takes some twenty times its size while it is read. ModelNet40's files have 0.8 MB on average.
 MAX_BYTES = 1 << 28
 
 
+# Vertices farther out are damage; the square of such numbers would be none any more.
+MAX_EXTENT = 1e100
+# Texture, colours and normals of vertices stand behind x, y and z.
+HEAD = re.compile(r"(ST)?C?N?OFF", re.IGNORECASE)
+
+
 def read_off(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return vertices float64 (V, 3) and triangles int64 (F, 3) of an OFF file; polygons are cut into triangles.
 
-    Many of ModelNet's files have their counts on the first line, right behind ``OFF``. Raises ``MediaError``.
+    Many of ModelNet's files have their counts on the first line, right behind ``OFF``. What stands behind a vertex's
+    or a face's own numbers on its line, such as a colour, is left out. Raises ``MediaError``.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise MediaError(f"it has {path.stat().st_size} bytes")
-        text = path.read_text(encoding="ascii", errors="replace")
+        other = impostor(path)
+        if other is not None:
+            raise MediaError(f"it is {other}")
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
     except FileNotFoundError as error:
         raise MediaError("the file is missing") from error
     if not text:
         raise MediaError("the file is empty")
-    words = "\n".join(line.partition("#")[0] for line in text.splitlines()).split()
-    if not words or not words[0].upper().startswith("OFF"):
+    lines = [line for line in (line.partition("#")[0].strip() for line in text.splitlines()) if line]
+    head = HEAD.match(lines[0]) if lines else None
+    if head is None:
         raise MediaError("it is not an OFF file")
-    words = ([words[0][3:]] if len(words[0]) > 3 else []) + words[1:]
     try:
-        numbers = np.array(words, dtype=np.float64)
-        count, polygons = int(numbers[0]), int(numbers[1])
-        if not (0 < count < MAX_ITEMS and 0 < polygons < MAX_ITEMS):
-            raise MediaError(f"it claims {count} vertices and {polygons} faces")
-        vertices = numbers[3 : 3 + 3 * count].reshape(count, 3)
-        corners = numbers[3 + 3 * count :]
+        count, polygons, numbers = _numbers([line for line in (lines[0][head.end() :], *lines[1:]) if line])
+        vertices = numbers[: 3 * count].reshape(count, 3)
+        corners = numbers[3 * count :]
         if not (np.abs(corners) < MAX_ITEMS).all() or (corners % 1 != 0).any():
             raise MediaError("a face is not of whole numbers")
         faces = _triangles(corners.astype(np.int64), polygons)
@@ -49,9 +60,35 @@ def read_off(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise MediaError("it has no face with three corners")
     if faces.min() < 0 or faces.max() >= count:
         raise MediaError("a face names a vertex that is not there")
-    if not np.isfinite(vertices).all():
-        raise MediaError("a vertex is not a number")
+    if not (np.abs(vertices) < MAX_EXTENT).all():
+        raise MediaError("a vertex is not a number, or is infinitely far")
+    if not _has_area(vertices, faces):
+        raise MediaError("none of its faces has an area")
     return vertices, faces
+
+
+def _numbers(lines: list[str]) -> tuple[int, int, np.ndarray]:
+    """Return how many vertices and faces the ``lines`` behind the head claim, and the numbers of these."""
+    words = " ".join(lines).split()
+    count, polygons = int(float(words[0])), int(float(words[1]))
+    if not (0 < count < MAX_ITEMS and 0 < polygons < MAX_ITEMS):
+        raise MediaError(f"it claims {count} vertices and {polygons} faces")
+    # With nothing but triangles and their corners, lines do not matter.
+    if len(words) != 3 + 3 * count + 4 * polygons and len(lines) == 1 + count + polygons:
+        rows = [line.split() for line in lines]
+        # Some leave out the number of edges.
+        wanted = [2] + [3] * count + [1 + max(0, int(float(row[0]))) for row in rows[1 + count :]]
+        if any(len(row) < length for row, length in zip(rows, wanted, strict=True)):
+            raise ValueError("a line is cut short")
+        words = [word for row, length in zip(rows, wanted, strict=True) for word in row[:length]]
+        return count, polygons, np.array(words[2:], dtype=np.float64)
+    return count, polygons, np.array(words[3:], dtype=np.float64)
+
+
+def _has_area(vertices: np.ndarray, faces: np.ndarray) -> bool:
+    extent = np.ptp(vertices, axis=0).max()
+    a, b, c = (vertices[faces[:, corner]] / (extent or 1.0) for corner in range(3))
+    return bool(np.cross(b - a, c - a).any())
 
 
 def _triangles(numbers: np.ndarray, polygons: int) -> np.ndarray:
@@ -69,7 +106,7 @@ def _triangles(numbers: np.ndarray, polygons: int) -> np.ndarray:
         triangles.extend((corners[0], corners[k], corners[k + 1]) for k in range(1, len(corners) - 1))
         place += 1 + len(corners)
     if place < len(numbers):
-        # Colours of faces, for one: taken for faces, they make another shape.
+        # Taken for faces they may make another shape.
         raise MediaError(f"{len(numbers) - place} numbers follow its {polygons} faces")
     return np.array(triangles, dtype=np.int64).reshape(-1, 3)
 
@@ -113,6 +150,8 @@ def _draw(screen: np.ndarray, levels: np.ndarray, size: int) -> np.ndarray:
     boxes = np.maximum(high - low, 0)
     fragments = boxes[:, 0] * boxes[:, 1]
     ends = np.cumsum(fragments)
+    if len(ends) and ends[-1] > MAX_WORK:
+        raise MediaError(f"its faces cover {ends[-1]:,} pixels, too many to be drawn")
     start = 0
     while start < len(screen):
         base = ends[start] - fragments[start]

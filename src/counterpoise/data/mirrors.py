@@ -15,7 +15,7 @@ from counterpoise.data.download import download
 from counterpoise.data.interface import Dataset
 from counterpoise.data.inventory import take_inventory
 from counterpoise.data.progress import Progress, quiet
-from counterpoise.data.sources import RawFiles, files_below, how_to_get
+from counterpoise.data.sources import RawFiles, files_below, not_there
 from counterpoise.errors import UserError
 
 SUMS = "SHA256SUMS"
@@ -69,7 +69,7 @@ def _packed(data: Dataset, raw: RawFiles) -> dict[str, Path]:
     """Return the files of a dataset by their names in a mirror."""
     found = take_inventory(data, raw)
     for source in found.missing:
-        raise UserError(f"{raw / source.path}: is not there; {how_to_get(source, data.info.name)}")
+        raise not_there(source, raw, data.info.name)
     gone, allowed = found.listed - found.items_there, getattr(data, "max_dropped", 0.0)
     if gone > allowed * found.listed:
         names = [

@@ -14,7 +14,15 @@ from counterpoise.data.clips import Item, content_digest
 from counterpoise.data.interface import Dataset
 from counterpoise.data.prepared import PreparedData, data_again
 from counterpoise.data.progress import Progress, quiet
-from counterpoise.data.sources import RawFiles, check_delivered, check_file, how_to_get, is_published, is_there
+from counterpoise.data.sources import (
+    RawFiles,
+    check_delivered,
+    check_file,
+    is_published,
+    is_there,
+    not_there,
+    spelled_otherwise,
+)
 from counterpoise.data.store import CONTENT, ArrayStore
 from counterpoise.data.work import Work, available_cores
 from counterpoise.errors import UserError, suggest
@@ -62,7 +70,7 @@ def read_data_roots(
         if cut:
             raise UserError(f"data_roots: {name}: {path} or {cut[0]}? Put a path that contains ' #' in quotes")
         if not path.is_dir():
-            raise UserError(f"data_roots: {name}: no folder {path}")
+            raise UserError(f"data_roots: {name}: no folder {path}{spelled_otherwise(path)}")
         roots[name] = path
     return roots
 
@@ -77,7 +85,7 @@ def raw_files(data: Dataset, raw_root: Path, data_roots: Mapping[str, Path] | No
         if data_roots and known in data_roots:
             own = Path(os.path.expanduser(data_roots[known]))
             if not own.is_dir():
-                raise UserError(f"data_roots: {known}: no folder {own}")
+                raise UserError(f"data_roots: {known}: no folder {own}{spelled_otherwise(own)}")
             return RawFiles((own, home))
     return RawFiles((home,))
 
@@ -204,7 +212,7 @@ def check_sources(data: Dataset, raw: RawFiles) -> None:
     for source in data.sources():
         path = raw / source.path
         if not is_there(source, raw) and not source.optional:
-            raise UserError(f"{path}: is not there; {how_to_get(source, data.info.name)}")
+            raise not_there(source, raw, data.info.name)
         if not raw.is_own(path):
             check_file(path, source)
         elif path.exists() and not (source.unpack or source.holds):

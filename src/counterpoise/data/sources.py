@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from counterpoise.errors import UserError
 ALWAYS_HASHED = 1 << 26
 # Lists are text of some hundred kB; only files of such size are compared without their line ends.
 TEXT_BYTES = 1 << 23
+# Endings of clips, and of their sound alone, that people convert published ones to. Not .mp3: CREMA-D is published with
+# such files beside its .wav, which do not take their place.
+CLIPS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".flv", ".mpg", ".mpeg", ".wmv")
+SOUND = (".wav", ".flac")
 # What other systems leave beside the files that somebody packed or copied, and what only root may read on a disk.
 LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "$RECYCLE.BIN", "System Volume Information")
 
@@ -90,16 +95,18 @@ class RawFiles:
     def by_stem(self, *endings: str, fold: bool = True, within: str = "") -> dict[str, Path]:
         """Return every file with one of ``endings`` by its name without ending, however files are sorted.
 
-        ``fold``: names are in small letters, for lists and folders that spell them differently. ``within``:
+        ``fold``: names are in small letters, for lists and folders that spell them differently. Accents are composed
+        (NFC), whichever way a disk writes them. ``within``:
         where there is a folder of that name, only files somewhere below such a one count. Of several files
-        of one name the first counts, the user's own folder coming first.
+        of one name that with the earliest of ``endings`` counts, then the user's own.
         """
         every = list(self.below(*endings))
         if within:
             every = [path for path in every if within in self.name(path).lower().split("/")[:-1]] or every
         found: dict[str, Path] = {}
-        for path in every:
-            found.setdefault(path.stem.lower() if fold else path.stem, path)
+        for path in sorted(every, key=lambda path: endings.index(path.suffix.lower())):
+            stem = unicodedata.normalize("NFC", path.stem)
+            found.setdefault(stem.lower() if fold else stem, path)
         return found
 
 
@@ -121,6 +128,27 @@ def files_below(folder: Path, endings: tuple[str, ...] = ()) -> Iterator[Path]:
         for name in sorted(names):
             if not is_litter(name) and (not endings or name.lower().endswith(endings)):
                 yield Path(place, name)
+
+
+def spelled_otherwise(path: Path) -> str:
+    """Return what is to be said of a ``path`` that is not there where one is whose name is spelled otherwise: in other
+    capitals, or with accents in the other of their two forms, which look the same. Empty where there is none.
+    """
+    try:
+        while not path.parent.exists():
+            path = path.parent
+        names = sorted(os.listdir(path.parent))
+    except OSError:
+        return ""
+    same = next((name for name in names if name != path.name and _plain(name) == _plain(path.name)), None)
+    if same is None:
+        return ""
+    what = "capitals" if same.lower() == path.name.lower() else "the form of its accents (Unicode)"
+    return f"; {path.parent / same} is there, which differs in {what}"
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _refuse(error: OSError) -> None:
@@ -151,6 +179,8 @@ def impostor_of(start: bytes) -> str | None:
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html")):
         return "a web page in place of the file (a log-in, a quota or an error)"
+    if text.startswith((b"ffconcat version", b"#extm3u", b"[playlist]", b"v=0\n", b"v=0\r\n")):
+        return "a playlist in place of the file; what it names is not opened"
     return None
 
 
@@ -181,6 +211,13 @@ def is_there(source: Source, raw: RawFiles) -> bool:
 def how_to_get(source: Source, dataset: str) -> str:
     """Return what the user does about a source that is missing."""
     return source.manual or (f"run: counterpoise data fetch {dataset}" if source.urls else "it has no public address")
+
+
+def not_there(source: Source, raw: RawFiles, dataset: str) -> UserError:
+    """Return the error for a source that is missing: where it belongs, what is there instead, and what to do."""
+    places = [folder / name for name in (source.path, *source.instead) for folder in raw.folders]
+    near = next(filter(None, map(spelled_otherwise, places)), "")
+    return UserError(f"{raw / source.path}: is not there{near}; {how_to_get(source, dataset)}")
 
 
 def check_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from counterpoise.data import lists
 from counterpoise.data.audiovisual import ClipDataset, ClipReader
 from counterpoise.data.clips import Item
-from counterpoise.data.sources import RawFiles, Source
+from counterpoise.data.sources import CLIPS, RawFiles, Source
 from counterpoise.data.store import ArrayStore
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
@@ -55,7 +56,6 @@ CLASSES = (
     "Accordion",
     "Mandolin",
 )
-SUFFIXES = (".mp4",)
 HOW_TO_GET = (
     "run: counterpoise data fetch ave, which unpacks AVE_Dataset.zip where no clip is there yet, "
     "or name the whole AVE_Dataset folder in data_roots"
@@ -81,6 +81,7 @@ class Ave(ClipDataset):
     folder = "ave"
     group = "video"
     how_to_get = HOW_TO_GET
+    endings = (".mp4",)
 
     front_end: str = setting(
         "pmr_raw", choices=("ogm", "fbank", "pmr", "pmr_raw", "stft16", "wave"), doc="audio front-end"
@@ -106,7 +107,7 @@ class Ave(ClipDataset):
             )
             for name, (size, sha256) in PUBLISHED.items()
         ]
-        return [*found, Source(path="AVE_Dataset.zip", urls=(ARCHIVE,), unpack="AVE_Dataset", holds=SUFFIXES)]
+        return [*found, Source(path="AVE_Dataset.zip", urls=(ARCHIVE,), unpack="AVE_Dataset", holds=CLIPS)]
 
     def class_names(self) -> tuple[str, ...]:
         return CLASSES
@@ -115,7 +116,7 @@ class Ave(ClipDataset):
         return self.clip_reader(sampling=self.sampling)
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
-        present = raw.by_stem(*SUFFIXES, fold=False)
+        present = raw.by_stem(*CLIPS, fold=False)
         splits = {split: self._items(raw, split, present) for split in ("train", "val", "test")}
         if self.remove_leaks:
             elsewhere = {item.id for split in ("val", "test") for item in splits[split]}
@@ -130,7 +131,7 @@ class Ave(ClipDataset):
             label, name, start, end = self._parse(row, path, number, classes)
             if end > start and name not in items:
                 facts = {"start": float(start), "end": float(end)}
-                media = present.get(name, raw.home / f"AVE_Dataset/AVE/{name}.mp4")
+                media = present.get(unicodedata.normalize("NFC", name), raw.home / f"AVE_Dataset/AVE/{name}.mp4")
                 items[name] = Item(name, {"event": label}, (media,), name, facts)
         return list(items.values())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,7 +12,7 @@ from counterpoise.data import colour, mnist
 from counterpoise.data.interface import Dataset
 from counterpoise.data.normalise import measure
 from counterpoise.data.pickles import load_object_array
-from counterpoise.data.sources import RawFiles, Source
+from counterpoise.data.sources import RawFiles, Source, check_delivered
 from counterpoise.data.splits import stratified_split
 from counterpoise.data.store import ArrayStore
 from counterpoise.data.streams import stream
@@ -109,6 +110,9 @@ class CGMnist(Dataset):
         store.target("digit", names=DIGITS)
         for half in ("train", "test"):
             gray, labels = mnist.load(raw, half)
+            if gray.shape[1:] != (28, 28):
+                path = raw / f"{mnist.PREFIXES[half]}-images-idx3-ubyte.gz"
+                raise UserError(f"{path}: its images are of {gray.shape[1]} x {gray.shape[2]} pixels, not of 28 x 28")
             coloured = self._authors_images(raw, half, labels, store) if self.source == "authors" else None
             for split, rows in self._splits(half, labels).items():
                 for ids, part, painted in self._parts(half, split, rows, gray, labels, coloured):
@@ -145,16 +149,22 @@ class CGMnist(Dataset):
     def _authors_images(self, raw: RawFiles, half: str, labels: np.ndarray, store: ArrayStore) -> np.ndarray:
         """Return the authors' images (N, 28, 28, 3) of a half; their labels must be MNIST's, in order."""
         name = f"mnist_10color_jitter_var_{self.authors_variance}.npy"
-        found = [path for path in raw.below(".npy") if path.name == name]
+        found = [path for path in raw.below(".npy") if path.name.lower() == name]
         if not found:
             raise UserError(
                 f"{raw / 'mnist_10color_jitter' / name}: is not there; run: counterpoise data fetch cg_mnist"
             )
-        data = load_object_array(found[0])
+        check_delivered(found[0], "a whole copy of it is needed")
+        try:
+            data = load_object_array(found[0])
+        except tokenize.TokenError as error:
+            raise UserError(f"{found[0]}: its header is damaged; a whole copy of it is needed") from error
         try:
             images, own = np.asarray(data[f"{half}_image"]), np.asarray(data[f"{half}_label"]).reshape(-1)
         except (KeyError, TypeError, IndexError) as error:
             raise UserError(f"{found[0]}: has no {half}_image and {half}_label") from error
+        except ValueError as error:
+            raise UserError(f"{found[0]}: {half}_image and {half}_label are no arrays of one shape: {error}") from error
         if images.shape != (len(labels), 28, 28, 3) or images.dtype != np.uint8:
             raise UserError(f"{found[0]}: {half}_image is {images.dtype} {images.shape}")
         if not np.array_equal(own, labels):

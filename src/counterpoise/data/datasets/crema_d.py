@@ -8,7 +8,7 @@ from pathlib import Path
 from counterpoise.data import lists
 from counterpoise.data.audiovisual import ClipDataset, ClipReader
 from counterpoise.data.clips import Item
-from counterpoise.data.sources import RawFiles, Source
+from counterpoise.data.sources import CLIPS, SOUND, RawFiles, Source
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
 
@@ -63,6 +63,7 @@ class CremaD(ClipDataset):
     folder = "crema_d"
     group = "actor"
     how_to_get = HOW_TO_GET
+    endings = (".flv", ".wav")
     listed_bytes = 7_500_000_000
 
     split: str = setting("ogm", choices=("ogm", "mlb"), doc="OGM-GE's lists, or a fold of MLB's")
@@ -134,8 +135,10 @@ class CremaD(ClipDataset):
 
     @staticmethod
     def _present(raw: RawFiles) -> dict[str, Path]:
-        """Return the media by ending and name, wherever in the folder they are."""
-        return {suffix + stem: path for suffix in (".flv", ".wav") for stem, path in raw.by_stem(suffix).items()}
+        """Return the media by published ending and name, wherever in the folder they are, whatever their ending is."""
+        kinds = {".flv": CLIPS, ".wav": SOUND}
+        found = {kind: raw.by_stem(kind, *others) for kind, others in kinds.items()}
+        return {kind + stem: path for kind, files in found.items() for stem, path in files.items()}
 
     def _from_csv(self, raw: RawFiles, half: str, present: Mapping[str, Path]) -> list[Item]:
         path = raw / f"ogm_ge/{half}.csv"

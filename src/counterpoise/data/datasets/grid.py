@@ -11,7 +11,7 @@ import numpy as np
 from counterpoise.data import lists
 from counterpoise.data.audiovisual import UNUSABLE, ClipDataset, ClipReader
 from counterpoise.data.clips import Item
-from counterpoise.data.sources import RawFiles, Source
+from counterpoise.data.sources import CLIPS, RawFiles, Source
 from counterpoise.data.splits import stratified_split
 from counterpoise.data.store import ArrayStore
 from counterpoise.declare import dataset, setting
@@ -61,6 +61,7 @@ class Grid(ClipDataset):
 
     folder = "grid"
     group = "speaker"
+    endings = (".mpg",)
     how_to_get = (
         "run: counterpoise data fetch grid, which unpacks s1.zip where no clip is there yet, "
         "or set clips: present (dataset grid_sample) to use those that are there"
@@ -88,7 +89,7 @@ class Grid(ClipDataset):
     def sources(self) -> list[Source]:
         return [
             Source(path="alignments.csv", licence=LICENCE, optional=True),
-            Source(path="s1.zip", urls=(f"{ZENODO}s1.zip?download=1",), licence=LICENCE, unpack="s1", holds=(".mpg",)),
+            Source(path="s1.zip", urls=(f"{ZENODO}s1.zip?download=1",), licence=LICENCE, unpack="s1", holds=CLIPS),
             Source(
                 path="alignments.zip",
                 urls=(f"{ZENODO}alignments.zip?download=1",),
@@ -122,12 +123,12 @@ class Grid(ClipDataset):
         return {split: [items[row] for row in members] for split, members in rows.items()}
 
     def _items(self, raw: RawFiles) -> list[Item]:
-        present = raw.by_stem(".mpg", within="s1")
+        present = raw.by_stem(".mpg", *CLIPS, within="s1")
         times = self._times(raw)
         names = sorted(present if self.clips == "present" else times or present)
         names = [name for name in names if _is_sentence(name)]
         if not names:
-            raise UserError(f"{raw.home}: no .mpg clips of speaker s1; run: counterpoise data fetch grid")
+            raise UserError(f"{raw.home}: no clips of speaker s1; run: counterpoise data fetch grid")
         return [self._item(present.get(name, raw.home / f"s1/{name}.mpg"), name, times.get(name, {})) for name in names]
 
     def _item(self, path: Path, name: str, times: dict[str, tuple[float, float]]) -> Item:
@@ -136,6 +137,8 @@ class Grid(ClipDataset):
         facts: dict[str, Any] = {}
         if self.window == "word" and names[key] in times:
             facts = dict(zip(("start", "end"), times[names[key]], strict=True))
+            if facts["start"] == facts["end"]:
+                facts = {UNUSABLE: f"the alignments give its word '{names[key]}' no length"}
         elif self.window == "word":
             facts = {UNUSABLE: f"the alignments say nothing of its word '{names[key]}'"}
         return Item(name, {"word": list(names).index(key)}, (path,), "s1", facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from counterpoise.data import lists
 from counterpoise.data.audiovisual import ClipDataset, ClipReader
 from counterpoise.data.clips import Item
-from counterpoise.data.sources import RawFiles, Source
+from counterpoise.data.sources import CLIPS, RawFiles, Source
 from counterpoise.data.splits import stratified_split
 from counterpoise.data.store import ArrayStore
 from counterpoise.declare import dataset, setting
@@ -56,7 +57,6 @@ CLASSES = (
     "tapping pen",
     "tickling",
 )
-SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
 HOW_TO_GET = (
     "name a folder with the train and test parts of Kinetics-400 in data_roots "
     "(github.com/cvdfoundation/kinetics-dataset; docs/datasets.md); where clips are gone for good, raise max_dropped "
@@ -108,7 +108,7 @@ class KineticsSounds(ClipDataset):
                 found.append(Source(path=name, urls=urls, size=size, sha256=sha256, licence="MIT"))
             else:
                 found.append(Source(path=name, manual="put your own list, which the settings name, there"))
-        return [*found, Source(path="clips", manual=HOW_TO_GET, licence=self.info.licence, holds=SUFFIXES)]
+        return [*found, Source(path="clips", manual=HOW_TO_GET, licence=self.info.licence, holds=CLIPS)]
 
     def departures(self) -> list[str]:
         own = [name for name in (self.train_list, self.test_list) if name not in LISTS]
@@ -132,7 +132,7 @@ class KineticsSounds(ClipDataset):
         return np.bincount(labels, minlength=len(CLASSES)).tolist()
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
-        present = raw.by_stem(*SUFFIXES, fold=False)
+        present = raw.by_stem(*CLIPS, fold=False)
         train = self._items(raw / self.train_list, present)
         test = self._items(raw / self.test_list, present)
         labels = np.array([item.targets["action"] for item in train])
@@ -143,7 +143,8 @@ class KineticsSounds(ClipDataset):
         items = []
         for number, (name, _, label) in enumerate(lists.read_rows(path, 3, "split list"), start=1):
             action = lists.whole_number(label, path, f"line {number}: class", maximum=len(CLASSES) - 1)
-            found = next((present[stem] for stem in possible_stems(name) if stem in present), None)
+            stems = possible_stems(unicodedata.normalize("NFC", name))
+            found = next((present[stem] for stem in stems if stem in present), None)
             media = path.parent / f"clips/{name}.mp4" if found is None else found
             items.append(Item(name, {"action": action}, (media,), name[:11]))
         return items

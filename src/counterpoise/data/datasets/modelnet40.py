@@ -10,7 +10,7 @@ import numpy as np
 
 from counterpoise.data import lists
 from counterpoise.data.audiovisual import IMAGENET_MEAN, IMAGENET_STD
-from counterpoise.data.clips import Item, prepare_items, report_leaks
+from counterpoise.data.clips import Item, note_converted, prepare_items, report_leaks
 from counterpoise.data.interface import Dataset
 from counterpoise.data.media import MAX_PIXELS, MediaError
 from counterpoise.data.meshes import read_off, render
@@ -36,6 +36,8 @@ MESHES_ADDRESSES = (
     "https://modelnet.cs.princeton.edu/ModelNet40.zip",
     "http://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet40.zip",
 )
+# By source, the published ending and those that people convert to.
+ENDINGS: dict[str, tuple[str, ...]] = {"renders": (".png", ".jpg", ".jpeg", ".webp"), "meshes": (".off",)}
 HOW_TO_GET = (
     "run: counterpoise data fetch modelnet40, which unpacks the archive where none of its files is there yet, "
     "or name the folder that holds all of them in data_roots"
@@ -77,9 +79,10 @@ class ModelNet40(Dataset):
             for name, (size, sha256) in PUBLISHED.items()
         ]
         if self.source == "renders":
-            archive, urls, folder, holds = "shaded_images.tar.gz", (RENDERS_ADDRESS,), RENDERS, (".png",)
+            archive, urls, folder = "shaded_images.tar.gz", (RENDERS_ADDRESS,), RENDERS
         else:
-            archive, urls, folder, holds = "ModelNet40.zip", MESHES_ADDRESSES, "ModelNet40", (".off",)
+            archive, urls, folder = "ModelNet40.zip", MESHES_ADDRESSES, "ModelNet40"
+        holds = ENDINGS[self.source]
         return [*found, Source(path=archive, urls=urls, unpack=folder, licence="research", holds=holds)]
 
     def without_effect(self) -> dict[str, str]:
@@ -90,6 +93,7 @@ class ModelNet40(Dataset):
         for name in self.info.modalities:
             store.modality(name, shape=(3, self.size, self.size), dtype="uint8", mean=IMAGENET_MEAN, std=IMAGENET_STD)
         splits = self.listed_items(raw)
+        note_converted(store, splits, ENDINGS[self.source][:1] * 2)
         reader = ViewReader(self.source, (self.front, self.back), self.size)
         prepare_items(store, splits, reader, work, max_dropped=self.max_dropped, how_to_get=self.how_to_get)
         report_leaks(store, splits, group="shape")
@@ -119,10 +123,13 @@ class ModelNet40(Dataset):
                 raise UserError(f"{raw / 'train.txt'}: class {label} is both {names[label]} and {name}")
         if sorted(names) != list(range(len(names))):
             raise UserError(f"{raw / 'train.txt'}: its classes are {sorted(names)}")
+        for name, _, label in self._rows(raw, "test"):
+            if names.get(label) != name:
+                raise UserError(f"{raw / 'test.txt'}: class {label} is {name}, in train.txt {names.get(label, 'none')}")
         return [names[label] for label in sorted(names)]
 
     def _items(self, raw: RawFiles, half: str) -> list[Item]:
-        present = raw.by_stem(".off" if self.source == "meshes" else ".png", within=half)
+        present = raw.by_stem(*ENDINGS[self.source], within=half)
         return [
             Item(f"{half}/{name}", {"shape": label}, self._files(raw, folder, half, name, present), name)
             for folder, name, label in self._rows(raw, half)
@@ -162,9 +169,13 @@ class ViewReader:
         if other is not None:
             raise MediaError(f"the view {path.name} is {other}")
         try:
-            with Image.open(path) as opened:
+            # Not every format that Pillow knows: it hands what is PostScript to another program.
+            with Image.open(path, formats=("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")) as opened:
                 if opened.width * opened.height > MAX_PIXELS:
                     raise MediaError(f"the view {path.name} has {opened.width} x {opened.height} pixels")
+                if opened.mode[0] in "IF":
+                    # Pillow would cut what is brighter than 255 off.
+                    raise MediaError(f"the view {path.name} has pixels of more than 8 bits ({opened.mode})")
                 image = opened.convert("RGB")
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
             raise MediaError(f"the view {path.name} is not an image") from error

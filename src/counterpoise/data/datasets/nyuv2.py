@@ -97,10 +97,11 @@ class NyuV2(Dataset):
 
     def _items(self, raw: RawFiles, half: str, count: int) -> list[Item]:
         # MTAN numbers the scenes of a half from 0.
-        arrays = (path for path in raw.below(".npy") if path.parts[-3:-1] == (half, "image"))
+        arrays = (path for path in raw.below(".npy") if [part.lower() for part in path.parts[-3:-1]] == [half, "image"])
         folder = next((path.parent.parent for path in arrays), raw.home / half)
-        kinds = ("image", "label", "depth")
-        return [Item(f"{half}/{n}", {}, tuple(folder / kind / f"{n}.npy" for kind in kinds)) for n in range(count)]
+        there = {path.name.lower(): path for path in folder.iterdir()} if folder.is_dir() else {}
+        kinds = [there.get(kind, folder / kind) for kind in ("image", "label", "depth")]
+        return [Item(f"{half}/{n}", {}, tuple(kind / f"{n}.npy" for kind in kinds)) for n in range(count)]
 
 
 @dataclasses.dataclass(frozen=True)

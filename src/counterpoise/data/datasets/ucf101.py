@@ -10,7 +10,7 @@ import numpy as np
 from counterpoise.data import lists
 from counterpoise.data.audiovisual import ClipDataset, ClipReader
 from counterpoise.data.clips import Item
-from counterpoise.data.sources import RawFiles, Source
+from counterpoise.data.sources import CLIPS, RawFiles, Source
 from counterpoise.data.splits import stratified_split
 from counterpoise.declare import dataset, setting
 from counterpoise.errors import UserError
@@ -106,6 +106,7 @@ class Ucf101(ClipDataset):
     folder = "ucf101"
     group = "group"
     how_to_get = HOW_TO_GET
+    endings = (".avi",)
 
     fold: int = setting(1, minimum=1, maximum=3, doc="official fold")
     front_end: str = setting(
@@ -135,7 +136,7 @@ class Ucf101(ClipDataset):
                     instead=(f"ucfTrainTestlist/{name}",),
                 )
             )
-        return [*found, Source(path="UCF-101", manual=HOW_TO_GET, licence=self.info.licence, holds=(".avi",))]
+        return [*found, Source(path="UCF-101", manual=HOW_TO_GET, licence=self.info.licence, holds=CLIPS)]
 
     def without_effect(self) -> dict[str, str]:
         return {"split_seed": "without val_fraction"} if self.val_fraction == 0 else {}
@@ -147,7 +148,7 @@ class Ucf101(ClipDataset):
         return self.clip_reader(sampling="first", channel="first", min_frames=self.min_frames)
 
     def listed_items(self, raw: RawFiles) -> dict[str, list[Item]]:
-        present = raw.by_stem(".avi")
+        present = raw.by_stem(".avi", *CLIPS)
         train = self._items(raw, f"trainlist0{self.fold}.txt", present)
         test = self._items(raw, f"testlist0{self.fold}.txt", present)
         groups = {item.group: item.targets["action"] for item in train}
