@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from counterpoise import files
 from counterpoise.data.progress import Progress, quiet
 from counterpoise.data.sources import impostor_of
 from counterpoise.errors import UserError
@@ -137,9 +138,10 @@ class _Part:
 
     def _read_note(self) -> dict[str, str | None]:
         try:
-            return json.loads(self._note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            note = files.read_json(self._note, "note of a download")
+        except UserError:
             return {}
+        return note if isinstance(note, dict) and isinstance(note.get("validator"), str | None) else {}
 
     def note(self, validator: str | None) -> None:
         """Remember the address and the server's name of this version of the file."""

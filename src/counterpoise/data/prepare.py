@@ -12,7 +12,7 @@ from counterpoise import files
 from counterpoise.components import component, components
 from counterpoise.data.clips import Item, content_digest
 from counterpoise.data.interface import Dataset
-from counterpoise.data.prepared import PreparedData, data_again
+from counterpoise.data.prepared import PreparedData
 from counterpoise.data.progress import Progress, quiet
 from counterpoise.data.sources import RawFiles, check_delivered, check_file, how_to_get, is_published, is_there
 from counterpoise.data.store import CONTENT, ArrayStore
@@ -20,6 +20,7 @@ from counterpoise.data.work import Work, available_cores
 from counterpoise.errors import UserError, suggest
 from counterpoise.identity import check_loaded, check_unchanged
 from counterpoise.locks import one_at_a_time
+from counterpoise.planning.manifest import MANIFEST, data_again
 
 
 def make_dataset(component_name: str, settings: Mapping[str, Any]) -> Dataset:
@@ -131,9 +132,9 @@ def prepare_dataset(
 
 def is_prepared(folder: Path) -> bool:
     """Return whether a folder holds the prepared data that it is named after."""
-    if not (folder / "manifest.json").is_file():
+    if not (folder / MANIFEST).is_file():
         return False
-    found = files.read_json(folder / "manifest.json", "manifest of prepared data")
+    found = files.read_json(folder / MANIFEST, "manifest of prepared data")
     return isinstance(found, dict) and f"{found.get('dataset')}.{found.get('key')}" == folder.name
 
 
