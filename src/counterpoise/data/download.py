@@ -16,7 +16,7 @@ from pathlib import Path
 
 from counterpoise import files
 from counterpoise.data.progress import Progress, quiet
-from counterpoise.data.sources import impostor_of
+from counterpoise.data.sources import placeholder_of
 from counterpoise.errors import UserError
 
 BLOCK = 1 << 20
@@ -218,7 +218,7 @@ def _refuse_impostor(block: bytes, response: http.client.HTTPResponse, part: _Pa
     """Raise where a page for people (a log-in, a quota, a virus warning) or a pointer came in place of the file."""
     if part.destination.suffix in (".html", ".htm"):
         return
-    what = impostor_of(block[:512])
+    what = placeholder_of(block[:512])
     if what is None and response.headers.get("Content-Type", "").startswith("text/html"):
         what = "a web page in place of the file"
     if what is not None:
