@@ -10,7 +10,7 @@ import shutil
 import tarfile
 import threading
 import zipfile
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import data_trees
 import pytest
@@ -521,7 +521,7 @@ def test_a_mirror_of_which_nothing_can_be_had_is_given_up(tmp_path):
     (tmp_path / "mirror/SHA256SUMS").write_text(f"{'0' * 64}  ./grid/alignments/x.align\n" + listed)
     with (
         served(tmp_path / "mirror") as (address, asked),
-        pytest.raises(UserError, match=r"20 files cannot be had, and the rest was not tried: .*; and 17 more"),
+        pytest.raises(UserError, match=r"20 files cannot be had, and the rest was not tried: .*; and 19 more"),
     ):
         fetch_dataset("grid", {}, tmp_path / "raw", mirror=address)
     assert len({path for path in asked if path.endswith(".mpg")}) == 20
@@ -536,3 +536,66 @@ def test_odd_names_are_asked_of_a_server_as_they_are(tmp_path):
             download([mirrors.mirror_url(address, "grid", f"s1/{name}")], tmp_path / "a.mpg")
             assert (tmp_path / "a.mpg").read_bytes() == name.encode()
             (tmp_path / "a.mpg").unlink()
+
+
+@pytest.mark.parametrize("make", [lambda path: path.touch(), lambda path: path.symlink_to("/nowhere/disk")])
+@pytest.mark.parametrize("name", ["raw", "raw/mnist"])
+def test_what_stands_in_the_place_of_a_folder_of_raw_files_is_named(tmp_path, shared, name, make):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    make(tmp_path / name)
+    with pytest.raises(UserError, match=rf"{tmp_path / name} is, or is below, a file or a link that leads nowhere"):
+        fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror")
+    with pytest.raises(UserError, match=r"raw/mnist is, or is below, a file or a link that leads nowhere"):
+        download(["http://127.0.0.1:9/x"], tmp_path / "raw/mnist/x")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_a_folder_or_a_pipe_under_a_files_name_is_not_that_file(tmp_path, shared, make):
+    raw = fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror")
+    (raw / NAMES[0]).unlink()
+    make(raw / NAMES[0])
+    data = make_dataset("cg_mnist", {})
+    found = RawFiles((raw,))
+    with pytest.raises(UserError, match=rf"{NAMES[0]}: is not a regular file; delete it and fetch it again"):
+        fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror")
+    with pytest.raises(UserError, match=rf"{NAMES[0]}: is not a regular file"):
+        prepare_dataset("cg_mnist", {}, tmp_path / "raw", tmp_path / "cg_mnist.k", "k")
+    with pytest.raises(UserError, match=rf"{NAMES[0]}: is not a regular file"):
+        mirrors.pack([(data, found)], tmp_path / "packed")
+    assert not (tmp_path / "packed").exists()
+
+
+def test_a_mirror_that_has_nothing_of_a_dataset_is_said(tmp_path, shared, capsys):
+    fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror")
+    assert capsys.readouterr().err == ""
+    fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror/mnist")
+    said = f"mirror {shared / 'mirror/mnist'}: has nothing in a folder 'mnist'; the publishers are asked"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("http://127.0.0.1:x", "is no address that can be asked"),
+        ("http://localhost/my mirror", "is no address that can be asked"),
+        ("sftp://127.0.0.1", "unknown url type"),
+    ],
+)
+def test_a_mirror_that_cannot_be_asked_is_named_and_no_file_of_ours(tmp_path, address, why):
+    with pytest.raises(UserError, match=rf"^mirror {address}: cannot be asked for what it has: .*{why}"):
+        fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=address)
+
+
+def test_a_mirror_of_an_address_of_files_needs_no_list(tmp_path, shared):
+    shutil.copytree(shared / "mirror/mnist", tmp_path / "mirror/mnist")
+    fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=(tmp_path / "mirror").as_uri())
+    assert len(list((tmp_path / "raw/mnist").iterdir())) == 4
+
+
+def test_a_torn_list_of_a_mirror_is_named_with_its_address(tmp_path, shared):
+    (tmp_path / "SHA256SUMS").write_text("0a0a")
+    with (
+        served(tmp_path) as (address, _),
+        pytest.raises(UserError, match=rf"{address}/SHA256SUMS: line 1 is not .*; is the list torn"),
+    ):
+        fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=address)

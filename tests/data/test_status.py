@@ -272,3 +272,18 @@ def test_packing_whatever_is_here_goes_on_after_a_dataset_that_cannot_be_looked_
     assert "4 files of cg_digits, cg_mnist, multi_digits, multi_mnist" in output
     assert "nothing can be packed of grid (" in error
     assert "4 files are as listed" in run(mirror_app, "verify", tmp_path / "packed")
+
+
+def test_a_mirror_may_be_named_from_the_home_folder(project, shared, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    run(app, "fetch", "cg_mnist", "--mirror", shared / "mirror", "--root", project)
+    run(mirror_app, "pack", "~/my mirror", "cg_mnist", "multi_mnist", "cg_mnist", "--root", project)
+    assert "4 files are as listed" in run(mirror_app, "verify", "~/my mirror")
+    assert (tmp_path / "home/my mirror/mnist").is_dir()
+
+
+def test_weights_that_cannot_be_looked_at_are_said(project, unreadable):
+    unreadable(project / "data/weights")
+    out = io.StringIO()
+    _print_weights(project, make_console(out, width=200))
+    assert out.getvalue().count(": cannot be looked at (") == len(WEIGHTS)

@@ -81,3 +81,11 @@ def test_a_digest_beside_weights_that_is_no_utf8_is_named(tmp_path, weights):
     (tmp_path / "data/tiny.pth.sha256").write_bytes("0a".encode("utf-16"))
     with pytest.raises(UserError, match=r"tiny\.pth\.sha256: the checksum is not UTF-8 text"):
         fetch_weights(dataclasses.replace(weights, sha256=""), tmp_path / "data")
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"<html>quota</html>"])
+def test_the_digest_of_what_is_no_file_of_weights_is_not_noted(tmp_path, weights, content):
+    keep(tmp_path / "data", content)
+    with pytest.raises(UserError, match=r"tiny\.pth: is .*; delete it and fetch it again"):
+        fetch_weights(dataclasses.replace(weights, sha256=""), tmp_path / "data")
+    assert not (tmp_path / "data/tiny.pth.sha256").exists()

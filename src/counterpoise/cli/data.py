@@ -5,6 +5,7 @@ Imported only when one of them is called, with all that they need.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -110,7 +111,10 @@ def _print_weights(root: Path, console: Console) -> None:
     """List the pretrained weights that models may start from, with their licences."""
     console.print("\npretrained weights:")
     for weights in WEIGHTS.values():
-        there = "there" if (root / "data/weights" / weights.file).is_file() else "not there"
+        try:
+            there = "there" if (root / "data/weights" / weights.file).is_file() else "not there"
+        except OSError as error:
+            there = f"cannot be looked at ({reason(error)})"
         _print_indented(console, f"{weights.name}: {there}, {weights.licence}", weights.source)
 
 
@@ -185,10 +189,10 @@ def mirror_pack(
 
     Without names: all datasets that are complete.
     """
-    root = _home(root)
+    root, folder = _home(root), _expanded(folder)
     roots = _roots(root, data_root)
     problems: dict[str, str] = {}
-    chosen, left_out = names or [], []
+    chosen, left_out = list(dict.fromkeys(names or [])), []
     if not names:
         statuses, problems = _statuses(root, _names(root), roots)
         chosen = [name for name, status in statuses.items() if status.complete]
@@ -209,6 +213,7 @@ def mirror_pack(
 @mirror_app.command("verify")
 def mirror_verify(folder: Annotated[Path, typer.Argument(help="mirror folder")]) -> None:
     """Compare every file of a mirror folder with its SHA256SUMS."""
+    folder = _expanded(folder)
     with on_terminal("files") as progress:
         report = mirrors.verify(folder, progress)
     for kind in ("missing", "changed", "unreadable", "unlisted"):
@@ -258,6 +263,11 @@ def _status(
         verify=verify,
         progress=progress,
     )
+
+
+def _expanded(folder: Path) -> Path:
+    """Return a folder of which no shell has replaced the ``~``; not Path.expanduser, which raises for nobody's."""
+    return Path(os.path.expanduser(folder))
 
 
 def _home(given: Path | None) -> Path:

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
@@ -74,6 +75,11 @@ class _Mirror:
             self.names = sorted(self.sums)
         elif self._root.parent.is_dir():
             self.names = [path.relative_to(self._root).as_posix() for path in files_below(self._root)]
+            if not self.names:
+                print(
+                    f"mirror {place}: has nothing in a folder {folder!r}; the publishers are asked for what is missing",
+                    file=sys.stderr,
+                )
         else:
             raise UserError(f"mirror: no folder {place}")
         self.files = set(self.names)
@@ -117,17 +123,17 @@ class _OddOnes:
         except (UserError, OSError) as error:
             self._reasons.append(reason(error))
             if len(self._reasons) == MOST_ODD:
-                self._refuse("and the rest was not tried")
+                self._refuse("and the rest was not tried", shown=1)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if error is None and self._reasons:
-            self._refuse("the others are there")
+            self._refuse("the others are there", shown=3)
 
-    def _refuse(self, rest: str) -> None:
+    def _refuse(self, rest: str, shown: int) -> None:
         if len(self._reasons) == 1:
             raise UserError(self._reasons[0])
-        more = f"; and {len(self._reasons) - 3} more" if len(self._reasons) > 3 else ""
-        raise UserError(f"{len(self._reasons)} files cannot be had, {rest}: {'; '.join(self._reasons[:3])}{more}")
+        more = f"; and {len(self._reasons) - shown} more" if len(self._reasons) > shown else ""
+        raise UserError(f"{len(self._reasons)} files cannot be had, {rest}: {'; '.join(self._reasons[:shown])}{more}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +172,7 @@ class _Fetching:
         if not is_there(source, raw) and not self._from_mirror(source, progress):
             self._download(source, raw.home / source.path, progress)
         path = raw / source.path
-        if path.is_file() and (not raw.is_own(path) or self.verify):
+        if not raw.is_own(path) or self.verify:
             check_file(path, source, always=self.verify)
         if source.unpack and path.is_file() and not self._is_unpacked(source):
             archives.extract(path, raw.home / source.unpack)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from counterpoise import files
 from counterpoise.data.clips import too_many
-from counterpoise.data.download import download
+from counterpoise.data.download import first_of
 from counterpoise.data.interface import Dataset
 from counterpoise.data.inventory import take_inventory
 from counterpoise.data.progress import Progress, quiet
@@ -157,8 +157,11 @@ def fetch_sums(mirror: str) -> dict[str, str]:
     """Return the digest of each file that a mirror at an address lists; empty where it lists nothing."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / SUMS
-        download([f"{mirror.rstrip('/')}/{SUMS}"], path, optional=True)
-        return _parsed(path.read_text(encoding="utf-8", errors="replace"), mirror) if path.is_file() else {}
+        address = f"{mirror.rstrip('/')}/{SUMS}"
+        reasons, refused = first_of([address], path)
+        if reasons and not refused:
+            raise UserError(f"mirror {mirror}: cannot be asked for what it has: {'; '.join(reasons)}")
+        return _parsed(path.read_text(encoding="utf-8", errors="replace"), address) if path.is_file() else {}
 
 
 def _parsed(text: str, where: str) -> dict[str, str]:
@@ -172,7 +175,9 @@ def _parsed(text: str, where: str) -> dict[str, str]:
         digest, _, name = line.removeprefix("\\").partition(" ")
         digest, name = digest.lower(), name[1:].removeprefix("*").removeprefix("./") if name[:1] in (" ", "*") else ""
         if len(digest) != 64 or not name:
-            raise UserError(f"{where}: line {number} is not '<sha256>  <file>'")
+            raise UserError(
+                f"{where}: line {number} is not '<sha256>  <file>'; is the list torn? 'mirror pack' makes a new one"
+            )
         if line.startswith("\\"):
             name = re.sub(r"\\([\\nr])", lambda found: {"n": "\n", "r": "\r"}.get(found[1], found[1]), name)
         # The names become paths below the folder of raw data.

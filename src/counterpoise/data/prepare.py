@@ -14,7 +14,16 @@ from counterpoise.data.clips import Item, content_digest
 from counterpoise.data.interface import Dataset
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.progress import Progress, quiet
-from counterpoise.data.sources import RawFiles, check_delivered, check_file, how_to_get, is_published, is_there
+from counterpoise.data.sources import (
+    RawFiles,
+    check_delivered,
+    check_file,
+    files_below,
+    how_to_get,
+    is_published,
+    is_there,
+    may_be_folder,
+)
 from counterpoise.data.store import CONTENT, ArrayStore
 from counterpoise.data.work import Work, available_cores
 from counterpoise.errors import UserError, suggest
@@ -120,6 +129,7 @@ def prepare_dataset(
     with one_at_a_time(destination):
         if is_prepared(destination):
             return _unchanged(data, raw_root, data_roots, destination)
+        _refuse_to_replace(destination)
         if source is not None:
             check_loaded(modules, source)
         check_sources(data, raw)
@@ -136,6 +146,14 @@ def is_prepared(folder: Path) -> bool:
         return False
     found = files.read_json(folder / MANIFEST, "manifest of prepared data")
     return isinstance(found, dict) and f"{found.get('dataset')}.{found.get('key')}" == folder.name
+
+
+def _refuse_to_replace(destination: Path) -> None:
+    """Raise ``UserError`` where making ``destination`` anew would delete a file that is none of prepared data's."""
+    found = [destination] if destination.is_file() else files_below(destination)
+    other = next((path for path in found if path.suffix != ".npy" and path.name != MANIFEST), None)
+    if other is not None:
+        raise UserError(f"{other}: is no file of prepared data, whose place this is; move it away")
 
 
 def _unchanged(data: Dataset, raw_root: Path, data_roots: Mapping[str, Path] | None, destination: Path) -> PreparedData:
@@ -208,7 +226,7 @@ def check_sources(data: Dataset, raw: RawFiles) -> None:
             raise UserError(f"{path}: is not there; {how_to_get(source, data.info.name)}")
         if not raw.is_own(path):
             check_file(path, source)
-        elif path.exists() and not (source.unpack or source.holds):
+        elif path.exists() and not may_be_folder(source):
             check_delivered(path, "put the file itself there")
 
 

@@ -214,7 +214,7 @@ def check_file(
     The size is always compared; the digest for files of up to 64 MiB, or for all with ``always``. Line ends
     of lists do not count.
     """
-    if path.is_dir() or not path.exists():
+    if not path.exists() or (path.is_dir() and may_be_folder(source)):
         return
     check_delivered(path, advice)
     found = path.stat().st_size
@@ -223,6 +223,11 @@ def check_file(
     if source.sha256 is not None and (always or found <= ALWAYS_HASHED) and not is_published(path, source):
         digest = files.sha256_file(path)
         raise UserError(f"{path}: sha256 is {digest}, the published file's is {source.sha256}; {advice}")
+
+
+def may_be_folder(source: Source) -> bool:
+    """Return whether a folder of files can stand in a source's place."""
+    return bool(source.unpack or source.holds)
 
 
 def check_delivered(path: Path, advice: str) -> None:
