@@ -253,7 +253,9 @@ def read_text(path: Path, what: str, largest: int = LARGEST) -> str:
     try:
         return read_bytes(path, what, largest).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: the {what} is not UTF-8 text (byte {error.start})") from error
+        utf16 = error.object.startswith((b"\xff\xfe", b"\xfe\xff"))
+        form = "in UTF-16; save it as UTF-8" if utf16 else f"not UTF-8 text (byte {error.start})"
+        raise UserError(f"{path}: the {what} is {form}") from error
 
 
 def open_regular(path: Path, what: str = "file") -> BinaryIO:

@@ -79,7 +79,7 @@ def test_a_digest_beside_weights_may_be_of_any_program(tmp_path, weights, form):
 def test_a_digest_beside_weights_that_is_no_utf8_is_named(tmp_path, weights):
     keep(tmp_path / "data")
     (tmp_path / "data/tiny.pth.sha256").write_bytes("0a".encode("utf-16"))
-    with pytest.raises(UserError, match=r"tiny\.pth\.sha256: the checksum is not UTF-8 text"):
+    with pytest.raises(UserError, match=r"tiny\.pth\.sha256: the checksum is in UTF-16; save it as UTF-8"):
         fetch_weights(dataclasses.replace(weights, sha256=""), tmp_path / "data")
 
 
