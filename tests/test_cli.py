@@ -125,6 +125,18 @@ def test_plan_counts_each_file_to_fetch_once_with_its_size_where_that_is_known(r
     assert said["nyuv2"] == "to fetch: 1 file of unknown size"
 
 
+def test_raw_files_that_cannot_be_looked_at_do_not_end_a_plan(repository, tmp_path, monkeypatch):
+    def to_fetch(component, *rest):
+        if component == "crema_d":
+            raise PermissionError(errno.EACCES, "Permission denied", "data/raw/crema_d/train.csv")
+        return 0, 0, 0, 0, 0
+
+    monkeypatch.setattr("counterpoise.data.status.to_fetch", to_fetch)
+    said = _downloads(make_plan(repository, repository / "configs/benchmarks/mmpareto.yaml"), tmp_path)
+    assert said.pop("crema_d") == "its raw files cannot be looked at: data/raw/crema_d/train.csv: Permission denied"
+    assert set(said.values()) == {"nothing to fetch"}
+
+
 def test_plan_and_status_are_data_for_scripts(project, say):
     project.run(project.cell("uniform"), 0)
     plan, status = json.loads(say("plan", "--json")), json.loads(say("status", "--json"))
@@ -437,6 +449,31 @@ def test_what_there_is_can_be_listed(project, capsys, what, name):
     assert any(line.split()[0] == name for line in capsys.readouterr().out.splitlines())
     assert main(["list", what, "--root", str(project.root), "--json"]) == 0
     assert name in [entry["name"] for entry in json.loads(capsys.readouterr().out)]
+
+
+@pytest.mark.parametrize(
+    ("what", "file", "text", "said"),
+    [
+        ("records", "results/published/torn/layout.json", "[]", "must have keys"),
+        ("records", "results/published/torn/layout.json", "{", "is truncated or not JSON"),
+        ("benchmarks", "configs/benchmarks/torn.yaml", "title: [", "not readable as YAML"),
+        ("benchmarks", "configs/benchmarks/torn.yaml", "- x", "must have keys"),
+        ("datasets", "configs/datasets/torn.yaml", "title: [", "not readable as YAML"),
+        ("models", "configs/models/torn.yaml", "nothing: 1", "torn.yaml"),
+        ("papers", "configs/papers/torn/paper.yaml", "[", "not readable as YAML"),
+    ],
+)
+def test_one_file_that_cannot_be_read_does_not_hide_the_others_of_a_list(project, capsys, what, file, text, said):
+    assert main(["list", what, "--root", str(project.root)]) == 0
+    before = capsys.readouterr().out.splitlines()
+    (project.root / file).parent.mkdir(parents=True, exist_ok=True)
+    (project.root / file).write_text(text)
+    assert main(["list", what, "--root", str(project.root)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if line.startswith("torn ")]
+    assert "cannot be read: " in line
+    assert said in line
+    assert {row.split()[0] for row in lines} == {row.split()[0] for row in before} | {"torn"}
 
 
 # What reads results brings them up to date first.

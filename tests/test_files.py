@@ -277,3 +277,13 @@ def test_whoever_is_alone_clears_away_what_any_machine_left_and_puts_back_what_w
     files.clear_left(path, alone=True)
     assert sorted(tmp_path.iterdir()) == [other, path]
     assert (path / "x").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [("a: 1".encode("utf-16"), "in UTF-16; save it as UTF-8"), (b"caf\xe9", r"not UTF-8 text \(byte 3\)")],
+)
+def test_text_of_another_encoding_is_named(tmp_path, content, form):
+    (tmp_path / "a.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=f"a.yaml: the dataset is {form}"):
+        files.read_text(tmp_path / "a.yaml", "dataset")

@@ -42,7 +42,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=_clear_prefix(path), suffix=path.suffix, dir=path.parent)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror} (is the folder writable?)") from error
+        raise UserError(f"{path}: cannot be written: {no_folder(error)}") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -66,11 +66,19 @@ def scratch_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=_clear_prefix(path), dir=path.parent))
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror} (is the folder writable?)") from error
+        raise UserError(f"{path}: cannot be written: {no_folder(error)}") from error
     try:
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def no_folder(error: OSError) -> str:
+    """Return why a folder, or a file in it, cannot be made, and which path is at fault."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        # Something else stands in a folder's place: a file, or a link to a disk that is not there.
+        return f"{error.filename} is, or is below, a file or a link that leads nowhere; it must be a folder"
+    return f"{error.strerror} (is the folder writable?)"
 
 
 def _machine() -> str:
@@ -245,7 +253,9 @@ def read_text(path: Path, what: str, largest: int = LARGEST) -> str:
     try:
         return read_bytes(path, what, largest).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: the {what} is not UTF-8 text (byte {error.start})") from error
+        utf16 = error.object.startswith((b"\xff\xfe", b"\xfe\xff"))
+        form = "in UTF-16; save it as UTF-8" if utf16 else f"not UTF-8 text (byte {error.start})"
+        raise UserError(f"{path}: the {what} is {form}") from error
 
 
 def open_regular(path: Path, what: str = "file") -> BinaryIO:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from counterpoise import files
 from counterpoise.errors import UserError
 
 POLL_SECONDS = 0.25
@@ -53,7 +54,7 @@ class Lock:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             except OSError as error:
-                raise UserError(f"{self.path}: no lock can be made there: {error.strerror}") from error
+                raise UserError(f"{self.path}: no lock can be made there: {files.no_folder(error)}") from error
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:

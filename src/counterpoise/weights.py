@@ -7,6 +7,7 @@ or is ``None`` for a random start. No torch: planning says which files a run wil
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,17 +81,28 @@ def weights_of(model: dict[str, Any]) -> list[WeightsFile]:
 
 def check_digest(path: Path, weights: WeightsFile) -> None:
     """Raise ``UserError`` where a file is not the published one, or not the one that was fetched."""
+    expected = weights.sha256 or _noted(path)
+    found = _sha256(path, path.stat().st_mtime_ns)
+    if not found.startswith(expected):
+        raise UserError(f"{path}: sha256 is {found}, must begin with {expected}; delete it and fetch it again")
+
+
+def _noted(path: Path) -> str:
+    """Return the digest that stands beside a file, as ``sha256sum`` writes it."""
     beside = path.with_name(f"{path.name}.sha256")
-    noted = beside.read_text(encoding="utf-8").split()[0] if beside.is_file() else ""
-    expected = weights.sha256 or noted
-    if not expected:
+    if not beside.is_file():
         raise UserError(
             f"{path}: the publisher names no checksum and there is none beside it; check where the file "
             f"comes from, then write its sha256 to {beside}"
         )
-    found = _sha256(path, path.stat().st_mtime_ns)
-    if not found.startswith(expected):
-        raise UserError(f"{path}: sha256 is {found}, must begin with {expected}; delete it and fetch it again")
+    # A part of a digest would fit other files, too.
+    digest = files.read_text(beside, "checksum").removeprefix("\ufeff").partition(" ")[0].strip().lower()
+    if re.fullmatch("[0-9a-f]{64}", digest) is None:
+        raise UserError(
+            f"{beside}: must begin with a sha256 of 64 digits (is it torn?); check where {path.name} comes from, then "
+            f"write it there: sha256sum {path} > {beside}"
+        )
+    return digest
 
 
 @functools.lru_cache(maxsize=16)

@@ -268,9 +268,71 @@ def test_a_tar_of_names_within_names_without_end_is_named(tmp_path):
     assert nothing_left(tmp_path, tmp_path / "a.tar")
 
 
-def test_a_link_to_nothing_is_left_out_and_one_before_its_file_is_a_copy(tmp_path):
-    early, dangling = tarfile.TarInfo("early"), tarfile.TarInfo("dangling")
-    for entry, target in ((early, "a/x"), (dangling, "nowhere")):
-        entry.type, entry.linkname = tarfile.SYMTYPE, target
-    extract(make_tar(tmp_path / "a.tar.gz", [early, dangling, ("a/x", b"1")]), tmp_path / "out")
-    assert contents(tmp_path / "out") == {"early": b"1", "a/x": b"1"}
+def test_a_link_to_nothing_is_left_out_by_name_and_one_before_its_file_is_a_copy(tmp_path, capsys):
+    entries = [link("early", "a/x"), link("hard", "a/x", tarfile.LNKTYPE), link("dangling", "nowhere"), ("a/x", b"1")]
+    extract(make_tar(tmp_path / "a.tar.gz", entries), tmp_path / "out")
+    assert contents(tmp_path / "out") == {"early": b"1", "hard": b"1", "a/x": b"1"}
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "a.tar.gz: left out 1 links, " in said
+    assert "'dangling' to 'nowhere'" in said
+
+
+def test_links_are_followed_through_links_and_into_folders(tmp_path, capsys):
+    entries = [
+        link("last", "middle"),
+        link("middle", "s1/first"),
+        link("s1/first", "x"),
+        link("through", "folder/x"),
+        link("folder", "s1"),
+        link("again", "folder", tarfile.LNKTYPE),
+        ("s1/x", b"1"),
+        ("s1/deep/y", b"2"),
+    ]
+    extract(make_tar(tmp_path / "a.tar", entries, "w"), tmp_path / "out")
+    folder = {"x": b"1", "first": b"1", "deep/y": b"2"}
+    expected = {f"{place}/{name}": data for place in ("s1", "folder", "again") for name, data in folder.items()}
+    assert contents(tmp_path / "out") == expected | dict.fromkeys(("last", "middle", "through"), b"1")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        {"one": "two", "two": "three", "three": "one"},
+        {"self": "self"},
+        {"a/up": "."},
+        {"a/up": "..", "b/root": "../a/.."},
+        {"a/to_b": "../b", "b/to_a": "../a"},
+        {"under": "under/x"},
+        {"long": "x" * 4000},
+    ],
+)
+def test_links_in_a_loop_are_left_out_by_name_and_the_rest_comes_out(tmp_path, capsys, links):
+    entries = [("a/x", b"1"), ("b/y", b"2"), link("good", "a/x"), *(link(*pair) for pair in links.items())]
+    extract(make_tar(tmp_path / "a.tar", entries, "w"), tmp_path / "out")
+    assert contents(tmp_path / "out") == {"a/x": b"1", "b/y": b"2", "good": b"1"}
+    said = capsys.readouterr().err
+    assert f"left out {len(links)} links" in said
+    assert all(repr(name) in said for name in links)
+
+
+def test_links_to_folders_that_double_at_every_step_are_stopped(tmp_path):
+    steps = [link(f"{step + 1}/{side}", f"../{step}") for step in range(40) for side in "ab"]
+    with pytest.raises(UserError, match="zip bomb"):
+        extract(make_tar(tmp_path / "a.tar", [("0/x", b""), *steps], "w"), tmp_path / "out", max_files=200)
+
+
+def test_of_a_link_and_a_file_of_one_name_the_last_counts_and_a_file_packed_twice_is_a_file(tmp_path, capsys):
+    entries = [("a", b"1"), link("b", "a"), ("b", b"2"), link("a", "a", tarfile.LNKTYPE)]
+    extract(make_tar(tmp_path / "a.tar", entries, "w"), tmp_path / "out")
+    assert contents(tmp_path / "out") == {"a": b"1", "b": b"2"}
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("one", "other"), [("a", "a/b"), ("a/b", "a"), ("x", "n" * 300)])
+def test_an_entry_that_cannot_be_written_is_named(tmp_path, one, other):
+    archive = make_zip(tmp_path / "a.zip", [(one, b"1"), (other, b"2")])
+    with pytest.raises(UserError, match=rf"a\.zip: entry '{other}' cannot be written: "):
+        extract(archive, tmp_path / "out")
+    assert nothing_left(tmp_path, archive)

@@ -111,6 +111,18 @@ def test_a_later_process_continues_what_an_earlier_one_began(tmp_path, server):
     assert server.requests[-1]["Range"] == "bytes=40000-"
 
 
+@pytest.mark.parametrize("note", ["[]", "null", "7", '{"url": "URL", "validator": [1]}', "\udcff", "[" * 100_000])
+def test_a_note_of_another_form_beside_an_unfinished_file_is_no_note(tmp_path, server, note):
+    server.cut_after = [40_000]
+    with pytest.raises(UserError):
+        fetch(server, tmp_path / "a.bin", attempts=1)
+    note = note.replace("URL", server.url)
+    (tmp_path / ".a.bin.part.json").write_text(note, encoding="utf-8", errors="surrogateescape")
+    fetch(server, tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+    assert server.requests[-1].get("Range") is None
+
+
 def test_a_file_that_changed_on_the_server_is_begun_again(tmp_path, server):
     server.cut_after = [40_000]
     with pytest.raises(UserError):

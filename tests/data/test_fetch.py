@@ -5,21 +5,25 @@ import errno
 import gzip
 import http.server
 import io
+import os
 import shutil
 import tarfile
 import threading
 import zipfile
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import data_trees
 import pytest
 
+from counterpoise import files
 from counterpoise.data import mirrors
 from counterpoise.data.download import download
 from counterpoise.data.fetch import fetch_dataset
+from counterpoise.data.interface import Dataset
 from counterpoise.data.prepare import make_dataset, prepare_dataset, raw_files
 from counterpoise.data.progress import on_terminal
-from counterpoise.data.sources import files_below
+from counterpoise.data.sources import RawFiles, Source, files_below
+from counterpoise.declare import DatasetInfo
 from counterpoise.errors import UserError
 
 NAMES = [
@@ -292,7 +296,7 @@ def test_a_mirror_without_the_media_is_not_packed(tmp_path):
     for path in [*own.rglob("*.mp4")][2:]:
         path.unlink()
     data = make_dataset("kinetics_sounds", {})
-    with pytest.raises(UserError, match=r"items cannot be used.*Nothing was packed"):
+    with pytest.raises(UserError, match=r"items cannot be used.*Nothing of it was packed"):
         mirrors.pack([(data, raw_files(data, tmp_path / "raw", {"kinetics_sounds": own}))], tmp_path / "packed")
     assert not (tmp_path / "packed").exists()
 
@@ -361,3 +365,237 @@ def test_archives_with_a_top_folder_or_none_become_arrays(tmp_path, name, top):
     data = prepare_dataset(name, settings, tmp_path / "raw", tmp_path / f"{name}.k", "k", workers=0, **own)
     assert data.manifest["dropped"] == []
     assert data.size("train") >= 3
+
+
+def refuse_to_open(monkeypatch, *names):
+    """Let files of these names be ones that cannot be read: tests may run as root."""
+    real = files.open_regular
+
+    def open_regular(path, *arguments):
+        if path.name in names:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *arguments)
+
+    monkeypatch.setattr(files, "open_regular", open_regular)
+
+
+def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_being_packed(tmp_path, shared, monkeypatch):
+    raw = fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror")
+    data = make_dataset("cg_mnist", {})
+    refuse_to_open(monkeypatch, NAMES[1])
+    with pytest.raises(UserError, match=f"3 files are packed, but not all: {raw / NAMES[1]}: Permission denied"):
+        mirrors.pack([(data, raw_files(data, tmp_path / "raw"))], tmp_path / "packed")
+    report = mirrors.verify(tmp_path / "packed")
+    assert (report.good, report.missing, report.changed, report.unlisted) == (3, (), (), ())
+
+
+def test_a_dataset_that_is_not_whole_does_not_keep_the_others_from_being_packed(tmp_path, shared):
+    fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror")
+    datasets = [make_dataset(name, {}) for name in ("cmu_mosi", "cg_mnist")]
+    with pytest.raises(UserError, match=r"4 files are packed, but not all: .*text_train0.csv: is not there; run:"):
+        mirrors.pack([(data, raw_files(data, tmp_path / "raw")) for data in datasets], tmp_path / "packed")
+    assert mirrors.verify(tmp_path / "packed").good == 4
+
+
+def test_packing_that_is_stopped_lists_what_is_packed_and_goes_on_and_mends_what_is_damaged(
+    tmp_path, shared, monkeypatch
+):
+    fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror")
+    data = make_dataset("cg_mnist", {})
+    datasets = [(data, raw_files(data, tmp_path / "raw"))]
+
+    def stop(what, done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mirrors.pack(datasets, tmp_path / "packed", stop)
+    assert mirrors.verify(tmp_path / "packed").good == 2
+    packed = sorted((tmp_path / "packed/mnist").iterdir())
+    packed[0].write_bytes(b"damaged")
+    copied = []
+    real = shutil.copyfile
+    monkeypatch.setattr(shutil, "copyfile", lambda source, place: copied.append(source.name) or real(source, place))
+    assert mirrors.pack(datasets, tmp_path / "packed") == 4
+    assert sorted(copied) == sorted(set(NAMES) - {packed[1].name})
+    assert mirrors.verify(tmp_path / "packed").good == 4
+
+
+ODD_NAMES = [
+    "a b.mpg",
+    "a#b.mpg",
+    "50%.mpg",
+    "a?b&c=d.mpg",
+    "e\u0301.mpg",
+    "a\\b.mpg",
+    "a\nb.mpg",
+    "a\u2028b.mpg",
+    " a.mpg",
+]
+
+
+def odd_clips(place):
+    (place / "s1").mkdir(parents=True)
+    for name in ODD_NAMES:
+        (place / "s1" / name).write_bytes(name.encode())
+    (place / "alignments.csv").write_text("clip,start_25k,end_25k,word\n")
+
+
+def test_files_of_odd_names_are_packed_listed_and_verified(tmp_path):
+    """Names as people have them, through ``SHA256SUMS`` and back."""
+    odd_clips(tmp_path / "raw/pictures")
+    wanted = {f"s1/{name}" for name in ODD_NAMES}
+    mirrors.pack([(Clips(), RawFiles((tmp_path / "raw/pictures",)))], tmp_path / "packed")
+    assert set(mirrors.read_sums(tmp_path / "packed")) == {f"clips/{name}" for name in wanted}
+    report = mirrors.verify(tmp_path / "packed")
+    assert (report.good, report.missing, report.changed, report.unlisted) == (len(ODD_NAMES), (), (), ())
+
+
+class Clips(Dataset):
+    """A dataset of all the clips of a folder."""
+
+    info = DatasetInfo("clips", "Clips", "multimodal", ("video",), ("kind",), licence="none", paper="")
+    folder = "clips"
+
+    def sources(self):
+        return [Source(path="s1", holds=(".mpg",), manual="by hand")]
+
+
+def test_a_name_that_is_no_utf8_is_left_out_of_a_mirror_by_name(tmp_path):
+    odd_clips(tmp_path / "raw")
+    (tmp_path / "raw/s1" / os.fsdecode(b"caf\xe9.mpg")).touch()
+    with pytest.raises(UserError, match=rf"{len(ODD_NAMES)} files are packed, but not all: .*is not UTF-8; rename it"):
+        mirrors.pack([(Clips(), RawFiles((tmp_path / "raw",)))], tmp_path / "packed")
+    assert mirrors.verify(tmp_path / "packed").good == len(ODD_NAMES)
+
+
+def test_a_mirror_that_cannot_all_be_read_is_verified_as_far_as_it_can(tmp_path, shared, monkeypatch):
+    shutil.copytree(shared / "mirror/mnist", tmp_path / "mirror/mnist")
+    (tmp_path / "mirror/SHA256SUMS").write_text(
+        "".join(f"{files.sha256_file(tmp_path / 'mirror/mnist' / name)}  ./mnist/{name}\n" for name in NAMES)
+        + f"{'0' * 64}  ./mnist/{'n' * 300}\n{'0' * 64}  ./mnist\n"
+    )
+    refuse_to_open(monkeypatch, NAMES[2])
+    report = mirrors.verify(tmp_path / "mirror")
+    assert report.good == 3
+    assert report.unreadable == (f"mnist/{'n' * 300}: File name too long", f"mnist/{NAMES[2]}: Permission denied")
+    assert report.missing == ("mnist",)
+
+
+@pytest.mark.parametrize("by_address", [True, False])
+def test_odd_files_of_a_mirror_do_not_keep_the_others_from_coming_and_are_named(
+    tmp_path, shared, monkeypatch, by_address
+):
+    shutil.copytree(shared / "mirror/grid", tmp_path / "mirror/grid")
+    clips = sorted((tmp_path / "mirror/grid/s1").glob("*.mpg"))
+    sums = {path: files.sha256_file(path) for path in (tmp_path / "mirror/grid").rglob("*") if path.is_file()}
+    lines = [f"{digest}  ./{path.relative_to(tmp_path / 'mirror').as_posix()}\n" for path, digest in sums.items()]
+    (tmp_path / "mirror/SHA256SUMS").write_text("".join(lines))
+    real = shutil.copyfile
+
+    def copyfile(source, place):
+        if source in clips[:2]:
+            raise PermissionError(errno.EACCES, "Permission denied", str(source))
+        return real(source, place)
+
+    with served(tmp_path / "mirror") as (address, _):
+        if by_address:
+            clips[0].unlink()
+            clips[1].write_bytes(b"other")
+        else:
+            monkeypatch.setattr(shutil, "copyfile", copyfile)
+        with pytest.raises(UserError, match="2 files cannot be had, the others are there: ") as caught:
+            fetch_dataset("grid", {}, tmp_path / "raw", mirror=address if by_address else tmp_path / "mirror")
+    assert all(clip.name in str(caught.value) for clip in clips[:2])
+    # A folder that is not whole does not take the place of the whole one; what came is kept for the next time.
+    assert not (tmp_path / "raw/grid/s1").exists()
+    assert len(list((tmp_path / "raw/grid/.s1.partial").glob("*.mpg"))) == 48
+    monkeypatch.undo()
+    fetch_dataset("grid", {}, tmp_path / "raw", mirror=shared / "mirror")
+    assert len(list((tmp_path / "raw/grid/s1").glob("*.mpg"))) == 50
+
+
+def test_a_mirror_of_which_nothing_can_be_had_is_given_up(tmp_path):
+    (tmp_path / "mirror").mkdir()
+    listed = "".join(f"{'0' * 64}  ./grid/s1/{number}.mpg\n" for number in range(60))
+    (tmp_path / "mirror/SHA256SUMS").write_text(f"{'0' * 64}  ./grid/alignments/x.align\n" + listed)
+    with (
+        served(tmp_path / "mirror") as (address, asked),
+        pytest.raises(UserError, match=r"20 files cannot be had, and the rest was not tried: .*; and 19 more"),
+    ):
+        fetch_dataset("grid", {}, tmp_path / "raw", mirror=address)
+    assert len({path for path in asked if path.endswith(".mpg")}) == 20
+
+
+def test_odd_names_are_asked_of_a_server_as_they_are(tmp_path):
+    names = [name for name in ODD_NAMES if "\\" not in name and "\n" not in name]
+    (tmp_path / "mirror/grid").mkdir(parents=True)
+    odd_clips(tmp_path / "mirror/grid")
+    with served(tmp_path / "mirror") as (address, _):
+        for name in names:
+            download([mirrors.mirror_url(address, "grid", f"s1/{name}")], tmp_path / "a.mpg")
+            assert (tmp_path / "a.mpg").read_bytes() == name.encode()
+            (tmp_path / "a.mpg").unlink()
+
+
+@pytest.mark.parametrize("make", [lambda path: path.touch(), lambda path: path.symlink_to("/nowhere/disk")])
+@pytest.mark.parametrize("name", ["raw", "raw/mnist"])
+def test_what_stands_in_the_place_of_a_folder_of_raw_files_is_named(tmp_path, shared, name, make):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    make(tmp_path / name)
+    with pytest.raises(UserError, match=rf"{tmp_path / name} is, or is below, a file or a link that leads nowhere"):
+        fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror")
+    with pytest.raises(UserError, match=r"raw/mnist is, or is below, a file or a link that leads nowhere"):
+        download(["http://127.0.0.1:9/x"], tmp_path / "raw/mnist/x")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_a_folder_or_a_pipe_under_a_files_name_is_not_that_file(tmp_path, shared, make):
+    raw = fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror")
+    (raw / NAMES[0]).unlink()
+    make(raw / NAMES[0])
+    data = make_dataset("cg_mnist", {})
+    found = RawFiles((raw,))
+    with pytest.raises(UserError, match=rf"{NAMES[0]}: is not a regular file; delete it and fetch it again"):
+        fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror")
+    with pytest.raises(UserError, match=rf"{NAMES[0]}: is not a regular file"):
+        prepare_dataset("cg_mnist", {}, tmp_path / "raw", tmp_path / "cg_mnist.k", "k")
+    with pytest.raises(UserError, match=rf"{NAMES[0]}: is not a regular file"):
+        mirrors.pack([(data, found)], tmp_path / "packed")
+    assert not (tmp_path / "packed").exists()
+
+
+def test_a_mirror_that_has_nothing_of_a_dataset_is_said(tmp_path, shared, capsys):
+    fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror")
+    assert capsys.readouterr().err == ""
+    fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror/mnist")
+    said = f"mirror {shared / 'mirror/mnist'}: has nothing in a folder 'mnist'; the publishers are asked"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("http://127.0.0.1:x", "is no address that can be asked"),
+        ("http://localhost/my mirror", "is no address that can be asked"),
+        ("sftp://127.0.0.1", "unknown url type"),
+    ],
+)
+def test_a_mirror_that_cannot_be_asked_is_named_and_no_file_of_ours(tmp_path, address, why):
+    with pytest.raises(UserError, match=rf"^mirror {address}: cannot be asked for what it has: .*{why}"):
+        fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=address)
+
+
+def test_a_mirror_of_an_address_of_files_needs_no_list(tmp_path, shared):
+    shutil.copytree(shared / "mirror/mnist", tmp_path / "mirror/mnist")
+    fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=(tmp_path / "mirror").as_uri())
+    assert len(list((tmp_path / "raw/mnist").iterdir())) == 4
+
+
+def test_a_torn_list_of_a_mirror_is_named_with_its_address(tmp_path, shared):
+    (tmp_path / "SHA256SUMS").write_text("0a0a")
+    with (
+        served(tmp_path) as (address, _),
+        pytest.raises(UserError, match=rf"{address}/SHA256SUMS: line 1 is not .*; is the list torn"),
+    ):
+        fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=address)

@@ -153,7 +153,7 @@ CSV = [
     ("rows, .* transcripts", without_last_lines),
     ("unknown label 2", replaced(',"1"\n', ',"2"\n')),
     ("its labels are not those", replaced(',"1"\n', ',"0"\n')),
-    ("is not text", lambda path: path.write_bytes(b"\xff\xfe" + path.read_bytes())),
+    ("is not text", lambda path: path.write_bytes(path.read_bytes() + b"\xff\n")),
 ]
 
 

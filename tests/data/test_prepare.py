@@ -256,3 +256,13 @@ def test_bytes_are_read_once_per_process(made, monkeypatch):
     PreparedData.open(folder)
     monkeypatch.setattr(files, "sha256_file", lambda path: pytest.fail(f"{path} is read again"))
     assert isinstance(PreparedData.open(folder).array("train", "audio"), np.memmap)
+
+
+@pytest.mark.parametrize("name", ["", "notes.txt", "train/mine.csv"])
+def test_preparing_deletes_no_file_of_the_users(tmp_path, name):
+    own, place = data_trees.mnist(tmp_path / "own"), tmp_path / "cg_mnist.k"
+    (place / name).parent.mkdir(parents=True, exist_ok=True)
+    (place / name).write_text("mine")
+    with pytest.raises(UserError, match=rf"{place / name}: is no file of prepared data, .*; move it away"):
+        prepare_dataset("cg_mnist", {}, tmp_path / "raw", place, "k", data_roots={"mnist": own}, workers=0)
+    assert (place / name).read_text() == "mine"

@@ -1,5 +1,6 @@
 """Looking at datasets, and the commands that fetch and prepare them on their own."""
 
+import errno
 import fnmatch
 import io
 import os
@@ -132,7 +133,7 @@ class Pictures(Dataset):
 def test_a_dataset_that_says_nothing_of_missing_items_must_have_all_of_them(tmp_path):
     (tmp_path / "one.png").touch()
     raw = RawFiles((tmp_path,))
-    with pytest.raises(UserError, match=r"1 of 2 items cannot be used.*two\. Nothing was packed"):
+    with pytest.raises(UserError, match=r"1 of 2 items cannot be used.*two\. Nothing of it was packed"):
         mirrors.pack([(Pictures(), raw)], tmp_path / "packed")
     found = take_inventory(Pictures(), raw)
     assert _next_step("pictures", Pictures(), raw, found) == f"put the files that are missing below {tmp_path}"
@@ -200,3 +201,89 @@ def test_files_without_a_licence_on_record_get_no_empty_line(project):
     output = run(app, "status", "mine", "--root", project)
     assert "licences:" not in output
     assert "licences:" in run(app, "status", "mine", "cmu_mosi", "--root", project)
+
+
+@pytest.fixture
+def unreadable(monkeypatch):
+    """Let a path, and what is below it, be one that this user may not look at, which tests may run as root."""
+    places = []
+
+    def refuse(real):
+        def call(path, *arguments, **options):
+            place = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+            if any(place.startswith(str(folder)) for folder in places):
+                raise PermissionError(errno.EACCES, "Permission denied", place)
+            return real(path, *arguments, **options)
+
+        return call
+
+    for name in ("stat", "scandir"):
+        monkeypatch.setattr(os, name, refuse(getattr(os, name)))
+    return places.append
+
+
+def refused(command, *arguments):
+    """Return what a command prints before it is refused, and the refusal."""
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    assert isinstance(result.exception, UserError), result.output
+    return result.output, str(result.exception)
+
+
+def test_a_dataset_that_cannot_be_looked_at_does_not_hide_the_others(project, unreadable):
+    (project / "data/raw/grid").mkdir(parents=True)
+    unreadable(project / "data/raw/grid")
+    (project / "configs/datasets/torn.yaml").write_text("settings: [")
+    output, error = refused(app, "status", "--root", project)
+    rows = {line.split()[0]: line for line in output.splitlines() if line and not line.startswith(" ")}
+    assert {*Configs(project / "configs").names("datasets")} <= set(rows)
+    assert rows["grid"].split() == ["grid", "unknown"]
+    assert rows["cg_digits"].split()[-1] == "no"
+    assert "pretrained weights:" in output
+    assert f"grid ({project}/data/raw/grid/s1.zip: Permission denied)" in error
+    assert "torn.yaml:2:1: not readable as YAML" in error
+
+
+def test_of_one_dataset_that_cannot_be_looked_at_only_the_reason_is_said(project):
+    output, error = refused(app, "status", "cremad", "--root", project)
+    assert "dataset" not in output
+    assert "did you mean 'crema_d'" in error
+
+
+def test_an_unreadable_file_of_a_dataset_is_named_and_the_others_counted(project, shared, monkeypatch):
+    shutil.copytree(shared / "mirror/mnist", project / "data/raw/mnist")
+    labels = project / "data/raw/mnist/t10k-labels-idx1-ubyte.gz"
+
+    def check(path, source, **options):
+        if path == labels:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("counterpoise.data.status.check_file", check)
+    found = _status(project, "cg_mnist", {})
+    assert found.wrong == (f"{labels}: Permission denied",)
+    assert (found.files, found.pinned) == (4, 4)
+
+
+def test_packing_whatever_is_here_goes_on_after_a_dataset_that_cannot_be_looked_at(
+    project, shared, tmp_path, unreadable
+):
+    run(app, "fetch", "cg_mnist", "--mirror", shared / "mirror", "--root", project)
+    unreadable(project / "data/raw/grid")
+    output, error = refused(mirror_app, "pack", tmp_path / "packed", "--root", project)
+    assert "4 files of cg_digits, cg_mnist, multi_digits, multi_mnist" in output
+    assert "nothing can be packed of grid (" in error
+    assert "4 files are as listed" in run(mirror_app, "verify", tmp_path / "packed")
+
+
+def test_a_mirror_may_be_named_from_the_home_folder(project, shared, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    run(app, "fetch", "cg_mnist", "--mirror", shared / "mirror", "--root", project)
+    run(mirror_app, "pack", "~/my mirror", "cg_mnist", "multi_mnist", "cg_mnist", "--root", project)
+    assert "4 files are as listed" in run(mirror_app, "verify", "~/my mirror")
+    assert (tmp_path / "home/my mirror/mnist").is_dir()
+
+
+def test_weights_that_cannot_be_looked_at_are_said(project, unreadable):
+    unreadable(project / "data/weights")
+    out = io.StringIO()
+    _print_weights(project, make_console(out, width=200))
+    assert out.getvalue().count(": cannot be looked at (") == len(WEIGHTS)

@@ -52,3 +52,40 @@ def test_a_wrong_file_in_a_cache_is_named_and_not_copied(tmp_path, weights, cont
     with pytest.raises(UserError, match=rf"cache/tiny\.pth: .*{reason}"):
         fetch_weights(weights, tmp_path / "data", caches=[tmp_path / "cache"])
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("noted", ["", "\n", "12ab", "no digest", "<html>"])
+def test_a_torn_digest_beside_weights_is_named_and_fits_no_file(tmp_path, weights, noted):
+    keep(tmp_path / "data")
+    weights = dataclasses.replace(weights, sha256="")
+    (tmp_path / "data/tiny.pth.sha256").write_text(noted)
+    with pytest.raises(
+        UserError, match=r"tiny\.pth\.sha256: must begin with a sha256 of 64 digits .*sha256sum .*tiny\.pth"
+    ):
+        fetch_weights(weights, tmp_path / "data")
+    (tmp_path / "data/tiny.pth.sha256").write_text(hashlib.sha256(CONTENT).hexdigest()[:8])
+    with pytest.raises(UserError, match="must begin with a sha256 of 64 digits"):
+        fetch_weights(weights, tmp_path / "data")
+
+
+@pytest.mark.parametrize("form", ["{}", "{}  tiny.pth\n", "\ufeff{} *tiny.pth\r\n"])
+def test_a_digest_beside_weights_may_be_of_any_program(tmp_path, weights, form):
+    keep(tmp_path / "data")
+    digest = hashlib.sha256(CONTENT).hexdigest().upper()
+    (tmp_path / "data/tiny.pth.sha256").write_text(form.format(digest), encoding="utf-8")
+    fetch_weights(dataclasses.replace(weights, sha256=""), tmp_path / "data")
+
+
+def test_a_digest_beside_weights_that_is_no_utf8_is_named(tmp_path, weights):
+    keep(tmp_path / "data")
+    (tmp_path / "data/tiny.pth.sha256").write_bytes("0a".encode("utf-16"))
+    with pytest.raises(UserError, match=r"tiny\.pth\.sha256: the checksum is in UTF-16; save it as UTF-8"):
+        fetch_weights(dataclasses.replace(weights, sha256=""), tmp_path / "data")
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"<html>quota</html>"])
+def test_the_digest_of_what_is_no_file_of_weights_is_not_noted(tmp_path, weights, content):
+    keep(tmp_path / "data", content)
+    with pytest.raises(UserError, match=r"tiny\.pth: is .*; delete it and fetch it again"):
+        fetch_weights(dataclasses.replace(weights, sha256=""), tmp_path / "data")
+    assert not (tmp_path / "data/tiny.pth.sha256").exists()

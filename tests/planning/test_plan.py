@@ -389,6 +389,16 @@ def test_a_batch_larger_than_prepared_training_data_is_refused_where_whole_batch
         project.plan()
 
 
+@pytest.mark.parametrize(
+    "torn", ["[]", "null", '{"splits": {}}', '{"splits": []}', '{"splits": {"train": {"size": "x"}}}']
+)
+def test_a_torn_manifest_of_prepared_data_says_nothing_of_its_size(project, torn):
+    data = project.cell("uniform").data
+    (project.root / data.directory).mkdir(parents=True)
+    (project.root / data.directory / "manifest.json").write_text(torn)
+    assert project.plan().cells
+
+
 def test_the_layers_of_a_cell_name_what_sets_each_value(project):
     """In the order in which they are laid over each other."""
     file = {"protocol": {"optimiser": {"lr": 0.1}}, "variants": {"released": {"settings": {"gamma": 2.0}}}}

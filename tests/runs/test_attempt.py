@@ -127,3 +127,11 @@ def test_a_settled_run_leaves_nothing(tmp_path):
         work.finished.mkdir()
     work.remove()
     assert list((tmp_path / "cell").iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "null", "7", "{}", '["x"]', '{"a": 1}'])
+def test_a_torn_list_of_attempts_does_not_end_the_run_that_goes_on(tmp_path, text):
+    work = WorkFolder(tmp_path / "run")
+    work.path.mkdir()
+    (work.path / "attempts.json").write_text(text)
+    assert work.attempts_before(7) == []

@@ -116,6 +116,15 @@ def test_a_changed_description_is_passed_over(checkpoints):
     assert checkpoints.load()[0] is None
 
 
+def test_a_copy_that_another_program_left_is_no_state(checkpoints):
+    checkpoints.save(state(1))
+    path = newest(checkpoints, "json")
+    for name in ("state-000001 (conflict).json", "state-.json"):
+        path.with_name(name).write_bytes(path.read_bytes())
+    assert checkpoints.load()[0].plain["step"] == 1
+    checkpoints.save(state(2))
+
+
 def test_tensors_without_a_description_are_no_state(checkpoints):
     checkpoints.save(state(1))
     checkpoints.save(state(2))

@@ -1,5 +1,7 @@
 """A workflow does not train on arrays that were made from other raw files than are there now."""
 
+import contextlib
+import json
 import shutil
 
 import data_trees
@@ -7,9 +9,11 @@ import pytest
 import yaml
 
 from counterpoise.data.prepare import prepare_dataset
+from counterpoise.data.prepared import PreparedData
 from counterpoise.errors import UserError
 from counterpoise.planning.plan import make_plan
 from counterpoise.runs.changed import check_raw_data
+from counterpoise.runs.layout import layout_of
 
 
 @pytest.fixture
@@ -46,3 +50,25 @@ def test_a_changed_file_is_said(project):
     data_trees.mnist(root / "own", train=50)
     with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz has changed.*counterpoise data prepare"):
         check_raw_data(plan, root)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: [],
+        lambda manifest: manifest | {"sources": None},
+        lambda manifest: manifest | {"sources": ["train-images"]},
+        lambda manifest: manifest | {"splits": []},
+        lambda manifest: manifest | {"raw": "x"},
+        lambda manifest: {name: value for name, value in manifest.items() if name != "sources"},
+    ],
+)
+def test_a_manifest_of_another_form_is_named_with_what_makes_it_again(project, change):
+    root, plan = project
+    path = root / plan.datasets[0].directory / "manifest.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(UserError, match=r"manifest\.json: not a manifest of prepared data: .*; delete .* and run:"):
+        PreparedData.open(path.parent)
+    with contextlib.suppress(UserError):
+        check_raw_data(plan, root)
+        layout_of(plan, root)

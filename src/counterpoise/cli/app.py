@@ -13,7 +13,7 @@ import typer
 
 from counterpoise.cli import extend, listing, plumbing, records, report_bug, results, run
 from counterpoise.cli.project import benchmark_names, project_or_packaged
-from counterpoise.errors import UserError
+from counterpoise.errors import UserError, reason
 
 # Newer Typers bring a Click of their own, older ones need the real one: the base of usage errors is found.
 USAGE_ERROR = typer.BadParameter.__mro__[2]
@@ -78,12 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if code == INTERRUPTED:  # typer makes it of a KeyboardInterrupt
             print(_stopped(given), file=sys.stderr)
         return code if isinstance(code, int) else 0
-    except UserError as error:
-        return _refuse(str(error))
     except USAGE_ERROR as error:
         return _refuse(error.format_message() + _usage_hint(error))
-    except OSError as error:
-        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (UserError, OSError) as error:
+        return _refuse(reason(error))
     except (KeyboardInterrupt, typer.Abort):  # outside of a command
         print(_stopped(given), file=sys.stderr)
         return INTERRUPTED

@@ -5,6 +5,8 @@ Imported only when one of them is called, with all that they need.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +22,7 @@ from counterpoise.data.fetch import fetch_dataset
 from counterpoise.data.prepare import make_dataset, prepare_dataset, raw_files, read_data_roots
 from counterpoise.data.progress import Progress, on_terminal, quiet
 from counterpoise.data.status import DatasetStatus, dataset_status
-from counterpoise.errors import UserError
+from counterpoise.errors import UserError, reason
 from counterpoise.planning.cells import PreparedDataset, read_dataset
 from counterpoise.planning.configs import Configs
 from counterpoise.reporting.terminal import make_console, make_table
@@ -47,16 +49,21 @@ def data_status(
     roots = _roots(root, data_root)
     console = make_console()
     with on_terminal() as progress:
-        statuses = {
-            name: _status(root, name, roots, verify, progress if verify else quiet) for name in names or _names(root)
-        }
-    _print_status(statuses, verify, console)
+        statuses, problems = _statuses(root, names or _names(root), roots, verify, progress if verify else quiet)
+    if statuses:
+        _print_status(statuses, verify, console, problems)
     if not names:
         _print_weights(root, console)
+    _refuse_rest(problems, "said")
 
 
-def _print_status(statuses: dict[str, DatasetStatus], verify: bool, console: Console) -> None:
-    """Print a line for each dataset, then what is said of several of them once, with their names."""
+def _print_status(
+    statuses: Mapping[str, DatasetStatus], verify: bool, console: Console, problems: Mapping[str, str] | None = None
+) -> None:
+    """Print a line for each dataset, then what is said of several of them once, with their names.
+
+    Of those with ``problems`` nothing is known but these.
+    """
     table = make_table("dataset", "files", "missing", "items", "size", "prepared", numbers=("files", "missing", "size"))
     what: dict[str, list[str]] = {}
     licences: dict[str, list[str]] = {}
@@ -84,6 +91,9 @@ def _print_status(statuses: dict[str, DatasetStatus], verify: bool, console: Con
             steps.setdefault(step, []).append(name)
         if status.licence:  # files of one's own have none on record
             licences.setdefault(status.licence, []).append(name)
+    for name, problem in (problems or {}).items():
+        table.add_row(name, "", "", "", "", "unknown")
+        what.setdefault(problem, []).append(name)
     console.print(table)
     for heading, entries in (("", what), ("next:", steps), ("licences:", licences)):
         if entries:
@@ -101,7 +111,10 @@ def _print_weights(root: Path, console: Console) -> None:
     """List the pretrained weights that models may start from, with their licences."""
     console.print("\npretrained weights:")
     for weights in WEIGHTS.values():
-        there = "there" if (root / "data/weights" / weights.file).is_file() else "not there"
+        try:
+            there = "there" if (root / "data/weights" / weights.file).is_file() else "not there"
+        except OSError as error:
+            there = f"cannot be looked at ({reason(error)})"
         _print_indented(console, f"{weights.name}: {there}, {weights.licence}", weights.source)
 
 
@@ -176,10 +189,14 @@ def mirror_pack(
 
     Without names: all datasets that are complete.
     """
-    root = _home(root)
+    root, folder = _home(root), _expanded(folder)
     roots = _roots(root, data_root)
-    chosen = names or [name for name in _names(root) if _status(root, name, roots).complete]
-    left_out = [] if names else [name for name in _names(root) if name not in chosen]
+    problems: dict[str, str] = {}
+    chosen, left_out = list(dict.fromkeys(names or [])), []
+    if not names:
+        statuses, problems = _statuses(root, _names(root), roots)
+        chosen = [name for name, status in statuses.items() if status.complete]
+        left_out = [name for name in statuses if name not in chosen]
     datasets = []
     for name in chosen:
         asked = _dataset(root, name)
@@ -190,22 +207,46 @@ def mirror_pack(
     print(f"{folder}: {count} files of {', '.join(chosen) or 'no dataset'}")
     if left_out:
         print(f"not complete here, so not packed (counterpoise data status): {', '.join(left_out)}")
+    _refuse_rest(problems, "packed")
 
 
 @mirror_app.command("verify")
 def mirror_verify(folder: Annotated[Path, typer.Argument(help="mirror folder")]) -> None:
     """Compare every file of a mirror folder with its SHA256SUMS."""
+    folder = _expanded(folder)
     with on_terminal("files") as progress:
         report = mirrors.verify(folder, progress)
-    for kind in ("missing", "changed", "unlisted"):
+    for kind in ("missing", "changed", "unreadable", "unlisted"):
         for name in getattr(report, kind):
             print(f"{kind}: {name}")
     print(f"{report.good} files are as listed")
     if report.missing or report.changed:
         raise UserError(f"{folder}: {len(report.missing)} files missing, {len(report.changed)} changed")
+    if report.unreadable:
+        raise UserError(f"{folder}: {len(report.unreadable)} files or folders cannot be read")
 
 
 app.add_typer(mirror_app, name="mirror")
+
+
+def _statuses(
+    root: Path, names: Iterable[str], roots: dict[str, Path], verify: bool = False, progress: Progress = quiet
+) -> tuple[dict[str, DatasetStatus], dict[str, str]]:
+    """Look at each of the datasets; return what was found, and of those that cannot be looked at the reason."""
+    statuses, problems = {}, {}
+    for name in names:
+        try:
+            statuses[name] = _status(root, name, roots, verify, progress)
+        except (UserError, OSError) as error:
+            problems[name] = reason(error)
+    return statuses, problems
+
+
+def _refuse_rest(problems: Mapping[str, str], done: str) -> None:
+    """Raise ``UserError`` where something is wrong with some datasets, after all is ``done`` for the others."""
+    if problems:
+        what = "; ".join(f"{name} ({problem})" for name, problem in problems.items())
+        raise UserError(f"nothing can be {done} of {what}")
 
 
 def _status(
@@ -222,6 +263,11 @@ def _status(
         verify=verify,
         progress=progress,
     )
+
+
+def _expanded(folder: Path) -> Path:
+    """Return a folder of which no shell has replaced the ``~``; not Path.expanduser, which raises for nobody's."""
+    return Path(os.path.expanduser(folder))
 
 
 def _home(given: Path | None) -> Path:

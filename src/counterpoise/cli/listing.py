@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,17 +45,17 @@ def list_names(
 def _papers(root: Path) -> Rows:
     from counterpoise.papers.paper import paper_names, short_title
 
-    return [(name, short_title(root / "configs", name)) for name in paper_names(root / "configs")]
+    return _rows(paper_names(root / "configs"), lambda name: short_title(root / "configs", name))
 
 
 def _benchmarks(root: Path) -> Rows:
     from counterpoise.validation import load_yaml
 
-    titles = []
-    for name in benchmark_names(root):
-        data = load_yaml(root / f"configs/benchmarks/{name}.yaml", "benchmark")
-        titles.append((name, str(data.get("title", "")) if isinstance(data, dict) else ""))
-    return titles
+    def title(name: str) -> str:
+        path = root / f"configs/benchmarks/{name}.yaml"
+        return _title(load_yaml(path, "benchmark"), path)
+
+    return _rows(benchmark_names(root), title)
 
 
 def _methods(root: Path) -> Rows:
@@ -70,18 +70,36 @@ def _titled(folder: str) -> Callable[[Path], Rows]:
 
         configs = Configs(root / "configs")
         read = configs.dataset if folder == "datasets" else configs.model
-        return [(name, read(name).title) for name in configs.names(folder)]
+        return _rows(configs.names(folder), lambda name: read(name).title)
 
     return rows
 
 
 def _records(root: Path) -> Rows:
-    titles = []
-    for path in sorted((root / "results/published").glob("*/layout.json")):
-        from counterpoise.files import read_json
+    from counterpoise.files import read_json
 
-        titles.append((path.parent.name, str(read_json(path, "layout of results").get("title", ""))))
-    return titles
+    def title(name: str) -> str:
+        path = root / "results/published" / name / "layout.json"
+        return _title(read_json(path, "layout of results"), path)
+
+    return _rows([path.parent.name for path in sorted((root / "results/published").glob("*/layout.json"))], title)
+
+
+def _rows(names: Iterable[str], title: Callable[[str], str]) -> Rows:
+    """Return each name with its title, or with why its file cannot be read: the others are listed all the same."""
+    rows = []
+    for name in names:
+        try:
+            rows.append((name, title(name)))
+        except UserError as error:
+            rows.append((name, f"cannot be read: {error}"))
+    return rows
+
+
+def _title(data: Any, path: Path) -> str:
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: must have keys, as 'title'")
+    return str(data.get("title", ""))
 
 
 _LISTS: dict[str, Callable[[Path], Rows]] = {

@@ -23,7 +23,7 @@ from counterpoise.cli.project import (
     data_roots,
     request,
 )
-from counterpoise.errors import UserError, suggest
+from counterpoise.errors import UserError, reason, suggest
 
 if TYPE_CHECKING:
     from counterpoise.planning.plan import Plan
@@ -270,7 +270,12 @@ def _downloads(plan: Plan, root: Path) -> dict[str, str]:
         from counterpoise.data.status import to_fetch
 
         raw = root / "data/raw"
-        files, size, unknown, by_hand, listed = to_fetch(data.component, data.settings, raw, roots, data.name)
+        try:
+            files, size, unknown, by_hand, listed = to_fetch(data.component, data.settings, raw, roots, data.name)
+        except (UserError, OSError) as error:
+            # The rest of the plan does not rest on it.
+            said[data.name] = f"its raw files cannot be looked at: {reason(error)}"
+            continue
         form = form_of(root, plan.resolver.configs, data)
         about = f"about {size_text(form.raw_bytes)}" if form is not None and form.raw_bytes else "unknown size"
         parts = [f"{counted(files - unknown, 'file')}, {size_text(size)}"] if files > unknown else []

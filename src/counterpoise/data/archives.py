@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import graphlib
 import lzma
+import os
 import stat
 import struct
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -48,7 +52,8 @@ def extract(archive: Path, destination: Path, *, max_bytes: int | None = None, m
     folder, devices, more than ``max_files`` entries and more than ``max_bytes`` (by default 200 times the
     archive and at least 256 MiB), counted as the bytes come out. What other systems put into archives
     (``__MACOSX``, ``._x``, an entry ``/``) is left out; of entries of one name the last counts; links become
-    copies. The archive is read to its end, so that its checksums are compared.
+    copies, and those that lead to nothing in the archive, or into a loop, are left out and named on stderr. The
+    archive is read to its end, so that its checksums are compared.
     """
     archive, destination = Path(archive), Path(destination)
     # An empty folder, which somebody made for the files, is replaced.
@@ -97,7 +102,7 @@ class _Unpacking:
         self._archive, self._root = archive, root
         self._bytes, self._files = max_bytes, max_files
         self._limits = (max_bytes, max_files)
-        self._links: list[tuple[str, PurePosixPath, Path]] = []
+        self._links: dict[PurePosixPath, PurePosixPath] = {}
 
     def refuse(self, name: str, why: str) -> UserError:
         """Return the error that names an entry."""
@@ -116,37 +121,97 @@ class _Unpacking:
 
     def folder(self, place: Path) -> None:
         """Make a folder."""
-        place.mkdir(parents=True, exist_ok=True)
+        with self._writing(place):
+            place.mkdir(parents=True, exist_ok=True)
 
     def write(self, place: Path, source: IO[bytes]) -> None:
-        """Write a file, in place of an earlier one of its name."""
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("wb") as file:
+        """Write a file, in place of an earlier one, or a link, of its name."""
+        with self._writing(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file = place.open("wb")
+        with file:
             for block in _blocks(source):
                 self._spend(len(block))
                 file.write(block)
+        self._links.pop(self._inside(place), None)
 
-    def link(self, name: str, place: Path, base: PurePosixPath, target: str) -> None:
-        """Note a link, to be written as a copy of the file that it leads to; refuse one that leads outside."""
+    def link(self, name: str, place: Path, target: str, *, from_root: bool = False) -> None:
+        """Note a link, to be written as a copy of what it leads to; refuse one that leads outside."""
         parts: list[str] = []
-        for part in (base / target).parts:
+        for part in (PurePosixPath() if from_root else self._inside(place).parent).joinpath(target).parts:
             if part == ".." and parts:
                 parts.pop()
             elif part == ".." or part == "/":
                 raise self.refuse(name, f"is a link to {target!r} outside")
             elif part != ".":
                 parts.append(part)
-        self._links.append((name, PurePosixPath(*parts), place))
+        # GNU tar writes a file that it was given twice as a file and a link to itself.
+        if PurePosixPath(*parts) != self._inside(place) or not place.is_file():
+            self._links[self._inside(place)] = PurePosixPath(*parts)
 
     def finish(self) -> None:
-        """Write the links. One that leads to no file of the archive is left out. An archive of no file is refused."""
-        for _, target, place in self._links:
-            source = self._root / target
-            if source.is_file() and source != place:
-                with source.open("rb") as file:
-                    self.write(place, file)
+        """Write the links, and say which are left out. An archive of no file is refused."""
+        left_out = dict(self._links)
+        for link in self._in_order():
+            if self._copy(self._root / self._links[link], self._root / link):
+                del left_out[link]
         if not any(path.is_file() for path in self._root.rglob("*")):
             raise UserError(f"{self._archive}: holds no file; a whole copy of it is needed")
+        if left_out:
+            named = ", ".join(f"{str(link)!r} to {str(target)!r}" for link, target in list(left_out.items())[:5])
+            more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+            print(
+                f"{self._archive}: left out {len(left_out)} links, which lead to no file of it or back to themselves: "
+                f"{named}{more}",
+                file=sys.stderr,
+            )
+
+    def _in_order(self) -> Iterator[PurePosixPath]:
+        """Yield the links, each after those that it leads to, through or past; none that leads back to itself."""
+        order: graphlib.TopologicalSorter[PurePosixPath] = graphlib.TopologicalSorter()
+        for link, target in self._links.items():
+            if target == link or target in link.parents:
+                continue
+            order.add(link, target, *(parent for parent in target.parents if parent in self._links))
+            # A folder is whole when the links in it are written.
+            for parent in link.parents:
+                order.add(parent, link)
+        with contextlib.suppress(graphlib.CycleError):
+            order.prepare()
+        while ready := order.get_ready():
+            yield from (path for path in ready if path in self._links)
+            order.done(*ready)
+
+    def _copy(self, source: Path, place: Path) -> bool:
+        """Copy a file, or a folder's files, to ``place``; return whether there was one."""
+        # Not Path.is_file, which raises where a link's text is no possible name.
+        if os.path.isfile(source) and not place.is_dir():
+            if source != place:
+                with source.open("rb") as file:
+                    self.write(place, file)
+            return True
+        found = [path for path in source.rglob("*") if path.is_file()] if os.path.isdir(source) else []
+        for path in found:
+            self._spend(0, 1)
+            copy = place / path.relative_to(source)
+            # What the archive itself has below the link's name stays.
+            if not copy.is_file():
+                with path.open("rb") as file:
+                    self.write(copy, file)
+        return len(found) > 0
+
+    @contextlib.contextmanager
+    def _writing(self, place: Path) -> Iterator[None]:
+        """Name the entry that cannot be written: its name is too long here, or a file's and a folder's at once."""
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"{self._archive}: entry {str(self._inside(place))!r} cannot be written: {error.strerror}"
+            ) from error
+
+    def _inside(self, place: Path) -> PurePosixPath:
+        return PurePosixPath(place.relative_to(self._root))
 
     def _spend(self, size: int, entries: int = 0) -> None:
         self._bytes -= size
@@ -178,7 +243,7 @@ def _extract_zip(archive: Path, unpack: _Unpacking) -> None:
                 ) from error
             with source:
                 if stat.S_ISLNK(entry.external_attr >> 16):
-                    unpack.link(name, place, PurePosixPath(name).parent, source.read(4096).decode())
+                    unpack.link(name, place, source.read(4096).decode())
                 else:
                     unpack.write(place, source)
 
@@ -207,8 +272,7 @@ def _extract_tar(archive: Path, unpack: _Unpacking) -> None:
             elif entry.isfile():
                 unpack.write(place, bundle.extractfile(entry))
             elif entry.issym() or entry.islnk():
-                base = PurePosixPath(entry.name).parent if entry.issym() else PurePosixPath()
-                unpack.link(entry.name, place, base, entry.linkname)
+                unpack.link(entry.name, place, entry.linkname, from_root=entry.islnk())
             else:
                 raise unpack.refuse(entry.name, "is a device or a pipe")
         # Padding follows the last entry, and then the checksum of what was compressed.

@@ -14,15 +14,16 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from counterpoise import files
 from counterpoise.data.progress import Progress, quiet
-from counterpoise.data.sources import impostor_of
+from counterpoise.data.sources import placeholder_of
 from counterpoise.errors import UserError
 
 BLOCK = 1 << 20
 TIMEOUT = 60.0
 ATTEMPTS = 5
 # Errors that no server causes. EFBIG: FAT has no files of 4 GiB.
-OF_THIS_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+OF_THIS_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EISDIR)
 AGENT = "counterpoise (dataset download)"
 
 
@@ -51,7 +52,31 @@ def download(
     or a later one. A file that is there at the end has the ``size`` and ``sha256`` asked for. Raises ``UserError``
     naming every address and its reason where none gives the file; an ``optional`` one may be refused by every server.
     """
-    destination.parent.mkdir(parents=True, exist_ok=True)
+    reasons, refused = first_of(urls, destination, size, sha256, progress, attempts, sleep)
+    if reasons is None or (optional and refused):
+        return
+    raise UserError(
+        f"{destination}: could not be fetched ({'; '.join(reasons) or 'no address is known'}); "
+        "put the file there yourself, or name a mirror that has it: --set mirror=DIR ('data fetch': --mirror DIR)"
+    )
+
+
+def first_of(
+    urls: Sequence[str],
+    destination: Path,
+    size: int | None = None,
+    sha256: str | None = None,
+    progress: Progress = quiet,
+    attempts: int = ATTEMPTS,
+    sleep: Callable[[float], None] = time.sleep,
+) -> tuple[list[str] | None, bool]:
+    """As :func:`download`, but return each address's reason, ``None`` where one gave the file, and whether all of them
+    answer that they do not have it.
+    """
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{destination}: cannot be written: {files.no_folder(error)}") from error
     reasons, refused = [], True
     for url in urls:
         try:
@@ -61,13 +86,8 @@ def download(
             reasons.append(f"{url}: {' '.join(str(error).split())}")
             refused = refused and isinstance(error, RefusedError)
         else:
-            return
-    if optional and refused:
-        return
-    raise UserError(
-        f"{destination}: could not be fetched ({'; '.join(reasons) or 'no address is known'}); "
-        "put the file there yourself, or name a mirror that has it: --set mirror=DIR ('data fetch': --mirror DIR)"
-    )
+            return None, False
+    return reasons, refused
 
 
 def _attempt(
@@ -99,6 +119,8 @@ def _attempt(
             if isinstance(error, OSError) and error.errno in OF_THIS_DISK:
                 raise UserError(f"{part.path}: cannot be written: {error.strerror}") from error
             reason = str(getattr(error, "reason", None) or error) or type(error).__name__
+            if isinstance(getattr(error, "reason", None), FileNotFoundError):  # of an address 'file://'
+                raise RefusedError(reason) from error
             # Waiting does not help where a host has no address, or where an address has no host or an unknown scheme:
             # of these the reason is a text.
             if isinstance(getattr(error, "reason", None), socket.gaierror) or (
@@ -137,9 +159,10 @@ class _Part:
 
     def _read_note(self) -> dict[str, str | None]:
         try:
-            return json.loads(self._note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            note = files.read_json(self._note, "note of a download")
+        except UserError:
             return {}
+        return note if isinstance(note, dict) and isinstance(note.get("validator"), str | None) else {}
 
     def note(self, validator: str | None) -> None:
         """Remember the address and the server's name of this version of the file."""
@@ -216,7 +239,7 @@ def _refuse_impostor(block: bytes, response: http.client.HTTPResponse, part: _Pa
     """Raise where a page for people (a log-in, a quota, a virus warning) or a pointer came in place of the file."""
     if part.destination.suffix in (".html", ".htm"):
         return
-    what = impostor_of(block[:512])
+    what = placeholder_of(block[:512])
     if what is None and response.headers.get("Content-Type", "").startswith("text/html"):
         what = "a web page in place of the file"
     if what is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import functools
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 from counterpoise import files
 from counterpoise.data import archives, mirrors
@@ -17,10 +19,11 @@ from counterpoise.data.interface import Dataset
 from counterpoise.data.prepare import make_dataset, raw_files
 from counterpoise.data.progress import FILES, Progress, quiet
 from counterpoise.data.sources import RawFiles, Source, check_file, files_below, holds_files, is_there, not_there
-from counterpoise.errors import UserError
+from counterpoise.errors import UserError, reason
 from counterpoise.locks import one_at_a_time
 
 CONNECTIONS = 8
+MOST_ODD = 20
 WRONG_IN_MIRROR = "mend the mirror, or name another; what is used as it is goes into a folder of data_roots"
 
 
@@ -72,6 +75,11 @@ class _Mirror:
             self.names = sorted(self.sums)
         elif self._root.parent.is_dir():
             self.names = [path.relative_to(self._root).as_posix() for path in files_below(self._root)]
+            if not self.names:
+                print(
+                    f"mirror {place}: has nothing in a folder {folder!r}; the publishers are asked for what is missing",
+                    file=sys.stderr,
+                )
         else:
             raise UserError(f"mirror: no folder {place}")
         self.files = set(self.names)
@@ -82,10 +90,10 @@ class _Mirror:
         return None if self._address is None else mirrors.mirror_url(self._address, self._folder, name)
 
     def copy(self, name: str, destination: Path, source: Source, progress: Progress) -> None:
-        """Bring a file to ``destination``, checked and atomically."""
+        """Bring a file to ``destination``, checked and atomically. Where it is optional, a server may have none."""
         url = self.url(name)
         if url is not None:
-            download([url], destination, sha256=self.sums.get(name), progress=progress)
+            download([url], destination, sha256=self.sums.get(name), progress=progress, optional=source.optional)
             return
         if name == source.path:
             check_file(self._root / name, source, always=True, advice=WRONG_IN_MIRROR)
@@ -94,6 +102,38 @@ class _Mirror:
                 shutil.copyfile(self._root / name, temporary)
         except OSError as error:
             raise UserError(f"{destination}: cannot be copied from {self._root / name}: {error.strerror}") from error
+
+
+class _OddOnes:
+    """Bringing many files, of which odd ones do not keep the others from coming: they are named in the end.
+
+    :data:`MOST_ODD` are no odd ones any more: the network, the disk or the whole mirror is at fault.
+    """
+
+    def __init__(self) -> None:
+        self._reasons: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def bring(self, how: Callable[[], None]) -> None:
+        """Call ``how``, which brings a file, and remember why that fails."""
+        try:
+            how()
+        except (UserError, OSError) as error:
+            self._reasons.append(reason(error))
+            if len(self._reasons) == MOST_ODD:
+                self._refuse("and the rest was not tried", shown=1)
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if error is None and self._reasons:
+            self._refuse("the others are there", shown=3)
+
+    def _refuse(self, rest: str, shown: int) -> None:
+        if len(self._reasons) == 1:
+            raise UserError(self._reasons[0])
+        more = f"; and {len(self._reasons) - shown} more" if len(self._reasons) > shown else ""
+        raise UserError(f"{len(self._reasons)} files cannot be had, {rest}: {'; '.join(self._reasons[:shown])}{more}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,9 +155,10 @@ class _Fetching:
             lenient = [dataclasses.replace(source, optional=True) for source in sources]
             futures = [pool.submit(self.bring, source, quiet) for source in lenient]
             try:
-                for done, future in enumerate(futures, start=1):
-                    future.result()
-                    progress(f"{FILES} {self.data.info.name}", done, len(futures))
+                with _OddOnes() as odd:
+                    for done, future in enumerate(futures, start=1):
+                        odd.bring(future.result)
+                        progress(f"{FILES} {self.data.info.name}", done, len(futures))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -131,7 +172,7 @@ class _Fetching:
         if not is_there(source, raw) and not self._from_mirror(source, progress):
             self._download(source, raw.home / source.path, progress)
         path = raw / source.path
-        if path.is_file() and (not raw.is_own(path) or self.verify):
+        if not raw.is_own(path) or self.verify:
             check_file(path, source, always=self.verify)
         if source.unpack and path.is_file() and not self._is_unpacked(source):
             archives.extract(path, raw.home / source.unpack)
@@ -147,27 +188,29 @@ class _Fetching:
         for path in (source.path, *([source.unpack] if source.unpack else []), *source.instead):
             if path in self.mirror.files:
                 self.mirror.copy(path, self.raw.home / path, source, progress)
-                return True
+                return (self.raw.home / path).is_file()
             if path in self.mirror.folders:
                 inside = [name for name in names if name.startswith(f"{path}/")]
                 self._copy_folder(path, inside, source, progress)
                 return True
         held = [name for name in names if source.holds and name.lower().endswith(source.holds)]
-        for done, name in enumerate(held, start=1):
-            if not (self.raw.home / name).is_file():
-                self.mirror.copy(name, self.raw.home / name, source, quiet)
-            progress(f"{FILES} {self.data.info.name}", done, len(held))
+        with _OddOnes() as odd:
+            for done, name in enumerate(held, start=1):
+                if not (self.raw.home / name).is_file():
+                    odd.bring(functools.partial(self.mirror.copy, name, self.raw.home / name, source, quiet))
+                progress(f"{FILES} {self.data.info.name}", done, len(held))
         return len(held) > 0
 
     def _copy_folder(self, path: str, names: Sequence[str], source: Source, progress: Progress) -> None:
         """Copy a whole folder: it appears at once, and what an interrupted attempt copied is kept."""
         place = self.raw.home / path
         partial = place.with_name(f".{place.name}.partial")
-        for done, name in enumerate(names, start=1):
-            destination = partial / name.removeprefix(f"{path}/")
-            if not destination.is_file():
-                self.mirror.copy(name, destination, source, quiet)
-            progress(f"{FILES} {self.data.info.name}/{path}", done, len(names))
+        with _OddOnes() as odd:
+            for done, name in enumerate(names, start=1):
+                destination = partial / name.removeprefix(f"{path}/")
+                if not destination.is_file():
+                    odd.bring(functools.partial(self.mirror.copy, name, destination, source, quiet))
+                progress(f"{FILES} {self.data.info.name}/{path}", done, len(names))
         files.publish_directory(partial, place)
 
     def _download(self, source: Source, path: Path, progress: Progress) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from counterpoise.data.interface import Dataset
-from counterpoise.data.sources import RawFiles, Source, files_below, is_there, place
+from counterpoise.data.sources import RawFiles, Source, files_below, is_there, may_be_folder, place
 from counterpoise.errors import UserError
 
 
@@ -56,5 +56,7 @@ def _files_of(source: Source, raw: RawFiles) -> dict[str, Path]:
     path = place(source, raw)
     if path is None:
         return {}
+    if not path.is_file() and not may_be_folder(source):
+        raise UserError(f"{path}: is not a regular file; put the file itself there")
     inside = [path] if path.is_file() else files_below(path, source.holds)
     return {raw.name(file): file for file in inside}

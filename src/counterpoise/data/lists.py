@@ -54,7 +54,10 @@ def read_rows(path: Path, fields: int, what: str, delimiter: str = ",") -> list[
     rows = []
     for number, row in _csv_rows(path, what, delimiter):
         if len(row) != fields:
-            raise UserError(f"{path}: line {number} has {len(row)} fields, {fields} expected ({what})")
+            raise UserError(
+                f"{path}: line {number} has {len(row)} fields, {fields} expected ({what}); fields are separated by "
+                f"{'tabs' if delimiter == chr(9) else repr(delimiter)}, the line begins {delimiter.join(row)[:60]!r}"
+            )
         rows.append(row)
     if not rows:
         raise UserError(f"{path}: the {what} is empty")
@@ -72,11 +75,17 @@ def read_table(path: Path, columns: Sequence[str], what: str) -> list[tuple[int,
     heading = rows[0][1]
     for column in columns:
         if column not in heading:
-            raise UserError(f"{path}: the {what} has no column '{column}'; its columns: {', '.join(heading)}")
+            raise UserError(
+                f"{path}: the {what} has no column '{column}' (fields are separated by ','); "
+                f"its columns: {', '.join(heading)[:300]}"
+            )
     table = []
     for number, row in rows[1:]:
         if len(row) != len(heading):
-            raise UserError(f"{path}: line {number} has {len(row)} fields, the heading {len(heading)} ({what})")
+            raise UserError(
+                f"{path}: line {number} has {len(row)} fields, the heading {len(heading)} ({what}); fields are "
+                f"separated by ',', the line begins {','.join(row)[:60]!r}"
+            )
         table.append((number, dict(zip(heading, row, strict=True))))
     return table
 

@@ -12,14 +12,16 @@ from counterpoise import files
 from counterpoise.components import component, components
 from counterpoise.data.clips import Item, content_digest
 from counterpoise.data.interface import Dataset
-from counterpoise.data.prepared import PreparedData, data_again
+from counterpoise.data.prepared import PreparedData
 from counterpoise.data.progress import Progress, quiet
 from counterpoise.data.sources import (
     RawFiles,
     check_delivered,
     check_file,
+    files_below,
     is_published,
     is_there,
+    may_be_folder,
     not_there,
     spelled_otherwise,
 )
@@ -28,6 +30,7 @@ from counterpoise.data.work import Work, available_cores
 from counterpoise.errors import UserError, suggest
 from counterpoise.identity import check_loaded, check_unchanged
 from counterpoise.locks import one_at_a_time
+from counterpoise.planning.manifest import MANIFEST, data_again
 
 
 def make_dataset(component_name: str, settings: Mapping[str, Any]) -> Dataset:
@@ -127,6 +130,7 @@ def prepare_dataset(
     with one_at_a_time(destination):
         if is_prepared(destination):
             return _unchanged(data, raw_root, data_roots, destination)
+        _refuse_to_replace(destination)
         if source is not None:
             check_loaded(modules, source)
         check_sources(data, raw)
@@ -139,10 +143,18 @@ def prepare_dataset(
 
 def is_prepared(folder: Path) -> bool:
     """Return whether a folder holds the prepared data that it is named after."""
-    if not (folder / "manifest.json").is_file():
+    if not (folder / MANIFEST).is_file():
         return False
-    found = files.read_json(folder / "manifest.json", "manifest of prepared data")
+    found = files.read_json(folder / MANIFEST, "manifest of prepared data")
     return isinstance(found, dict) and f"{found.get('dataset')}.{found.get('key')}" == folder.name
+
+
+def _refuse_to_replace(destination: Path) -> None:
+    """Raise ``UserError`` where making ``destination`` anew would delete a file that is none of prepared data's."""
+    found = [destination] if destination.is_file() else files_below(destination)
+    other = next((path for path in found if path.suffix != ".npy" and path.name != MANIFEST), None)
+    if other is not None:
+        raise UserError(f"{other}: is no file of prepared data, whose place this is; move it away")
 
 
 def _unchanged(data: Dataset, raw_root: Path, data_roots: Mapping[str, Path] | None, destination: Path) -> PreparedData:
@@ -215,7 +227,7 @@ def check_sources(data: Dataset, raw: RawFiles) -> None:
             raise not_there(source, raw, data.info.name)
         if not raw.is_own(path):
             check_file(path, source)
-        elif path.exists() and not (source.unpack or source.holds):
+        elif path.exists() and not may_be_folder(source):
             check_delivered(path, "put the file itself there")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from counterpoise import files
 from counterpoise.data.axes import from_file
 from counterpoise.errors import UserError, suggest
+from counterpoise.planning.manifest import MANIFEST, data_again, read_manifest
 
 SCHEMA = 2
 HASHING_THREADS = 4
@@ -34,10 +35,9 @@ class PreparedData:
         Bytes are read once per process and file.
         """
         path = Path(path)
-        where = path / "manifest.json"
-        manifest = files.read_json(where, "manifest of prepared data")
+        where = path / MANIFEST
         try:
-            data = cls(path, manifest)
+            data = cls(path, read_manifest(path))
             data._check()
             data.verify()
         except (KeyError, TypeError, AttributeError) as error:
@@ -129,7 +129,8 @@ class PreparedData:
         return splits[split]
 
     def _check(self) -> None:
-        where = self.path / "manifest.json"
+        where = self.path / MANIFEST
+        _ = self.raw_digest, self.manifest["sources"], self.manifest["dropped"]
         if self.manifest["schema"] != SCHEMA:
             raise UserError(
                 f"{where}: schema {self.manifest['schema']}, this version reads {SCHEMA}; {data_again(self.path)}"
@@ -154,11 +155,6 @@ class PreparedData:
             raise UserError(
                 f"{path}: holds {array.dtype} {array.shape}, the manifest says {dtype} {shape}; {data_again(self.path)}"
             )
-
-
-def data_again(path: Path) -> str:
-    """Return what makes the prepared data at ``path`` anew."""
-    return f"delete {path} and run: counterpoise data prepare {path.name.rpartition('.')[0]}"
 
 
 def _file_digest(path: Path) -> str:

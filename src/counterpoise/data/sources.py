@@ -23,6 +23,19 @@ SOUND = (".wav", ".flac")
 # What other systems leave beside the files that somebody packed or copied, and what only root may read on a disk.
 LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "$RECYCLE.BIN", "System Volume Information")
 
+# What stands under a list's name after somebody has saved or packed it with another program, by its first bytes.
+_NO_TEXT = {
+    b"\xff\xfe": "in UTF-16, as Excel and PowerShell write text; save it as UTF-8",
+    b"\xfe\xff": "in UTF-16; save it as UTF-8",
+    b"\x1f\x8b": "packed with gzip; unpack it (gunzip)",
+    b"BZh": "packed with bzip2; unpack it (bunzip2)",
+    b"\xfd7zXZ": "packed with xz; unpack it (unxz)",
+    b"PK\x03\x04": "a zip archive or a workbook of Excel; unpack it, or save it as CSV in UTF-8",
+    b"\xd0\xcf\x11\xe0": "a workbook of Excel; save it as CSV in UTF-8",
+    b"%PDF-": "a PDF; the text file itself is needed",
+    b"{\\rtf": "in RTF, as TextEdit and WordPad write it; save it as plain text",
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
@@ -169,10 +182,20 @@ def impostor(path: Path) -> str | None:
     """
     with path.open("rb") as file:
         start = file.read(512)
-    return impostor_of(start)
+    return placeholder_of(start)
 
 
 def impostor_of(start: bytes) -> str | None:
+    """Return what a list is, by its first bytes, where it is none that can be read as text; else ``None``."""
+    other = placeholder_of(start)
+    if other is None:
+        other = next((what for magic, what in _NO_TEXT.items() if start.startswith(magic)), None)
+    if other is None and b"\0" in start:
+        return "no UTF-8 text: it holds zero bytes, as binary files and UTF-16 do; save it as UTF-8"
+    return other
+
+
+def placeholder_of(start: bytes) -> str | None:
     """See :func:`impostor`; ``start`` are a file's first bytes."""
     if start.startswith(b"version https://git-lfs.github.com/spec/"):
         return "a git-lfs pointer in place of the file (git lfs pull brings the file, where its budget allows)"
@@ -228,7 +251,7 @@ def check_file(
     The size is always compared; the digest for files of up to 64 MiB, or for all with ``always``. Line ends
     of lists do not count.
     """
-    if path.is_dir() or not path.exists():
+    if not path.exists() or (path.is_dir() and may_be_folder(source)):
         return
     check_delivered(path, advice)
     found = path.stat().st_size
@@ -237,6 +260,11 @@ def check_file(
     if source.sha256 is not None and (always or found <= ALWAYS_HASHED) and not is_published(path, source):
         digest = files.sha256_file(path)
         raise UserError(f"{path}: sha256 is {digest}, the published file's is {source.sha256}; {advice}")
+
+
+def may_be_folder(source: Source) -> bool:
+    """Return whether a folder of files can stand in a source's place."""
+    return bool(source.unpack or source.holds)
 
 
 def check_delivered(path: Path, advice: str) -> None:

@@ -13,7 +13,7 @@ from counterpoise.data.prepare import changes_text, is_prepared, make_dataset, r
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.progress import Progress, quiet
 from counterpoise.data.sources import RawFiles, Source, check_file, is_published, is_there, place
-from counterpoise.errors import UserError
+from counterpoise.errors import UserError, reason
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,13 +141,16 @@ def _stale(data: Dataset, raw: RawFiles, prepared: Path) -> str:
 def _wrong(path: Path, source: Source, verify: bool) -> list[str]:
     try:
         check_file(path, source, always=verify)
-    except UserError as error:
-        return [str(error)]
+    except (UserError, OSError) as error:
+        return [reason(error)]
     return []
 
 
 def _remark(path: Path, source: Source) -> list[str]:
     """Return what there is to say of a file of the user's own, which nobody else shall delete or replace."""
-    if is_published(path, source) is False:
-        return [f"{path}: is not the published file; it is used as it is, and results say so"]
+    try:
+        if is_published(path, source) is False:
+            return [f"{path}: is not the published file; it is used as it is, and results say so"]
+    except (UserError, OSError) as error:
+        return [reason(error)]
     return []

@@ -34,6 +34,8 @@ def fetch_weights(
         _bring(weights, path, mirror, caches)
     noted = path.with_name(f"{path.name}.sha256")
     if not weights.sha256 and not noted.is_file():
+        # Whatever is noted holds from then on.
+        _check(path, weights, "delete it and fetch it again")
         files.write_text(noted, f"{files.sha256_file(path)}  {path.name}\n")
     check_digest(path, weights)
     return path
@@ -51,18 +53,18 @@ def _bring(weights: WeightsFile, path: Path, mirror: str | Path | None, caches: 
         caches = (home / FOLDER, *caches)
     for cache in caches:
         if (cache / weights.file).is_file():
-            _check(cache / weights.file, weights)
+            _check(cache / weights.file, weights, "delete it there, or name a mirror")
             with files.atomic_path(path) as temporary:
                 shutil.copyfile(cache / weights.file, temporary)
             return
     download(urls, path)
 
 
-def _check(path: Path, weights: WeightsFile) -> None:
-    """Raise ``UserError`` where a file of a mirror or of another program is not the one to copy."""
+def _check(path: Path, weights: WeightsFile, advice: str) -> None:
+    """Raise ``UserError``, with ``advice``, where a file that somebody or another program put there is not the one."""
     found = files.sha256_file(path)
     if not found.startswith(weights.sha256):
-        raise UserError(
-            f"{path}: sha256 is {found}, must begin with {weights.sha256}; delete it there, or name a mirror"
-        )
-    check_delivered(path, "delete it there, or name a mirror")
+        raise UserError(f"{path}: sha256 is {found}, must begin with {weights.sha256}; {advice}")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path}: is empty; {advice}")
+    check_delivered(path, advice)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from counterpoise.errors import UserError
-from counterpoise.files import read_json
 from counterpoise.planning.cells import PreparedDataset, read_dataset
 from counterpoise.planning.configs import Configs
+from counterpoise.planning.manifest import read_manifest
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def form_of(root: Path, configs: Configs, data: PreparedDataset) -> Form | None:
     path = Path(root) / data.directory / "manifest.json"
     with contextlib.suppress(UserError, KeyError, TypeError, AttributeError):
         if path.is_file():
-            made = read_json(path, "manifest of prepared data")
+            made = read_manifest(path.parent)
             sizes = {split: entry["size"] for split, entry in made["splits"].items()}
             return Form(sizes, made["modalities"], made["targets"])
     # An explanation's flip has other settings than the file: what that declares is not said of it.

@@ -17,13 +17,13 @@ from typing import Any
 from counterpoise.components import Component, component
 from counterpoise.declare import DatasetInfo, FusionInfo, MethodInfo
 from counterpoise.errors import UserError, suggest
-from counterpoise.files import read_json
 from counterpoise.identity import canonical_json, short_key, source_digest
 from counterpoise.planning.benchmark import Benchmark, ColumnRun
 from counterpoise.planning.cells import Cell, PreparedDataset, read_dataset
 from counterpoise.planning.checks import refusal_of_data, refusal_of_micro_batch, refusal_of_selection
 from counterpoise.planning.configs import Configs, MethodConfig, MethodOverride, Part, merge
 from counterpoise.planning.factors import Change
+from counterpoise.planning.manifest import read_manifest
 from counterpoise.protocol import Protocol, ProtocolFile
 from counterpoise.validation import validate
 
@@ -362,10 +362,11 @@ class Resolver:
     def _read_sizes(self, data: PreparedDataset) -> dict[str, int] | None:
         """Return the sizes of the splits of prepared data, None where it is not prepared, or its manifest is torn."""
         path = self.root / data.directory / "manifest.json"
-        with contextlib.suppress(UserError, KeyError, TypeError, AttributeError):
+        with contextlib.suppress(UserError, KeyError, TypeError, ValueError):
             if path.is_file():
-                splits = read_json(path, "manifest of prepared data")["splits"]
-                return {split: entry["size"] for split, entry in splits.items()}
+                splits = read_manifest(path.parent)["splits"]
+                sizes = {split: int(entry["size"]) for split, entry in splits.items()}
+                return sizes if "train" in sizes else None
         return None
 
     def _read_model(self, name: str, dataset_name: str) -> tuple[dict[str, Any], FusionInfo | None]:

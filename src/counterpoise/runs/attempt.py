@@ -98,9 +98,9 @@ class WorkFolder:
         """Return the attempts that trained what is before ``step``: those that saved nothing of it are left out."""
         try:
             data = files.read_json(self._attempts, "list of attempts")
-        except UserError:
+            attempts = [validate(Attempt, entry, str(self._attempts)) for entry in data]
+        except (UserError, TypeError):  # torn: the run goes on, what it is made of is not known
             return []
-        attempts = [validate(Attempt, entry, str(self._attempts)) for entry in data]
         return [attempt for attempt in attempts if attempt.step < step]
 
     def note_attempts(self, attempts: Sequence[Attempt]) -> None:

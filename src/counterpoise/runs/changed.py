@@ -18,6 +18,7 @@ from counterpoise.components import component
 from counterpoise.errors import UserError
 from counterpoise.files import json_text, read_json, sha256_file, write_text
 from counterpoise.planning.figures import measurement_name
+from counterpoise.planning.manifest import data_again, read_manifest
 from counterpoise.planning.plan import Cell, Plan
 from counterpoise.results.basis import (
     BASIS,
@@ -125,13 +126,13 @@ def check_raw_data(plan: Plan, root: Path) -> None:
         path = Path(root) / data.directory
         if not (path / "manifest.json").is_file():
             continue
-        manifest = read_json(path / "manifest.json", "manifest of prepared data")
+        manifest = read_manifest(path)
         pinned = any(source.get("published") is not None for source in manifest.get("sources", ()))
         own = not component("dataset", data.component).info.modalities  # files of one's own, which nobody pins
         if not pinned and not own and CONTENT not in manifest.get("extras", {}):
             continue  # made of what is installed, not of files; and the imports below take time
         from counterpoise.data.prepare import changes_text, make_dataset, raw_changes, raw_files
-        from counterpoise.data.prepared import PreparedData, data_again
+        from counterpoise.data.prepared import PreparedData
 
         given = plan.benchmark.data_roots
         roots = {name: Path(root) / os.path.expanduser(folder) for name, folder in given.items()}

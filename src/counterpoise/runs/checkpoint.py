@@ -83,7 +83,9 @@ class Checkpoints:
         return RunState({name: stored[name] for name in found["tensors"]}, found["state"])
 
     def _numbers(self) -> list[int]:
-        return [int(path.stem.partition("-")[2]) for path in self.folder.glob("state-*.json")]
+        # Programs that copy folders put names of their own there: 'state-000003 (conflict).json'.
+        numbers = (path.stem.removeprefix("state-") for path in self.folder.glob("state-*.json"))
+        return [int(number) for number in numbers if number.isdecimal()]
 
     def _path(self, number: int, suffix: str) -> Path:
         return self.folder / f"state-{number:06d}.{suffix}"

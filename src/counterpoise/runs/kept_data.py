@@ -12,10 +12,10 @@ from pathlib import Path
 from counterpoise.data.prepared import PreparedData
 from counterpoise.data.store import GROUP
 from counterpoise.files import read_bytes, write_bytes
+from counterpoise.planning.manifest import MANIFEST
 from counterpoise.planning.plan import PreparedDataset
 
 KEPT = Path("results/data")
-MANIFEST = "manifest.json"
 
 
 def keep(data: PreparedData, root: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from counterpoise.components import component
-from counterpoise.files import read_json
 from counterpoise.papers.head import OWN
 from counterpoise.planning.figures import measurement_name
+from counterpoise.planning.manifest import read_manifest
 from counterpoise.planning.plan import Cell, Plan, PlannedFigure, PlannedValue, PreparedDataset
 from counterpoise.results.layout import (
     OF_ONE_MACHINE,
@@ -112,7 +112,7 @@ def _full_name(part: PreparedDataset) -> str:
 
 def _data(part: PreparedDataset, root: Path) -> LayoutData:
     path = described(part, root) / MANIFEST
-    manifest: dict[str, Any] = read_json(path, "manifest of prepared data") if path.is_file() else {}
+    manifest: dict[str, Any] = read_manifest(path.parent) if path.is_file() else {}
     return LayoutData(
         name=part.name,
         title=part.title,

@@ -41,11 +41,16 @@ def remembered(root: Path) -> tuple[frozenset[str], frozenset[str]]:
     cells: set[str] = set()
     data: set[str] = set()
     for path in sorted((Path(root) / FOLDER).glob("*.json")):
-        named = read_json(path, "note of a benchmark")
+        _add(path, "note of a benchmark", cells, data)
+    for path in sorted((Path(root) / "results").glob("*/layout.json")):
+        _add(path, "layout of results", cells, data)
+    return frozenset(cells), frozenset(data)
+
+
+def _add(path: Path, what: str, cells: set[str], data: set[str]) -> None:
+    named = read_json(path, what)
+    try:
         cells.update(named["cells"])
         data.update(named["data"])
-    for path in sorted((Path(root) / "results").glob("*/layout.json")):
-        layout = read_json(path, "layout of results")
-        cells.update(layout["cells"])
-        data.update(layout["data"])
-    return frozenset(cells), frozenset(data)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a {what}: it lacks 'cells' or 'data'; delete it to have it made again") from error

@@ -113,8 +113,8 @@ def _unfinished(root: Path, cell: Cell, seed: int) -> RunStatus:
     if not states:
         return RunStatus(cell, seed, State.MISSING)
     try:
-        epoch = read_json(states[-1], "run state")["state"]["epoch"]
-    except (UserError, KeyError, TypeError):
+        epoch = int(read_json(states[-1], "run state")["state"]["epoch"])
+    except (UserError, KeyError, TypeError, ValueError):
         return RunStatus(cell, seed, State.INTERRUPTED, "in an unknown epoch")
     return RunStatus(cell, seed, State.INTERRUPTED, f"in epoch {epoch + 1} of {cell.config['protocol']['epochs']}")
 

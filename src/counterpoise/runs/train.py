@@ -16,11 +16,11 @@ from counterpoise.engine.exactness import exactness
 from counterpoise.engine.loop import Trainer
 from counterpoise.engine.training import make_trainer
 from counterpoise.errors import UserError
-from counterpoise.files import read_json
 from counterpoise.identity import check_loaded
 from counterpoise.locks import Stopped
 from counterpoise.models.pretrained import PretrainedWeights
 from counterpoise.planning.checks import refusal_of_data
+from counterpoise.planning.manifest import read_manifest
 from counterpoise.protocol import Protocol
 from counterpoise.results.record import RECORD, RunRecord, data_problem, read_record
 from counterpoise.runs.attempt import WorkFolder, is_whole, publish
@@ -65,7 +65,7 @@ def is_published(run: Run) -> bool:
 def _is_complete(run: Run, record: RunRecord) -> bool:
     """Return whether a record names weights, where they are wanted, and is of the prepared data that is there now."""
     path = run.data_folder / "manifest.json"
-    manifest = read_json(path, "manifest of prepared data") if path.is_file() else {}
+    manifest = read_manifest(path.parent) if path.is_file() else {}
     return (WEIGHTS in record.files or not run.keep_weights) and not data_problem(record, manifest)
 
 
