@@ -170,6 +170,18 @@ def test_an_odd_file_of_digits_is_refused_by_name_and_nothing_is_written(tmp_pat
     assert not (tmp_path / f"{name}.k").exists()
 
 
+@pytest.mark.parametrize("change", [{"images": (32, 32)}, {"labels": 1}], ids=["larger digits", "one class"])
+def test_files_that_are_not_the_published_ones_are_named_where_nothing_can_be_made_of_them(tmp_path, change):
+    own = data_trees.mnist(tmp_path / "own")
+    if "images" in change:
+        data_trees.write_idx(own / "train-images-idx3-ubyte.gz", np.zeros((60, *change["images"]), np.uint8))
+    else:
+        data_trees.write_idx(own / "train-labels-idx1-ubyte.gz", np.zeros(60, np.uint8))
+    with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz.*not as published.*multi_mnist cannot be made"):
+        prepare(tmp_path, "multi_mnist", own, {})
+    assert not (tmp_path / "multi_mnist.k").exists()
+
+
 @pytest.mark.parametrize("size", [(32, 32), (28, 30), (0, 28)])
 def test_digits_of_another_size_are_refused_by_name(tmp_path, size):
     own = data_trees.mnist(tmp_path / "own")

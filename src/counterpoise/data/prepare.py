@@ -135,7 +135,7 @@ def prepare_dataset(
             check_loaded(modules, source)
         check_sources(data, raw)
         with ArrayStore(destination, dataset=name, key=key, settings=resolved) as store:
-            data.prepare(raw, store, work)
+            _prepare(data, raw, store, work)
             record_sources(data, raw, store)
             check_unchanged(modules)
     return PreparedData.open(destination)
@@ -147,6 +147,21 @@ def is_prepared(folder: Path) -> bool:
         return False
     found = files.read_json(folder / MANIFEST, "manifest of prepared data")
     return isinstance(found, dict) and f"{found.get('dataset')}.{found.get('key')}" == folder.name
+
+
+def _prepare(data: Dataset, raw: RawFiles, store: ArrayStore, work: Work) -> None:
+    """Make the data; what a dataset does not foresee in files that are not the published ones is said of those."""
+    try:
+        data.prepare(raw, store, work)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        paths = [(raw / source.path, source) for source in data.sources()]
+        others = [path for path, source in paths if path.is_file() and is_published(path, source) is False]
+        if not others:
+            raise
+        raise UserError(
+            f"{', '.join(map(str, others))}: not as published, and {data.info.name} cannot be made of such files "
+            f"({type(error).__name__}: {error})"
+        ) from error
 
 
 def _refuse_to_replace(destination: Path) -> None:
