@@ -250,6 +250,19 @@ def test_a_record_whose_results_cannot_be_read_is_unusable_and_the_file_is_named
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "layout.json", "runs.json"])
+def test_a_torn_file_of_a_record_is_to_be_restored_as_it_cannot_be_made_again(record, name):
+    (record / name).write_text("{")
+    with pytest.raises(UserError, match="cannot be made again: restore the file from Git"):
+        verify(record)
+
+
+def test_a_torn_file_of_own_results_is_made_again(project):
+    (project.root / "results/small/layout.json").write_text("{")
+    with pytest.raises(UserError, match="delete it to have it made again"):
+        verify(project.root / "results/small")
+
+
 def test_a_record_of_another_schema_is_refused_by_its_number(record):
     manifest = json.loads((record / "manifest.json").read_text()) | {"schema": 1}
     (record / "manifest.json").write_text(json.dumps(manifest))
