@@ -60,6 +60,7 @@ def test_a_changed_file_is_said(project):
         lambda manifest: manifest | {"sources": ["train-images"]},
         lambda manifest: manifest | {"splits": []},
         lambda manifest: manifest | {"raw": "x"},
+        lambda manifest: manifest | {"extras": 5, "sources": []},
         lambda manifest: {name: value for name, value in manifest.items() if name != "sources"},
     ],
 )
