@@ -216,9 +216,7 @@ def read_json(path: Path, what: str) -> Any:
     except RecursionError as error:
         raise UserError(f"{path}: the {what} is nested deeper than {DEEPEST} levels") from error
     except ValueError as error:
-        raise UserError(
-            f"{path}: the {what} is truncated or not JSON ({error}); delete it to have it made again"
-        ) from error
+        raise UserError(f"{path}: the {what} is truncated or not JSON ({error}); {made_again(path)}") from error
     level, depth = [found], 0
     while level := [value for value in level if isinstance(value, dict | list)]:
         depth += 1
@@ -226,6 +224,14 @@ def read_json(path: Path, what: str) -> Any:
             raise UserError(f"{path}: the {what} is nested deeper than {DEEPEST} levels")
         level = [inner for value in level for inner in (value.values() if isinstance(value, dict) else value)]
     return found
+
+
+def made_again(path: Path, how: str = "delete it to have it made again") -> str:
+    """Return ``how`` a damaged file is made again; of a published record, that it cannot be."""
+    folders = Path(path).absolute().parents
+    if any((folder / "manifest.json").exists() and (folder / "benchmark.yaml").exists() for folder in folders):
+        return "it is part of a published record, which cannot be made again: restore the file from Git, or from a copy"
+    return how
 
 
 def _refuse_constant(name: str) -> None:

@@ -397,6 +397,19 @@ def test_a_dataset_that_is_not_whole_does_not_keep_the_others_from_being_packed(
     assert mirrors.verify(tmp_path / "packed").good == 4
 
 
+def test_a_torn_list_does_not_lead_back_to_the_command_that_refuses_it(tmp_path, shared):
+    fetch_dataset("cg_mnist", {}, tmp_path / "raw", mirror=shared / "mirror")
+    data = make_dataset("cg_mnist", {})
+    datasets = [(data, raw_files(data, tmp_path / "raw"))]
+    mirrors.pack(datasets, tmp_path / "packed")
+    listed = tmp_path / "packed/SHA256SUMS"
+    listed.write_text(listed.read_text()[:130])
+    with pytest.raises(UserError, match=r"line 2 is not .*; is the list torn\? Without it, 'mirror pack' makes a"):
+        mirrors.pack(datasets, tmp_path / "packed")
+    listed.unlink()
+    assert mirrors.pack(datasets, tmp_path / "packed") == mirrors.verify(tmp_path / "packed").good == 4
+
+
 def test_packing_that_is_stopped_lists_what_is_packed_and_goes_on_and_mends_what_is_damaged(
     tmp_path, shared, monkeypatch
 ):

@@ -66,6 +66,10 @@ def test_what_another_program_made_of_a_list_is_said_with_what_to_do(tmp_path, c
         lists.read_rows(write(tmp_path, content), 2, "split list")
 
 
+def test_a_video_whose_id_begins_as_packed_files_do_is_read(tmp_path):
+    assert lists.read_rows(write(tmp_path, "BZh0q_jX1aA,10,0\n"), 3, "split list") == [["BZh0q_jX1aA", "10", "0"]]
+
+
 @pytest.mark.parametrize(
     ("text", "delimiter", "message"),
     [

@@ -53,6 +53,12 @@ def test_a_record_verifies_though_today_every_run_has_another_key(record, monkey
     assert verify(record).exit_code == 0
 
 
+def test_records_of_earlier_versions_still_verify(repository):
+    records = [path.parent for path in sorted((repository / published.PUBLISHED).glob("*/manifest.json"))]
+    assert len(records) >= 3
+    assert [str(difference) for record in records for difference in verify(record).differences] == []
+
+
 def test_a_record_of_another_source_is_compared_by_value(record, rewrite, forge):
     rewrite(record / "manifest.json", lambda manifest: manifest.update(source="0" * 64))
     (record / "tables/mmpareto/table3.md").write_text("# The same numbers in another layout\n")
@@ -242,6 +248,19 @@ def test_a_record_whose_results_cannot_be_read_is_unusable_and_the_file_is_named
     with pytest.raises(UserError, match=name) as refused:
         read(record)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "layout.json", "runs.json"])
+def test_a_torn_file_of_a_record_is_to_be_restored_as_it_cannot_be_made_again(record, name):
+    (record / name).write_text("{")
+    with pytest.raises(UserError, match="cannot be made again: restore the file from Git"):
+        verify(record)
+
+
+def test_a_torn_file_of_own_results_is_made_again(project):
+    (project.root / "results/small/layout.json").write_text("{")
+    with pytest.raises(UserError, match="delete it to have it made again"):
+        verify(project.root / "results/small")
 
 
 def test_a_record_of_another_schema_is_refused_by_its_number(record):

@@ -30,7 +30,7 @@ def test_a_row_is_named_as_printed_or_in_other_letters_or_by_its_method(layout, 
 def test_a_row_of_several_variants_is_several_numbers_unless_one_is_chosen(layout):
     both = names(layout, "mmpareto.table3.MMPareto.cg_mnist.accuracy")
     assert both == [f"mmpareto.table3.MMPareto@{v}.cg_mnist.accuracy" for v in ("published", "released")]
-    for chosen in ("MMPareto@released", "MMPareto (released)"):
+    for chosen in ("MMPareto@released", "MMPareto (released)", "MMPareto [released]"):
         assert names(layout, f"mmpareto.table3.{chosen}.cg_mnist.accuracy") == both[1:]
 
 

@@ -60,6 +60,7 @@ def test_a_changed_file_is_said(project):
         lambda manifest: manifest | {"sources": ["train-images"]},
         lambda manifest: manifest | {"splits": []},
         lambda manifest: manifest | {"raw": "x"},
+        lambda manifest: manifest | {"extras": 5, "sources": []},
         lambda manifest: {name: value for name, value in manifest.items() if name != "sources"},
     ],
 )
@@ -72,3 +73,17 @@ def test_a_manifest_of_another_form_is_named_with_what_makes_it_again(project, c
     with contextlib.suppress(UserError):
         check_raw_data(plan, root)
         layout_of(plan, root)
+
+
+@pytest.mark.parametrize(
+    "change", [{"leaks": 5}, {"targets": {"digit": 5}}, {"targets": {"digit": {"names": 5}}}, {"splits": {"train": {}}}]
+)
+def test_an_entry_of_another_form_in_a_manifest_is_named(project, change):
+    root, plan = project
+    path = root / plan.datasets[0].directory / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(
+        UserError, match=rf"manifest\.json: not a manifest .*run: .*\): .*{next(iter(change))}"
+    ) as refused:
+        layout_of(plan, root)
+    assert "\n" not in str(refused.value)

@@ -176,7 +176,8 @@ def _parsed(text: str, where: str) -> dict[str, str]:
         digest, name = digest.lower(), name[1:].removeprefix("*").removeprefix("./") if name[:1] in (" ", "*") else ""
         if len(digest) != 64 or not name:
             raise UserError(
-                f"{where}: line {number} is not '<sha256>  <file>'; is the list torn? 'mirror pack' makes a new one"
+                f"{where}: line {number} is not '<sha256>  <file>'; is the list torn? "
+                "Without it, 'mirror pack' makes a new one"
             )
         if line.startswith("\\"):
             name = re.sub(r"\\([\\nr])", lambda found: {"n": "\n", "r": "\r"}.get(found[1], found[1]), name)

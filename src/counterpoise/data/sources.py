@@ -28,7 +28,7 @@ _NO_TEXT = {
     b"\xff\xfe": "in UTF-16, as Excel and PowerShell write text; save it as UTF-8",
     b"\xfe\xff": "in UTF-16; save it as UTF-8",
     b"\x1f\x8b": "packed with gzip; unpack it (gunzip)",
-    b"BZh": "packed with bzip2; unpack it (bunzip2)",
+    b"BZh91AY&SY": "packed with bzip2; unpack it (bunzip2)",
     b"\xfd7zXZ": "packed with xz; unpack it (unxz)",
     b"PK\x03\x04": "a zip archive or a workbook of Excel; unpack it, or save it as CSV in UTF-8",
     b"\xd0\xcf\x11\xe0": "a workbook of Excel; save it as CSV in UTF-8",

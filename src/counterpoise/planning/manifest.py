@@ -9,7 +9,15 @@ from counterpoise.errors import UserError
 from counterpoise.files import read_json
 
 MANIFEST = "manifest.json"
-_PARTS = {"splits": dict, "modalities": dict, "targets": dict, "raw": dict, "sources": list, "dropped": list}
+_PARTS = {
+    "splits": dict,
+    "modalities": dict,
+    "targets": dict,
+    "extras": dict,
+    "raw": dict,
+    "sources": list,
+    "dropped": list,
+}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

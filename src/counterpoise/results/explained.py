@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from counterpoise.errors import UserError
-from counterpoise.files import read_json
+from counterpoise.files import made_again, read_json
 from counterpoise.path_names import CellName
 from counterpoise.results.layout import Layout, LayoutValue
 from counterpoise.results.names import value_name
@@ -176,7 +176,8 @@ def read_explanations(folder: Path, benchmark: str) -> dict[Path, WrittenExplana
     """
     explanations = {}
     for path in sorted(folder.glob("*.json")):
-        where = f"{path}: not an explanation; delete it, or write it anew with 'counterpoise explain --write'"
+        again = made_again(path, "delete it, or write it anew with 'counterpoise explain --write'")
+        where = f"{path}: not an explanation; {again}"
         explanation = validate(WrittenExplanation, read_json(path, "explanation"), where)
         if explanation.benchmark != benchmark:
             raise UserError(f"{path}: 'benchmark' is '{explanation.benchmark}', must be '{benchmark}' as in its path")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from counterpoise.errors import UserError
-from counterpoise.files import read_json
+from counterpoise.files import made_again, read_json
 from counterpoise.metrics import Classification, History, MeasuredRows, Source, Steps, metrics_of
 from counterpoise.results.arrays import parse_arrays
 from counterpoise.results.diagnostics import COLUMNS, kind_of, read_history, read_measurement, read_steps
@@ -217,13 +217,14 @@ def _read_probe(folder: Path, run: RunEntry) -> Arrays | None:
     note = read_json(path, "probe of a run")
     key = run.cell.rpartition(".")[2]
     if not isinstance(note, dict) or (note.get("key"), note.get("seed")) != (key, run.seed):
-        raise UserError(f"{path}: not the probe of this run; delete it to probe again")
+        raise UserError(f"{path}: not the probe of this run; {made_again(path)}")
     arrays = path.with_suffix(".npz")
     files = note.get("files")
     digest = files.get(arrays.name) if isinstance(files, dict) else None
     if not isinstance(digest, str):
-        raise UserError(f"{path}: 'files' does not name {arrays.name}; delete it to probe again")
+        raise UserError(f"{path}: 'files' does not name {arrays.name}; {made_again(path)}")
     data = read_run_file(folder, arrays.name, digest)
     if data is None:
-        raise UserError(f"{arrays}: is not there, though its digest is on record; delete {path.name} to probe again")
+        again = made_again(path, f"delete {path.name} to probe again")
+        raise UserError(f"{arrays}: is not there, though its digest is on record; {again}")
     return parse_arrays(data, arrays)

@@ -7,7 +7,7 @@ import re
 from counterpoise.errors import UserError, suggest
 from counterpoise.results.layout import Layout, LayoutValue
 
-_VARIANT = re.compile(r"(?P<row>.+?)\s*(?:@(?P<at>\w+)|\((?P<in_brackets>\w+)\))")
+_VARIANT = re.compile(r"(?P<row>.+?)\s*(?:@(?P<at>\w+)|[(\[](?P<in_brackets>\w+)[)\]])")
 
 
 def number_name(paper: str, table: str, row: str, variant: str | None, column: str) -> str:
@@ -24,7 +24,8 @@ def find_values(layout: Layout, name: str) -> list[LayoutValue]:
     """Return the places, one per variant, that a number's name means.
 
     The row is given by its id, as printed or with ``_`` for spaces and in any case, or by its method's name;
-    a variant is chosen as in ``MMPareto@released`` or, as tables write it, ``MMPareto (released)``.
+    a variant is chosen as in ``MMPareto@released`` or, as tables write it, ``MMPareto (released)``; older ones have
+    ``[released]``.
 
     Raises:
         UserError: the benchmark has no such number; says which part is unknown and the nearest right one.

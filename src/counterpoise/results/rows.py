@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from counterpoise.errors import UserError
 from counterpoise.path_names import control_character, printable
 
 Row = Mapping[str, str]
+# Older records have 'MMPareto [released]' for what is 'MMPareto (released)' now.
+_SQUARE = re.compile(r" \[(\w+)\]$")
 
 
 def as_csv(columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> str:
@@ -33,7 +36,7 @@ def field_text(value: object) -> str:
 
 
 def parse_rows(text: str, where: str, columns: Iterable[str] = ()) -> list[dict[str, str]]:
-    """Return the rows of a CSV text as mappings from column to text.
+    """Return the rows of a CSV text as mappings from column to text; a variant is in round brackets, as it is written.
 
     Raises:
         UserError: it has no header, a column is missing or there twice, a row has another number of fields than the
@@ -55,7 +58,7 @@ def parse_rows(text: str, where: str, columns: Iterable[str] = ()) -> list[dict[
                 raise UserError(
                     f"{where}:{reader.line_num}: has a control character: {printable(','.join(fields))[:60]}"
                 )
-            rows.append(dict(zip(names, fields, strict=True)))
+            rows.append(dict(zip(names, (_SQUARE.sub(r" (\1)", field) for field in fields), strict=True)))
     except csv.Error as error:
         raise UserError(f"{where}:{reader.line_num}: not readable as CSV: {error}") from error
     return rows

@@ -9,7 +9,7 @@ from typing import Any
 from counterpoise.components import component
 from counterpoise.papers.head import OWN
 from counterpoise.planning.figures import measurement_name
-from counterpoise.planning.manifest import read_manifest
+from counterpoise.planning.manifest import data_again, read_manifest
 from counterpoise.planning.plan import Cell, Plan, PlannedFigure, PlannedValue, PreparedDataset
 from counterpoise.results.layout import (
     OF_ONE_MACHINE,
@@ -24,6 +24,7 @@ from counterpoise.results.layout import (
 )
 from counterpoise.runs.kept_data import MANIFEST, described
 from counterpoise.runs.redo import relative
+from counterpoise.validation import validate
 
 
 def layout_of(plan: Plan, root: Path, cells: Iterable[Cell] | None = None) -> Layout:
@@ -113,11 +114,12 @@ def _full_name(part: PreparedDataset) -> str:
 def _data(part: PreparedDataset, root: Path) -> LayoutData:
     path = described(part, root) / MANIFEST
     manifest: dict[str, Any] = read_manifest(path.parent) if path.is_file() else {}
-    return LayoutData(
-        name=part.name,
-        title=part.title,
-        component=part.component,
-        settings=part.settings,
-        key=part.key,
-        manifest=manifest,
-    )
+    entry = {
+        "name": part.name,
+        "title": part.title,
+        "component": part.component,
+        "settings": part.settings,
+        "key": part.key,
+        "manifest": manifest,
+    }
+    return validate(LayoutData, entry, f"{path}: not a manifest of prepared data ({data_again(path.parent)})")
