@@ -320,7 +320,7 @@ def test_links_in_a_loop_are_left_out_by_name_and_the_rest_comes_out(tmp_path, c
 def test_links_to_folders_that_double_at_every_step_are_stopped(tmp_path):
     steps = [link(f"{step + 1}/{side}", f"../{step}") for step in range(40) for side in "ab"]
     with pytest.raises(UserError, match="zip bomb"):
-        extract(make_tar(tmp_path / "a.tar", [("0/x", b""), *steps], "w"), tmp_path / "out", max_files=200)
+        extract(make_tar(tmp_path / "a.tar", [("0/x", b""), *steps], "w"), tmp_path / "out")
 
 
 def test_of_a_link_and_a_file_of_one_name_the_last_counts_and_a_file_packed_twice_is_a_file(tmp_path, capsys):

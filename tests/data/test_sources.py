@@ -100,11 +100,11 @@ def test_a_file_that_is_spelled_otherwise_is_named_where_one_is_missing(tmp_path
     assert spelled_otherwise(tmp_path / wanted) == expected
 
 
-def test_the_published_ending_comes_before_those_of_converted_files(tmp_path):
-    for name in ("own/a.mp4", "own/b.MKV", "home/a.avi"):
+def test_of_files_of_one_name_the_users_own_count_and_of_those_the_one_with_the_published_ending(tmp_path):
+    for name in ("own/a.mp4", "own/b.MKV", "own/b.avi", "home/a.avi", "home/c.mp4"):
         touch(tmp_path / name)
     found = RawFiles((tmp_path / "own", tmp_path / "home")).by_stem(".avi", *CLIPS)
-    assert found == {"a": tmp_path / "home/a.avi", "b": tmp_path / "own/b.MKV"}
+    assert found == {"a": tmp_path / "own/a.mp4", "b": tmp_path / "own/b.avi", "c": tmp_path / "home/c.mp4"}
 
 
 def test_only_files_below_a_named_folder_count_where_there_is_one(tmp_path):

@@ -53,12 +53,6 @@ def test_a_record_verifies_though_today_every_run_has_another_key(record, monkey
     assert verify(record).exit_code == 0
 
 
-def test_records_of_earlier_versions_still_verify(repository):
-    records = [path.parent for path in sorted((repository / published.PUBLISHED).glob("*/manifest.json"))]
-    assert len(records) >= 3
-    assert [str(difference) for record in records for difference in verify(record).differences] == []
-
-
 def test_a_record_of_another_source_is_compared_by_value(record, rewrite, forge):
     rewrite(record / "manifest.json", lambda manifest: manifest.update(source="0" * 64))
     (record / "tables/mmpareto/table3.md").write_text("# The same numbers in another layout\n")

@@ -398,7 +398,9 @@ def _own_power_lines(plan: Plan, paper: Paper) -> Iterator[str]:
         found = {std: detectable_difference(std, n, n, paper.alpha / pairs) for std in ASSUMED}
         yield f"{OWN}.{table}: of {counted(pairs, 'pair')} of rows, differences are found (power 80 %) from"
         yield "  " + ", ".join(
-            f"{gap:.2g} points on with a spread of {std:g}" if gap < WHOLE_SCALE else f"with {std:g} none of any size"
+            f"{float(f'{gap:.2g}'):g} points on with a spread of {std:g}"
+            if gap < WHOLE_SCALE
+            else f"with {std:g} none of any size"
             for std, gap in found.items()
         )
 

@@ -23,6 +23,9 @@ from counterpoise.files import scratch_folder
 
 MAX_FILES = 5_000_000
 MAX_RATIO = 200
+# Links to folders may make so many files for each entry of an archive, and a thousand more: where each step doubles
+# the one before it, twenty steps would make a million.
+MAX_COPIES = 10
 FREE_BYTES = 1 << 28
 BLOCK = 1 << 20
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
@@ -152,6 +155,9 @@ class _Unpacking:
     def finish(self) -> None:
         """Write the links, and say which are left out. An archive of no file is refused."""
         left_out = dict(self._links)
+        entries = self._limits[1] - self._files
+        self._files = min(self._files, MAX_COPIES * entries + 1000)
+        self._limits = (self._limits[0], entries + self._files)
         for link in self._in_order():
             if self._copy(self._root / self._links[link], self._root / link):
                 del left_out[link]

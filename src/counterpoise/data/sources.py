@@ -109,15 +109,15 @@ class RawFiles:
         """Return every file with one of ``endings`` by its name without ending, however files are sorted.
 
         ``fold``: names are in small letters, for lists and folders that spell them differently. Accents are composed
-        (NFC), whichever way a disk writes them. ``within``:
-        where there is a folder of that name, only files somewhere below such a one count. Of several files
-        of one name that with the earliest of ``endings`` counts, then the user's own.
+        (NFC), whichever way a disk writes them. ``within``: where there is a folder of that name, only files
+        somewhere below such a one count. Of several files of one name the user's own counts, and of those that with
+        the earliest of ``endings``.
         """
         every = list(self.below(*endings))
         if within:
             every = [path for path in every if within in self.name(path).lower().split("/")[:-1]] or every
         found: dict[str, Path] = {}
-        for path in sorted(every, key=lambda path: endings.index(path.suffix.lower())):
+        for path in sorted(every, key=lambda path: (not self.is_own(path), endings.index(path.suffix.lower()))):
             stem = unicodedata.normalize("NFC", path.stem)
             found.setdefault(stem.lower() if fold else stem, path)
         return found
