@@ -45,7 +45,7 @@ from counterpoise.results.run_files import (
 from counterpoise.results.table import Results, RunEntry, combined, read_results, write_results
 from counterpoise.validation import load_yaml
 
-BUDGET = 25_000_000
+BUDGET = 30_000_000
 """Bytes that Git holds of all records of a project together."""
 FULL_PREDICTIONS = 5_000_000
 """Bytes of one record's predictions beyond which classes and confidences take their place."""
