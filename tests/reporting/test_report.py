@@ -209,6 +209,19 @@ def test_a_cells_page_leads_to_the_origin_of_each_run(folder, reported):
     assert "c0ffeec0ffee (with changes)" in text
 
 
+def test_the_overview_accounts_for_every_run_whatever_number_of_commits_it_was_trained_at(tmp_path):
+    made = Reported(tmp_path)
+    made.finish()
+    for number, record in enumerate(made.records.values()):
+        record["attempts"][-1]["git"] = {"commit": f"{number % 5}" * 40, "dirty": False}
+    made.write(tmp_path / "derived")
+    text = parse((tmp_path / "derived/report/index.html").read_text()).all("main")[0].text
+    at_commits = [int(count) for count in re.findall(r"(\d+) runs? at commit", text)]
+    (others,) = re.findall(r"(\d+) runs? of 2 other commits", text)
+    assert len(at_commits) == 3
+    assert sum(at_commits) + int(others) == len(made.records)
+
+
 def test_every_process_that_trained_a_run_is_named(folder, reported):
     text = parse((folder / "environment.html").read_text()).text
     assert text.count("Trained from") == 3 * len(reported.cells) - 1  # one run failed

@@ -73,7 +73,7 @@ class Reported:
         data = {key: part.model_copy(update={"manifest": manifest}) for key, part in layout.data.items()}
         self.made.layout = layout.model_copy(update={"title": title, "data": data, "name": "reported"})
         self.generator = np.random.default_rng(7)
-        self._records: dict[tuple[str, int], dict[str, Any]] = {}
+        self.records: dict[tuple[str, int], dict[str, Any]] = {}
 
     @property
     def cells(self) -> list[LayoutCell]:
@@ -122,7 +122,7 @@ class Reported:
         self._series(folder / "history.csv", self._history(), packed)
         if watched:
             self._series(folder / "diagnostics.csv", self._diagnostics(), packed)
-        self._records[cell.name, seed] = {
+        self.records[cell.name, seed] = {
             "schema": 2,
             "key": cell.key,
             "seed": seed,
@@ -167,7 +167,7 @@ class Reported:
         """Let a run fail."""
         where = {"dataset": cell.dataset, "variant": cell.variant}
         self.made.fail(cell.method, seed, reason, **where)
-        self._records.pop((cell.name, seed), None)
+        self.records.pop((cell.name, seed), None)
 
     @property
     def results(self) -> Results:
@@ -178,7 +178,7 @@ class Reported:
 
     def _with_record(self, run: RunEntry) -> RunEntry:
         redo = f"counterpoise redo {run.cell} --seed {run.seed} --benchmark reported"
-        record = self._records.get((run.cell, run.seed), {})
+        record = self.records.get((run.cell, run.seed), {})
         return run.model_copy(update={"record": record, "redo": redo, "logs": (f"logs/train/{run.folder}.log",)})
 
     @property
