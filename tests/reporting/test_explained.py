@@ -91,6 +91,15 @@ def test_the_number_and_the_overview_lead_to_the_explanation(write):
         assert part in {e.get("id") for e in parse((folder / file).read_text())}
 
 
+def test_an_explanation_that_was_written_before_anything_had_run_says_that_nothing_is_known(reported, write):
+    folder = write(effects=[effect("unfinished", missing=[0, 1])], mean=None, std=None, n=0, gap=None)
+    text = parse((folder / "index.html").read_text()).text
+    assert "ours –, of other runs than those here): nothing is known yet." in text
+    assert (
+        "no pair of finished runs yet" in parse((folder / f"{page_name(cell_of(reported).name)}.html").read_text()).text
+    )
+
+
 def test_other_cells_and_a_report_without_explanations_show_nothing_of_them(reported, write, tmp_path):
     folder = write()
     for cell in reported.cells:
