@@ -41,16 +41,19 @@ def remembered(root: Path) -> tuple[frozenset[str], frozenset[str]]:
     cells: set[str] = set()
     data: set[str] = set()
     for path in sorted((Path(root) / FOLDER).glob("*.json")):
-        _add(path, "note of a benchmark", cells, data)
+        _add(path, path.stem.rpartition(".")[0], cells, data)
     for path in sorted((Path(root) / "results").glob("*/layout.json")):
-        _add(path, "layout of results", cells, data)
+        _add(path, path.parent.name, cells, data)
     return frozenset(cells), frozenset(data)
 
 
-def _add(path: Path, what: str, cells: set[str], data: set[str]) -> None:
-    named = read_json(path, what)
+def _add(path: Path, benchmark: str, cells: set[str], data: set[str]) -> None:
     try:
+        named = read_json(path, "list of what a benchmark has run")
         cells.update(named["cells"])
         data.update(named["data"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a {what}: it lacks 'cells' or 'data'; delete it to have it made again") from error
+    except (UserError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: is damaged, so it is not known which runs of '{benchmark}' are wanted: "
+            f"'counterpoise run -b {benchmark}' writes it anew; delete it only if none of them is"
+        ) from error
