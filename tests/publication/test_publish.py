@@ -282,7 +282,7 @@ def published_size(root: Path) -> int:
 
 def test_what_has_no_room_is_left_out_and_that_is_said(project, monkeypatch):
     monkeypatch.setattr(publication, "FULL_PREDICTIONS", 1000)
-    monkeypatch.setattr(publication, "FOR_PAGES", 24_990_000 - published_size(project.root))
+    monkeypatch.setattr(publication, "FOR_PAGES", publication.BUDGET - 10_000 - published_size(project.root))
     done = publish(project.root, "small", "second")
     assert done.left_out == ("predictions.npz", "history.csv")
     assert not list(done.folder.rglob("*.npz.*")) + list(done.folder.rglob("history*"))
