@@ -517,7 +517,7 @@ def test_odd_files_of_a_mirror_do_not_keep_the_others_from_coming_and_are_named(
             clips[1].write_bytes(b"other")
         else:
             monkeypatch.setattr(shutil, "copyfile", copyfile)
-        with pytest.raises(UserError, match="2 files cannot be had, the others are there: ") as caught:
+        with pytest.raises(UserError, match="2 files cannot be had, the others are kept: ") as caught:
             fetch_dataset("grid", {}, tmp_path / "raw", mirror=address if by_address else tmp_path / "mirror")
     assert all(clip.name in str(caught.value) for clip in clips[:2])
     # A folder that is not whole does not take the place of the whole one; what came is kept for the next time.

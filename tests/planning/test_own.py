@@ -137,9 +137,9 @@ def test_a_plan_says_which_differences_its_seeds_can_find(project):
         return power_lines(project.plan(), project.root)
 
     few, many = said([0, 1, 2]), said(list(range(10)))
-    assert few[0] == "own.methods: of 3 pairs of rows, differences are found (power 80 %) from"
+    assert few[0] == "own.methods: of 3 pairs of rows, with power 80 %, differences in points are found"
     gaps = {
-        name: [float(gap) for gap in re.findall(r"([\d.]+) points", lines[1])]
+        name: [float(gap) for gap in re.findall(r"([\d.]+) on", lines[1])]
         for name, lines in (("few", few), ("many", many))
     }
     assert gaps["few"] == sorted(gaps["few"])
@@ -148,10 +148,8 @@ def test_a_plan_says_which_differences_its_seeds_can_find(project):
     columns = {name: COLUMN for name in ("a", "b", "c", "d", "e", "f", "g")}
     project.benchmark(tables=[OWN | {"columns": columns}], seeds=[0, 1])
     (_, found) = power_lines(project.plan(), project.root)
-    assert all(float(gap) < 100 for gap in re.findall(r"([\d.]+) points", found)), (
-        "no two accuracies differ by 160 points"
-    )
-    assert "with 2 none of any size" in found
+    assert all(float(gap) < 100 for gap in re.findall(r"([\d.]+) on", found)), "no two accuracies differ by 160 points"
+    assert "of no size (spread 2)" in found
 
 
 def test_the_guides_table_is_planned_as_it_is_written(project, repository):

@@ -338,7 +338,9 @@ def power_lines(plan: Plan, root: Path) -> list[str]:
         if not margins:
             lines.append(f"{name}: no number here is comparable in level with the paper's")
             continue
-        from counterpoise.judging.power import ASSUMED, expected_verdicts  # here: SciPy takes as long as all the rest
+        # Here: SciPy takes as long as all the rest.
+        from counterpoise.judging.power import ASSUMED, expected_verdicts
+        from counterpoise.judging.statistics import two_digits
 
         known = _published_spreads(root, paper, {table for table, _, _ in places})
         spreads = list(known) or list(ASSUMED)
@@ -350,7 +352,7 @@ def power_lines(plan: Plan, root: Path) -> list[str]:
         lines += [
             f"  {one.std:.2g} points{known.get(one.std, '')}: {one.within:.0f} within the margin, "
             f"{one.deviates:.1f} deviate by chance, "
-            f"{one.neither:.0f} open; finds gaps from {float(f'{one.gap:.2g}'):g} on"
+            f"{one.neither:.0f} open; finds gaps from {two_digits(one.gap)} on"
             for one in found
         ]
     return lines
@@ -383,7 +385,7 @@ def _published_spreads(root: Path, paper: Paper, tables: Container[str]) -> dict
 def _own_power_lines(plan: Plan, paper: Paper) -> Iterator[str]:
     """Yield from which size on a difference between two rows of one's own tables is found."""
     from counterpoise.judging.power import ASSUMED
-    from counterpoise.judging.statistics import detectable_difference
+    from counterpoise.judging.statistics import detectable_difference, two_digits
 
     n = len(plan.seeds)
     for table in paper.tables:
@@ -396,11 +398,9 @@ def _own_power_lines(plan: Plan, paper: Paper) -> Iterator[str]:
             continue
         # A difference of two runs has the spread of both, and is corrected for all pairs of the table.
         found = {std: detectable_difference(std, n, n, paper.alpha / pairs) for std in ASSUMED}
-        yield f"{OWN}.{table}: of {counted(pairs, 'pair')} of rows, differences are found (power 80 %) from"
+        yield f"{OWN}.{table}: of {counted(pairs, 'pair')} of rows, with power 80 %, differences in points are found"
         yield "  " + ", ".join(
-            f"{float(f'{gap:.2g}'):g} points on with a spread of {std:g}"
-            if gap < WHOLE_SCALE
-            else f"with {std:g} none of any size"
+            f"from {two_digits(gap)} on (spread {std:g})" if gap < WHOLE_SCALE else f"of no size (spread {std:g})"
             for std, gap in found.items()
         )
 

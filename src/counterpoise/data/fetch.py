@@ -127,7 +127,7 @@ class _OddOnes:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if error is None and self._reasons:
-            self._refuse("the others are there", shown=3)
+            self._refuse("the others are kept", shown=3)
 
     def _refuse(self, rest: str, shown: int) -> None:
         if len(self._reasons) == 1:

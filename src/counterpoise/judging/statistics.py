@@ -226,6 +226,11 @@ def holm_of_known(p_values: Sequence[float | None]) -> list[float | None]:
     return [None if p_value is None else next(adjusted) for p_value in p_values]
 
 
+def two_digits(value: float) -> str:
+    """Return a number with two significant digits and without an exponent: 160, not 1.6e+02."""
+    return f"{float(f'{value:.2g}'):g}"
+
+
 def detectable_difference(std: float, n: int, runs: int, alpha: float) -> float:
     """Return the smallest true gap to the printed value that the prediction interval finds with :data:`POWER`.
 

@@ -222,7 +222,9 @@ def _level(seen: NumberVerdict, tested: statistics.LevelTest, spread: Spread, ru
         needed = statistics.seeds_to_show_deviation(delta, spread.std, rule.printed_runs, rule.alpha)
     detectable = statistics.detectable_difference(spread.std, seen.n, rule.printed_runs, rule.alpha)
     power = f"{seeds_range(needed, seen.n)} would show" if needed else "no number of seeds would show"
-    reason = f"finds gaps from {float(f'{detectable:.2g}'):g} on; {power} {goal}{'' if needed else ' of this size'}"
+    reason = (
+        f"finds gaps from {statistics.two_digits(detectable)} on; {power} {goal}{'' if needed else ' of this size'}"
+    )
     return replace(seen, verdict=Verdict.CONSISTENT, reason=_join(reason, aside))
 
 
