@@ -19,14 +19,14 @@ SEED = 20240614
 class Expected:
     """Expected counts among the numbers asked about, for one spread over seeds.
 
-    ``gap`` is the smallest true gap that is found with 80 % power, None below two seeds.
+    ``gap`` is the smallest true gap that is found with 80 % power.
     """
 
     std: float
     within: float
     deviates: float
     neither: float
-    gap: float | None
+    gap: float
 
 
 def expected_verdicts(
